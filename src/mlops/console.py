@@ -1,0 +1,56 @@
+"""What a person reads, and the same as JSON for a program: tables, notes and progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table; cells are shown with str(), numbers are right-aligned and None is a dash."""
+    grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    content = [list(row) for row in rows]
+    for index, column in enumerate(columns):
+        numbers = bool(content) and all(isinstance(row[index], int | float | None) for row in content)
+        grid.add_column(column, justify="right" if numbers else "left", overflow="fold")
+    for row in content:
+        grid.add_row(*(_cell(value) for value in row))
+    out.print(grid)
+
+
+def note(message: str) -> None:
+    """Say what a step did, on standard error, so that standard output stays the result."""
+    err.print(Text(message))
+
+
+def as_json(value: Any) -> None:
+    """Print the result as JSON on standard output, for programs."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str, sort_keys=True) + "\n")
+
+
+@contextmanager
+def step(message: str) -> Iterator[None]:
+    """Show a spinner on a terminal while a long step works; silent elsewhere."""
+    if err.is_terminal:
+        with err.status(message):
+            yield
+    else:
+        yield
+
+
+def _cell(value: Any) -> Text:
+    if value is None:
+        return Text("–")
+    if isinstance(value, float):
+        return Text(f"{value:.4f}")
+    return Text(str(value))

@@ -1,0 +1,39 @@
+"""Every error that a user can meet, and the exit code it ends the command with.
+
+MlopsError                  2   base: one line that says what, where, how to mend
+├── UserError               2   wrong argument, unknown name, missing tool
+│   ├── ConfigError         2   a configuration file or variable is wrong
+│   └── DataError           2   a data set breaks its schema, its digest or its immutability
+├── GateRefused             1   the gate said no; the reasons are in the message
+└── StoreUnreachable        3   the tracking store does not answer or is damaged
+"""
+
+
+class MlopsError(Exception):
+    """What is wrong, where, and how to mend it, in one line."""
+
+    exit_code = 2
+
+
+class UserError(MlopsError):
+    """Raised for a wrong argument, an unknown name or a missing tool."""
+
+
+class ConfigError(UserError):
+    """Raised for a configuration that cannot be read, naming file, line, key and the nearest right key."""
+
+
+class DataError(UserError):
+    """Raised for data that break their schema, naming file, column, row and rule."""
+
+
+class GateRefused(MlopsError):
+    """Raised when a candidate may not be registered, naming each reason."""
+
+    exit_code = 1
+
+
+class StoreUnreachable(MlopsError):
+    """Raised when the tracking store does not answer, or its database is damaged."""
+
+    exit_code = 3

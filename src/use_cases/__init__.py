@@ -1,0 +1,1 @@
+"""The problems: one folder each, with its data, schema, features and model."""
