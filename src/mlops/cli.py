@@ -9,10 +9,11 @@ import os
 import sys
 
 import typer
-from rich.text import Text
-
-from mlops.console import err
+from mlops import console
+from mlops.data import commands as data
 from mlops.errors import MlopsError
+from mlops.registry import commands as registry
+from mlops.training import commands as training
 
 app = typer.Typer(
     name="mlops",
@@ -36,6 +37,46 @@ def options(
         os.environ["MLOPS_PROJECT"] = project
 
 
+app.add_typer(registry.app)
+app.add_typer(data.app, name="data")
+app.add_typer(training.app)
+
+
+@app.command()
+def doctor(json: bool = typer.Option(False, "--json", help="Print the result as JSON.")) -> None:
+    """Look whether this machine and project have what the commands need; exit code 2 where something is missing.
+
+    Example: mlops doctor
+    """
+    from mlops.doctor import examine
+
+    found = examine()
+    if json:
+        console.as_json([vars(item) for item in found])
+    else:
+        rows = [("ok" if item.ok else "missing", item.what, item.found, item.mend) for item in found]
+        console.table("mlops doctor", ("", "what", "found", "how to mend"), rows)
+    raise typer.Exit(0 if all(item.ok for item in found) else 2)
+
+
+@app.command()
+def pythons(
+    tox: bool = typer.Option(False, "--tox", help="As tox names its environments."),
+    json: bool = typer.Option(False, "--json", help="As a JSON list, for a workflow's matrix."),
+) -> None:
+    """The versions of Python that the project supports, as setup.py names them.
+
+    Example: mlops pythons --json
+    """
+    from mlops.doctor import supported_pythons
+
+    found = supported_pythons()
+    if json:
+        print(str(found).replace("'", '"'))
+    else:
+        print(",".join(f"py{version.replace('.', '')}" for version in found) if tox else " ".join(found))
+
+
 def main() -> None:
     """Run the command line; an error that a user can mend is one line and its exit code."""
     try:
@@ -43,5 +84,5 @@ def main() -> None:
     except MlopsError as error:
         if os.environ.get("MLOPS_DEBUG"):
             raise
-        err.print(Text.assemble(("error: ", "bold red"), str(error)))
+        console.error(str(error))
         sys.exit(error.exit_code)

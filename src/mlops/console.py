@@ -6,18 +6,17 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table; cells are shown with str(), numbers are right-aligned and None is a dash."""
+    from rich.table import Table
+
     grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     content = [list(row) for row in rows]
     for index, column in enumerate(columns):
@@ -25,12 +24,21 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
         grid.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in content:
         grid.add_row(*(_cell(value) for value in row))
-    out.print(grid)
+    _console().print(grid)
 
 
 def note(message: str) -> None:
     """Say what a step did, on standard error, so that standard output stays the result."""
-    err.print(Text(message))
+    from rich.text import Text
+
+    _console(stderr=True).print(Text(message))
+
+
+def error(message: str) -> None:
+    """Say in one line, on standard error, what went wrong and how to mend it."""
+    from rich.text import Text
+
+    _console(stderr=True).print(Text.assemble(("error: ", "bold red"), message))
 
 
 def as_json(value: Any) -> None:
@@ -41,14 +49,23 @@ def as_json(value: Any) -> None:
 @contextmanager
 def step(message: str) -> Iterator[None]:
     """Show a spinner on a terminal while a long step works; silent elsewhere."""
-    if err.is_terminal:
-        with err.status(message):
+    console = _console(stderr=True)
+    if console.is_terminal:
+        with console.status(message):
             yield
     else:
         yield
 
 
+def _console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
 def _cell(value: Any) -> Text:
+    from rich.text import Text
+
     if value is None:
         return Text("–")
     if isinstance(value, float):

@@ -1,0 +1,1 @@
+"""Data: raw → interim → processed, each set immutable, with its schema beside it."""

@@ -1,0 +1,68 @@
+"""The key: what identifies a version. The same key is the same model; it is never registered twice.
+
+It leaves out what cannot change a model: the project's version, the changelog, the server, the workflows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops import digests
+from mlops.config import Project, UseCaseConfig
+from mlops.errors import UserError
+
+if TYPE_CHECKING:
+    from mlops.use_case import UseCase
+
+# The machinery that has a say in what a model becomes: every module that data and training run through.
+MACHINERY = ("config.py", "digests.py", "files.py", "keys.py", "use_case.py", "data", "training")
+LOCK = Path("requirements") / "base.txt"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The digests that a key is made of."""
+
+    code: str
+    machinery: str
+    config: str
+    data: str
+    lock: str
+
+    @property
+    def key(self) -> str:
+        """The digest of all parts: 64 hexadecimal characters."""
+        return digests.of_value(asdict(self))
+
+
+def parts_of(project: Project, use_case: UseCase, data: str) -> Parts:
+    """The parts of a use case's key, `data` being the digest of its raw files.
+
+    Raises UserError where the lock file is missing.
+    """
+    lock = project.root / LOCK
+    if not lock.is_file():
+        raise UserError(f"{lock} is missing; it pins the environment: make lock")
+    return Parts(
+        code=digests.of_files(use_case.package, use_case.package.rglob("*.py")),
+        machinery=machinery(),
+        config=of_config(use_case.config),
+        data=data,
+        lock=digests.of_file(lock),
+    )
+
+
+def machinery(names: Sequence[str] = MACHINERY) -> str:
+    """The digest of the machinery's modules, or of some of them."""
+    root = Path(__file__).parent
+    places = [root / name for name in names]
+    files = [file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place])]
+    return digests.of_files(root, files)
+
+
+def of_config(config: UseCaseConfig) -> str:
+    """The digest of a configuration after all overrides, without what cannot change a model."""
+    return digests.of_value(config.model_dump(mode="json", exclude={"description", "tune"}))

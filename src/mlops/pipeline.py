@@ -1,0 +1,45 @@
+"""The main job, in the order in which the data flow:
+
+raw → interim → processed → split → fit → candidate → gate → version → alias → report
+"""
+
+from __future__ import annotations
+
+from mlops import git
+from mlops.config import Project
+from mlops.console import note
+from mlops.registry.register import Outcome, judge, register
+from mlops.training.train import train
+from mlops.use_case import UseCase
+
+
+def run(project: Project, use_case: UseCase, alias: str | None = None, why: str = "", again: bool = False) -> Outcome:
+    """Train and register a use case as code, configuration and data stand now.
+
+    alias: the alias that moves; None takes the one of the branch. again: train even where the candidate is there.
+    A refusal by the gate is in the outcome; everything else raises.
+    """
+    branch = git.commit(project.root).branch
+    candidate, made = train(project, use_case, again)
+    note(f"{use_case.name}: {'trained' if made else 'nothing changed since the last training, its candidate is taken'}")
+    outcome = register(project, use_case, candidate, alias or project.alias_of(branch), why or f"mlops run on {branch}")
+    note(f"{use_case.name}: {said(outcome)}")
+    return outcome
+
+
+def try_out(project: Project, use_case: UseCase, again: bool = False) -> Outcome:
+    """Train a use case and ask the gate; the report is made, nothing is registered and no alias moves."""
+    candidate, _ = train(project, use_case, again)
+    evaluation, written = judge(project, use_case, candidate)
+    return Outcome(use_case.name, evaluation.verdict.passed, None, False, "", None, evaluation, written)
+
+
+def said(outcome: Outcome) -> str:
+    """What a registration did, in a sentence."""
+    if outcome.version is None:
+        return f"refused by the gate: {'; '.join(outcome.reasons)}; @{outcome.alias} stays where it is"
+    version = f"version {outcome.version.number}"
+    first = f"registered as {version}" if outcome.made else f"nothing to register: the same key is {version} already"
+    if outcome.moved is None:
+        return f"{first}; @{outcome.alias} points at it already"
+    return f"{first}; @{outcome.alias} moved from {outcome.moved.before or 'nowhere'} to {outcome.moved.after}"

@@ -1,0 +1,230 @@
+"""`mlops run`, `register` and what looks into the store: `compare`, `history`, `show`, `alias`, `archive`, `ui`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from mlops import console
+
+if TYPE_CHECKING:
+    from mlops.registry.register import Outcome
+
+app = typer.Typer()
+
+NAME = typer.Argument("", help="Use case; default: the project's default one.")
+JSON = typer.Option(False, "--json", help="Print the result as JSON.")
+SET = typer.Option([], "--set", metavar="KEY=VALUE", help="Override a key of the configuration; may be given again.")
+ALIAS = typer.Option("", "--alias", help="The alias that moves; default: the one of the branch.")
+REASON = typer.Option("", "--reason", help="Why; goes into the log of moves.")
+
+
+@app.command()
+def run(
+    name: str = NAME,
+    every: bool = typer.Option(False, "--all", help="Every use case."),
+    set_: list[str] = SET,
+    alias: str = ALIAS,
+    reason: str = REASON,
+    again: bool = typer.Option(False, "--again", help="Train even where nothing has changed."),
+    register: bool = typer.Option(True, help="Register what passes; without, only the report is made."),
+    json: bool = JSON,
+) -> None:
+    """The main job: data, train, gate, register, report.
+
+    Exit code 1 when the gate refuses a candidate, 3 when the store does not answer (the candidate is kept).
+
+    Example: mlops run iris
+    """
+    from mlops import pipeline
+    from mlops.config import load_project
+    from mlops.registry.register import refusal
+    from mlops.use_case import load_use_case
+
+    project = load_project()
+    names = project.use_cases if every else [name or project.default_use_case]
+    use_cases = [load_use_case(project, each, tuple(set_)) for each in names]
+    if not register:
+        outcomes = [pipeline.try_out(project, use_case, again) for use_case in use_cases]
+    else:
+        outcomes = [pipeline.run(project, use_case, alias or None, reason, again) for use_case in use_cases]
+    _show(outcomes, json)
+    for refused in (outcome for outcome in outcomes if not outcome.passed):
+        raise refusal(refused)
+
+
+@app.command()
+def register(
+    name: str = NAME,
+    candidate: str = typer.Option("", "--candidate", metavar="DIR", help="Candidate folder; default: the newest one."),
+    set_: list[str] = SET,
+    alias: str = ALIAS,
+    reason: str = REASON,
+    json: bool = JSON,
+) -> None:
+    """Ask the gate about a candidate and put it into the store; the alias moves last.
+
+    Example: mlops register ridership --alias challenger --reason "after the outage"
+    """
+    from mlops import git, pipeline
+    from mlops.config import load_project
+    from mlops.registry import register as registration
+    from mlops.training import candidate as candidates
+    from mlops.use_case import load_use_case
+
+    project = load_project()
+    use_case = load_use_case(project, name, tuple(set_))
+    chosen = candidates.choose(project, use_case.name, candidate)
+    branch = git.commit(project.root).branch
+    outcome = registration.register(
+        project, use_case, chosen, alias or project.alias_of(branch), reason or f"mlops register on {branch}"
+    )
+    console.note(f"{use_case.name}: {pipeline.said(outcome)}")
+    _show([outcome], json)
+    if not outcome.passed:
+        raise registration.refusal(outcome)
+
+
+@app.command()
+def compare(
+    name: str = NAME, last: int = typer.Option(10, help="How many runs, the newest first."), json: bool = JSON
+) -> None:
+    """Runs of a use case against each other: a table and a plot.
+
+    Example: mlops compare ridership --last 5
+    """
+    from mlops.config import load_project
+    from mlops.registry import compare as comparison
+    from mlops.use_case import load_use_case
+
+    project = load_project()
+    use_case = load_use_case(project, name)
+    found = comparison.runs_of(project, use_case, last)
+    file = comparison.plot(project, use_case, found)
+    if json:
+        console.as_json({"runs": found, "plot": file})
+        return
+    metrics = list(use_case.config.metrics)
+    rows = [
+        (item["name"], item["gate"], *(item["metrics"].get(metric) for metric in metrics), item["branch"]) for item in found
+    ]
+    console.table(f"{use_case.name}: runs, the newest first", ("run", "gate", *metrics, "branch"), rows)
+    console.note(f"plot {file}")
+
+
+@app.command()
+def history(name: str = NAME, json: bool = JSON) -> None:
+    """The versions of a use case, and every move of an alias: who, why, from, to.
+
+    Example: mlops history ridership
+    """
+    from mlops import tracking
+    from mlops.config import load_project
+    from mlops.registry import aliases, versions
+
+    project = load_project()
+    name = name or project.default_use_case
+    with tracking.open_store(project) as client:
+        qualified = versions.qualified(project, name)
+        found = versions.all_of(client, qualified)
+        versions.choose(name, found, None)
+        moves = aliases.log(client, qualified)
+    if json:
+        console.as_json({"versions": [vars(item) for item in found], "moves": [vars(item) for item in moves]})
+        return
+    rows = [
+        (item.number, ", ".join(item.aliases) or None, item.tags.get("archived"), item.tags["git_commit"][:12])
+        for item in found
+    ]
+    console.table(f"{name}: versions", ("number", "aliases", "archived", "commit"), rows)
+    steps = [(item.when, item.alias, item.before, item.after, item.who, item.why) for item in moves]
+    console.table(f"{name}: moves of aliases", ("when", "alias", "from", "to", "who", "why"), steps)
+
+
+@app.command()
+def show(
+    name: str = NAME, ref: str = typer.Argument("", help="Alias or number; default: the champion."), json: bool = JSON
+) -> None:
+    """All that the store knows of one version.
+
+    Example: mlops show ridership @champion
+    """
+    from mlops.config import load_project
+    from mlops.registry import versions
+
+    project = load_project()
+    version = versions.resolve(project, name or project.default_use_case, ref or None)
+    if json:
+        console.as_json(vars(version))
+        return
+    facts = [("run", version.run_id), ("model", version.model_id), *sorted(version.tags.items())]
+    console.table(version.title, ("what", "value"), facts)
+
+
+@app.command()
+def alias(
+    name: str = typer.Argument(help="Use case."),
+    alias_: str = typer.Argument(metavar="ALIAS", help="The alias that moves."),
+    ref: str = typer.Argument(help="Where to: number or alias."),
+    reason: str = typer.Option(..., "--reason", help="Why; goes into the log of moves."),
+    json: bool = JSON,
+) -> None:
+    """Point an alias at a version by hand; the move is logged, the gate is not asked.
+
+    Example: mlops alias ridership challenger 1.0.2 --reason "look at it again"
+    """
+    from mlops.config import load_project
+    from mlops.registry.by_hand import move
+
+    moved, version = move(load_project(), name, alias_, ref, reason)
+    if json:
+        console.as_json({"moved": vars(moved) if moved else None, "version": vars(version)})
+    else:
+        console.note(f"{name}: @{alias_} {'moved to' if moved else 'points already at'} {version.number}")
+
+
+@app.command()
+def archive(
+    name: str = typer.Argument(help="Use case."),
+    ref: str = typer.Argument(help="The version's number."),
+    reason: str = typer.Option(..., "--reason", help="Why; kept with the version."),
+    json: bool = JSON,
+) -> None:
+    """Mark a version as archived; one that an alias points at is refused.
+
+    Example: mlops archive ridership 1.0.1 --reason "superseded"
+    """
+    from mlops.config import load_project
+    from mlops.registry.by_hand import archive as put_away
+
+    version = put_away(load_project(), name, ref, reason)
+    if json:
+        console.as_json(vars(version))
+    else:
+        console.note(f"{name}: {version.number} is archived")
+
+
+@app.command()
+def ui(port: int = typer.Option(5000, help="Port on this machine.")) -> None:
+    """MLflow's own page on the store, on this machine only.
+
+    Example: mlops ui --port 5001
+    """
+    from mlops.config import load_project
+    from mlops.registry.ui import serve
+
+    raise typer.Exit(serve(load_project(), port))
+
+
+def _show(outcomes: list[Outcome], json: bool) -> None:
+    from mlops.registry.register import as_value
+    from mlops.training import report
+
+    if json:
+        console.as_json([as_value(outcome) for outcome in outcomes])
+        return
+    for outcome in outcomes:
+        title = outcome.version.title if outcome.version else f"{outcome.use_case}"
+        console.table(title, report.HEAD, report.table(outcome.evaluation.verdict))
+        console.note(f"report {outcome.report}")

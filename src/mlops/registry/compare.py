@@ -1,0 +1,66 @@
+"""Runs against each other: what was tried, and what it brought."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops import files, tracking
+from mlops.config import Project
+from mlops.errors import UserError
+from mlops.registry import versions
+
+if TYPE_CHECKING:
+    from mlops.use_case import UseCase
+
+
+def runs_of(project: Project, use_case: UseCase, last: int) -> list[dict[str, Any]]:
+    """The last runs that were asked before the gate, the newest first: name, gate, metrics, parameters, branch, id.
+
+    Raises UserError where there is none yet.
+    """
+    name = versions.qualified(project, use_case.name)
+    with tracking.open_store(project) as client:
+        experiment = client.get_experiment_by_name(name)
+        found = client.search_runs([experiment.experiment_id], "tags.gate != ''", max_results=last) if experiment else []
+    if not found:
+        raise UserError(f"{use_case.name}: no runs to compare yet; make one with: mlops run {use_case.name}")
+    return [
+        {
+            "name": run.info.run_name,
+            "gate": run.data.tags["gate"],
+            "branch": run.data.tags["git_branch"],
+            "metrics": {key: value for key, value in run.data.metrics.items() if "/" not in key},
+            "baseline": run.data.metrics.get(f"baseline/{use_case.config.primary}"),
+            "parameters": dict(run.data.params),
+            "run_id": run.info.run_id,
+        }
+        for run in found
+    ]
+
+
+def plot(project: Project, use_case: UseCase, found: list[dict[str, Any]]) -> Path:
+    """A bar a run for each metric, in the order of time, refused runs hatched; returns the PNG's path."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    ordered, metrics = found[::-1], list(use_case.config.metrics)
+    figure = Figure(figsize=(3.6 * len(metrics), 0.4 * len(ordered) + 1.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    for index, (axes, metric) in enumerate(zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True)):
+        values = [item["metrics"].get(metric, float("nan")) for item in ordered]
+        bars = axes.barh(range(len(ordered)), values, color="#0072B2")
+        for bar, item in zip(bars, ordered, strict=True):
+            if item["gate"] != "passed":
+                bar.set(facecolor="white", edgecolor="#0072B2", hatch="///")
+        limit = use_case.config.metrics[metric].limit
+        if limit is not None:
+            axes.axvline(limit, color="#222222", linewidth=0.8, linestyle="--", label="limit")
+            axes.legend(fontsize=8, frameon=False)
+        axes.set_yticks(range(len(ordered)), [item["name"] for item in ordered] if index == 0 else [])
+        axes.set_title(metric, loc="left", fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+    file = project.output / "reports" / use_case.name / "compare.png"
+    with files.replacing(file) as temporary:
+        figure.savefig(temporary, dpi=110, metadata={"Software": None})
+    return file

@@ -1,0 +1,220 @@
+"""Registration: ask the gate, log the run, make the version, move the alias last.
+
+Whatever happens on the way, an alias points at a complete version: the version is made when all of its artifacts are in
+the store, and the alias moves when the version is there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops import tracking
+from mlops.config import Project
+from mlops.errors import GateRefused, StoreUnreachable, UserError
+from mlops.registry import aliases, runs, versions
+from mlops.registry.versions import Version
+from mlops.training import report
+from mlops.training.candidate import Candidate
+from mlops.training.evaluate import Champion, Evaluation, evaluate
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from mlops.use_case import UseCase
+
+# Without these a run cannot be traced back to what it was made from.
+REQUIRED_TAGS = (
+    "git_commit",
+    "git_branch",
+    "git_dirty",
+    "key",
+    "data_digest",
+    "config_digest",
+    "environment_digest",
+    "use_case",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a registration did: `version` is None where the gate refused, `made` tells a new version from a known one."""
+
+    use_case: str
+    passed: bool
+    version: Version | None
+    made: bool
+    alias: str
+    moved: aliases.Move | None
+    evaluation: Evaluation
+    report: Path
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the gate refused; empty where it did not."""
+        return self.evaluation.verdict.reasons
+
+
+def judge(project: Project, use_case: UseCase, candidate: Candidate) -> tuple[Evaluation, Path]:
+    """Evaluate a candidate beside the champion and write the report; nothing is registered.
+
+    Where the store cannot be read, limits and baseline decide and the report says so.
+    """
+    notes: list[str] = []
+    champion = None
+    try:
+        with tracking.open_store(project) as client:
+            champion = champion_of(client, versions.all_of(client, versions.qualified(project, use_case.name)))
+    except StoreUnreachable as error:
+        notes.append(f"champion not readable here: {error}")
+    evaluation = evaluate(use_case, candidate, champion)
+    return evaluation, report.write(project, use_case, candidate, evaluation, notes)
+
+
+def register(project: Project, use_case: UseCase, candidate: Candidate, alias: str, why: str) -> Outcome:
+    """Ask the gate about a candidate; if it passes, register it and move the alias.
+
+    The same key is registered once: again, it only moves the alias. A refusal is logged as a run with its reasons.
+    Raises UserError for a candidate without its tags or an alias that may not be, StoreUnreachable as `open_store` does.
+    """
+    if candidate.use_case != use_case.name:
+        raise UserError(f"{candidate.path}: a candidate of {candidate.use_case}, not of {use_case.name}")
+    aliases.check(alias)
+    tags = tags_of(candidate)
+    name = versions.qualified(project, use_case.name)
+    with tracking.locked(project), tracking.open_store(project) as client:
+        experiment = runs.experiment(client, project, name, use_case.config.description)
+        runs.end_abandoned(client, project, experiment)
+        known = versions.all_of(client, name)
+        champion = champion_of(client, known)
+        evaluation = evaluate(use_case, candidate, champion)
+        written = report.write(project, use_case, candidate, evaluation, [])
+        same = next((item for item in known if item.tags.get("key") == candidate.key), None)
+        if not evaluation.verdict.passed:
+            return _refuse(client, experiment, use_case, candidate, tags, evaluation, written, alias)
+        version = same or _make(client, experiment, name, use_case, candidate, tags, evaluation, written, known)
+        moved = aliases.move(client, known, alias, version, why)
+        tracking.back_up(project)
+        version = next(item for item in versions.all_of(client, name) if item.version == version.version)
+    return Outcome(use_case.name, True, version, same is None, alias, moved, evaluation, written)
+
+
+def as_value(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as a value that JSON can hold."""
+    from dataclasses import asdict
+
+    return {
+        "use_case": outcome.use_case,
+        "passed": outcome.passed,
+        "made": outcome.made,
+        "number": outcome.version.number if outcome.version else None,
+        "version": asdict(outcome.version) if outcome.version else None,
+        "alias": outcome.alias,
+        "moved": asdict(outcome.moved) if outcome.moved else None,
+        "verdict": asdict(outcome.evaluation.verdict),
+        "report": outcome.report,
+    }
+
+
+def refusal(outcome: Outcome) -> GateRefused:
+    """The error that ends a command whose candidate was refused, naming each reason."""
+    return GateRefused(
+        f"{outcome.use_case}: the gate refuses: {'; '.join(outcome.reasons)}; "
+        f"@{outcome.alias} stays where it is, see {outcome.report}"
+    )
+
+
+def champion_of(client: MlflowClient, known: list[Version]) -> Champion | None:
+    """The champion with its model, loaded; None where there is none."""
+    import json
+
+    found = versions.by_alias(known, "champion")
+    if found is None:
+        return None
+    from mlflow.artifacts import download_artifacts
+
+    model = tracking.load_model(Path(download_artifacts(artifact_uri=f"models:/{found.model_id}")))
+    problem = json.loads(client.get_run(found.run_id).data.tags["problem"])
+    return Champion(found.number, model, problem, int(found.number.split(".")[0]))
+
+
+def tags_of(candidate: Candidate) -> dict[str, str]:
+    """The tags that identify a run; raises UserError naming the first required one that is missing."""
+    manifest = candidate.manifest
+    commit, parts = manifest.get("git", {}), manifest.get("parts", {})
+    tags = {
+        "use_case": manifest.get("use_case"),
+        "key": manifest.get("key"),
+        "git_commit": commit.get("sha"),
+        "git_branch": commit.get("branch"),
+        "git_dirty": str(commit.get("dirty", "")).lower(),
+        "data_digest": parts.get("data"),
+        "config_digest": parts.get("config"),
+        "environment_digest": parts.get("lock"),
+        "code_digest": parts.get("code"),
+        "machinery_digest": parts.get("machinery"),
+    }
+    missing = [name for name in REQUIRED_TAGS if not tags[name]]
+    if missing:
+        raise UserError(
+            f"{candidate.path}/manifest.json: tag {missing[0]} is missing, so the run could not be identified; train again"
+        )
+    return {name: str(value) for name, value in tags.items()}
+
+
+def _make(
+    client: MlflowClient,
+    experiment: str,
+    name: str,
+    use_case: UseCase,
+    candidate: Candidate,
+    tags: Mapping[str, str],
+    evaluation: Evaluation,
+    written: Path,
+    known: list[Version],
+) -> Version:
+    """Log the run with its model, then make the version."""
+    number = versions.next_number(known, use_case.config.target.number, evaluation.verdict.improved)
+    full = {**tags, "number": number, "gate": "passed", "verdict": evaluation.verdict.word}
+    run_id = runs.start(client, experiment, f"{use_case.name} {number}", full, candidate, evaluation, written)
+    model_id = runs.log_model(client, experiment, run_id, use_case.name, candidate)
+    runs.end(client, run_id)
+    if not known:
+        runs.make_registered_model(client, name, use_case.config.description)
+    metrics = {f"metric.{metric}": f"{value:.6g}" for metric, value in candidate.manifest["metrics"].items()}
+    made = client.create_model_version(
+        name=name,
+        source=f"models:/{model_id}",
+        run_id=run_id,
+        model_id=model_id,
+        tags={**full, "model_id": model_id, **metrics},
+        description=f"{use_case.config.description}. {_in_words(candidate)}",
+    )
+    return Version(name, str(made.version), number, run_id, model_id, (), full, int(time.time() * 1000))
+
+
+def _refuse(
+    client: MlflowClient,
+    experiment: str,
+    use_case: UseCase,
+    candidate: Candidate,
+    tags: Mapping[str, str],
+    evaluation: Evaluation,
+    written: Path,
+    alias: str,
+) -> Outcome:
+    """Log the run with the reasons of the refusal; no version is made and no alias moves."""
+    reasons = "; ".join(evaluation.verdict.reasons)
+    full = {**tags, "gate": "refused", "reasons": reasons[:5000], "verdict": evaluation.verdict.word}
+    run_id = runs.start(
+        client, experiment, f"{use_case.name} refused {candidate.key[:8]}", full, candidate, evaluation, written
+    )
+    runs.end(client, run_id)
+    return Outcome(use_case.name, False, None, False, alias, None, evaluation, written)
+
+
+def _in_words(candidate: Candidate) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in candidate.manifest["metrics"].items())

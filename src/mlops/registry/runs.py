@@ -1,0 +1,146 @@
+"""Runs: what is logged of a candidate so that its page in MLflow is complete and can be searched by tag."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops import tracking
+from mlops.config import Project
+from mlops.errors import UserError
+from mlops.registry.aliases import who
+from mlops.training.candidate import Candidate
+from mlops.training.evaluate import Evaluation
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+OWNER = "mlops.project"
+
+
+def experiment(client: MlflowClient, project: Project, name: str, description: str) -> str:
+    """The id of the one experiment of a use case, made on first use.
+
+    Raises UserError when the name belongs to another project or was deleted.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        root = tracking.artifact_root(project)
+        location = f"{root}/{name}" if root else None
+        return client.create_experiment(name, location, {OWNER: project.name, "mlflow.note.content": description})
+    if found.lifecycle_stage != "active":
+        raise UserError(f"experiment {name} was deleted; restore it: mlflow experiments restore -x {found.experiment_id}")
+    owner = found.tags.get(OWNER)
+    if owner != project.name:
+        raise UserError(
+            f"experiment {name} in {tracking.uri(project)} belongs to project {owner}; "
+            "set namespace in config/project.yaml, so that this project has names of its own"
+        )
+    return found.experiment_id
+
+
+def start(
+    client: MlflowClient,
+    experiment_id: str,
+    name: str,
+    tags: Mapping[str, str],
+    candidate: Candidate,
+    evaluation: Evaluation,
+    report: Path,
+) -> str:
+    """Make a run and log parameters, metrics, tags, data, candidate and report; returns its id. It is still running then."""
+    from mlflow.entities import Metric, Param
+
+    manifest, now = candidate.manifest, int(time.time() * 1000)
+    commit = manifest["git"]
+    full = {
+        **tags,
+        "problem": json.dumps(manifest["problem"]),
+        "mlflow.user": who(),
+        "mlflow.source.name": f"mlops run {candidate.use_case}",
+        "mlflow.source.type": "PROJECT",
+        "mlflow.source.git.commit": commit["sha"],
+        "mlflow.source.git.branch": commit["branch"],
+        "mlflow.note.content": report.read_text(encoding="utf-8"),
+    }
+    run = client.create_run(experiment_id, run_name=name, tags=full)
+    measured = {row.metric: row.candidate for row in evaluation.verdict.rows}
+    measured |= {f"baseline/{row.metric}": row.baseline for row in evaluation.verdict.rows}
+    measured |= {f"champion/{row.metric}": row.champion for row in evaluation.verdict.rows if row.champion is not None}
+    measured |= {"rows/training": manifest["rows"]["training"], "rows/holdout": manifest["rows"]["holdout"]}
+    params = {
+        **manifest["config"]["parameters"],
+        "seed": manifest["config"]["seed"],
+        "split": manifest["config"]["split"]["method"],
+    }
+    client.log_batch(
+        run.info.run_id,
+        metrics=[Metric(key, float(value), now, 0) for key, value in measured.items()],
+        params=[Param(key, str(value)) for key, value in params.items()],
+    )
+    client.log_inputs(run.info.run_id, _datasets(manifest))
+    for file in ("manifest.json", "holdout.parquet", "features.skops"):
+        if (candidate.path / file).is_file():
+            client.log_artifact(run.info.run_id, str(candidate.path / file), "candidate")
+    client.log_artifacts(run.info.run_id, str(report.parent), "report")
+    return run.info.run_id
+
+
+def log_model(client: MlflowClient, experiment_id: str, run_id: str, name: str, candidate: Candidate) -> str:
+    """Put the candidate's model into the store as a logged model of the run; returns its id."""
+    from mlflow.entities import LoggedModelOutput
+
+    parameters = {key: str(value) for key, value in candidate.manifest["config"]["parameters"].items()}
+    model = client.create_logged_model(
+        experiment_id, name=name, source_run_id=run_id, tags={"key": candidate.key}, params=parameters, model_type="sklearn"
+    )
+    client.log_model_artifacts(model.model_id, str(candidate.path / "model"))
+    client.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return model.model_id
+
+
+def end(client: MlflowClient, run_id: str) -> None:
+    """Mark a run as finished."""
+    client.set_terminated(run_id, "FINISHED")
+
+
+def end_abandoned(client: MlflowClient, project: Project, experiment_id: str) -> None:
+    """Mark the runs that a crash left behind as killed: who holds the embedded store's lock is its only writer."""
+    if tracking.is_embedded(project):
+        for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def make_registered_model(client: MlflowClient, name: str, description: str) -> None:
+    """Make the registered model, unless another process was faster."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name, description=description)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _datasets(manifest: dict[str, Any]) -> list:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    columns = [{"name": name, "type": kind} for name, kind in manifest["problem"]["schema"].items()]
+    return [
+        DatasetInput(
+            Dataset(
+                name=item["file"],
+                digest=item["sha256"][:32],
+                source_type="local",
+                source=json.dumps({"uri": f"data/raw/{manifest['use_case']}/{item['file']}"}),
+                schema=json.dumps({"mlflow_colspec": columns}),
+                profile=json.dumps({"num_rows": item["rows"]}),
+            ),
+            [InputTag("mlflow.data.context", "training")],
+        )
+        for item in manifest["data"]
+    ]

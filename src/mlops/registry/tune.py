@@ -1,0 +1,108 @@
+"""The search for better parameters: optuna proposes, cross validation on the training rows decides, MLflow records."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from mlops import tracking
+from mlops.config import Project, Range
+from mlops.console import step
+from mlops.data import datasets, stages
+from mlops.errors import UserError
+from mlops.registry import runs, versions
+from mlops.registry.aliases import who
+from mlops.training.evaluate import metrics_of_primary
+from mlops.training.gate import goodness
+from mlops.training.split import split
+from mlops.training.train import as_truth, predict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops.use_case import UseCase
+
+
+def search(project: Project, use_case: UseCase, trials: int = 0) -> dict[str, Any]:
+    """Try parameter sets; returns metric, best parameters and every trial, the best first.
+
+    The holdout is not looked at: it stays the judge. Raises UserError where the configuration has no `tune`.
+    """
+    config = use_case.config
+    if config.tune is None:
+        raise UserError(f"config/{use_case.name}.yaml: nothing to tune; add a section tune with the parameters' ranges")
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise UserError("optuna is not installed; it comes with: make setup, or pip install '.[tune]'") from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    rows = datasets.read(stages.processed(project, use_case).path)
+    training, _ = split(rows, config.split, config.key, config.target.column, config.seed)
+    direction = config.metrics[config.primary].direction
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=config.seed))
+    done: list[dict[str, Any]] = []
+    ranges = config.tune.parameters
+
+    def attempt(trial: Any) -> float:
+        proposed = {key: _suggest(trial, key, allowed) for key, allowed in ranges.items()}
+        value = _cross_validated(use_case, training, proposed)
+        done.append({"number": trial.number, "parameters": proposed, "score": value})
+        return goodness(direction, value)
+
+    with step(f"tune {use_case.name}"):
+        study.optimize(attempt, n_trials=trials or config.tune.trials)
+    done.sort(key=lambda item: goodness(direction, item["score"]), reverse=True)
+    with tracking.locked(project), tracking.open_store(project) as client:
+        experiment = runs.experiment(client, project, versions.qualified(project, use_case.name), config.description)
+        parent = _log(client, experiment, use_case, done)
+    return {"metric": config.primary, "best": done[0]["parameters"], "trials": done, "run_id": parent}
+
+
+def _suggest(trial: Any, key: str, allowed: Range) -> Any:
+    if allowed.choices:
+        return trial.suggest_categorical(key, list(allowed.choices))
+    low, high = float(allowed.low or 0), float(allowed.high or 0)
+    if low.is_integer() and high.is_integer() and not allowed.log:
+        return trial.suggest_int(key, int(low), int(high))
+    return trial.suggest_float(key, low, high, log=allowed.log)
+
+
+def _cross_validated(use_case: UseCase, training: pd.DataFrame, proposed: dict[str, Any]) -> float:
+    """The mean of the primary metric over folds; in time order, later rows are never used to predict earlier ones."""
+    import numpy as np
+    from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
+
+    config, inputs = use_case.config, use_case.inputs(training)
+    target, folds = training[config.target.column], config.tune.folds if config.tune else 4
+    classes = np.unique(target.to_numpy()) if config.task == "classification" else None
+    if config.split.method == "time":
+        parts = TimeSeriesSplit(folds, gap=config.split.gap).split(training)
+    elif classes is not None:
+        parts = StratifiedKFold(folds, shuffle=True, random_state=config.seed).split(training, target)
+    else:
+        parts = KFold(folds, shuffle=True, random_state=config.seed).split(training)
+    scores = []
+    for fitted, judged in parts:
+        model = use_case.build(**{**config.parameters, **proposed}, seed=config.seed)
+        model.fit(training[inputs].iloc[fitted], target.iloc[fitted])
+        said = predict(model, training[inputs].iloc[judged], classes)
+        scores.append(metrics_of_primary(use_case, as_truth(target.iloc[judged], classes), said))
+    return float(np.mean(scores))
+
+
+def _log(client: Any, experiment: str, use_case: UseCase, done: list[dict[str, Any]]) -> str:
+    """One run for the search and a child run for each trial; returns the id of the first."""
+    from mlflow.entities import Metric, Param
+
+    metric, now = f"cross_validated/{use_case.config.primary}", int(time.time() * 1000)
+    tags = {"use_case": use_case.name, "kind": "tune", "mlflow.user": who()}
+    parent = client.create_run(experiment, run_name=f"{use_case.name} tune", tags=tags).info.run_id
+    for item in [{**done[0], "number": None}, *done]:
+        run_id = parent
+        if item["number"] is not None:
+            child = {**tags, "mlflow.parentRunId": parent}
+            run_id = client.create_run(experiment, run_name=f"trial {item['number']}", tags=child).info.run_id
+        parameters = [Param(key, str(value)) for key, value in item["parameters"].items()]
+        client.log_batch(run_id, metrics=[Metric(metric, item["score"], now, 0)], params=parameters)
+        client.set_terminated(run_id)
+    return parent

@@ -1,0 +1,37 @@
+"""MLflow's own page on the project's store."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+from mlops import tracking
+from mlops.config import Project
+from mlops.console import note
+from mlops.errors import UserError
+
+
+def serve(project: Project, port: int) -> int:
+    """Run the page on 127.0.0.1 until it is interrupted; returns its exit code.
+
+    Raises UserError naming a port that is taken.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise UserError(f"port {port} is taken on 127.0.0.1; choose another: mlops ui --port {port + 1}") from None
+    with tracking.open_store(project):
+        note(f"http://127.0.0.1:{port} shows {tracking.uri(project)}; stop it with Ctrl-C")
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", tracking.uri(project)]
+    if root := tracking.artifact_root(project):
+        command += ["--default-artifact-root", root]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    try:
+        return subprocess.run(command, env=environment, check=False).returncode
+    except KeyboardInterrupt:
+        return 0

@@ -1,0 +1,116 @@
+"""Versions of a registered model: found by alias, number or key, and fetched as the candidate that they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops import tracking
+from mlops.config import Project, nearest
+from mlops.errors import UserError
+from mlops.registry import numbers
+from mlops.training import candidate as candidates
+from mlops.training.candidate import Candidate
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version: `version` counts in MLflow from 1, `number` is target.performance.data."""
+
+    name: str
+    version: str
+    number: str
+    run_id: str
+    model_id: str
+    aliases: tuple[str, ...]
+    tags: dict[str, str]
+    created: int
+
+    @property
+    def title(self) -> str:
+        """The version in words, as in `ridership 1.0.0 (champion)`."""
+        aliases = f" ({', '.join(self.aliases)})" if self.aliases else ""
+        return f"{self.name} {self.number}{aliases}"
+
+
+def qualified(project: Project, use_case: str) -> str:
+    """The name of a use case's experiment and registered model in the store."""
+    return f"{project.namespace}{use_case}"
+
+
+def all_of(client: MlflowClient, name: str) -> list[Version]:
+    """Every version of a registered model, the newest first; none where the model is not registered."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        aliases = client.get_registered_model(name).aliases
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return []
+        raise
+    found = client.search_model_versions(f"name = '{name}'", max_results=10_000)
+    versions = [_version(item, aliases) for item in found if "number" in item.tags]
+    return sorted(versions, key=lambda item: int(item.version), reverse=True)
+
+
+def by_alias(versions: list[Version], alias: str) -> Version | None:
+    """The version that an alias points at, or None."""
+    return next((item for item in versions if alias in item.aliases), None)
+
+
+def choose(name: str, versions: list[Version], ref: str | None) -> Version:
+    """The version of an alias (`champion`, `@champion`) or number (`1.2.3`); None is the champion, else the newest.
+
+    Raises UserError naming what there is.
+    """
+    if not versions:
+        raise UserError(f"{name}: no version is registered; make one with: mlops run {name}")
+    if ref is None:
+        return by_alias(versions, "champion") or versions[0]
+    ref = ref.removeprefix("@")
+    found = next((item for item in versions if item.number == ref or ref in item.aliases), None)
+    if found is None:
+        known = [*(item.number for item in versions), *(alias for item in versions for alias in item.aliases)]
+        raise UserError(f"{name}: no version {ref!r}{nearest(ref, known)}; there are: {', '.join(known)}")
+    return found
+
+
+def resolve(project: Project, use_case: str, ref: str | None = None) -> Version:
+    """The version of an alias or number in the project's store; see `choose`."""
+    with tracking.open_store(project) as client:
+        return choose(use_case, all_of(client, qualified(project, use_case)), ref)
+
+
+def fetch(project: Project, version: Version, to: Path) -> Candidate:
+    """Download the candidate that a version was registered from into the folder `to`.
+
+    Raises DataError when a file does not have the digest that training recorded.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    with tracking.open_store(project):
+        download_artifacts(run_id=version.run_id, artifact_path="candidate", dst_path=str(to))
+        download_artifacts(artifact_uri=f"models:/{version.model_id}", dst_path=str(to / "candidate" / "model"))
+    return candidates.read(to / "candidate")
+
+
+def next_number(versions: list[Version], target: int, improved: bool) -> str:
+    """The number of a new version; see `numbers.following`."""
+    return numbers.show(numbers.following([numbers.parse(item.number) for item in versions], target, improved))
+
+
+def _version(found: Any, aliases: dict[str, str]) -> Version:
+    return Version(
+        name=found.name,
+        version=str(found.version),
+        number=found.tags["number"],
+        run_id=found.run_id,
+        model_id=found.tags["model_id"],
+        aliases=tuple(sorted(alias for alias, version in aliases.items() if str(version) == str(found.version))),
+        tags=dict(found.tags),
+        created=found.creation_timestamp,
+    )

@@ -1,0 +1,230 @@
+"""The store: where runs, versions and artifacts live. Without a server it is a SQLite file and a folder under models/.
+
+MLflow records absolute artifact paths. When the embedded store is opened at another place than the one recorded in it, its
+paths are rewritten in one transaction, so that it can be moved, renamed and cloned.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from mlops import files
+from mlops.config import Project
+from mlops.console import note
+from mlops.errors import StoreUnreachable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+
+DATABASE, BACKUP, ARTIFACTS, LOCK = "mlflow.db", "mlflow.db.backup", "artifacts", ".lock"
+
+# Where MLflow keeps absolute paths.
+PATHS = {
+    "experiments": "artifact_location",
+    "runs": "artifact_uri",
+    "logged_models": "artifact_location",
+    "model_versions": "storage_location",
+}
+PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
+# Seconds until a server that does not answer is given up.
+PATIENCE = 5
+
+
+def is_embedded(project: Project) -> bool:
+    """Whether the store is the project's own folder, no server being configured."""
+    return project.tracking_uri is None
+
+
+def uri(project: Project) -> str:
+    """The tracking URI: the configured server, else the embedded SQLite file."""
+    return project.tracking_uri or f"sqlite:///{project.store / DATABASE}"
+
+
+def artifact_root(project: Project) -> str | None:
+    """Where a new experiment of the embedded store keeps its artifacts; None lets a server decide."""
+    return str(project.store / ARTIFACTS) if is_embedded(project) else None
+
+
+@contextmanager
+def locked(project: Project) -> Iterator[None]:
+    """Hold the embedded store alone while something is registered; a server looks after itself."""
+    if not is_embedded(project):
+        yield
+        return
+    from filelock import FileLock
+
+    project.store.mkdir(parents=True, exist_ok=True)
+    with FileLock(project.store / LOCK, is_singleton=True):
+        yield
+
+
+@contextmanager
+def open_store(project: Project) -> Iterator[MlflowClient]:
+    """A client of the store, which is made on first use.
+
+    Raises StoreUnreachable when the server does not answer within PATIENCE, or the database is damaged.
+    """
+    _quiet()
+    place = uri(project)
+    _probe(place)
+    if is_embedded(project):
+        prepare(project)
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import DBAPIError
+
+    mlflow.set_tracking_uri(place)
+    mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or place)
+    try:
+        yield mlflow.MlflowClient()
+    except (RequestException, DBAPIError, sqlite3.DatabaseError) as error:
+        raise StoreUnreachable(_unreachable(project, error)) from error
+    except MlflowException as error:
+        if error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "PERMISSION_DENIED", "UNAUTHENTICATED"):
+            raise StoreUnreachable(_unreachable(project, error)) from error
+        raise
+
+
+def prepare(project: Project) -> None:
+    """Make the embedded store, or adapt the paths in it to where it lies now; raises StoreUnreachable if it is damaged."""
+    database = project.store / DATABASE
+    with locked(project):
+        try:
+            if not database.is_file():
+                _create(database)
+            with closing(sqlite3.connect(database)) as connection:
+                _relocate(connection, project.store)
+        except sqlite3.DatabaseError as error:
+            raise StoreUnreachable(_unreachable(project, error)) from None
+
+
+def back_up(project: Project) -> None:
+    """Copy the embedded database beside itself, so that a damaged one can be restored."""
+    if not is_embedded(project):
+        return
+    with files.replacing(project.store / BACKUP) as temporary:
+        with closing(sqlite3.connect(project.store / DATABASE)) as source, closing(sqlite3.connect(temporary)) as target:
+            source.backup(target)
+
+
+def save_model(folder: Path, model: Any, example: pd.DataFrame, said: Any, lock: list[str]) -> None:
+    """Write a fitted scikit-learn model as a folder in MLflow's format, with signature and input example.
+
+    lock: the pinned requirements of the model; given, MLflow need not load the model to find them out. The folder holds
+    the same bytes for the same model, so it carries no time and no run.
+    """
+    _quiet()
+    from mlflow.models import Model, infer_signature
+    from mlflow.models.utils import _save_example
+    from mlflow.pyfunc import add_to_model
+    from mlflow.sklearn import FLAVOR_NAME, SERIALIZATION_FORMAT_SKOPS
+    from sklearn import __version__ as sklearn_version
+
+    from mlops.training import model_file
+
+    folder.mkdir(parents=True)
+    trusted = model_file.write(folder / "model.skops", model)
+    description = Model(utc_time_created="1980-01-01 00:00:00.000000", model_uuid=None)
+    description.signature = infer_signature(example, said)
+    _save_example(description, example, str(folder))
+    add_to_model(description, loader_module="mlflow.sklearn", model_path="model.skops", python_env="python_env.yaml")
+    description.add_flavor(
+        FLAVOR_NAME,
+        pickled_model="model.skops",
+        sklearn_version=sklearn_version,
+        serialization_format=SERIALIZATION_FORMAT_SKOPS,
+        skops_trusted_types=trusted,
+        code=None,
+    )
+    description.save(str(folder / "MLmodel"))
+    (folder / "requirements.txt").write_text("\n".join(lock) + "\n")
+    environment = {"python": platform.python_version(), "dependencies": ["-r requirements.txt"]}
+    (folder / "python_env.yaml").write_text(yaml.safe_dump(environment, sort_keys=False))
+
+
+def load_model(folder: Path) -> Any:
+    """The scikit-learn model in a folder of MLflow's format."""
+    _quiet()
+    import mlflow.sklearn
+
+    return mlflow.sklearn.load_model(str(folder))
+
+
+def _quiet() -> None:
+    """Before MLflow is imported: no telemetry, no advertising, and a server that is gone is given up soon."""
+    for name, value in {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+        "GIT_PYTHON_REFRESH": "quiet",
+        "MLFLOW_LOGGING_LEVEL": "ERROR",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def _probe(place: str) -> None:
+    parts = urlsplit(place)
+    scheme = parts.scheme.split("+")[0]
+    if scheme not in PORTS or not parts.hostname:
+        return
+    port = parts.port or PORTS[scheme]
+    try:
+        socket.create_connection((parts.hostname, port), timeout=PATIENCE).close()
+    except OSError as error:
+        raise StoreUnreachable(
+            f"{scheme}://{parts.hostname}:{port}: the tracking store does not answer ({error}); "
+            "start it, or correct MLFLOW_TRACKING_URI"
+        ) from None
+
+
+def _create(database: Path) -> None:
+    """Make the tables in a file of another name, which then takes its place: a crash leaves no half-made store."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    note(f"making the embedded store in {database.parent}")
+    with files.replacing(database) as temporary:
+        SqlAlchemyStore(f"sqlite:///{temporary}", str(database.parent / ARTIFACTS)).engine.dispose()
+
+
+def _relocate(connection: sqlite3.Connection, store: Path) -> None:
+    connection.execute("CREATE TABLE IF NOT EXISTS mlops_place (path TEXT NOT NULL)")
+    recorded = connection.execute("SELECT path FROM mlops_place").fetchone()
+    if recorded and recorded[0] == str(store):
+        return
+    with connection:
+        if recorded:
+            old, new = f"{recorded[0]}/", f"{store}/"
+            for table, column in PATHS.items():
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                    (new, len(old) + 1, len(old), old),
+                )
+            note(f"the store moved from {recorded[0]} to {store}; its paths are adapted")
+        connection.execute("DELETE FROM mlops_place")
+        connection.execute("INSERT INTO mlops_place VALUES (?)", (str(store),))
+
+
+def _unreachable(project: Project, error: Exception) -> str:
+    reason = (str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__])[0]
+    if not is_embedded(project):
+        return (
+            f"the tracking store does not answer as it should ({reason}); look at the server, or correct MLFLOW_TRACKING_URI"
+        )
+    database, backup = project.store / DATABASE, project.store / BACKUP
+    mend = (
+        f"restore it with: cp {backup} {database}" if backup.is_file() else f"move it away: mv {database} {database}.damaged"
+    )
+    return f"{database}: the store is damaged or in use ({reason}); {mend}"

@@ -1,0 +1,94 @@
+"""A candidate: the self-contained folder that training makes. No store is needed to make or to read one.
+
+model/             the model in MLflow's format (skops, so nothing is unpickled), signature, input example
+features.skops     the fitted feature steps on their own, where the model has any
+holdout.parquet    the holdout rows: key, inputs, and what was true and said (columns in double underscores)
+manifest.json      key and its parts, code, data, parameters, metrics, and the digest of each file
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops import digests
+from mlops.config import Project
+from mlops.errors import DataError, UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRUTH, SAID, BASELINE = "__target__", "__prediction__", "__baseline__"
+PROBABILITY = "__probability_{}__"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A candidate folder and its manifest."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def use_case(self) -> str:
+        """The name of the use case that it was trained for."""
+        return self.manifest["use_case"]
+
+    @property
+    def key(self) -> str:
+        """The digest that identifies what it was made from."""
+        return self.manifest["key"]
+
+    def holdout(self) -> pd.DataFrame:
+        """The holdout rows with truth, predictions and the baseline's predictions."""
+        import pandas as pd
+
+        return pd.read_parquet(self.path / "holdout.parquet")
+
+
+def folder(project: Project, use_case: str, key: str) -> Path:
+    """Where the candidate of a key lies."""
+    return project.output / "candidates" / use_case / key[:16]
+
+
+def read(path: Path) -> Candidate:
+    """A candidate whose files all have the digests of its manifest.
+
+    Raises UserError where there is no candidate, DataError naming the first file that is missing or was changed.
+    """
+    try:
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no candidate there (manifest.json is missing); make one with: mlops train") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}/manifest.json:{error.lineno}: not JSON; delete the folder and run: mlops train") from None
+    for name, recorded in manifest["files"].items():
+        file = path / name
+        if not file.is_file() or digests.of_file(file) != recorded:
+            raise DataError(
+                f"{file}: {'changed' if file.is_file() else 'missing'} since training; delete the folder and run: mlops train"
+            )
+    return Candidate(path, manifest)
+
+
+def find(project: Project, use_case: str, key: str) -> Candidate | None:
+    """The complete candidate of a key, or None; a damaged one counts as none, as training can make it again."""
+    try:
+        return read(folder(project, use_case, key))
+    except (UserError, DataError):
+        return None
+
+
+def newest(project: Project, use_case: str) -> Candidate:
+    """The candidate that was made last; raises UserError where there is none."""
+    made = sorted((project.output / "candidates" / use_case).glob("*/manifest.json"), key=lambda file: file.stat().st_mtime)
+    if not made:
+        raise UserError(f"{use_case}: no candidate under {project.output}; make one with: mlops train {use_case}")
+    return read(made[-1].parent)
+
+
+def choose(project: Project, use_case: str, path: str) -> Candidate:
+    """The candidate in a folder, or the newest one of the use case where no folder is given."""
+    return read(Path(path)) if path else newest(project, use_case)

@@ -1,0 +1,110 @@
+"""Evaluation: challenger, champion and baseline on the same holdout rows, and what the gate makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
+from mlops.training.gate import Verdict, decide, goodness
+from mlops.training.metrics import Predictions, encode, paired_bootstrap
+from mlops.training.train import as_truth, metrics_of, one_hot, predict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from mlops.use_case import UseCase
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model to beat: its version number, its model, and the problem that it was trained for."""
+
+    number: str
+    model: Any
+    problem: dict[str, Any]
+    target_number: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Truth and predictions of the three models on the holdout rows, and the gate's verdict on them."""
+
+    holdout: pd.DataFrame
+    truth: np.ndarray
+    candidate: Predictions
+    baseline: Predictions
+    champion: Predictions | None
+    classes: np.ndarray | None
+    champion_number: str | None
+    verdict: Verdict
+
+
+def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None) -> Evaluation:
+    """Ask the gate about a candidate, beside the champion where there is one that answers the same question."""
+    import numpy as np
+
+    config, holdout = use_case.config, candidate.holdout()
+    classes = np.array(candidate.manifest["classes"]) if candidate.manifest["classes"] else None
+    truth = as_truth(holdout[TRUTH], classes)
+    said, simple = _said(holdout, SAID, classes), _said(holdout, BASELINE, classes)
+    new_question = champion is not None and champion.target_number != config.target.number
+    differs = [] if champion is None or new_question else differences(candidate.manifest["problem"], champion.problem)
+    theirs = None
+    if champion is not None and not new_question and not differs:
+        theirs = predict(champion.model, holdout[list(champion.problem["schema"])], classes)
+    verdict = decide(
+        config.metrics,
+        metrics_of(use_case, truth, said),
+        metrics_of(use_case, truth, simple),
+        None if theirs is None else metrics_of(use_case, truth, theirs),
+        differs,
+        None if theirs is None else _interval(use_case, said, theirs, truth),
+        new_question,
+    )
+    number = champion.number if champion else None
+    return Evaluation(holdout, truth, said, simple, theirs, classes, number, verdict)
+
+
+def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """What two problems do not share, of `target`, `split` and `schema`.
+
+    A champion can be asked as long as every input that it needs is there in the same type; new inputs beside them are
+    no difference.
+    """
+    found = [part for part in ("target", "split") if ours[part] != theirs[part]]
+    missing = [name for name, kind in theirs["schema"].items() if ours["schema"].get(name) != kind]
+    return [*found, f"schema (input {missing[0]})"] if missing else found
+
+
+def _interval(use_case: UseCase, said: Predictions, theirs: Predictions, truth: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the primary metric's improvement, above 0 where the candidate is better."""
+    config = use_case.config
+    rule = config.metrics[config.primary]
+
+    def good(by: Predictions, true: np.ndarray) -> float:
+        return goodness(rule.direction, metrics_of_primary(use_case, true, by))
+
+    return paired_bootstrap(good, said, theirs, truth, config.bootstrap.resamples, config.bootstrap.block, config.seed)
+
+
+def metrics_of_primary(use_case: UseCase, truth: np.ndarray, said: Predictions) -> float:
+    """The value of the primary metric alone."""
+    from mlops.training.metrics import MEASURES
+
+    name, known = use_case.config.primary, MEASURES[use_case.config.task]
+    return known[name](truth, said) if name in known else metrics_of(use_case, truth, said)[name]
+
+
+def _said(holdout: pd.DataFrame, column: str, classes: Sequence[Any] | np.ndarray | None) -> Predictions:
+    """The predictions that a column of the holdout records."""
+    import numpy as np
+
+    if classes is None:
+        return Predictions(holdout[column].to_numpy(dtype=float))
+    values = encode(holdout[column].to_numpy(), np.asarray(classes))
+    if column == BASELINE:
+        return Predictions(values, one_hot(values, len(classes)))
+    return Predictions(values, holdout[[PROBABILITY.format(name) for name in classes]].to_numpy())

@@ -1,0 +1,120 @@
+"""The gate: whether a candidate may be registered. It blocks by default, and it knows numbers only.
+
+A candidate passes when every metric is a number and keeps its limit, the primary metric is better than the baseline's,
+and no metric with a tolerance is worse than the champion's by more than that tolerance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mlops.config import Metric
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric: the values of the three models on the same rows, the limit in words, and what the gate says."""
+
+    metric: str
+    candidate: float
+    champion: float | None
+    baseline: float
+    limit: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says, with one reason for each refusal.
+
+    word: `better`, `equal` or `worse` than the champion as far as the rows can tell; `first` where there is no champion;
+    `new question` where the champion answers another one.
+    improved: whether the primary metric beats the champion's by more than the tolerance.
+    """
+
+    passed: bool
+    reasons: tuple[str, ...]
+    rows: tuple[Row, ...]
+    word: str
+    improved: bool
+    interval: tuple[float, float] | None = None
+
+
+def goodness(direction: str, value: float) -> float:
+    """A value turned so that more is better; what is not a number is worse than all."""
+    if not math.isfinite(value):
+        return -math.inf
+    return {"higher": value, "lower": -value, "zero": -abs(value)}[direction]
+
+
+def decide(
+    rules: Mapping[str, Metric],
+    candidate: Mapping[str, float],
+    baseline: Mapping[str, float],
+    champion: Mapping[str, float] | None = None,
+    differs: Sequence[str] = (),
+    interval: tuple[float, float] | None = None,
+    new_question: bool = False,
+) -> Verdict:
+    """The verdict on a candidate.
+
+    differs: what the candidate and the champion do not share (`target`, `split`, `schema`) though the question is said
+    to be the same; each refuses. interval: 95 % interval of the primary metric's improvement on the champion.
+    """
+    rows, reasons = [], []
+    for name, rule in rules.items():
+        against = None if champion is None else champion[name]
+        found = _faults(name, rule, candidate[name], baseline[name], against)
+        rows.append(Row(name, candidate[name], against, baseline[name], limit(rule), "; ".join(found) or "passes"))
+        reasons += [f"{name} {fault}" for fault in found]
+    reasons += [
+        f"{part} is not the champion's: restore it, or raise target.number where the question is a new one" for part in differs
+    ]
+    primary, rule = next((name, rule) for name, rule in rules.items() if rule.primary)
+    gain = (
+        None
+        if champion is None
+        else goodness(rule.direction, candidate[primary]) - goodness(rule.direction, champion[primary])
+    )
+    return Verdict(
+        passed=not reasons,
+        reasons=tuple(reasons),
+        rows=tuple(rows),
+        word=_word(champion is not None, new_question or bool(differs), interval),
+        improved=gain is not None and gain > rule.tolerance,
+        interval=interval,
+    )
+
+
+def limit(rule: Metric) -> str:
+    """A metric's limit in words."""
+    if rule.limit is None:
+        return "–"
+    return {"lower": "≤ {}", "higher": "≥ {}", "zero": "within ± {}"}[rule.direction].format(f"{rule.limit:g}")
+
+
+def _faults(name: str, rule: Metric, value: float, baseline: float, champion: float | None) -> list[str]:
+    if not math.isfinite(value):
+        return [f"is not a number ({value})"]
+    good, faults = goodness(rule.direction, value), []
+    if rule.limit is not None and good < goodness(rule.direction, rule.limit):
+        faults.append(f"breaks its limit: {value:.4f}, not {limit(rule)}")
+    if rule.primary and good <= goodness(rule.direction, baseline):
+        faults.append(f"is no better than the baseline's: {value:.4f} against {baseline:.4f}")
+    judged = rule.primary or rule.tolerance > 0
+    if champion is not None and judged and good < goodness(rule.direction, champion) - rule.tolerance:
+        faults.append(f"is worse than the champion's by more than {rule.tolerance:g}: {value:.4f} against {champion:.4f}")
+    return faults
+
+
+def _word(has_champion: bool, new_question: bool, interval: tuple[float, float] | None) -> str:
+    if new_question:
+        return "new question"
+    if not has_champion:
+        return "first"
+    low, high = interval or (0.0, 0.0)
+    if low > 0:
+        return "better"
+    return "worse" if high < 0 else "equal"

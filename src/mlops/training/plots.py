@@ -1,0 +1,134 @@
+"""Plots that suit the problem, drawn from an evaluation. Each function returns a matplotlib Figure; `draw` saves them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops import files
+from mlops.training.evaluate import Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from mlops.use_case import UseCase
+
+# Colours that keep their difference for colour-blind readers (Okabe and Ito 2008).
+TRUTH, CANDIDATE, CHAMPION, BASELINE = "#222222", "#0072B2", "#E69F00", "#BBBBBB"
+
+
+def draw(use_case: UseCase, evaluation: Evaluation, folder: Path) -> list[Path]:
+    """Save the plots of an evaluation as PNG files; returns them in the order in which a reader wants them."""
+    if use_case.config.task == "regression":
+        figures = {"residuals": residuals(evaluation, use_case.config.target.column)}
+        if use_case.config.split.method == "time":
+            figures = {"forecast": forecast(use_case, evaluation), **figures}
+    else:
+        figures = {"confusion": confusion(evaluation), "calibration": calibration(evaluation)}
+    made = []
+    for name, figure in figures.items():
+        file = folder / f"{name}.png"
+        with files.replacing(file) as temporary:
+            figure.savefig(temporary, dpi=110, metadata={"Software": None})
+        made.append(file)
+    return made
+
+
+def forecast(use_case: UseCase, evaluation: Evaluation) -> Figure:
+    """Truth and prediction over time, and the absolute error below, as a mean over seven rows."""
+    import pandas as pd
+
+    time, target = evaluation.holdout[use_case.config.split.column], use_case.config.target.column
+    figure, (above, below) = _figure(2, 1, (10, 6), height_ratios=[3, 2], sharex=True)
+    above.plot(time, evaluation.truth, color=TRUTH, linewidth=0.8, label="truth")
+    above.plot(time, evaluation.candidate.values, color=CANDIDATE, linewidth=0.8, label="this model")
+    above.set_ylabel(target)
+    _titled(above, "Holdout: truth and prediction")
+    for name, said, colour in _models(evaluation):
+        error = pd.Series(abs(said.values - evaluation.truth)).rolling(7, min_periods=1).mean()
+        below.plot(time, error, color=colour, linewidth=1, label=name)
+    below.set_ylabel(f"absolute error, {target}")
+    _titled(below, "Absolute error, mean of seven days")
+    return figure
+
+
+def residuals(evaluation: Evaluation, target: str) -> Figure:
+    """Prediction against truth, and how the errors spread."""
+    figure, (left, right) = _figure(1, 2, (10, 4))
+    truth, said = evaluation.truth, evaluation.candidate.values
+    left.scatter(truth, said, s=6, color=CANDIDATE, alpha=0.5)
+    ends = [min(truth.min(), said.min()), max(truth.max(), said.max())]
+    left.plot(ends, ends, color=TRUTH, linewidth=0.8)
+    left.set(xlabel=f"truth, {target}", ylabel=f"prediction, {target}")
+    left.set_title("Prediction against truth", loc="left", fontsize=10)
+    for name, by, colour in _models(evaluation):
+        right.hist(by.values - truth, bins=40, histtype="step", color=colour, linewidth=1.2, label=name)
+    right.axvline(0, color=TRUTH, linewidth=0.8)
+    right.set(xlabel=f"prediction - truth, {target}", ylabel="rows")
+    _titled(right, "Errors")
+    return figure
+
+
+def confusion(evaluation: Evaluation) -> Figure:
+    """How often each class was taken for which, in rows of the holdout."""
+    import numpy as np
+
+    assert evaluation.classes is not None
+    size = len(evaluation.classes)
+    counts = np.bincount(evaluation.truth * size + evaluation.candidate.values, minlength=size * size).reshape(size, size)
+    highest = int(np.max(counts))
+    figure, axes = _figure(1, 1, (5, 4.4))
+    axes.imshow(counts, cmap="Blues")
+    for row, column in np.ndindex(counts.shape):
+        dark = counts[row, column] > highest / 2
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color="white" if dark else TRUTH)
+    axes.set(xticks=range(size), yticks=range(size), xlabel="prediction", ylabel="truth")
+    axes.set_xticklabels(evaluation.classes)
+    axes.set_yticklabels(evaluation.classes)
+    axes.set_title("Confusion on the holdout", loc="left", fontsize=10)
+    return figure
+
+
+def calibration(evaluation: Evaluation, bins: int = 10) -> Figure:
+    """How often the class was right at each stated probability: a calibrated model lies on the diagonal."""
+    import numpy as np
+
+    figure, axes = _figure(1, 1, (5, 4.4))
+    axes.plot([0, 1], [0, 1], color=TRUTH, linewidth=0.8)
+    for name, said, colour in _models(evaluation)[:-1]:
+        assert said.probabilities is not None
+        confidence, right = said.probabilities.max(axis=1), said.values == evaluation.truth
+        places = np.minimum((confidence * bins).astype(int), bins - 1)
+        filled = [place for place in range(bins) if (places == place).any()]
+        stated = [confidence[places == place].mean() for place in filled]
+        found = [right[places == place].mean() for place in filled]
+        axes.plot(stated, found, color=colour, marker="o", markersize=4, label=name)
+    axes.set(xlabel="probability of the predicted class", ylabel="share that was right", xlim=(0, 1.02), ylim=(0, 1.02))
+    _titled(axes, "Calibration on the holdout")
+    return figure
+
+
+def _models(evaluation: Evaluation) -> list:
+    """Name, predictions and colour of each model, the baseline last."""
+    champion = [("champion", evaluation.champion, CHAMPION)] if evaluation.champion else []
+    return [("this model", evaluation.candidate, CANDIDATE), *champion, ("baseline", evaluation.baseline, BASELINE)]
+
+
+def _figure(rows: int, columns: int, size: tuple[float, float], **options) -> tuple[Figure, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    sharex, ratios = options.get("sharex", False), options.get("height_ratios")
+    axes = figure.subplots(rows, columns, sharex=sharex, gridspec_kw={"height_ratios": ratios} if ratios else None)
+    for part in figure.axes:
+        part.spines[["top", "right"]].set_visible(False)
+        part.tick_params(labelsize=8)
+    return figure, axes
+
+
+def _titled(axes: Axes, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.legend(fontsize=8, frameon=False)

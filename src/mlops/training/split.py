@@ -1,0 +1,65 @@
+"""The split: which rows are held out. The holdout is what challenger, champion and baseline are compared on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mlops.config import Split
+from mlops.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+
+def split(rows: pd.DataFrame, rule: Split, key: Sequence[str], target: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Training rows and holdout rows, each in the order of the data; with `time` some rows between them are in neither.
+
+    Raises DataError where the rule's column is missing or one of the sides is empty.
+    """
+    if rule.column and rule.column not in rows:
+        raise DataError(
+            f"the split's column {rule.column} is not in the processed data; there are: {', '.join(map(str, rows))}"
+        )
+    if rule.method == "time":
+        train, holdout = _by_time(rows, rule)
+    elif rule.method == "stratified":
+        held = _stratified(rows[target], rule.holdout, seed)
+        train, holdout = rows[~held], rows[held]
+    else:
+        held = _by_hash(rows[[rule.column] if rule.method == "group" else list(key)], rule.holdout)
+        train, holdout = rows[~held], rows[held]
+    if train.empty or holdout.empty:
+        raise DataError(
+            f"split {rule.method}: {len(train)} training and {len(holdout)} holdout rows of {len(rows)}; change split.holdout"
+        )
+    return train.reset_index(drop=True), holdout.reset_index(drop=True)
+
+
+def _by_time(rows: pd.DataFrame, rule: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
+    import pandas as pd
+
+    time = rows[rule.column]
+    first = time.max() - pd.Timedelta(days=rule.holdout)
+    return rows[time <= first - pd.Timedelta(days=rule.gap)], rows[time > first]
+
+
+def _by_hash(keys: pd.DataFrame, share: float) -> np.ndarray:
+    """Whether each row is held out: its key alone decides, so a row stays on its side when data grow."""
+    import numpy as np
+
+    texts = ["\x1f".join(row) for row in keys.astype(str).itertuples(index=False, name=None)]
+    places = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64 for text in texts]
+    return np.asarray(places) < share
+
+
+def _stratified(target: pd.Series, share: float, seed: int) -> np.ndarray:
+    import numpy as np
+    from sklearn.model_selection import train_test_split
+
+    _, chosen = train_test_split(np.arange(len(target)), test_size=share, stratify=target, random_state=seed)
+    held = np.zeros(len(target), dtype=bool)
+    held[chosen] = True
+    return held

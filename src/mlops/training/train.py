@@ -1,0 +1,194 @@
+"""Training: from processed rows to a candidate folder. Deterministic, and no store is needed.
+
+rows → split → fit → predict the holdout → metrics → candidate
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import asdict
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops import digests, files, git, keys, tracking
+from mlops.config import Project
+from mlops.console import step
+from mlops.data import datasets, stages
+from mlops.errors import UserError
+from mlops.training import candidate as candidates
+from mlops.training import model_file
+from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
+from mlops.training.metrics import Predictions, encode, score
+from mlops.training.split import split
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from mlops.use_case import UseCase
+
+# What a reader of the model has to install, pinned to what it was trained with.
+PACKAGES = ("mlflow", "scikit-learn", "skops", "numpy", "pandas", "scipy")
+
+
+def train(project: Project, use_case: UseCase, again: bool = False) -> tuple[Candidate, bool]:
+    """The candidate of the use case as code, configuration and data stand now, and whether it was made by this call.
+
+    A complete candidate of the same key is taken as it is, unless `again` is set.
+    Raises DataError for data that break their schema, UserError for an estimator that cannot be fitted.
+    """
+    raw = stages.raw(project, use_case)
+    parts = keys.parts_of(project, use_case, raw.sha256)
+    if not again and (found := candidates.find(project, use_case.name, parts.key)):
+        return found, False
+    rows = datasets.read(stages.processed(project, use_case).path)
+    folder = candidates.folder(project, use_case.name, parts.key)
+    if folder.is_dir():
+        _set_aside(folder)
+    with files.new_folder(folder) as temporary:
+        facts = {
+            "key": parts.key,
+            "parts": asdict(parts),
+            "git": asdict(git.commit(project.root)),
+            "data": [{"file": item.path.name, "sha256": item.sha256, "rows": item.rows} for item in raw.files],
+        }
+        _make(temporary, use_case, rows, facts)
+    return candidates.read(folder), True
+
+
+def predict(model: Any, rows: pd.DataFrame, classes: np.ndarray | None) -> Predictions:
+    """What a fitted scikit-learn model says of rows; `classes` are sorted, and None for regression."""
+    import numpy as np
+
+    said = np.asarray(model.predict(rows))
+    if classes is None:
+        return Predictions(said.astype(float))
+    values = encode(said, classes)
+    if not hasattr(model, "predict_proba"):
+        return Predictions(values, one_hot(values, len(classes)))
+    probabilities = np.zeros((len(rows), len(classes)))
+    places = encode(np.asarray(model.classes_), classes)
+    probabilities[:, places[places >= 0]] = model.predict_proba(rows)[:, places >= 0]
+    return Predictions(values, probabilities)
+
+
+def one_hot(values: np.ndarray, size: int) -> np.ndarray:
+    """Probabilities (n, size) of a rule that is certain of what it says."""
+    import numpy as np
+
+    return np.eye(size)[values]
+
+
+def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, Any]) -> None:
+    """Fit, predict and write every file of the candidate, the manifest last."""
+    import numpy as np
+
+    config, inputs = use_case.config, use_case.inputs(rows)
+    training, holdout = split(rows, config.split, config.key, config.target.column, config.seed)
+    target, classes = config.target.column, None
+    if config.task == "classification":
+        classes = np.unique(rows[target].to_numpy())
+    started = time.perf_counter()
+    with step(f"fit {use_case.name} on {len(training)} rows"):
+        model = _fit(use_case, training[inputs], training[target])
+    seconds = time.perf_counter() - started
+    said = predict(model, holdout[inputs], classes)
+    simple = _as_predictions(use_case.baseline(training, holdout), classes)
+    truth = as_truth(holdout[target], classes)
+    _write_holdout(folder / "holdout.parquet", holdout, use_case, said, simple, classes)
+    answers = holdout[target].head(3).to_frame()
+    tracking.save_model(
+        folder / "model", model, holdout[inputs].head(3), answers, [f"{name}=={installed(name)}" for name in PACKAGES]
+    )
+    if hasattr(model, "steps") and len(model.steps) > 1:
+        model_file.write(folder / "features.skops", model[:-1])
+    measured = {name: metrics_of(use_case, truth, by) for name, by in (("candidate", said), ("baseline", simple))}
+    manifest = {
+        **facts,
+        "use_case": use_case.name,
+        "description": config.description,
+        "task": config.task,
+        "config": config.model_dump(mode="json"),
+        "problem": problem(use_case, rows),
+        "classes": None if classes is None else classes.tolist(),
+        "metrics": measured["candidate"],
+        "baseline": measured["baseline"],
+        "rows": {"training": len(training), "holdout": len(holdout)},
+        "python": platform.python_version(),
+        "fit_seconds": round(seconds, 3),
+        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "files": {
+            str(file.relative_to(folder)): digests.of_file(file) for file in sorted(folder.rglob("*")) if file.is_file()
+        },
+    }
+    files.write_json(folder / "manifest.json", manifest)
+
+
+def metrics_of(use_case: UseCase, truth: np.ndarray, said: Predictions) -> dict[str, float]:
+    """The configured metrics, those of the use case's own `evaluate` included."""
+    own = use_case.evaluate(truth, said.values) if use_case.evaluate else {}
+    standard = [name for name in use_case.config.metrics if name not in own]
+    return {**score(use_case.config.task, standard, truth, said), **own}
+
+
+def as_truth(target: pd.Series, classes: np.ndarray | None) -> np.ndarray:
+    """The target as metrics take it: numbers, or the index of the class."""
+    return target.to_numpy(dtype=float) if classes is None else encode(target.to_numpy(), classes)
+
+
+def problem(use_case: UseCase, rows: pd.DataFrame) -> dict[str, Any]:
+    """What makes two models comparable: target, split and schema of the inputs."""
+    config = use_case.config
+    target: dict[str, Any] = {
+        "column": config.target.column,
+        "task": config.task,
+        "type": str(rows[config.target.column].dtype),
+    }
+    if config.task == "classification":
+        target["classes"] = sorted(rows[config.target.column].unique().tolist())
+    rule: dict[str, Any] = {**config.split.model_dump(), "key": list(config.key)}
+    if config.split.method == "stratified":
+        rule["seed"] = config.seed
+    return {"target": target, "split": rule, "schema": {name: str(rows[name].dtype) for name in use_case.inputs(rows)}}
+
+
+def _fit(use_case: UseCase, inputs: pd.DataFrame, target: pd.Series) -> Any:
+    try:
+        return use_case.estimator().fit(inputs, target)
+    except (ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"src/use_cases/{use_case.name}: the estimator cannot be fitted ({reason}); correct build or parameters"
+        ) from error
+
+
+def _as_predictions(said: np.ndarray, classes: np.ndarray | None) -> Predictions:
+    import numpy as np
+
+    if classes is None:
+        return Predictions(np.asarray(said, dtype=float))
+    values = encode(np.asarray(said), classes)
+    return Predictions(values, one_hot(values, len(classes)))
+
+
+def _write_holdout(
+    file: Path, holdout: pd.DataFrame, use_case: UseCase, said: Predictions, simple: Predictions, classes: np.ndarray | None
+) -> None:
+    target = use_case.config.target.column
+    columns: dict[str, Any] = {TRUTH: holdout[target], SAID: said.values, BASELINE: simple.values}
+    if classes is not None and said.probabilities is not None:
+        columns |= {SAID: classes[said.values], BASELINE: classes[simple.values]}
+        columns |= {PROBABILITY.format(name): said.probabilities[:, index] for index, name in enumerate(classes)}
+    holdout.drop(columns=target).assign(**columns).to_parquet(file, index=False)
+
+
+def _set_aside(folder: Path) -> None:
+    """Make room for a new folder of the same name: the damaged one is renamed in one move, then removed."""
+    import shutil
+    import tempfile
+
+    gone = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent)) / "candidate"
+    folder.rename(gone)
+    shutil.rmtree(gone.parent)
