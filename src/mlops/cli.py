@@ -20,7 +20,7 @@ app = typer.Typer(
     help="A model's whole way: data, training, gate, registry, report.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,  # plain help: rich would take longer to import than all the rest
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
