@@ -23,7 +23,8 @@ def run(project: Project, use_case: UseCase, alias: str | None = None, why: str 
     candidate, made = train(project, use_case, again)
     note(f"{use_case.name}: {'trained' if made else 'nothing changed since the last training, its candidate is taken'}")
     outcome = register(project, use_case, candidate, alias or project.alias_of(branch), why or f"mlops run on {branch}")
-    note(f"{use_case.name}: {said(outcome)}")
+    if outcome.passed:
+        note(f"{use_case.name}: {said(outcome)}")
     return outcome
 
 
@@ -35,9 +36,8 @@ def try_out(project: Project, use_case: UseCase, again: bool = False) -> Outcome
 
 
 def said(outcome: Outcome) -> str:
-    """What a registration did, in a sentence."""
-    if outcome.version is None:
-        return f"refused by the gate: {'; '.join(outcome.reasons)}; @{outcome.alias} stays where it is"
+    """What a registration that passed the gate did, in a sentence."""
+    assert outcome.version is not None, "a refused candidate has no version"
     version = f"version {outcome.version.number}"
     first = f"registered as {version}" if outcome.made else f"nothing to register: the same key is {version} already"
     if outcome.moved is None:

@@ -80,10 +80,10 @@ def register(
     outcome = registration.register(
         project, use_case, chosen, alias or project.alias_of(branch), reason or f"mlops register on {branch}"
     )
-    console.note(f"{use_case.name}: {pipeline.said(outcome)}")
     _show([outcome], json)
     if not outcome.passed:
         raise registration.refusal(outcome)
+    console.note(f"{use_case.name}: {pipeline.said(outcome)}")
 
 
 @app.command()

@@ -66,9 +66,9 @@ def decide(
     rows, reasons = [], []
     for name, rule in rules.items():
         against = None if champion is None else champion[name]
-        found = _faults(name, rule, candidate[name], baseline[name], against)
+        found = _faults(rule, candidate[name], baseline[name], against)
         rows.append(Row(name, candidate[name], against, baseline[name], limit(rule), "; ".join(found) or "passes"))
-        reasons += [f"{name} {fault}" for fault in found]
+        reasons += [f"{name} {fault}: {details}" for fault, details in found.items()]
     reasons += [
         f"{part} is not the champion's: restore it, or raise target.number where the question is a new one" for part in differs
     ]
@@ -95,17 +95,18 @@ def limit(rule: Metric) -> str:
     return {"lower": "≤ {}", "higher": "≥ {}", "zero": "within ± {}"}[rule.direction].format(f"{rule.limit:g}")
 
 
-def _faults(name: str, rule: Metric, value: float, baseline: float, champion: float | None) -> list[str]:
+def _faults(rule: Metric, value: float, baseline: float, champion: float | None) -> dict[str, str]:
+    """Each rule that is broken, in words, with the values that show it."""
     if not math.isfinite(value):
-        return [f"is not a number ({value})"]
-    good, faults = goodness(rule.direction, value), []
+        return {"is not a number": str(value)}
+    good, faults = goodness(rule.direction, value), {}
     if rule.limit is not None and good < goodness(rule.direction, rule.limit):
-        faults.append(f"breaks its limit: {value:.4f}, not {limit(rule)}")
+        faults["breaks its limit"] = f"{value:.4f}, not {limit(rule)}"
     if rule.primary and good <= goodness(rule.direction, baseline):
-        faults.append(f"is no better than the baseline's: {value:.4f} against {baseline:.4f}")
+        faults["is no better than the baseline's"] = f"{value:.4f} against {baseline:.4f}"
     judged = rule.primary or rule.tolerance > 0
     if champion is not None and judged and good < goodness(rule.direction, champion) - rule.tolerance:
-        faults.append(f"is worse than the champion's by more than {rule.tolerance:g}: {value:.4f} against {champion:.4f}")
+        faults[f"is worse than the champion's by more than {rule.tolerance:g}"] = f"{value:.4f} against {champion:.4f}"
     return faults
 
 
