@@ -1,0 +1,199 @@
+"""What a notebook holds: reading, limits, digests, and which notebooks belong to a project.
+
+Only the standard library, because the save hook starts this at each save.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mlops.errors import UserError
+
+Notebook = dict[str, Any]
+Cell = dict[str, Any]
+
+MARKERS = (".ipynb_saveprocess", ".ipynb_saveprogress")
+TEXT_LIMIT = 1_000_000  # characters of a stream or plain text that an export or a review shows
+DATA_LIMIT = 20_000_000  # characters of any other output: an image, a page, a widget
+SKIPPED = {".ipynb_checkpoints", ".git", ".venv", ".tox", "node_modules", "build", "dist", "output", "models", "__pycache__"}
+# Optional packages of jsonschema that build grammars when imported: 0.6 to 1.4 s that a notebook never needs.
+SLOW_OPTIONAL = ("rfc3987_syntax", "isoduration", "webcolors", "uri_template", "fqdn")
+
+
+def quick_imports() -> None:
+    """Keep nbformat's slow optional imports out of this process.
+
+    For programs, before their first import of nbformat; never in a library or a test process, which others share.
+    """
+    for name in SLOW_OPTIONAL:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
+def read(path: Path) -> Notebook:
+    """Return the notebook as a plain dictionary in nbformat 4, sources joined; raises UserError when it is none."""
+    try:
+        return parse(path.read_bytes(), str(path))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+
+
+def parse(content: bytes, name: str) -> Notebook:
+    """Return a notebook from its bytes; raises UserError naming the line that is not JSON, or what is missing."""
+    try:
+        notebook = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        where = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else str(error)
+        hint = "it holds merge conflict marks" if b"\n<<<<<<< " in content else "restore it from git or from a checkpoint"
+        raise UserError(f"{name}: not a notebook, its JSON breaks at {where}; {hint}") from error
+    if not isinstance(notebook, dict) or "nbformat" not in notebook:
+        raise UserError(f"{name}: not a notebook, the key nbformat is missing; restore it from git or from a checkpoint")
+    if notebook["nbformat"] != 4:
+        notebook = _converted(notebook, name)
+    if not isinstance(notebook.get("cells"), list) or not all(_is_cell(cell) for cell in notebook["cells"]):
+        raise UserError(f"{name}: not a notebook, its cells cannot be read; restore it from git or from a checkpoint")
+    return _joined(notebook)
+
+
+def script_language(notebook: Notebook) -> str:
+    """Return the language of the code cells, in small letters; Python when the notebook does not say."""
+    metadata = notebook.get("metadata", {})
+    for part, key in (("language_info", "name"), ("kernelspec", "language")):
+        if metadata.get(part, {}).get(key):
+            return str(metadata[part][key]).lower()
+    return "python"
+
+
+def limited(notebook: Notebook) -> Notebook:
+    """Return a copy whose outputs are cut to what a person can read, with a line that says so."""
+    cells = [dict(cell, outputs=[_limited_output(out) for out in cell["outputs"]]) if "outputs" in cell else cell
+             for cell in notebook["cells"]]  # fmt: skip
+    return dict(notebook, cells=cells)
+
+
+def digest(notebook: Notebook) -> str:
+    """Return a SHA-256 of what a reader sees: sources, outputs and attachments; counts, ids and metadata are left out."""
+    seen = [
+        [cell["cell_type"], cell["source"], cell.get("attachments"), [_without_counts(o) for o in cell.get("outputs", [])]]
+        for cell in notebook["cells"]
+    ]
+    language = [script_language(notebook), notebook.get("metadata", {}).get("widgets")]
+    text = json.dumps([language, seen], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether notebooks saved in this folder are exported."""
+    return any((folder / marker).exists() for marker in MARKERS)
+
+
+def find(paths: Iterable[Path]) -> list[Path]:
+    """Return the notebooks at and below the paths, sorted; checkpoints and the tools' own folders are passed over.
+
+    Raises UserError for a path that is not there, or a file that is no notebook.
+    """
+    found: set[Path] = set()
+    for path in paths:
+        if path.is_dir():
+            found.update(_walk(path))
+        elif path.suffix == ".ipynb" and path.is_file():
+            found.add(path)
+        else:
+            raise UserError(f"{path}: no notebook and no folder; give a .ipynb file or a folder that holds some")
+    return sorted(found)
+
+
+def write_atomically(path: Path, text: str) -> bool:
+    """Write the file in one step, or leave it alone when it already reads so; return whether it was written."""
+    content = text.encode("utf-8", "replace")
+    if path.is_symlink():
+        raise UserError(f"{path}: a symbolic link, an export is not written through it; remove the link")
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    # The process id keeps two exporters apart; the file name may be long already, so it is left out.
+    temporary = path.parent / f".{os.getpid()}{path.suffix}.tmp"
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    return True
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in SKIPPED)
+        yield from (Path(parent, name) for name in files if name.endswith(".ipynb"))
+
+
+def _is_cell(cell: Any) -> bool:
+    return isinstance(cell, dict) and isinstance(cell.get("cell_type"), str) and isinstance(cell.get("source", ""), str | list)
+
+
+def _converted(notebook: Notebook, name: str) -> Notebook:
+    import nbformat
+
+    try:
+        return json.loads(json.dumps(nbformat.convert(nbformat.from_dict(notebook), 4)))
+    except Exception as error:  # nbformat raises whatever the broken structure leads to
+        raise UserError(f"{name}: nbformat {notebook['nbformat']} cannot be converted; save it in JupyterLab") from error
+
+
+def _joined(notebook: Notebook) -> Notebook:
+    """Multi-line strings may be stored as lists of lines; here they are strings."""
+    cells = []
+    for cell in notebook["cells"]:
+        cell = dict(cell, source=_text(cell.get("source", "")), metadata=cell.get("metadata") or {})
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [_joined_output(output) for output in cell.get("outputs") or []]
+        cells.append(cell)
+    return dict(notebook, cells=cells, metadata=notebook.get("metadata") or {})
+
+
+def _joined_output(output: dict[str, Any]) -> dict[str, Any]:
+    output = dict(output)
+    if "text" in output:
+        output["text"] = _text(output["text"])
+    if isinstance(output.get("data"), dict):
+        output["data"] = {kind: _text(value) if _is_lines(value) else value for kind, value in output["data"].items()}
+    return output
+
+
+def _is_lines(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(line, str) for line in value)
+
+
+def _text(value: Any) -> str:
+    return "".join(value) if isinstance(value, list) else str(value)
+
+
+def _limited_output(output: dict[str, Any]) -> dict[str, Any]:
+    if "text" in output:
+        return dict(output, text=_cut(output["text"], TEXT_LIMIT))
+    if not isinstance(output.get("data"), dict):
+        return output
+    data = {}
+    for kind, value in output["data"].items():
+        if kind == "text/plain":
+            data[kind] = _cut(_text(value), TEXT_LIMIT)
+        elif isinstance(value, str) and len(value) > DATA_LIMIT:
+            data["text/plain"] = f"[{kind} of {len(value):,} characters left out]"
+        else:
+            data[kind] = value
+    return dict(output, data=data)
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}\n[{len(text) - limit:,} more characters left out]\n"
+
+
+def _without_counts(output: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in output.items() if key not in ("execution_count", "metadata")}

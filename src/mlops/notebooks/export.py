@@ -1,0 +1,192 @@
+"""A notebook as a script for review and as a page for reading, the same bytes for the same notebook.
+
+`notebooks/01_explore.ipynb` becomes `notebooks/01_explore/01_explore.py` and `.html`. The script is in the percent format that
+editors understand, without prompts and outputs: it is committed, and comments on a pull request go on its lines. The page is
+made by nbconvert and is not committed. `python -m mlops.notebooks.export FILE...` is what the save hook starts.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mlops.errors import UserError
+from mlops.notebooks import content
+from mlops.notebooks.content import Cell, Notebook
+
+FORMATS = ("py", "html")
+SCRIPT_MARK = "# Exported from "
+PAGE_MARK = re.compile(r'<meta name="notebook-digest" content="([0-9a-f]{64}) ([^"]*)"')
+MAGIC = re.compile(r"^\s*(%|!|\?|\w.*\?\s*$)", re.MULTILINE)
+
+
+def script(notebook: Notebook, name: str) -> str:
+    """Return the notebook as a Python script in percent format.
+
+    A cell that is not Python by itself keeps its lines: magics become calls of get_ipython(), a cell magic, a cell in another
+    language or a broken cell becomes a comment. The script can always be parsed.
+    """
+    python = content.script_language(notebook) == "python"
+    parts = [f"{SCRIPT_MARK}{name}.ipynb by `mlops notebooks export`: change the notebook, not this file.\n"]
+    parts.extend(_script_cell(cell, python) for cell in notebook["cells"])
+    return "\n".join(parts)
+
+
+def page(notebook: Notebook, name: str, sanitize: bool = False) -> str:
+    """Return the notebook as one HTML page; with `sanitize`, scripts in Markdown and outputs are left out."""
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    mark = f'<meta name="notebook-digest" content="{content.digest(notebook)} {_tools()}">'
+    node = nbformat.from_dict(_with_ids(content.limited(notebook)))
+    exporter = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True, sanitize_html=sanitize)
+    counter = itertools.count(1)
+    exporter.environment.globals["uuid4"] = lambda: f"output-{next(counter)}"
+    body, _ = exporter.from_notebook_node(node, resources={"metadata": {"name": name}})
+    return body.replace("<head>", f"<head>{mark}", 1)
+
+
+def export(path: Path, formats: Iterable[str] = FORMATS, output: Path | None = None, sanitize: bool = False) -> list[Path]:
+    """Write the exports of one notebook and return those that changed.
+
+    They go to the folder named like the notebook beside it, or below `output`. Raises UserError for a notebook that cannot be
+    read and for a folder or file that is a symbolic link.
+    """
+    notebook = content.read(path)
+    folder = (output or path.parent) / path.stem
+    if folder.is_symlink():
+        raise UserError(f"{folder}: a symbolic link, exports are not written through it; replace it by a folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written = [_write(notebook, folder / f"{path.stem}.{kind}", sanitize) for kind in formats]
+    except OSError as error:
+        raise UserError(f"{folder}: the export cannot be written ({error.strerror}); mend it and save again") from error
+    return [target for target in written if target]
+
+
+def stale(path: Path) -> str | None:
+    """Return why the committed script of a notebook is stale, or None when it is in step; raises UserError as `export`."""
+    target = path.parent / path.stem / f"{path.stem}.py"
+    if not target.is_file():
+        return f"{target} is missing"
+    expected = script(content.read(path), path.stem)
+    return None if target.read_text(encoding="utf-8") == expected else f"{target} is older than the notebook"
+
+
+def orphans(folder: Path) -> list[Path]:
+    """Return the exports in a marked folder whose notebook is gone (renamed or deleted)."""
+    if not content.is_marked(folder):
+        return []
+    found = []
+    for child in sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink()):
+        if not (folder / f"{child.name}.ipynb").exists():
+            targets = (child / f"{child.name}.{kind}" for kind in FORMATS)
+            found.extend(target for target in targets if target.is_file() and _is_ours(target))
+    return found
+
+
+def prune(folder: Path) -> list[Path]:
+    """Remove the exports whose notebook is gone, and their folders when nothing else is in them; return the files."""
+    removed = orphans(folder)
+    for path in removed:
+        path.unlink()
+    for parent in {path.parent for path in removed}:
+        if not any(parent.iterdir()):
+            parent.rmdir()
+    return removed
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Export the notebooks given and print one line of JSON for each, `{"notebook": ..., "error": null or text}`.
+
+    Returns 1 when one of them failed: the save hook reads the lines.
+    """
+    if hasattr(os, "nice"):
+        os.nice(5)  # the person at the notebook comes first
+    content.quick_imports()
+    failed = False
+    for argument in arguments:
+        error = None
+        try:
+            export(Path(argument))
+            prune(Path(argument).parent)
+        except Exception as problem:  # whatever a broken notebook leads to, the next one is exported all the same
+            error = str(problem) or type(problem).__name__
+            failed = True
+        print(json.dumps({"notebook": argument, "error": error}), flush=True)
+    return int(failed)
+
+
+def _write(notebook: Notebook, target: Path, sanitize: bool) -> Path | None:
+    if target.suffix == ".py":
+        return target if content.write_atomically(target, script(notebook, target.stem)) else None
+    if not sanitize and _page_is_fresh(notebook, target):
+        return None
+    return target if content.write_atomically(target, page(notebook, target.stem, sanitize)) else None
+
+
+def _page_is_fresh(notebook: Notebook, target: Path) -> bool:
+    """An autosave that changed nothing costs no second conversion."""
+    if target.is_symlink() or not target.is_file():
+        return False
+    with target.open(encoding="utf-8", errors="replace") as file:
+        mark = PAGE_MARK.search(file.read(2000))
+    return bool(mark) and mark.groups() == (content.digest(notebook), _tools())  # type: ignore[union-attr]
+
+
+def _tools() -> str:
+    from importlib.metadata import version
+
+    return f"nbconvert {version('nbconvert')}"
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        start = file.read(2000)
+    return start.startswith(SCRIPT_MARK) or bool(PAGE_MARK.search(start))
+
+
+def _script_cell(cell: Cell, python: bool) -> str:
+    kind, source = cell["cell_type"], cell["source"].rstrip()
+    if kind != "code":
+        return f"# %% [{kind}]\n{_commented(source)}\n"
+    return f"# %%\n{_code(source) if python else _commented(source)}\n"
+
+
+def _commented(source: str) -> str:
+    return "\n".join(f"# {line}".rstrip() for line in source.splitlines())
+
+
+def _code(source: str) -> str:
+    if _parses(source):
+        return source
+    if source.lstrip().startswith("%%") or not MAGIC.search(source):
+        return _commented(source)
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    plain = TransformerManager().transform_cell(source).rstrip()
+    return plain if _parses(plain) else _commented(source)
+
+
+def _parses(source: str) -> bool:
+    try:
+        compile(source, "cell", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _with_ids(notebook: Notebook) -> Notebook:
+    """Cells of old notebooks have no id; nbconvert would draw random ones."""
+    cells = [dict(cell, id=cell.get("id") or f"cell-{number}") for number, cell in enumerate(notebook["cells"], 1)]
+    return dict(notebook, cells=cells, nbformat_minor=max(5, notebook.get("nbformat_minor", 5)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
