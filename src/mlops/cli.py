@@ -12,6 +12,7 @@ import typer
 from mlops import console
 from mlops.data import commands as data
 from mlops.errors import MlopsError
+from mlops.notebooks import commands as notebooks
 from mlops.registry import commands as registry
 from mlops.training import commands as training
 
@@ -40,6 +41,7 @@ def options(
 app.add_typer(registry.app)
 app.add_typer(data.app, name="data")
 app.add_typer(training.app)
+app.add_typer(notebooks.app, name="notebooks")
 
 
 @app.command()

@@ -1,18 +1,18 @@
 """What changed in notebooks between two git refs, cell by cell, with nbdime.
 
-Execution counts, ids and metadata are left out before comparing: with them every cell that was run again would count as changed.
+Execution counts, ids and metadata are left out before comparing: with them every cell that was run again would count.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
+from mlops import git
 from mlops.errors import UserError
 from mlops.notebooks import content
 from mlops.notebooks.content import Cell, Notebook
@@ -61,10 +61,11 @@ def between(root: Path, base: str, head: str | None, paths: Iterable[str] = ()) 
 
     Raises UserError when a ref is unknown or the folder is no git repository.
     """
+    root = Path(git.run(root, "rev-parse", "--show-toplevel"))
     start = _merge_base(root, base, head or "HEAD")
     end = [head] if head else []
     where = list(paths) or ["*.ipynb"]
-    listing = git(root, "diff", "--no-ext-diff", "--name-status", "-z", "-M", start, *end, "--", *where).decode("utf-8", "replace")
+    listing = git.run(root, "diff", "--no-ext-diff", "--name-status", "-z", "-M", start, *end, "--", *where)
     return [
         _change(root, status, old, new, start, head)
         for status, old, new in _entries(listing.split("\0"))
@@ -82,7 +83,7 @@ def compare(base: Notebook, head: Notebook) -> tuple[Notebook, Notebook, Diff]:
     keys = [[json.dumps(cell, sort_keys=True) for cell in notebook["cells"]] for notebook in (before, after)]
     ids = [[cell.get("id") for cell in notebook["cells"]] for notebook in (base, head)]
     operations: Diff = []
-    for tag, i, i_end, j, j_end in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
+    for tag, i, i_end, j, j_end in SequenceMatcher(None, keys[0], keys[1], autojunk=False).get_opcodes():
         old, new = before["cells"][i:i_end], after["cells"][j:j_end]
         if tag == "insert":
             operations.append({"op": "addrange", "key": i, "valuelist": new})
@@ -96,7 +97,7 @@ def compare(base: Notebook, head: Notebook) -> tuple[Notebook, Notebook, Diff]:
 
 def cell_changes(base: Notebook, head: Notebook, diff: Diff) -> list[CellChange]:
     """Return the changed cells in the order of the new notebook."""
-    operations = next((op["diff"] for op in diff if op.get("key") == "cells"), [])
+    operations: Diff = next((op["diff"] for op in diff if op.get("key") == "cells"), [])
     shift = 0
     found: list[CellChange] = []
     for op in operations:
@@ -115,26 +116,16 @@ def cell_changes(base: Notebook, head: Notebook, diff: Diff) -> list[CellChange]
     return found
 
 
-def git(root: Path, *arguments: str) -> bytes:
-    """Return what git prints; raises UserError with git's own last line."""
-    try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
-    except FileNotFoundError as error:
-        raise UserError("git is not installed: install it and run the command again") from error
-    if done.returncode:
-        reason = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"])[-1]
-        raise UserError(f"git {arguments[0]} in {root}: {reason}")
-    return done.stdout
-
-
 def _merge_base(root: Path, base: str, head: str) -> str:
     for ref in (base, head):
         try:
-            git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+            git.run(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
         except UserError as error:
-            raise UserError(f"{ref}: no such commit in {root}; fetch it (git fetch origin, full history) or check the name") from error
+            raise UserError(
+                f"{ref}: no such commit in {root}; fetch it (git fetch origin, full history) or check the name"
+            ) from error
     try:
-        return git(root, "merge-base", base, head).decode().strip()
+        return git.run(root, "merge-base", base, head)
     except UserError:  # unrelated histories, or a shallow clone
         return base
 
@@ -150,11 +141,11 @@ def _entries(fields: list[str]) -> Iterable[tuple[str, str, str]]:
 
 def _change(root: Path, status: str, old: str, new: str, start: str, head: str | None) -> NotebookChange:
     try:
-        before = EMPTY if status == "added" else content.parse(git(root, "show", f"{start}:{old}"), f"{old} at {start[:12]}")
+        before = EMPTY if status == "added" else _at(root, start, old)
         if status == "removed":
             after = EMPTY
         elif head:
-            after = content.parse(git(root, "show", f"{head}:{new}"), f"{new} at {head[:12]}")
+            after = _at(root, head, new)
         else:
             after = content.read(root / new)
     except UserError as error:
@@ -175,6 +166,13 @@ def _cells_diff(old: list[Cell], new: list[Cell], same_ids: bool) -> Diff:
         return [{"op": "patch", "key": n, "diff": to_clean_dicts(diff_item_at_path(a, b, "/cells/*"))} for n, (a, b) in pairs]
     diff = to_clean_dicts(diff_notebooks(from_dict(dict(EMPTY, cells=old)), from_dict(dict(EMPTY, cells=new))))
     return next((op["diff"] for op in diff if op["key"] == "cells"), [])
+
+
+def _at(root: Path, ref: str, path: str) -> Notebook:
+    try:
+        return content.parse(git.run(root, "show", f"{ref}:{path}"), f"{path} at {ref[:12]}")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} at {ref[:12]}: not a notebook, it is not in UTF-8; save it in JupyterLab") from error
 
 
 def _comparable(notebook: Notebook) -> Notebook:

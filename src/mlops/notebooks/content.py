@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mlops import files
 from mlops.errors import UserError
 
 Notebook = dict[str, Any]
@@ -43,13 +45,18 @@ def read(path: Path) -> Notebook:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
 
 
-def parse(content: bytes, name: str) -> Notebook:
-    """Return a notebook from its bytes; raises UserError naming the line that is not JSON, or what is missing."""
+def parse(content: bytes | str, name: str) -> Notebook:
+    """Return a notebook from its text; raises UserError naming the line that is not JSON, or what is missing."""
+    raw = content.encode() if isinstance(content, str) else content
     try:
-        notebook = json.loads(content)
+        notebook = json.loads(raw)
     except (ValueError, RecursionError) as error:
         where = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else str(error)
-        hint = "it holds merge conflict marks" if b"\n<<<<<<< " in content else "restore it from git or from a checkpoint"
+        hint = (
+            "it holds merge conflict marks"
+            if re.search(rb"^<<<<<<< ", raw, re.MULTILINE)
+            else "restore it from git or from a checkpoint"
+        )
         raise UserError(f"{name}: not a notebook, its JSON breaks at {where}; {hint}") from error
     if not isinstance(notebook, dict) or "nbformat" not in notebook:
         raise UserError(f"{name}: not a notebook, the key nbformat is missing; restore it from git or from a checkpoint")
@@ -115,21 +122,14 @@ def write_atomically(path: Path, text: str) -> bool:
         raise UserError(f"{path}: a symbolic link, an export is not written through it; remove the link")
     if path.is_file() and path.read_bytes() == content:
         return False
-    # The process id keeps two exporters apart; the file name may be long already, so it is left out.
-    temporary = path.parent / f".{os.getpid()}{path.suffix}.tmp"
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    files.write_text(path, content.decode("utf-8"))
     return True
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in SKIPPED)
-        yield from (Path(parent, name) for name in files if name.endswith(".ipynb"))
+        yield from (Path(parent, name) for name in names if name.endswith(".ipynb"))
 
 
 def _is_cell(cell: Any) -> bool:

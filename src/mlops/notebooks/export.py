@@ -83,7 +83,7 @@ def orphans(folder: Path) -> list[Path]:
     """Return the exports in a marked folder whose notebook is gone (renamed or deleted)."""
     if not content.is_marked(folder):
         return []
-    found = []
+    found: list[Path] = []
     for child in sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink()):
         if not (folder / f"{child.name}.ipynb").exists():
             targets = (child / f"{child.name}.{kind}" for kind in FORMATS)
@@ -156,14 +156,15 @@ def _script_cell(cell: Cell, python: bool) -> str:
     kind, source = cell["cell_type"], cell["source"].rstrip()
     if kind != "code":
         return f"# %% [{kind}]\n{_commented(source)}\n"
-    return f"# %%\n{_code(source) if python else _commented(source)}\n"
+    return f"# %%\n{plain_python(source) if python else _commented(source)}\n"
 
 
 def _commented(source: str) -> str:
     return "\n".join(f"# {line}".rstrip() for line in source.splitlines())
 
 
-def _code(source: str) -> str:
+def plain_python(source: str) -> str:
+    """Return a code cell as Python that can be parsed: magics as calls, what is no Python as comments."""
     if _parses(source):
         return source
     if source.lstrip().startswith("%%") or not MAGIC.search(source):

@@ -52,7 +52,7 @@ def trimmed(base: Notebook, diff: Diff, context: int = CONTEXT) -> tuple[Noteboo
 
     A line stands for each run of cells that was left out and gives their numbers in the old notebook.
     """
-    operations = next((op["diff"] for op in diff if op["key"] == "cells"), [])
+    operations: Diff = next((op["diff"] for op in diff if op["key"] == "cells"), [])
     total = len(base["cells"])
     kept: set[int] = set()
     for op in operations:

@@ -1,0 +1,242 @@
+"""`mlops notebooks`: export, check, run, review, setup, doctor, lab."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import typer
+
+from mlops import console
+
+app = typer.Typer(help="Notebooks: exported at each save, checked, executed, reviewed.", no_args_is_help=True)
+
+PATHS = typer.Argument(None, metavar="[PATH]...", help="Notebooks or folders; default: the project's notebooks/.")
+JSON = typer.Option(False, "--json", help="Print the result as JSON.")
+
+
+@app.callback()
+def quick() -> None:
+    """Start quickly: these commands are programs of their own, so what nbformat imports without need stays out."""
+    from mlops.notebooks.content import quick_imports
+
+    quick_imports()
+
+
+@app.command()
+def export(
+    paths: list[Path] = PATHS,
+    check: bool = typer.Option(False, "--check", help="Write nothing; exit code 1 where a committed .py is stale."),
+    format_: str = typer.Option("py,html", "--format", help="py, html or both."),
+    output: Path = typer.Option(None, "--output", help="Write below this folder instead of beside the notebooks."),
+    sanitize: bool = typer.Option(False, "--sanitize", help="Leave scripts out of the .html: for notebooks of others."),
+    json: bool = JSON,
+) -> None:
+    """Write NAME/NAME.py and NAME/NAME.html of notebooks in folders with .ipynb_saveprocess, or of the notebooks named.
+
+    Example: mlops notebooks export notebooks/01_explore_ridership.ipynb
+    """
+    from mlops.errors import UserError
+    from mlops.notebooks import content
+    from mlops.notebooks import export as exports
+
+    formats = [part.strip() for part in format_.split(",") if part.strip()]
+    if not formats or set(formats) - set(exports.FORMATS):
+        raise UserError(f"--format {format_}: py, html or py,html is expected")
+    named = {path for path in paths or [] if path.suffix == ".ipynb"}
+    found = [path for path in _find(paths) if path in named or content.is_marked(path.parent)]
+    if check:
+        _report_stale(found, json)
+        return
+    with console.step(f"exporting {len(found)} notebooks"):
+        written = [target for path in found for target in exports.export(path, formats, output, sanitize)]
+        removed = (
+            [] if output else [gone for folder in sorted({path.parent for path in found}) for gone in exports.prune(folder)]
+        )
+    if json:
+        console.as_json({"notebooks": len(found), "written": written, "removed": removed})
+        return
+    for path in written:
+        console.note(f"written {path}")
+    for path in removed:
+        console.note(f"removed {path}: its notebook is gone")
+    console.note(f"{len(found)} notebooks, {len(written)} files written, {len(removed)} removed")
+
+
+@app.command()
+def check(
+    paths: list[Path] = PATHS,
+    flake8: bool = typer.Option(True, "--flake8/--no-flake8", help="Run flake8 on the code cells too."),
+    json: bool = JSON,
+) -> None:
+    """Hold notebooks to the rules: exports in step, run in order, imports from src/, nothing defined twice, no machine paths.
+
+    Exit code 1 where a rule is broken. Example: mlops notebooks check
+    """
+    from mlops.notebooks import rules
+
+    found = _find(paths)
+    with console.step(f"checking {len(found)} notebooks"):
+        faults = rules.check(_root(), found, flake8)
+    if json:
+        console.as_json([vars(fault) for fault in faults])
+    elif faults:
+        rows = [(fault.notebook, fault.rule, fault.where, fault.what, fault.mend) for fault in faults]
+        console.table("Rules broken", ("notebook", "rule", "where", "what", "how to mend"), rows)
+    else:
+        console.note(f"{len(found)} notebooks keep the rules")
+    raise typer.Exit(1 if faults else 0)
+
+
+@app.command()
+def run(
+    paths: list[Path] = PATHS,
+    output: Path = typer.Option(None, "--output", help="Where the executed copy of a failed notebook is kept."),
+    timeout: int = typer.Option(600, "--timeout", min=1, help="Seconds that one cell may take."),
+    write: bool = typer.Option(False, "--write", help="Put the fresh outputs into the notebooks and export them."),
+    strict: bool = typer.Option(False, "--strict", help="Fail where outputs differ from the committed ones."),
+    json: bool = JSON,
+) -> None:
+    """Run notebooks from top to bottom on fresh kernels, with a store of their own; exit code 1 where one fails.
+
+    Example: mlops notebooks run notebooks/mlflow_sample.ipynb
+    """
+    from mlops.notebooks import execute
+
+    found = _find(paths)
+    results = []
+    for result in execute.run(found, output or _root() / "output" / "notebooks", timeout, write):
+        console.note(f"{result.notebook}: {result.error or 'ran'} ({result.seconds:.1f} s)")
+        results.append(result)
+    if json:
+        console.as_json([vars(result) for result in results])
+    else:
+        console.table(
+            "Notebooks run", ("notebook", "seconds", "result", "outputs that differ", "copy"), map(_execution_row, results)
+        )
+    failed = any(result.error or (strict and result.differing) for result in results)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def review(
+    paths: list[Path] = typer.Argument(None, metavar="[PATH]...", help="Only these notebooks or folders."),
+    base: str = typer.Option("main", "--base", help="The ref to compare with: its common ancestor with --head."),
+    head: str = typer.Option("", "--head", help="The ref that is reviewed; default: the working tree."),
+    output: Path = typer.Option(Path("output/review"), "--output", help="Folder for review.md, index.html and the pages."),
+    link: str = typer.Option("", "--link", help="Address of the pages, for the link in the Markdown."),
+    json: bool = JSON,
+) -> None:
+    """Show what changed in notebooks, cell by cell: Markdown for the pull request, pages for a browser, no server.
+
+    Example: mlops notebooks review --base origin/main --head HEAD --output output/review
+    """
+    from mlops import files
+    from mlops.notebooks import changes, pages
+    from mlops.notebooks import review as reviews
+
+    with console.step("comparing notebooks"):
+        found = changes.between(_root(), base, head or None, [str(path.resolve()) for path in paths or []])
+        index = pages.write(found, output)
+        files.write_text(output / "review.md", reviews.markdown(found, link))
+    rows = [reviews.summary(change) for change in found]
+    if json:
+        console.as_json({"index": index, "markdown": output / "review.md", "notebooks": rows})
+        return
+    if rows:
+        console.table(f"Notebooks changed since {base}", list(rows[0]), [list(row.values()) for row in rows])
+    else:
+        console.note(f"no notebook changed since {base}")
+    console.note(f"written {output / 'review.md'} and {index}")
+
+
+@app.command()
+def setup(json: bool = JSON) -> None:
+    """Make git compare and merge notebooks cell by cell, and Jupyter export them at each save.
+
+    Example: mlops notebooks setup
+    """
+    from mlops.notebooks.setup import set_up
+
+    done = set_up(_root())
+    if json:
+        console.as_json(done)
+    for line in done if not json else []:
+        console.note(line)
+
+
+@app.command()
+def doctor(json: bool = JSON) -> None:
+    """Look whether git, Jupyter and the exports are as they should be; exit code 2 where something is missing.
+
+    Example: mlops notebooks doctor
+    """
+    from mlops.notebooks.setup import examine
+
+    found = examine(_root())
+    if json:
+        console.as_json([vars(item) for item in found])
+    else:
+        rows = [("ok" if item.ok else "missing", item.what, item.found, item.mend) for item in found]
+        console.table("mlops notebooks doctor", ("", "what", "found", "how to mend"), rows)
+    raise typer.Exit(0 if all(item.ok for item in found) else 2)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(context: typer.Context) -> None:
+    """Open JupyterLab in notebooks/ with the project's store and the save hook; further options go to JupyterLab.
+
+    Example: mlops notebooks lab --no-browser --port 8890
+    """
+    from mlops import tracking
+    from mlops.config import load_project
+    from mlops.notebooks.setup import enable_extension
+
+    project = load_project()
+    enable_extension()
+    with tracking.open_store(project):
+        os.environ["MLFLOW_TRACKING_URI"] = tracking.uri(project)
+    root = project.root
+    os.environ["MLOPS_PROJECT"] = str(root)
+    console.note(f"runs are logged to {tracking.uri(project)}")
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", *context.args])
+
+
+def _root() -> Path:
+    from mlops.config import find_root
+
+    return find_root()
+
+
+def _find(paths: list[Path] | None) -> list[Path]:
+    from mlops.notebooks.content import find
+
+    if paths:
+        return find(paths)
+    folder = _root() / "notebooks"
+    here = Path.cwd()
+    found = find([folder]) if folder.is_dir() else []
+    return [path.relative_to(here) if path.is_relative_to(here) else path for path in found]
+
+
+def _report_stale(found: list[Path], json: bool) -> None:
+    from mlops.notebooks import export as exports
+
+    stale = [(str(path), reason) for path in found if (reason := exports.stale(path))]
+    stale += [
+        (str(gone), "its notebook is gone") for folder in sorted({p.parent for p in found}) for gone in exports.orphans(folder)
+    ]
+    if json:
+        console.as_json([{"notebook": name, "reason": reason} for name, reason in stale])
+    elif stale:
+        rows = [(name, reason, f"mlops notebooks export {name}") for name, reason in stale]
+        console.table("Exports that are stale", ("notebook", "what", "how to mend"), rows)
+    else:
+        console.note(f"{len(found)} notebooks, their exports are in step")
+    raise typer.Exit(1 if stale else 0)
+
+
+def _execution_row(result) -> tuple:
+    differing = ", ".join(f"cell {number}" for number in result.differing) or None
+    return (result.notebook, round(result.seconds, 1), result.error or "ran", differing, result.copy)

@@ -1,0 +1,163 @@
+"""Notebooks from top to bottom on a fresh kernel, and their outputs against the committed ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops import files
+from mlops.errors import UserError
+from mlops.notebooks import content, export
+from mlops.notebooks.content import Cell, Notebook
+
+VOLATILE_TAG = "volatile"
+# What differs from run to run and means nothing: addresses, identifiers, dates with a time, durations.
+VOLATILE = re.compile(
+    r"0x[0-9a-f]{6,}|\b[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\b"
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?|\d+(?:\.\d+)? ?(?:s|ms|µs|seconds)\b"
+)
+NUMBER = re.compile(r"-?\d+\.\d+(?:[eE][+-]?\d+)?")
+KEPT_METADATA = ("kernelspec", "language_info")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One notebook that was run: seconds, the error (None: it ran), where the executed copy is, cells whose outputs differ."""
+
+    notebook: str
+    seconds: float
+    error: str | None
+    copy: str | None
+    differing: list[int]
+
+
+def run(paths: Sequence[Path], output: Path, timeout: int = 600, write: bool = False) -> Iterator[Execution]:
+    """Run the notebooks one after the other; yields a result each.
+
+    timeout: seconds that one cell may take. write: put the fresh outputs into the notebook and export it. The executed copy of
+    a notebook that failed stays in `output`. Runs and candidates go to a store of their own, which is thrown away.
+    """
+    with _own_store():
+        for path in paths:
+            yield _run_one(path, output, timeout, write)
+
+
+def differing_cells(before: Notebook, after: Notebook) -> list[int]:
+    """Return the numbers of the cells whose outputs differ, but for what is volatile.
+
+    A cell tagged `volatile` is passed over; numbers are compared to six digits, figures and pages by being there.
+    """
+    pairs = zip(before["cells"], after["cells"], strict=False)
+    return [number for number, (old, new) in enumerate(pairs, 1) if not _is_volatile(old) and _seen(old) != _seen(new)]
+
+
+def _run_one(path: Path, output: Path, timeout: int, write: bool) -> Execution:
+    import papermill
+
+    committed = content.read(path)
+    copy = output / path.name
+    output.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    error = None
+    try:
+        papermill.execute_notebook(
+            str(path.resolve()),
+            str(copy.resolve()),
+            cwd=str(path.parent.resolve()),
+            kernel_name=_kernel(committed),
+            execution_timeout=timeout,
+            progress_bar=False,
+            log_output=False,
+        )
+    except Exception as problem:  # a failing cell, a dead kernel, a time limit, an unknown kernel: all end this notebook
+        error = _reason(problem, timeout)
+    seconds = time.perf_counter() - started
+    if error:
+        return Execution(str(path), seconds, error, str(copy) if copy.is_file() else None, [])
+    differing = differing_cells(committed, content.read(copy))
+    if write:
+        write_back(path, copy)
+        if content.is_marked(path.parent):
+            export.export(path, ["py"])
+    copy.unlink()
+    return Execution(str(path), seconds, None, None, differing)
+
+
+def write_back(path: Path, executed: Path) -> None:
+    """Put the executed cells into the notebook, without what changes from run to run: times and the tool's own notes."""
+    fresh = json.loads(executed.read_text(encoding="utf-8"))
+    fresh["metadata"] = {key: value for key, value in fresh["metadata"].items() if key in KEPT_METADATA}
+    for cell in fresh["cells"]:
+        noted = ("papermill", "execution", "tags") if not cell["metadata"].get("tags") else ("papermill", "execution")
+        cell["metadata"] = {key: value for key, value in cell["metadata"].items() if key not in noted}
+    files.write_text(path, json.dumps(fresh, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+
+
+@contextmanager
+def _own_store() -> Iterator[None]:
+    """Notebooks log runs and train; here they do so in a folder that goes away, so that running them changes nothing."""
+    with tempfile.TemporaryDirectory(prefix="notebooks-", ignore_cleanup_errors=True) as folder:
+        ours = {
+            "MLOPS__PROJECT__STORE": f"{folder}/models",
+            "MLOPS__PROJECT__OUTPUT": f"{folder}/output",
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        }
+        before = {key: os.environ.get(key) for key in ours}
+        os.environ.update(ours)
+        try:
+            yield
+        finally:
+            for key, value in before.items():
+                os.environ.pop(key, None)
+                if value is not None:
+                    os.environ[key] = value
+
+
+def _kernel(notebook: Notebook) -> str:
+    """Every Python notebook runs on this environment's kernel, whatever the writer's was called."""
+    if content.script_language(notebook) == "python":
+        return "python3"
+    name = notebook["metadata"].get("kernelspec", {}).get("name")
+    if not name:
+        raise UserError("the notebook names no kernel; choose one in JupyterLab and save it")
+    return str(name)
+
+
+def _reason(problem: Exception, timeout: int) -> str:
+    kind = type(problem).__name__
+    if kind == "PapermillExecutionError":
+        number = getattr(problem, "cell_index", -1) + 1
+        return f"cell {number}: {getattr(problem, 'ename', kind)}: {str(getattr(problem, 'evalue', ''))[:300]}"
+    if kind == "CellTimeoutError":
+        return f"a cell took longer than {timeout} s"
+    if kind == "DeadKernelError":
+        return "the kernel died"
+    lines = str(problem).strip().splitlines()
+    return f"{kind}: {lines[0][:300]}" if lines else kind
+
+
+def _is_volatile(cell: Cell) -> bool:
+    return VOLATILE_TAG in cell.get("metadata", {}).get("tags", [])
+
+
+def _seen(cell: Cell) -> list[Any]:
+    return [_plain(output) for output in cell.get("outputs", [])]
+
+
+def _plain(output: dict[str, Any]) -> Any:
+    if "text" in output:
+        return [output.get("name"), _steady(output["text"])]
+    data = output.get("data") or {}
+    return [sorted(data), _steady(str(data.get("text/plain", "")))]
+
+
+def _steady(text: str) -> str:
+    return NUMBER.sub(lambda match: f"{float(match.group()):.6g}", VOLATILE.sub("…", text))

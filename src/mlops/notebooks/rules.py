@@ -1,0 +1,201 @@
+"""What the gate holds notebooks to. Each rule returns faults; a fault says what, where and how to mend it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from mlops.errors import UserError
+from mlops.notebooks import content, export
+from mlops.notebooks.content import Notebook
+
+ROOTS = r"home|Users|root|mnt|media|tmp|var|opt|content|workspaces?|kaggle|data|srv"
+ABSOLUTE = re.compile(rf"^(?:file://)?(?:/(?:{ROOTS})(?:/|$)|~/|[A-Za-z]:[\\/](?!/))")
+IN_OUTPUT = re.compile(r"(?<![\w/.:])/(?:home|Users|root)/[\w.-]+/[\w./-]+|\b[A-Z]:\\Users\\[^\s\"']+")
+FLAKE8_LINE = re.compile(r"^(?P<file>.*?):cell_(?P<cell>\d+):(?P<line>\d+):\d+: (?P<code>[A-Z]+\d+) (?P<text>.*)$")
+# E402: a notebook imports where it needs to; E703, W391: a semicolon or a blank line at the end of a cell is a notebook's way.
+FLAKE8_IGNORED = "E402,E703,W391"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One broken rule; `where` is a cell, a line or a file, `mend` says what to do."""
+
+    notebook: str
+    rule: str
+    where: str
+    what: str
+    mend: str
+
+
+class Code(NamedTuple):
+    """A code cell that is Python: its number from 1 and its syntax tree."""
+
+    number: int
+    tree: ast.Module
+
+
+def check(root: Path, paths: Sequence[Path], flake8: bool = True) -> list[Fault]:
+    """Return the faults of the notebooks, sorted by notebook; an unreadable notebook is a fault, not an error."""
+    defined = definitions(root / "src")
+    packages = {path.name for path in (root / "src").glob("*") if (path / "__init__.py").is_file()}
+    faults: list[Fault] = []
+    readable: list[Path] = []
+    for path in paths:
+        try:
+            notebook = content.read(path)
+        except UserError as error:
+            faults.append(Fault(str(path), "readable", "file", str(error), "restore it from git or from a checkpoint"))
+            continue
+        readable.append(path)
+        faults.extend(_of_one(root, path, notebook, defined, packages))
+    for folder in sorted({path.parent for path in paths}):
+        for orphan in export.orphans(folder):
+            faults.append(Fault(str(orphan), "stale", "file", "its notebook is gone", "mlops notebooks export"))
+    if flake8:
+        faults.extend(_flake8(root, readable))
+    return sorted(faults, key=lambda fault: fault.notebook)
+
+
+def definitions(source: Path) -> dict[str, str]:
+    """Return the functions and classes at the top of the modules below a folder: `{name: file:line}`."""
+    found: dict[str, str] = {}
+    for path in sorted(source.rglob("*.py")):
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (SyntaxError, UnicodeDecodeError):
+            continue
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found.setdefault(node.name, f"{path.relative_to(source.parent)}:{node.lineno}")
+    return found
+
+
+def execution_order(notebook: Notebook, name: str) -> Iterator[Fault]:
+    """Code cells that were run are numbered 1, 2, 3 … from the top, and none failed."""
+    expected = 1
+    cells = [(number, cell) for number, cell in enumerate(notebook["cells"], 1) if cell["cell_type"] == "code"]
+    mend = f"restart the kernel and run all cells, or: mlops notebooks run --write {name}"
+    for number, cell in cells:
+        if not cell["source"].strip():
+            continue
+        count = cell.get("execution_count")
+        if count != expected:
+            said = "was not run" if count is None else f"was run as number {count}, not {expected}"
+            yield Fault(name, "order", f"cell {number}", said, mend)
+            return
+        expected += 1
+    for number, cell in cells:
+        if any(output.get("output_type") == "error" for output in cell["outputs"]):
+            yield Fault(name, "error", f"cell {number}", "its output is an error", mend)
+
+
+def defined_twice(code: Iterable[Code], defined: dict[str, str], name: str) -> Iterator[Fault]:
+    """A function lives in the module; the notebook imports it."""
+    for cell in code:
+        for node in cell.tree.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name in defined:
+                where = defined[node.name]
+                what = f"{node.name} is defined here and in {where}"
+                yield Fault(name, "twice", f"cell {cell.number}", what, "import it from the module and remove it here")
+
+
+def absolute_paths(code: Iterable[Code], notebook: Notebook, name: str) -> Iterator[Fault]:
+    """Neither a string of the source nor an output names a folder of one machine."""
+    for cell in code:
+        for node in ast.walk(cell.tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and ABSOLUTE.match(node.value):
+                what = f"absolute path {node.value[:80]!r}"
+                yield Fault(
+                    name, "path", f"cell {cell.number}", what, "use mlops.config.load_project() or a path in the project"
+                )
+    for number, one in enumerate(notebook["cells"], 1):
+        for output in one.get("outputs", []):
+            text = output.get("text") or (output.get("data") or {}).get("text/plain") or ""
+            if match := IN_OUTPUT.search(str(text)[: content.TEXT_LIMIT]):
+                what = f"output names {match.group()[:80]!r}"
+                yield Fault(name, "path", f"cell {number}", what, "do not print it, and run the cell again")
+
+
+def imports_source(code: Sequence[Code], packages: set[str], root: Path, name: str) -> Iterator[Fault]:
+    """A notebook stands on the project's code: it imports from src/, and what it imports is there."""
+    if not packages or not code:
+        return
+    found = False
+    for cell in code:
+        for module in _imported(cell.tree):
+            if module.partition(".")[0] not in packages:
+                continue
+            found = True
+            place = root / "src" / Path(*module.split("."))
+            if not (place.with_suffix(".py").is_file() or place.is_dir()):
+                yield Fault(name, "imports", f"cell {cell.number}", f"src/ has no module {module}", "import what is there")
+    if not found:
+        there = ", ".join(sorted(packages))
+        yield Fault(
+            name, "imports", "notebook", "nothing is imported from src/", f"move code to a module and import it ({there})"
+        )
+
+
+def _of_one(root: Path, path: Path, notebook: Notebook, defined: dict[str, str], packages: set[str]) -> Iterator[Fault]:
+    name = str(path)
+    if content.is_marked(path.parent) and (reason := export.stale(path)):
+        yield Fault(name, "stale", "export", reason, f"mlops notebooks export {name}")
+    if any("id" not in cell for cell in notebook["cells"]):
+        yield Fault(name, "ids", "notebook", "cells have no id (nbformat before 4.5)", "save it in JupyterLab")
+    yield from execution_order(notebook, name)
+    if content.script_language(notebook) != "python":
+        return
+    code = list(_code(notebook))
+    yield from defined_twice(code, defined, name)
+    yield from absolute_paths(code, notebook, name)
+    yield from imports_source(code, packages, root, name)
+
+
+def _code(notebook: Notebook) -> Iterator[Code]:
+    for number, cell in enumerate(notebook["cells"], 1):
+        if cell["cell_type"] == "code":
+            yield Code(number, ast.parse(export.plain_python(cell["source"])))
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+def _flake8(root: Path, paths: Sequence[Path]) -> list[Fault]:
+    """flake8 with the project's settings, on the code cells, through nbqa."""
+    if not paths:
+        return []
+    command = [
+        sys.executable,
+        "-m",
+        "nbqa",
+        "flake8",
+        f"--extend-ignore={FLAKE8_IGNORED}",
+        *(str(path.resolve()) for path in paths),
+    ]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    matches = [match for line in done.stdout.splitlines() if (match := FLAKE8_LINE.match(line))]
+    if done.returncode and not matches:
+        reason = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        raise UserError(
+            f"flake8 could not look at the notebooks: {reason}; install the extras notebooks and lint (make setup)"
+        )
+    shown = {str(path.resolve()): str(path) for path in paths}
+    return [_flake8_fault(match, root, shown) for match in matches]
+
+
+def _flake8_fault(match: re.Match[str], root: Path, shown: dict[str, str]) -> Fault:
+    file = str((root / match["file"]).resolve())
+    where = f"code cell {match['cell']}, line {match['line']}"
+    return Fault(shown.get(file, match["file"]), match["code"], where, match["text"], "mend the cell")

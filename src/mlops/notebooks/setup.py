@@ -1,0 +1,131 @@
+"""Setting up git and Jupyter for notebooks, and finding out what is missing.
+
+Git's side is local to the repository. Each command asks first whether its program is there: a driver that is configured but
+missing would make `git diff` and `git merge` fail.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from mlops import files, git
+from mlops.doctor import Finding
+from mlops.errors import UserError
+from mlops.notebooks import content, export, savehook
+
+ATTRIBUTES = "*.ipynb diff=jupyternotebook merge=jupyternotebook"
+MEND = "mlops notebooks setup"
+
+
+def git_settings(python: str = sys.executable) -> dict[str, str]:
+    """Return the settings that make git understand notebooks, `{key: value}`."""
+    program = shlex.quote(python)
+    driver = f"{program} -m mlops.notebooks.gitdriver"
+    as_text = 'git merge-file -L ours -L base -L theirs "$2" "$1" "$3"'
+    return {
+        "diff.jupyternotebook.command": _guarded(program, f'{driver} diff "$@"', 'diff -u "$2" "$5"; true'),
+        "merge.jupyternotebook.name": "notebooks, cell by cell",
+        "merge.jupyternotebook.driver": _guarded(program, f'{driver} merge "$@"', as_text) + " %O %A %B %L %P",
+        "difftool.nbdime.cmd": f'{program} -m nbdime.vcs.git.difftool diff "$LOCAL" "$REMOTE" "$BASE"',
+        "mergetool.nbdime.cmd": f'{program} -m nbdime.vcs.git.mergetool merge "$BASE" "$LOCAL" "$REMOTE" "$MERGED"',
+        "mergetool.nbdime.trustExitCode": "true",
+    }
+
+
+def set_up(root: Path) -> list[str]:
+    """Write git's settings, .gitattributes and the Jupyter server extension; return what was done, one line each.
+
+    Raises UserError where the folder is no git repository or a file cannot be written.
+    """
+    done = []
+    for key, value in git_settings().items():
+        git.run(root, "config", "--local", key, value)
+    done.append("git compares and merges notebooks cell by cell; git difftool --tool=nbdime opens the browser")
+    attributes = root / ".gitattributes"
+    text = attributes.read_text(encoding="utf-8") if attributes.is_file() else ""
+    try:
+        if ATTRIBUTES not in text:
+            files.write_text(attributes, f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{ATTRIBUTES}\n")
+            done.append(f"{attributes} names the drivers: commit it")
+        done.append(f"{enable_extension()} exports notebooks at each save")
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be written ({error.strerror}); run this as the owner of it") from error
+    return done
+
+
+def extension_file() -> Path:
+    """Return the file by which every Jupyter server of this environment loads the save hook."""
+    return Path(sys.prefix) / "etc" / "jupyter" / "jupyter_server_config.d" / "mlops-notebooks.json"
+
+
+def enable_extension() -> Path:
+    """Write the file that enables the save hook, and return it."""
+    path = extension_file()
+    files.write_json(path, {"ServerApp": {"jpserver_extensions": {savehook.MODULE: True}}})
+    return path
+
+
+def examine(root: Path) -> list[Finding]:
+    """Return what notebooks need and whether it is there, with the command that mends it."""
+    found = [_packages(), *_git(root)]
+    enabled = extension_file().is_file()
+    found.append(Finding("save hook", enabled, str(extension_file()) if enabled else "not enabled", "" if enabled else MEND))
+    found.append(_kernel())
+    return [*found, *_exports(root)]
+
+
+def _guarded(program: str, command: str, otherwise: str) -> str:
+    return f"f() {{ if test -x {program}; then {command}; else {otherwise}; fi; }}; f"
+
+
+def _packages() -> Finding:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("nbconvert", "nbdime", "papermill", "jupyterlab", "nbqa") if find_spec(name) is None]
+    mend = "make setup, or: pip install 'mlops-template[notebooks,lint]'" if missing else ""
+    return Finding("packages", not missing, f"missing: {', '.join(missing)}" if missing else "all there", mend)
+
+
+def _git(root: Path) -> list[Finding]:
+    try:
+        git.run(root, "rev-parse", "--git-dir")
+    except UserError:
+        return [Finding("git", False, f"{root} is no git repository", "git init")]
+    found = []
+    wanted = git_settings()
+    for what, key in (("git diff", "diff.jupyternotebook.command"), ("git merge", "merge.jupyternotebook.driver")):
+        asked = subprocess.run(["git", "-C", str(root), "config", "--get", key], capture_output=True, text=True, check=False)
+        value = asked.stdout.strip()
+        said = (
+            "cell by cell" if value == wanted[key] else "another program" if value else "as text: the driver is not configured"
+        )
+        found.append(Finding(what, value == wanted[key], said, "" if value == wanted[key] else MEND))
+    attribute = git.run(root, "check-attr", "merge", "x.ipynb").rpartition(": ")[2]
+    named = attribute == "jupyternotebook"
+    said = "names the drivers" if named else f"merge is {attribute}"
+    return [*found, Finding(".gitattributes", named, said, "" if named else MEND)]
+
+
+def _kernel() -> Finding:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    there = "python3" in KernelSpecManager().find_kernel_specs()
+    mend = "" if there else "python -m ipykernel install --sys-prefix"
+    return Finding("kernel", there, "python3" if there else "no kernel called python3", mend)
+
+
+def _exports(root: Path) -> list[Finding]:
+    """Exports of saves that failed and were not mended since, and exports without a notebook."""
+    found = []
+    for name, entry in sorted(savehook.last_results().items()):
+        path = Path(name)
+        if entry["error"] and path.is_file() and path.resolve().is_relative_to(root.resolve()):
+            found.append(Finding("export", False, f"{path} at {entry.get('at')}: {entry['error']}", "mend it and save again"))
+    for folder in sorted({path.parent for path in content.find([root])}):
+        found.extend(
+            Finding("export", False, f"{path} has no notebook", "mlops notebooks export") for path in export.orphans(folder)
+        )
+    return found or [Finding("exports", True, "no failed export", "")]
