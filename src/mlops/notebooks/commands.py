@@ -191,16 +191,19 @@ def lab(context: typer.Context) -> None:
     """
     from mlops import tracking
     from mlops.config import load_project
+    from mlops.notebooks.execute import QUIET
     from mlops.notebooks.setup import enable_extension
 
     project = load_project()
     enable_extension()
+    embedded = tracking.is_embedded(project)  # MLflow puts the address into the environment when it opens the store
     with tracking.open_store(project):
-        os.environ["MLFLOW_TRACKING_URI"] = tracking.uri(project)
-    root = project.root
-    os.environ["MLOPS_PROJECT"] = str(root)
-    console.note(f"runs are logged to {tracking.uri(project)}")
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", *context.args])
+        console.note(f"mlops.tracking.open_store logs to {tracking.uri(project)}; the save hook is on")
+    if embedded:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    os.environ.update(QUIET, MLOPS_PROJECT=str(project.root))
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={project.root}", *context.args]
+    os.execv(sys.executable, command)
 
 
 def _root() -> Path:

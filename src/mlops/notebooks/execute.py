@@ -25,6 +25,12 @@ VOLATILE = re.compile(
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?|\d+(?:\.\d+)? ?(?:s|ms|µs|seconds)\b"
 )
 NUMBER = re.compile(r"-?\d+\.\d+(?:[eE][+-]?\d+)?")
+# Remarks of packages about the environment, which are no result of a notebook and name folders of one machine.
+QUIET = {
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "PYTHONWARNINGS": "ignore:IProgress not found",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+}
 KEPT_METADATA = ("kernelspec", "language_info")
 
 
@@ -76,6 +82,7 @@ def _run_one(path: Path, output: Path, timeout: int, write: bool) -> Execution:
             execution_timeout=timeout,
             progress_bar=False,
             log_output=False,
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
     except Exception as problem:  # a failing cell, a dead kernel, a time limit, an unknown kernel: all end this notebook
         error = _reason(problem, timeout)
@@ -108,17 +115,32 @@ def _own_store() -> Iterator[None]:
         ours = {
             "MLOPS__PROJECT__STORE": f"{folder}/models",
             "MLOPS__PROJECT__OUTPUT": f"{folder}/output",
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            **QUIET,
         }
         before = {key: os.environ.get(key) for key in ours}
         os.environ.update(ours)
         try:
+            _make_store()
             yield
         finally:
             for key, value in before.items():
                 os.environ.pop(key, None)
                 if value is not None:
                     os.environ[key] = value
+
+
+def _make_store() -> None:
+    """Beforehand, so that no notebook's output tells of it. Notebooks outside a project need none."""
+    from mlops import tracking
+    from mlops.config import find_root, load_project
+
+    try:
+        root = find_root()
+    except UserError:
+        return
+    project = load_project(root)
+    if tracking.is_embedded(project):
+        tracking.prepare(project)
 
 
 def _kernel(notebook: Notebook) -> str:

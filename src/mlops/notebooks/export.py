@@ -108,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns 1 when one of them failed: the save hook reads the lines.
     """
     if hasattr(os, "nice"):
-        os.nice(5)  # the person at the notebook comes first
+        os.nice(19)  # the person at the notebook comes first
     content.quick_imports()
     failed = False
     for argument in arguments:

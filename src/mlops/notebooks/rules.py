@@ -17,7 +17,9 @@ from mlops.notebooks.content import Notebook
 
 ROOTS = r"home|Users|root|mnt|media|tmp|var|opt|content|workspaces?|kaggle|data|srv"
 ABSOLUTE = re.compile(rf"^(?:file://)?(?:/(?:{ROOTS})(?:/|$)|~/|[A-Za-z]:[\\/](?!/))")
-IN_OUTPUT = re.compile(r"(?<![\w/.:])/(?:home|Users|root)/[\w.-]+/[\w./-]+|\b[A-Z]:\\Users\\[^\s\"']+")
+IN_OUTPUT = re.compile(
+    r"(?<![\w/.:])/(?:(?:home|Users|root|tmp)/[\w.-]+|[\w./-]+/site-packages/)[\w./-]*" r"|\b[A-Z]:\\Users\\[^\s\"']+"
+)
 FLAKE8_LINE = re.compile(r"^(?P<file>.*?):cell_(?P<cell>\d+):(?P<line>\d+):\d+: (?P<code>[A-Z]+\d+) (?P<text>.*)$")
 # E402: a notebook imports where it needs to; E703, W391: a semicolon or a blank line at the end of a cell is a notebook's way.
 FLAKE8_IGNORED = "E402,E703,W391"
