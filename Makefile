@@ -7,7 +7,7 @@ NAME ?=
 RUN := $(BIN)/mlops
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format fast-tests test-all test-workflows lock ui raw-data interim-data processed-data docs clean
+.PHONY: help setup run test lint format fast-tests test-all test-workflows lock ui raw-data interim-data processed-data docs lab notebooks clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,14 @@ ui: $(VENV)/.base ## MLflow's own page on the store
 
 raw-data interim-data processed-data: $(VENV)/.base ## one step of the data stage (NAME=iris for another use case)
 	@$(RUN) data $(@:-data=) $(NAME)
+
+lab: $(VENV)/.dev ## JupyterLab with the project's store and exports at each save; git learns to read notebooks
+	@$(RUN) notebooks setup
+	@$(RUN) notebooks lab
+
+notebooks: $(VENV)/.dev ## the notebooks: rules checked, then each run on a fresh kernel
+	@$(RUN) notebooks check
+	@$(RUN) notebooks run
 
 docs: $(VENV)/.dev ## build the documentation, warnings are errors
 	@$(BIN)/sphinx-build -W -b html docs docs/_build/html

@@ -1,0 +1,64 @@
+"""Notebooks run on a fresh kernel; what fails is reported and its executed copy kept."""
+
+import json
+
+import pytest
+from made import code, notebook, stream, write
+
+from mlops.notebooks import execute
+
+
+def run(tmp_path, *cells, **options):
+    path = write(tmp_path / "notebooks" / "a.ipynb", notebook(*cells))
+    [result] = execute.run([path], tmp_path / "out", **options)
+    return path, result
+
+
+@pytest.fixture(autouse=True)
+def no_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLOPS_PROJECT", raising=False)
+
+
+def test_a_notebook_runs_in_its_folder_and_can_keep_its_outputs(tmp_path):
+    where = code("import os\nprint(os.path.basename(os.getcwd()))")
+    store = code("print('MLOPS__PROJECT__STORE' in os.environ)")
+    path, result = run(tmp_path, where, store, write=True)
+    assert result.error is None and result.copy is None and result.differing == [1, 2]
+    cells = json.loads(path.read_text())["cells"]
+    assert [cell["outputs"][0]["text"] for cell in cells] == [["notebooks\n"], ["True\n"]]
+    assert [cell["execution_count"] for cell in cells] == [1, 2]
+    assert [cell["metadata"] for cell in cells] == [{}, {}]
+    [again] = execute.run([path], tmp_path / "out")
+    assert again.differing == [] and list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_failing_cell_is_named_and_the_executed_copy_is_kept(tmp_path):
+    path, result = run(tmp_path, code("print('before')"), code("1 / 0"), code("print('after')"))
+    assert result.error == "cell 2: ZeroDivisionError: division by zero"
+    kept = json.loads((tmp_path / "out" / "a.ipynb").read_text())
+    assert "before" in json.dumps(kept) and "ZeroDivisionError" in json.dumps(kept)
+    assert json.loads(path.read_text())["cells"][0]["outputs"] == []
+
+
+def test_a_dying_kernel_and_an_endless_cell_are_reported(tmp_path):
+    _, died = run(tmp_path, code("import os\nos._exit(1)"))
+    assert "kernel" in died.error.lower()
+    _, endless = run(tmp_path, code("while True:\n    pass"), timeout=2)
+    assert "longer than 2 s" in endless.error
+
+
+def test_what_is_volatile_does_not_count():
+    before = notebook(
+        code("a", [stream("took 1.23 s at 0x7f0000001234, 2025-01-01 10:00:00\n")]),
+        code("b", [stream("0.1234567891\n")]),
+        code("c", [stream("1\n")], tags=["volatile"]),
+        code("d", [stream("1\n")]),
+    )
+    after = notebook(
+        code("a", [stream("took 9.87 s at 0x7f00000056cd, 2026-02-03 11:22:33\n")]),
+        code("b", [stream("0.1234567899\n")]),
+        code("c", [stream("2\n")], tags=["volatile"]),
+        code("d", [stream("2\n")]),
+    )
+    assert execute.differing_cells(before, after) == [4]

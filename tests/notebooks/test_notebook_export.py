@@ -1,0 +1,158 @@
+"""Exports are the same for the same notebook, can be read by Python, and stay within their folder."""
+
+import ast
+import json
+import re
+
+import pytest
+
+from mlops.errors import UserError
+from mlops.notebooks import content, export
+from made import PNG, code, notebook, shown, stream, text, write
+
+WIDGET = {"application/vnd.jupyter.widget-view+json": {"model_id": "m1", "version_major": 2, "version_minor": 0}}
+STATE = {"application/vnd.jupyter.widget-state+json": {"state": {"m1": {}}, "version_major": 2, "version_minor": 0}}
+
+
+def rich():
+    widget = {"output_type": "display_data", "metadata": {}, "data": {"text/plain": "Slider()", **WIDGET}}
+    script = {"output_type": "display_data", "metadata": {}, "data": {"application/javascript": "window.shown = 1"}}
+    picture = {"output_type": "display_data", "metadata": {}, "data": {"image/png": PNG}}
+    return notebook(text("# Title\n\n*words*"), code("x = 1", [widget, script, picture, stream("hello")]), widgets=STATE)
+
+
+def test_the_same_notebook_gives_the_same_bytes(tmp_path):
+    path = write(tmp_path / "a.ipynb", rich())
+    first = [target.read_bytes() for target in export.export(path, output=tmp_path / "one")]
+    second = [target.read_bytes() for target in export.export(path, output=tmp_path / "two")]
+    assert len(first) == 2 and first == second
+
+
+def test_running_again_without_a_change_writes_nothing(marked):
+    value = rich()
+    path = write(marked / "a.ipynb", value)
+    assert len(export.export(path)) == 2
+    value["cells"][1]["execution_count"] = 7
+    write(path, value)
+    assert export.export(path) == []
+
+
+def test_widgets_and_pictures_are_on_the_page():
+    page = export.page(rich(), "a")
+    assert "widget-view+json" in page and PNG in page and "window.shown" in page
+
+
+def test_a_sanitized_page_has_no_script_of_the_notebook():
+    attacks = ["<script>window.a=1</script>", "<img src=x onerror='window.a=1'>", "<a href='javascript:window.a=1'>x</a>"]
+    cells = [text(attack) for attack in attacks] + [code("x", [shown(text_html=attack) for attack in attacks])]
+    page = export.page(notebook(*cells, *rich()["cells"]), "a", sanitize=True)
+    body = page[page.index("<body") :]
+    assert not re.search(r"<[^>]*(onerror|javascript:window)", body)
+    assert "window.a=1</script>" not in body and "window.shown" not in body
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "%matplotlib inline\nx = 1",
+        "!ls\nfor n in range(3):\n    %timeit n",
+        "%%bash\necho 'a",
+        "files = !ls",
+        "print?",
+        "def broken(:\n    pass",
+        "await thing()",
+        "'''a\n%b'''",
+        "\ud800",
+    ],
+)
+def test_the_script_of_any_cell_can_be_parsed(source):
+    script = export.script(notebook(code(source)), "a")
+    compile(script.encode("utf-8", "replace"), "a", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    assert source.split()[0].lstrip("%!")[:3].rstrip("?") in script
+
+
+def test_another_language_becomes_comments():
+    script = export.script(notebook(code("x <- 1"), language_info={"name": "R"}), "a")
+    assert "# x <- 1" in script and not ast.parse(script).body
+
+
+def test_cells_without_ids_and_old_formats_are_exported(tmp_path):
+    old = {"nbformat": 4, "nbformat_minor": 2, "metadata": {}, "cells": [dict(code("x = 1"))]}
+    del old["cells"][0]["id"]
+    assert export.page(content.read(write(tmp_path / "a.ipynb", old)), "a") == export.page(old, "a")
+    oldest = {
+        "nbformat": 3,
+        "nbformat_minor": 0,
+        "metadata": {"name": ""},
+        "worksheets": [{"cells": [{"cell_type": "code", "input": ["y = 2"], "outputs": [], "language": "python"}]}],
+    }
+    assert "y = 2" in export.script(content.read(write(tmp_path / "b.ipynb", oldest)), "b")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("{", "line 1"),
+        ("[]", "nbformat is missing"),
+        ('{"nbformat": 4}', "cells"),
+        ("", "line 1"),
+        ("{\n<<<<<<< ours\n", "conflict"),
+    ],
+)
+def test_what_is_no_notebook_is_refused_in_one_line(tmp_path, words, said):
+    path = tmp_path / "a.ipynb"
+    path.write_text(words)
+    with pytest.raises(UserError, match=said) as refused:
+        export.export(path)
+    assert "a.ipynb" in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_stale_or_missing_script_is_found(marked):
+    path = write(marked / "a.ipynb", notebook(code("x = 1")))
+    assert "missing" in export.stale(path)
+    export.export(path, ["py"])
+    assert export.stale(path) is None
+    write(path, notebook(code("x = 2")))
+    assert "older" in export.stale(path)
+
+
+def test_exports_of_a_removed_notebook_go_and_other_files_stay(marked):
+    path = write(marked / "a.ipynb", rich())
+    export.export(path)
+    (marked / "a" / "notes.txt").write_text("mine")
+    (marked / "b").mkdir()
+    (marked / "b" / "b.py").write_text("mine = 1\n")
+    path.unlink()
+    assert [gone.name for gone in export.prune(marked)] == ["a.py", "a.html"]
+    assert (marked / "a" / "notes.txt").is_file() and (marked / "b" / "b.py").is_file()
+
+
+def test_a_linked_file_is_not_written_through(marked, tmp_path_factory):
+    target = tmp_path_factory.mktemp("elsewhere") / "a.py"
+    path = write(marked / "a.ipynb", rich())
+    (marked / "a").mkdir()
+    (marked / "a" / "a.py").symlink_to(target)
+    with pytest.raises(UserError, match="symbolic link"):
+        export.export(path, ["py"])
+    assert not target.exists()
+
+
+def test_a_crash_while_writing_leaves_the_old_export(marked, monkeypatch):
+    path = write(marked / "a.ipynb", notebook(code("x = 1")))
+    export.export(path, ["py"])
+    before = (marked / "a" / "a.py").read_text()
+    write(path, notebook(code("x = 2")))
+
+    def full(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", full)
+    with pytest.raises(UserError, match="No space left"):
+        export.export(path, ["py"])
+    assert [(file.name, file.read_text()) for file in (marked / "a").iterdir()] == [("a.py", before)]
+
+
+def test_long_outputs_are_cut_with_a_remark(tmp_path):
+    page = export.page(notebook(code("x", [stream("y" * 3_000_000)])), "a")
+    assert "2,000,000 more characters left out" in page and len(page) < 2_500_000
+    assert len(json.dumps(content.limited(notebook(code("x", [stream("y" * 3_000_000)]))))) < 1_100_000

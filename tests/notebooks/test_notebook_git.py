@@ -1,0 +1,104 @@
+"""Git with the drivers: merges that text cannot do, and no harm where the drivers are missing."""
+
+import json
+
+import pytest
+from made import code, notebook, stream, write
+
+from mlops.notebooks import gitdriver, setup
+
+
+@pytest.fixture
+def drivers(repository, tmp_path, monkeypatch):
+    monkeypatch.setattr(setup, "extension_file", lambda: tmp_path / "etc" / "mlops-notebooks.json")
+    setup.set_up(repository.root)
+    return repository
+
+
+def conflict(repository):
+    """Both sides ran the same cell again and changed another one: text conflicts, cells do not."""
+    path = repository.root / "a.ipynb"
+
+    def save(first, second, count):
+        cells = [code(first, [stream(f"{count}\n")], count), code("middle = 0"), code(second, [stream("z\n")], count + 1)]
+        path.write_text(json.dumps(notebook(*cells), indent=1))
+
+    save("x = 1", "y = 1", 1)
+    repository.commit()
+    repository.git("checkout", "-q", "-b", "theirs")
+    save("x = 1", "y = 'theirs'", 10)
+    repository.commit()
+    repository.git("checkout", "-q", "main")
+    save("x = 'ours'", "y = 1", 20)
+    repository.commit()
+    return path, repository.git("merge", "-q", "theirs", "-m", "merge", check=False)
+
+
+def test_git_alone_breaks_the_notebook(repository):
+    path, merged = conflict(repository)
+    assert merged.returncode != 0
+    with pytest.raises(ValueError):
+        json.loads(path.read_text())
+
+
+def test_the_driver_merges_it(drivers):
+    path, merged = conflict(drivers)
+    assert merged.returncode == 0, merged.stderr
+    sources = ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"]]
+    assert sources == ["x = 'ours'", "middle = 0", "y = 'theirs'"]
+
+
+def test_a_diff_shows_cells(drivers):
+    path = write(drivers.root / "a.ipynb", notebook(code("x = 1", count=1)))
+    drivers.commit()
+    write(path, notebook(code("x = 2", count=9)))
+    shown = drivers.git("diff").stdout
+    assert "nbdiff" in shown and "x = 2" in shown
+
+
+def test_where_the_program_is_gone_git_works_as_with_text(drivers):
+    for key, value in setup.git_settings("/nowhere/bin/python").items():
+        drivers.git("config", "--local", key, value)
+    path = write(drivers.root / "a.ipynb", notebook(code("x = 1")))
+    drivers.commit()
+    write(path, notebook(code("x = 2")))
+    assert "x = 2" in drivers.git("diff").stdout
+    drivers.commit()
+    _, merged = conflict(drivers)
+    assert "CONFLICT" in merged.stdout
+
+
+def test_the_fallback_merges_text(tmp_path):
+    files = [tmp_path / name for name in ("base", "ours", "theirs")]
+    for file, words in zip(files, ["a\nb\nc\n", "A\nb\nc\n", "a\nb\nC\n"], strict=True):
+        file.write_text(words)
+    assert gitdriver.plain("merge", [str(file) for file in files]) == 0
+    assert files[1].read_text() == "A\nb\nC\n"
+
+
+def test_setup_may_be_repeated(drivers):
+    before = (drivers.root / ".gitattributes").read_text()
+    setup.set_up(drivers.root)
+    assert (drivers.root / ".gitattributes").read_text() == before == f"{setup.ATTRIBUTES}\n"
+
+
+def test_the_doctor_names_what_is_missing_and_how_to_mend_it(repository, tmp_path, monkeypatch):
+    monkeypatch.setattr(setup, "extension_file", lambda: tmp_path / "etc" / "mlops-notebooks.json")
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    before = {finding.what: finding for finding in setup.examine(repository.root)}
+    for what in ("git diff", "git merge", ".gitattributes", "save hook"):
+        assert not before[what].ok and before[what].mend == setup.MEND
+    setup.set_up(repository.root)
+    assert [finding for finding in setup.examine(repository.root) if not finding.ok] == []
+
+
+def test_the_doctor_reports_exports_that_failed_until_they_are_mended(repository, tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    path = write(repository.root / "a.ipynb", notebook())
+    log = tmp_path / "runtime" / "mlops-exports.jsonl"
+    log.parent.mkdir()
+    log.write_text(json.dumps({"notebook": str(path), "error": "disk full", "at": "now"}) + "\nnot json\n")
+    assert any("disk full" in finding.found for finding in setup.examine(repository.root) if not finding.ok)
+    with log.open("a") as file:
+        file.write(json.dumps({"notebook": str(path), "error": None, "at": "later"}) + "\n")
+    assert not any("disk full" in finding.found for finding in setup.examine(repository.root))

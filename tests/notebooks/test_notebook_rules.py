@@ -1,0 +1,119 @@
+"""What the gate refuses, and that what is right passes."""
+
+import pytest
+from made import code, notebook, stream, text, write
+from typer.testing import CliRunner
+
+from mlops.cli import app
+from mlops.notebooks import export, rules
+
+RIGHT = ("from use_cases.shop import total\n\nprint(total([1]))", "x = 1\nprint(x)")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    write(tmp_path / "config" / "project.yaml", {"name": "test", "default_use_case": "none"})
+    package = tmp_path / "src" / "use_cases"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "shop.py").write_text("def total(prices):\n    return sum(prices)\n")
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / ".ipynb_saveprocess").touch()
+    (tmp_path / ".flake8").write_text("[flake8]\nmax-line-length = 127\n")
+    monkeypatch.setenv("MLOPS_PROJECT", str(tmp_path))
+    return tmp_path
+
+
+def save(project, *sources, exported=True, **metadata):
+    cells = [code(source, [], number) for number, source in enumerate(sources, 1)]
+    path = write(project / "notebooks" / "a.ipynb", notebook(text("# Title"), *cells, **metadata))
+    if exported:
+        export.export(path, ["py"])
+    return path
+
+
+def broken(project, path, flake8=False):
+    return [(fault.rule, fault.where) for fault in rules.check(project, [path], flake8)]
+
+
+def test_a_notebook_that_is_right_keeps_all_rules(project):
+    assert broken(project, save(project, *RIGHT), flake8=True) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "rule"),
+    [
+        ("def total(prices):\n    return 0", "twice"),
+        ("class total:\n    pass", "twice"),
+        ("path = '/home/me/data.csv'", "path"),
+        ("path = r'C:\\Users\\me'", "path"),
+        ("path = '~/data.csv'", "path"),
+        ("from use_cases.shpo import total", "imports"),
+    ],
+)
+def test_a_broken_rule_names_its_cell(project, source, rule):
+    assert broken(project, save(project, RIGHT[0], source)) == [(rule, "cell 3")]
+
+
+@pytest.mark.parametrize(
+    "source", ["url = 'https://example.org/home/x'", "route = '/api/status'", "x = 'a/home/b'", "%time\n!ls /home"]
+)
+def test_what_looks_like_a_path_but_is_none_passes(project, source):
+    assert broken(project, save(project, RIGHT[0], source)) == []
+
+
+def test_flake8_names_cell_and_line(project):
+    faults = rules.check(project, [save(project, RIGHT[0], "import os\nx = undefined_name")])
+    assert {(fault.rule, fault.where) for fault in faults} == {
+        ("F401", "code cell 2, line 1"),
+        ("F821", "code cell 2, line 2"),
+    }
+    assert all(fault.notebook.endswith("a.ipynb") for fault in faults)
+
+
+def test_nothing_imported_from_the_project_is_refused(project):
+    assert broken(project, save(project, "x = 1")) == [("imports", "notebook")]
+
+
+def test_stale_missing_and_orphaned_exports_are_refused(project):
+    path = save(project, *RIGHT, exported=False)
+    assert broken(project, path) == [("stale", "export")]
+    export.export(path, ["py"])
+    path.rename(path.with_name("b.ipynb"))
+    export.export(path.with_name("b.ipynb"), ["py"])
+    assert broken(project, path.with_name("b.ipynb")) == [("stale", "file")]
+
+
+@pytest.mark.parametrize("counts", [(2, 1), (1, None), (5, 6), (None, None)])
+def test_cells_run_out_of_order_are_refused(project, counts):
+    cells = [code(source, [], count) for source, count in zip(RIGHT, counts, strict=True)]
+    path = write(project / "notebooks" / "a.ipynb", notebook(*cells))
+    export.export(path, ["py"])
+    assert [rule for rule, _ in broken(project, path)] == ["order"]
+
+
+def test_outputs_with_an_error_or_a_folder_of_one_machine_are_refused(project):
+    error = {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}
+    cells = [code(RIGHT[0], [error], 1), code(RIGHT[1], [stream("saved to /home/me/models\n")], 2)]
+    path = write(project / "notebooks" / "a.ipynb", notebook(*cells))
+    export.export(path, ["py"])
+    assert broken(project, path) == [("error", "cell 1"), ("path", "cell 2")]
+
+
+def test_an_unreadable_notebook_is_a_fault_beside_the_others(project):
+    right = save(project, *RIGHT)
+    bad = project / "notebooks" / "bad.ipynb"
+    bad.write_text("{")
+    assert [(fault.rule, fault.notebook) for fault in rules.check(project, [right, bad], False)] == [("readable", str(bad))]
+
+
+def test_the_commands_end_with_1_where_something_is_wrong(project):
+    path = save(project, *RIGHT)
+    run = CliRunner().invoke
+    assert run(app, ["notebooks", "check", "--no-flake8", str(path)]).exit_code == 0
+    assert run(app, ["notebooks", "export", "--check", str(path)]).exit_code == 0
+    save(project, RIGHT[0], "y = 2", exported=False)
+    assert run(app, ["notebooks", "check", "--no-flake8", str(path)]).exit_code == 1
+    assert run(app, ["notebooks", "export", "--check"]).exit_code == 1
+    assert run(app, ["notebooks", "export", "--format", "py"]).exit_code == 0
+    assert run(app, ["notebooks", "check", "--no-flake8"]).exit_code == 0
