@@ -1,6 +1,6 @@
 """The main job against a bare script, the start of the command line, and a fresh clone.
 
-    python -m benchmarks.main_job [--rounds 5] [--fresh]
+python -m benchmarks.main_job [--rounds 5] [--fresh]
 """
 
 from __future__ import annotations
