@@ -1,0 +1,250 @@
+"""The ASGI application. Scoring requests take a short way of their own; everything else is Starlette's."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import itertools
+import json
+import re
+import secrets
+import sys
+import time
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from mlops.serving import pages
+from mlops.serving.scoring import Answer, score
+from mlops.serving.service import Service, access_log, count, start
+from mlops.serving.signature import Refused
+
+Scope = Any
+Receive = Any
+Send = Any
+INLINE = 16_384  # bytes of a body up to which an ONNX model answers on the event loop: less than a thread's hand-over
+OPEN_PATHS = frozenset({"/ping", "/health", "/v2/health/live", "/v2/health/ready"})
+REQUEST_ID = re.compile(rb"[\w.:-]{1,128}")
+FLUSH_SECONDS = 0.2
+
+
+class ClientGone(Exception):
+    """Raised when the client closed the connection before its request was read."""
+
+
+def create(service: Service) -> Any:
+    """The application; it asks the service to stop when the bundle turns out not to be loadable."""
+    starlette = pages.create(service, _lifespan(service))
+    prefix = secrets.token_hex(4)
+    numbers = itertools.count()
+    note = access_log(service)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await starlette(scope, receive, send)
+        began = time.perf_counter()
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
+        request = given.decode() if given and REQUEST_ID.fullmatch(given) else f"{prefix}-{next(numbers):x}"
+        method, path = scope["method"], scope["path"]
+        endpoint = service.routes.get(path)
+        status, rows, size = 499, 0, 0
+        try:
+            _authorize(service, path, headers)
+            if endpoint is None:
+                status = await _page(starlette, scope, receive, send, request, service.draining)
+            else:
+                answer = await _scored(service, endpoint, method, headers, receive, request)
+                rows, size, status = answer.rows.count, len(answer.payload), 200
+                count(service, request, answer)
+                await _send(send, 200, answer.payload, answer.media_type, request, service.draining)
+        except ClientGone:
+            pass
+        except Refused as refused:
+            status = refused.status
+            await _refuse(send, refused, endpoint, request, service.draining)
+        except Exception as error:
+            status = 500
+            _report(error, request)
+            await _refuse(send, UNEXPECTED, endpoint, request, service.draining)
+        finally:
+            note(request, method, endpoint or path, status, time.perf_counter() - began, rows, size)
+
+    return app
+
+
+UNEXPECTED = Refused("The server met an error of its own; its log has more under the request id.", None, 500, "INTERNAL_ERROR")
+
+
+def _report(error: Exception, request: str) -> None:
+    """The place of an unexpected error on standard error, without its message, which may hold a client's values."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    print(f"request {request}: {type(error).__name__}\n{frames}", file=sys.stderr, flush=True)
+
+
+def _authorize(service: Service, path: str, headers: dict[bytes, bytes]) -> None:
+    if service.secret and path not in OPEN_PATHS:
+        given = headers.get(b"authorization", b"")
+        if not hmac.compare_digest(given, b"Bearer " + service.secret):
+            raise Refused("A bearer token is needed: Authorization: Bearer …", "authorization", 401, "UNAUTHENTICATED")
+
+
+async def _scored(
+    service: Service, endpoint: str, method: str, headers: dict[bytes, bytes], receive: Receive, request: str
+) -> Answer:
+    """Take a place, read the body, score. Raises Refused where a limit says no."""
+    if method != "POST":
+        raise Refused("Only POST is answered here.", None, 405, "METHOD_NOT_ALLOWED")
+    settings = service.settings
+    if service.in_flight >= settings.concurrency:
+        raise Refused("Too many requests are in work; try again.", None, 429, "RESOURCE_EXHAUSTED")
+    service.in_flight += 1
+    release = True
+    try:
+        body = await _body(receive, headers, int(settings.max_body_mb * 1e6), settings.read_timeout)
+        content_type = headers.get(b"content-type", b"").decode("latin-1")
+        accept = headers.get(b"accept", b"").decode("latin-1")
+        scorer = service.scorer
+        assert scorer is not None  # routes are filled with it
+        if len(body) <= INLINE and scorer.bundle.format == "onnx":
+            return score(scorer, endpoint, body, content_type, accept, request)
+        work = asyncio.get_running_loop().run_in_executor(
+            service.pool, score, scorer, endpoint, body, content_type, accept, request
+        )
+        done, _ = await asyncio.wait([work], timeout=settings.timeout)
+        if not done:
+            # The thread cannot be stopped: its place is given back when it ends.
+            release = False
+            work.add_done_callback(lambda ended: _release(service, ended))
+            raise Refused(f"The prediction took more than {settings.timeout:g} s.", None, 504, "DEADLINE_EXCEEDED")
+        return work.result()
+    finally:
+        if release:
+            service.in_flight -= 1
+
+
+def _release(service: Service, ended: asyncio.Future[Answer]) -> None:
+    service.in_flight -= 1
+    if not ended.cancelled():
+        ended.exception()
+
+
+async def _body(receive: Receive, headers: dict[bytes, bytes], limit: int, timeout: float) -> bytes:
+    """The request's body. Raises Refused with 413 as soon as it is too large, and with 408 when it does not arrive."""
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > limit:
+        raise _too_large(limit)
+    try:
+        async with asyncio.timeout(timeout):
+            message = await receive()
+            body = message.get("body", b"")
+            if message.get("more_body"):
+                body = await _rest(receive, bytearray(body), limit)
+    except TimeoutError:
+        raise Refused(f"The body did not arrive within {timeout:g} s.", None, 408, "REQUEST_TIMEOUT") from None
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+async def _rest(receive: Receive, body: bytearray, limit: int) -> bytes:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise _too_large(limit)
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def _too_large(limit: int) -> Refused:
+    return Refused(f"The body is larger than {limit / 1e6:g} MB.", None, 413, "REQUEST_TOO_LARGE")
+
+
+async def _send(
+    send: Send,
+    status: int,
+    payload: bytes,
+    media_type: str,
+    request: str,
+    closing: bool,
+    more: tuple[tuple[bytes, bytes], ...] = (),
+) -> None:
+    headers = [
+        (b"content-type", media_type.encode()),
+        (b"content-length", b"%d" % len(payload)),
+        (b"x-request-id", request.encode()),
+        *more,
+    ]
+    if closing:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": payload})
+
+
+RETRY = {
+    401: (b"www-authenticate", b"Bearer"),
+    405: (b"allow", b"POST"),
+    429: (b"retry-after", b"1"),
+    503: (b"retry-after", b"1"),
+}
+
+
+async def _refuse(send: Send, refused: Refused, endpoint: str | None, request: str, closing: bool) -> None:
+    content = refused.as_dict()
+    if endpoint is not None and endpoint.startswith("/v2"):
+        content["error"] = refused.message
+    # What is left of a body that was not read in time will not be waited for.
+    more = (RETRY[refused.status],) if refused.status in RETRY else ()
+    await _send(
+        send, refused.status, json.dumps(content).encode(), "application/json", request, closing or refused.status == 408, more
+    )
+
+
+async def _page(starlette: Any, scope: Scope, receive: Receive, send: Send, request: str, closing: bool) -> int:
+    """Answer by Starlette with the request id added; returns the status."""
+    status = 500
+
+    async def tagged(message: Any) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            message["headers"].append((b"x-request-id", request.encode()))
+            if closing:
+                message["headers"].append((b"connection", b"close"))
+        await send(message)
+
+    await starlette(scope, receive, tagged)
+    return status
+
+
+def _lifespan(service: Service) -> Any:
+    """Load in the background, so that probes are answered meanwhile; flush the log from time to time; close in the end."""
+
+    async def load() -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(service.pool, start, service)
+        except Exception as error:
+            service.failure = error
+            service.stop()
+
+    async def flush() -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            sys.stdout.flush()
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(load()), asyncio.create_task(flush())]
+        yield
+        for task in tasks:
+            task.cancel()
+        service.close_log()
+        sys.stdout.flush()
+
+    return lifespan

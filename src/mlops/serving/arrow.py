@@ -1,0 +1,110 @@
+"""Arrow IPC streams in and out, read with nanoarrow: the fast way for large batches, without pyarrow."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from mlops.serving.model import Outputs
+from mlops.serving.signature import NUMBERS, Column, Refused, Rows, Signature, from_columns, schema_mismatch
+
+CONTENT_TYPE = "application/vnd.apache.arrow.stream"
+PLAIN = {"DOUBLE": "f8", "FLOAT": "f4", "HALF_FLOAT": "f2"} | {
+    f"{sign}INT{8 * size}": f"{sign.lower()[:1] or 'i'}{size}" for sign in ("", "U") for size in (1, 2, 4, 8)
+}
+
+
+def read_arrow(body: bytes, signature: Signature, max_rows: int) -> Rows:
+    """Rows of an Arrow IPC stream: columns by name, further ones are dropped. Raises Refused."""
+    import nanoarrow
+
+    try:
+        stream = nanoarrow.ArrayStream.from_readable(io.BytesIO(body))
+        fields = [field.name for field in stream.schema.fields]
+        batches = list(stream)
+    # nanoarrow raises its own and built-in exceptions for a broken stream; each means the same to a client.
+    except Exception:
+        raise Refused("Invalid input. The body is not a readable Arrow IPC stream (compressed ones are not read).") from None
+    lacking = [name for name in signature.names if name not in fields and name not in signature.optional]
+    if lacking:
+        raise schema_mismatch(f"Model is missing inputs: {', '.join(lacking[:20])}.", lacking[0])
+    count = sum(len(batch) for batch in batches)
+    if count > max_rows:
+        raise too_many(count, max_rows)
+    columns: list[Any] = []
+    for column in signature.columns:
+        if column.name not in fields:
+            columns.append([None] * count)
+            continue
+        place = fields.index(column.name)
+        parts = [_values(batch.child(place), column) for batch in batches]
+        plain = column.type in NUMBERS and all(isinstance(part, np.ndarray) for part in parts) and parts
+        columns.append(np.concatenate(parts) if plain else [value for part in parts for value in part])
+    return from_columns(signature, columns)
+
+
+def too_many(count: int, limit: int) -> Refused:
+    """The refusal of more rows than one request may hold."""
+    return Refused(f"The request has {count} rows, at most {limit} are taken at once.", status=413, code="REQUEST_TOO_LARGE")
+
+
+def _values(array: Any, column: Column) -> Any:
+    """A column's values: without a Python object a value where they are plain numbers."""
+    kind = array.schema.type.name
+    try:
+        if column.type in NUMBERS and kind in PLAIN and array.n_buffers == 2:
+            return _numbers(array, np.dtype(PLAIN[kind]))
+        values = array.to_pylist()
+    except Exception:
+        raise Refused(f"Invalid input. Column {column.name!r} cannot be read from the Arrow stream.", column.name) from None
+    if column.type == "datetime":
+        return [value.isoformat() if hasattr(value, "isoformat") else value for value in values]
+    return values
+
+
+def _numbers(array: Any, dtype: np.dtype) -> np.ndarray:
+    start, count = array.offset, len(array)
+    values = np.frombuffer(array.buffer(1), dtype=dtype)[start : start + count].astype(np.float64)
+    if len(values) != count:
+        raise ValueError("short buffer")
+    validity = array.buffer(0)
+    if validity is not None and validity.size_bytes:
+        bits = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")[start : start + count]
+        values[bits == 0] = np.nan
+    return values
+
+
+def write_arrow(outputs: Outputs) -> bytes:
+    """An Arrow IPC stream with the column `predictions`, or the model's own columns."""
+    import nanoarrow
+    from nanoarrow.ipc import StreamWriter
+
+    if isinstance(outputs, dict):
+        columns = outputs
+    elif outputs.ndim == 1:
+        columns = {"predictions": outputs}
+    else:
+        columns = {f"predictions_{place}": outputs[:, place] for place in range(outputs.shape[1])}
+    children = [_array(values) for values in columns.values()]
+    schema = nanoarrow.struct({name: child.schema for name, child in zip(columns, children, strict=True)})
+    count = len(next(iter(columns.values())))
+    batch = nanoarrow.c_array_from_buffers(schema, count, [None], children=children)
+    target = io.BytesIO()
+    with StreamWriter.from_writable(target) as writer:
+        writer.write_stream(nanoarrow.c_array_stream(batch))
+    return target.getvalue()
+
+
+def _array(values: np.ndarray) -> Any:
+    import nanoarrow
+
+    if values.dtype.kind in "OUb":
+        kind = nanoarrow.bool_() if isinstance(values[0], bool | np.bool_) else nanoarrow.string()
+        return nanoarrow.c_array(values.tolist(), kind)
+    kinds = {"f8": nanoarrow.float64, "f4": nanoarrow.float32, "i8": nanoarrow.int64, "i4": nanoarrow.int32}
+    if values.dtype.str[1:] not in kinds:
+        values = values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
+    kind = kinds[values.dtype.str[1:]]()
+    return nanoarrow.c_array_from_buffers(kind, len(values), [None, np.ascontiguousarray(values)])

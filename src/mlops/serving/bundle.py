@@ -1,0 +1,329 @@
+"""Builds a bundle from a candidate folder: ONNX where it gives the trained model's answers, else skops, else the MLflow model.
+
+Deterministic: the same candidate and version give the same bytes, so that two builds of one version have one digest.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlops.errors import UserError
+from mlops.serving import model as models
+from mlops.serving.manifest import Bundle, columns_of, seal, verify
+from mlops.serving.signature import INTEGERS, NUMBERS, Column, Rows, Signature, from_columns
+
+RELATIVE_TOLERANCE = 1e-9
+PROBES = {"nan": float("nan"), "infinity": float("inf")}
+FLOAT32_LIMIT = float(np.finfo(np.float32).max)
+HOLDOUT_EXTRAS = ("__target__", "__prediction__", "__baseline__")
+
+
+class NotConverted(Exception):
+    """Raised inside the build when a model has no ONNX form that gives the same answers; the manifest keeps the reason."""
+
+
+def build(
+    candidate: Path,
+    to: Path,
+    use_case: str,
+    version: dict[str, Any],
+    *,
+    form: str | None = None,
+    allow_pickle: bool = False,
+    personal: tuple[str, ...] = (),
+) -> Bundle:
+    """The bundle of a candidate folder, written to `to` (replaced in one step) and verified.
+
+    `version` is what /version answers: number, version, run, commit, metrics. `form` forces onnx, skops or pyfunc.
+    `personal` names columns that a prediction log leaves out. Raises UserError where nothing can be bundled.
+    """
+    source = candidate / "model"
+    flavors = read_model(source)
+    raw = json.loads(flavors["signature"]["inputs"])
+    params = tuple(json.loads(flavors["signature"].get("params") or "[]"))
+    signature = Signature(tuple(columns_of(raw, str(source))), None, params)
+    holdout = _holdout(candidate, signature)
+    trained = models.load_pyfunc(source, signature)
+    signature = probe(trained, signature, holdout)
+
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=to.parent, prefix=".bundle-") as temporary:
+        folder = Path(temporary) / "bundle"
+        folder.mkdir()
+        content = _fill(folder, source, flavors, signature, holdout, trained, form, allow_pickle)
+        content |= {
+            "use_case": use_case,
+            "version": version,
+            "signature": {
+                "inputs": [asdict(column) for column in signature.columns],
+                "outputs": json.loads(flavors["signature"].get("outputs") or "[]"),
+                "params": list(params),
+                "limit": signature.limit,
+            },
+            "example": _example(holdout, signature),
+            "personal": sorted(personal),
+        }
+        seal(folder, content)
+        _replace(folder, to)
+    return verify(to)
+
+
+def read_model(folder: Path) -> dict[str, Any]:
+    """The MLmodel file of an MLflow model folder. Raises UserError where there is none or it has no signature."""
+    import yaml
+
+    path = folder / "MLmodel"
+    if not path.is_file():
+        raise UserError(f"{folder} is not an MLflow model: MLmodel is missing")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not (content.get("signature") or {}).get("inputs"):
+        raise UserError(f"{path} has no signature: log the model with one, a server needs it to check what it is sent")
+    return content
+
+
+def _replace(folder: Path, to: Path) -> None:
+    old = to.with_name(f".{to.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if to.exists():
+        to.rename(old)
+    folder.rename(to)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _holdout(candidate: Path, signature: Signature) -> Rows:
+    import pandas as pd
+
+    path = candidate / "holdout.parquet"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: the bundle's answers are compared with the trained model's on the holdout")
+    frame = pd.read_parquet(path)
+    lacking = [column.name for column in signature.columns if column.required and column.name not in frame]
+    if lacking or frame.empty:
+        raise UserError(f"{path} has no rows or lacks the model's column {', '.join(lacking)}: train again")
+    return frame_to_rows(frame, signature)
+
+
+def frame_to_rows(frame: Any, signature: Signature) -> Rows:
+    """Rows of a pandas DataFrame that has the signature's columns. Raises Refused for a value that does not fit."""
+    columns = []
+    for column in signature.columns:
+        if column.name not in frame:
+            columns.append(np.array([None] * len(frame), dtype=object).tolist())
+        elif column.type in NUMBERS:
+            columns.append(frame[column.name].to_numpy(dtype="float64", na_value=np.nan))
+        elif column.type == "datetime":
+            columns.append([None if str(value) == "NaT" else value.isoformat() for value in frame[column.name]])
+        else:
+            columns.append(frame[column.name].astype(object).where(frame[column.name].notna(), None).tolist())
+    return from_columns(signature, columns)
+
+
+def probe(trained: models.Predict, signature: Signature, holdout: Rows) -> Signature:
+    """The signature with what the trained model takes of NaN, infinity and numbers beyond float32, tried column by column.
+
+    An ONNX graph answers something for every number; only by trying does one know what the trained model refuses.
+    """
+    columns = []
+    for place, column in enumerate(signature.columns):
+        takes = {name: _takes(trained, holdout, place, column, value) for name, value in PROBES.items()}
+        columns.append(replace(column, nan=takes["nan"], infinity=takes["infinity"]))
+    beyond = [place for place, column in enumerate(columns) if column.type == "double"]
+    large = all(_takes(trained, holdout, place, columns[place], 2 * FLOAT32_LIMIT) for place in beyond)
+    return replace(signature, columns=tuple(columns), limit=None if large else FLOAT32_LIMIT)
+
+
+def _takes(trained: models.Predict, holdout: Rows, place: int, column: Column, value: float) -> bool:
+    if column.type in INTEGERS or column.type == "boolean":
+        return False
+    if column.type not in NUMBERS and value == value:
+        return False
+    try:
+        trained(_with_value(holdout, place, column, value), None)
+    except Exception:  # whichever way a model fails on such a value, it does not take it
+        return False
+    return True
+
+
+def _with_value(rows: Rows, place: int, column: Column, value: float) -> Rows:
+    """The first row, with one value replaced."""
+    if rows.matrix is not None:
+        matrix = rows.matrix[:1].copy()
+        matrix[0, place] = value
+        return Rows(1, matrix, [])
+    arrays = [array[:1].copy() for array in rows.arrays]
+    missing = {"string": None, "datetime": np.datetime64("NaT")}
+    arrays[place][0] = missing.get(column.type, value)
+    return Rows(1, None, arrays)
+
+
+def _fill(
+    folder: Path,
+    source: Path,
+    flavors: dict[str, Any],
+    signature: Signature,
+    holdout: Rows,
+    trained: models.Predict,
+    form: str | None,
+    allow_pickle: bool,
+) -> dict[str, Any]:
+    """Write the model in the best form and return the manifest's part on it, with why the better ones were left."""
+    refused: dict[str, str] = {}
+    steps: dict[str, Callable[[], dict[str, Any]]] = {
+        "onnx": lambda: _write_onnx(folder, source, flavors, signature, holdout, trained),
+        "skops": lambda: _write_skops(folder, source, flavors, signature, holdout, trained),
+        "pyfunc": lambda: _write_pyfunc(folder, source, flavors, allow_pickle),
+    }
+    if form is not None and form not in steps:
+        raise UserError(f"unknown format {form}: one of {', '.join(steps)}")
+    for name, write in steps.items():
+        if form not in (None, name):
+            continue
+        try:
+            return {"format": name, "passed_over": refused} | write()
+        except NotConverted as error:
+            refused[name] = str(error)
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
+    raise UserError(f"{source} cannot be bundled: {reasons}")
+
+
+def _write_onnx(
+    folder: Path, source: Path, flavors: dict[str, Any], signature: Signature, holdout: Rows, trained: models.Predict
+) -> dict[str, Any]:
+    from mlops.serving import onnx_form
+
+    estimator = _estimator(source, flavors, signature)
+    expected = trained(holdout, None)
+    if isinstance(expected, dict):
+        raise NotConverted("the model answers named columns")
+    reasons = []
+    for inputs in onnx_form.LAYOUTS:
+        try:
+            raw, output = onnx_form.convert(estimator, signature, inputs, predict_method(flavors))
+            layout = {"inputs": inputs, "output": output, "dtype": _kind(expected), "dimensions": expected.ndim}
+            layout["opsets"] = onnx_form.opsets(raw)
+            evidence = compare(expected, models.load_onnx(raw, signature, layout)(holdout, None))
+            _check_probes(trained, models.load_onnx(raw, signature, layout), signature, holdout)
+        except NotConverted as error:
+            reasons.append(f"as {inputs}: {error}")
+            continue
+        (folder / models.ONNX_FILE).write_bytes(raw)
+        return {"onnx": layout, "evidence": evidence}
+    raise NotConverted("; ".join(reasons))
+
+
+def _kind(expected: np.ndarray) -> str:
+    return "object" if expected.dtype.kind in "UO" else expected.dtype.str
+
+
+def _check_probes(trained: models.Predict, converted: models.Predict, signature: Signature, holdout: Rows) -> None:
+    """Where the trained model takes NaN or infinity, the converted one must answer the same."""
+    for place, column in enumerate(signature.columns):
+        for name, value in PROBES.items():
+            if column.type in NUMBERS and getattr(column, name):
+                row = _with_value(holdout, place, column, value)
+                try:
+                    compare(trained(row, None), converted(row, None))
+                except NotConverted as error:
+                    raise NotConverted(f"with {name} in {column.name}: {error}") from None
+
+
+def compare(expected: models.Outputs, got: models.Outputs) -> dict[str, Any]:
+    """The evidence that two sets of answers agree; raises NotConverted where they do not.
+
+    Labels must be equal; numbers within 1e-9 of the larger of 1 and the value.
+    """
+    if isinstance(expected, dict) or isinstance(got, dict):
+        raise NotConverted("the model answers named columns")
+    if expected.shape != got.shape:
+        raise NotConverted(f"answers of shape {got.shape} where the trained model gives {expected.shape}")
+    evidence: dict[str, Any] = {"rows": len(expected), "compared": "labels" if expected.dtype.kind != "f" else "numbers"}
+    if expected.dtype.kind != "f":
+        different = int((expected.astype(object) != got.astype(object)).sum())
+        if different:
+            raise NotConverted(f"{different} of {len(expected)} labels differ")
+        return evidence | {"different": 0}
+    scale = np.maximum(1.0, np.abs(expected))
+    error = float(np.max(np.where(np.isnan(expected) & np.isnan(got), 0.0, np.abs(expected - got)) / scale))
+    if not error <= RELATIVE_TOLERANCE:
+        raise NotConverted(f"answers differ by {error:.1e}, more than {RELATIVE_TOLERANCE:.0e}")
+    return evidence | {"largest_difference": error, "tolerance": RELATIVE_TOLERANCE}
+
+
+def _estimator(source: Path, flavors: dict[str, Any], signature: Signature) -> Any:
+    """The scikit-learn model of the folder, loaded without unpickling."""
+    import skops.io
+
+    flavor = flavors["flavors"].get("sklearn")
+    if flavor is None:
+        raise NotConverted("not a scikit-learn model")
+    if signature.params:
+        raise NotConverted("the model takes params")
+    if flavor.get("serialization_format") != "skops":
+        raise NotConverted(f"the model is stored as {flavor.get('serialization_format')}")
+    return skops.io.load(source / flavor["pickled_model"], trusted=flavor.get("skops_trusted_types") or [])
+
+
+def predict_method(flavors: dict[str, Any]) -> str:
+    """The method of a scikit-learn model that is its prediction."""
+    return flavors["flavors"]["python_function"].get("predict_fn", "predict")
+
+
+def _write_skops(
+    folder: Path, source: Path, flavors: dict[str, Any], signature: Signature, holdout: Rows, trained: models.Predict
+) -> dict[str, Any]:
+    estimator = _estimator(source, flavors, signature)
+    flavor = flavors["flavors"]["sklearn"]
+    method = predict_method(flavors)
+    evidence = compare(trained(holdout, None), np.asarray(getattr(estimator, method)(models.to_frame(holdout, signature))))
+    shutil.copyfile(source / flavor["pickled_model"], folder / models.SKOPS_FILE)
+    return {"skops": {"trusted": flavor.get("skops_trusted_types") or [], "method": method}, "evidence": evidence}
+
+
+def _write_pyfunc(folder: Path, source: Path, flavors: dict[str, Any], allow_pickle: bool) -> dict[str, Any]:
+    pickled = holds_pickle(source, flavors)
+    if pickled and not allow_pickle:
+        raise UserError(
+            f"{source} holds a pickle, which can run any code when it is loaded: log the model as skops,"
+            " or set serving.allow_pickle: true in the use case's config"
+        )
+    shutil.copytree(
+        source, folder / models.PYFUNC_FOLDER, ignore=shutil.ignore_patterns("registered_model_meta", "__pycache__")
+    )
+    return {"pyfunc": {"pickle": pickled, "allow_pickle": allow_pickle}, "evidence": {"compared": "the trained model itself"}}
+
+
+def holds_pickle(source: Path, flavors: dict[str, Any]) -> bool:
+    """Whether loading the MLflow model unpickles something."""
+    if any(path.suffix in (".pkl", ".pickle", ".joblib", ".cloudpickle") for path in source.rglob("*")):
+        return True
+    formats = [flavor.get("serialization_format") for flavor in flavors["flavors"].values()]
+    return any(name in ("pickle", "cloudpickle", "joblib") for name in formats)
+
+
+def _example(holdout: Rows, signature: Signature) -> dict[str, Any]:
+    """The first row of the holdout whose values are all there, as JSON values."""
+    for row in range(holdout.count):
+        values = {column.name: _plain(holdout.column(place)[row], column) for place, column in enumerate(signature.columns)}
+        if None not in values.values():
+            break
+    return values
+
+
+def _plain(value: Any, column: Column) -> Any:
+    if value is None or value != value:
+        return None
+    if column.type in INTEGERS:
+        return int(value)
+    if column.type in NUMBERS:
+        return float(value) if np.isfinite(value) else None
+    if column.type == "boolean":
+        return bool(value)
+    return str(value)

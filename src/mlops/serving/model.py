@@ -1,0 +1,129 @@
+"""Loads a verified bundle and returns the function that predicts; imports only what the bundle's format needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlops.errors import ConfigError
+from mlops.serving.manifest import Bundle
+from mlops.serving.signature import NUMBERS, Refused, Rows, Signature
+
+Outputs = np.ndarray | dict[str, np.ndarray]
+Predict = Callable[[Rows, Any], Outputs]
+ONNX_FILE = "model.onnx"
+SKOPS_FILE = "model.skops"
+PYFUNC_FOLDER = "model"
+
+
+def load(bundle: Bundle, threads: int = 1) -> Predict:
+    """The bundle's predict function: rows and params to [rows] values, [rows, columns] values or named columns."""
+    if bundle.format == "onnx":
+        return load_onnx((bundle.folder / ONNX_FILE).read_bytes(), bundle.signature, bundle.content["onnx"], threads)
+    if bundle.format == "skops":
+        return _load_skops(bundle)
+    return _load_pyfunc(bundle)
+
+
+def load_onnx(model: bytes, signature: Signature, layout: dict[str, Any], threads: int = 1) -> Predict:
+    """A predict function on ONNX Runtime; `layout` says how columns become inputs and which output is the answer."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # A spinning thread pool takes the processor from the event loop.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    outputs, dtype = [layout["output"]], np.dtype(layout["dtype"])
+    flat = layout["dimensions"] == 1
+    feed = _feed_matrix if layout["inputs"] == "matrix" else _feed_columns(signature, session)
+
+    def predict(rows: Rows, params: Any) -> Outputs:
+        values = session.run(outputs, feed(rows))[0]
+        if flat and values.ndim > 1:
+            values = values.reshape(-1)
+        return values if values.dtype == dtype else values.astype(dtype)
+
+    return predict
+
+
+def _feed_matrix(rows: Rows) -> dict[str, np.ndarray]:
+    return {"input": rows.matrix}  # type: ignore[dict-item]
+
+
+def _feed_columns(signature: Signature, session: Any) -> Callable[[Rows], dict[str, np.ndarray]]:
+    kinds = {"tensor(double)": np.float64, "tensor(int64)": np.int64, "tensor(string)": object, "tensor(bool)": bool}
+    inputs = [(item.name, kinds[item.type]) for item in session.get_inputs()]
+
+    def feed(rows: Rows) -> dict[str, np.ndarray]:
+        return {name: rows.column(place).astype(kind).reshape(-1, 1) for place, (name, kind) in enumerate(inputs)}
+
+    return feed
+
+
+def _load_skops(bundle: Bundle) -> Predict:
+    import skops.io
+
+    model = skops.io.load(bundle.folder / SKOPS_FILE, trusted=bundle.content["skops"]["trusted"])
+    answer = getattr(model, bundle.content["skops"]["method"])
+
+    def predict(rows: Rows, params: Any) -> Outputs:
+        return _outputs(_call(answer, to_frame(rows, bundle.signature)))
+
+    return predict
+
+
+def _load_pyfunc(bundle: Bundle) -> Predict:
+    if bundle.content["pyfunc"]["pickle"] and not bundle.content["pyfunc"]["allow_pickle"]:
+        raise ConfigError(f"the bundle {bundle.folder} holds a pickle, which can run any code: it is not loaded")
+    return load_pyfunc(bundle.folder / PYFUNC_FOLDER, bundle.signature)
+
+
+def load_pyfunc(folder: Path, signature: Signature) -> Predict:
+    """A predict function on an MLflow model folder: the trained model itself, as MLflow loads it."""
+    import mlflow.pyfunc
+    from mlflow.exceptions import MlflowException
+
+    model = mlflow.pyfunc.load_model(str(folder))
+
+    def predict(rows: Rows, params: Any) -> Outputs:
+        try:
+            return _outputs(_call(lambda frame: model.predict(frame, params=params), to_frame(rows, signature)))
+        except MlflowException:
+            raise Refused("Invalid input. The model refused the rows or the params.", code="INVALID_PARAMETER_VALUE") from None
+
+    return predict
+
+
+def _call(answer: Callable[[Any], Any], frame: Any) -> Any:
+    """A model's answer; a value that the model itself refuses is the client's mistake, as it is for MLflow."""
+    try:
+        return answer(frame)
+    except (ValueError, TypeError):
+        raise Refused("Invalid input. The model cannot be evaluated on these rows.") from None
+
+
+def to_frame(rows: Rows, signature: Signature) -> Any:
+    """The rows as a pandas DataFrame with the columns and types of the signature."""
+    import pandas as pd
+
+    kinds = {"double": "float64", "float": "float32", "long": "int64", "integer": "int32"}
+    frame = {}
+    for place, column in enumerate(signature.columns):
+        values = rows.column(place)
+        frame[column.name] = values.astype(kinds[column.type]) if column.type in NUMBERS else values
+    return pd.DataFrame(frame)
+
+
+def _outputs(answer: Any) -> Outputs:
+    """What any flavor's predict returns, in the two shapes that MLflow's protocol tells apart."""
+    if hasattr(answer, "to_frame") and not hasattr(answer, "columns"):
+        answer = answer.to_frame()
+    if hasattr(answer, "columns"):
+        return {str(name): answer[name].to_numpy() for name in answer.columns}
+    return np.asarray(answer)

@@ -1,0 +1,100 @@
+"""The Open Inference Protocol, version 2: one tensor a column in, one tensor of predictions out.
+
+Source: https://github.com/open-inference-protocol/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mlops.serving.invocations import parse_json
+from mlops.serving.manifest import Bundle
+from mlops.serving.model import Outputs
+from mlops.serving.signature import Column, Refused, Rows, Signature, from_columns, schema_mismatch
+
+DATATYPES = {"double": "FP64", "float": "FP32", "long": "INT64", "integer": "INT32", "boolean": "BOOL"}
+NUMERIC = {"FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
+ACCEPTED = {"boolean": {"BOOL"}, "string": {"BYTES"}, "datetime": {"BYTES"}}
+
+
+def read_infer(body: bytes, signature: Signature) -> tuple[Rows, Any]:
+    """Rows of an inference request and its id. Raises Refused."""
+    content = parse_json(body)
+    if not isinstance(content, dict) or not isinstance(content.get("inputs"), list):
+        raise Refused("The request must be an object with the list inputs.", "inputs")
+    identity = content.get("id")
+    if identity is not None and not isinstance(identity, str):
+        raise Refused("id must be text.", "id")
+    tensors = {}
+    for tensor in content["inputs"]:
+        if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
+            raise Refused("Each input must be an object with a name.", "inputs")
+        tensors[tensor["name"]] = tensor
+    lacking = [name for name in signature.names if name not in tensors and name not in signature.optional]
+    if lacking:
+        raise schema_mismatch(f"The input tensor {lacking[0]!r} is missing.", lacking[0])
+    given = {column.name: _data(tensors[column.name], column) for column in signature.columns if column.name in tensors}
+    lengths = {len(data) for data in given.values()}
+    if len(lengths) != 1:
+        raise schema_mismatch("The input tensors do not all have the same number of rows.")
+    empty = [None] * lengths.pop()
+    return from_columns(signature, [given.get(name, empty) for name in signature.names], strict=True), identity
+
+
+def _data(tensor: dict[str, Any], column: Column) -> list[Any]:
+    name = column.name
+    if tensor.get("datatype") not in ACCEPTED.get(column.type, NUMERIC):
+        raise Refused(f"Tensor {name!r}: the datatype does not fit the column's type {column.type}.", name)
+    shape, data = tensor.get("shape"), tensor.get("data")
+    if not isinstance(data, list):
+        raise Refused(f"Tensor {name!r}: data must be a list.", name)
+    if data and all(isinstance(item, list) and len(item) == 1 for item in data):
+        data = [item[0] for item in data]
+    if not isinstance(shape, list) or shape not in ([len(data)], [len(data), 1]):
+        raise Refused(f"Tensor {name!r}: shape must be [{len(data)}] or [{len(data)}, 1], as many as there are data.", name)
+    return data
+
+
+def write_infer(outputs: Outputs, bundle: Bundle, identity: str | None, request: str) -> dict[str, Any]:
+    """The answer's object."""
+    columns = outputs if isinstance(outputs, dict) else {"predictions": outputs}
+    return {
+        "model_name": bundle.name,
+        "model_version": bundle.number,
+        "id": identity if identity is not None else request,
+        "outputs": [_tensor(name, values) for name, values in columns.items()],
+    }
+
+
+def _tensor(name: str, values: np.ndarray) -> dict[str, Any]:
+    return {"name": name, "shape": list(values.shape), "datatype": output_datatype(values.dtype.str), "data": plain(values)}
+
+
+def plain(values: np.ndarray) -> list[Any]:
+    """Flat JSON values, null where a number is not finite."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        return [value if np.isfinite(value) else None for value in values.ravel().tolist()]
+    return values.ravel().tolist()
+
+
+def output_datatype(dtype: str) -> str:
+    """The protocol's name of a numpy type."""
+    kind, size = dtype.lstrip("<>|=")[:1], dtype.lstrip("<>|=")[1:]
+    if kind == "f":
+        return f"FP{8 * int(size)}"
+    if kind in "iu":
+        return f"{'U' if kind == 'u' else ''}INT{8 * int(size)}"
+    return "BOOL" if kind == "b" else "BYTES"
+
+
+def metadata(bundle: Bundle) -> dict[str, Any]:
+    """What GET /v2/models/{name} answers."""
+    inputs = [
+        {"name": column.name, "datatype": DATATYPES.get(column.type, "BYTES"), "shape": [-1]}
+        for column in bundle.signature.columns
+    ]
+    dtype = bundle.content.get("onnx", {}).get("dtype", "object")
+    outputs = [{"name": "predictions", "datatype": output_datatype(dtype), "shape": [-1]}]
+    return {"name": bundle.name, "versions": [bundle.number], "platform": bundle.format, "inputs": inputs, "outputs": outputs}

@@ -1,0 +1,124 @@
+"""From a request's bytes to an answer's bytes: the same for every endpoint that scores, and free of HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mlops.serving import arrow, invocations, open_inference
+from mlops.serving.manifest import Bundle
+from mlops.serving.model import Outputs, Predict
+from mlops.serving.signature import Refused, Rows
+
+JSON, CSV = "application/json", "text/csv"
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A loaded model with what is needed to read rows for it."""
+
+    bundle: Bundle
+    predict: Predict
+    max_rows: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer's bytes, with the rows and outputs for the count and the prediction log."""
+
+    payload: bytes
+    media_type: str
+    rows: Rows
+    outputs: Outputs
+
+
+def score(scorer: Scorer, endpoint: str, body: bytes, content_type: str, accept: str, request: str) -> Answer:
+    """Read, predict, write. Raises Refused for whatever the client can mend."""
+    return ENDPOINTS[endpoint](scorer, body, _media_type(content_type), accept, request)
+
+
+def _media_type(content_type: str) -> str:
+    """The media type in lower case; only UTF-8 is taken and no other parameter, as by MLflow. Raises Refused."""
+    media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name != "charset" or value.strip('"') != "utf-8":
+            raise _unsupported("The content type takes no parameter but charset=utf-8.")
+    return media_type
+
+
+def _unsupported(message: str) -> Refused:
+    return Refused(message, "content-type", status=415, code="UNSUPPORTED_MEDIA_TYPE")
+
+
+def _predict(scorer: Scorer, rows: Rows, params: Any) -> Outputs:
+    if not rows.count:
+        raise Refused("Invalid input. The request has no rows.")
+    if rows.count > scorer.max_rows:
+        raise arrow.too_many(rows.count, scorer.max_rows)
+    outputs = scorer.predict(rows, params)
+    answered = len(next(iter(outputs.values()))) if isinstance(outputs, dict) else len(outputs)
+    if answered != rows.count:
+        raise RuntimeError(f"the model answered {answered} rows for {rows.count}")
+    return outputs
+
+
+def _invocations(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Answer:
+    signature = scorer.bundle.signature
+    params = None
+    if media_type == JSON:
+        rows, params = invocations.read_invocations(body, signature)
+    elif media_type == CSV:
+        rows = invocations.read_csv(body, signature)
+    elif media_type == arrow.CONTENT_TYPE:
+        rows = arrow.read_arrow(body, signature, scorer.max_rows)
+    else:
+        raise _unsupported(f"Only these content types are taken: {JSON}, {CSV}, {arrow.CONTENT_TYPE}.")
+    outputs = _predict(scorer, rows, params)
+    if _wants_arrow(media_type, accept):
+        return Answer(arrow.write_arrow(outputs), arrow.CONTENT_TYPE, rows, outputs)
+    return Answer(json.dumps({"predictions": _listed(outputs)}).encode(), JSON, rows, outputs)
+
+
+def _wants_arrow(media_type: str, accept: str) -> bool:
+    """Arrow for those who ask for it, and for those who send it and do not ask for JSON."""
+    return arrow.CONTENT_TYPE in accept or (media_type == arrow.CONTENT_TYPE and JSON not in accept)
+
+
+def _listed(outputs: Outputs, finite: bool = False) -> list[Any]:
+    """Outputs as MLflow writes them: values, lists of values, or objects; `finite` writes null for NaN and infinity."""
+    if isinstance(outputs, dict):
+        columns = [open_inference.plain(values) if finite else values.tolist() for values in outputs.values()]
+        return [dict(zip(outputs, row, strict=True)) for row in zip(*columns, strict=True)]
+    if finite and outputs.dtype.kind == "f" and not np.isfinite(outputs).all():
+        return np.where(np.isfinite(outputs), outputs, None).tolist()
+    return outputs.tolist()
+
+
+def _typed(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Answer:
+    if media_type != JSON:
+        raise _unsupported(f"Only {JSON} is taken here; /invocations takes CSV and Arrow.")
+    rows = invocations.read_typed(body, scorer.bundle.signature)
+    outputs = _predict(scorer, rows, None)
+    content = {"predictions": _listed(outputs, finite=True), "model": scorer.bundle.name, "version": scorer.bundle.number}
+    return Answer(json.dumps(content).encode(), JSON, rows, outputs)
+
+
+def _infer(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Answer:
+    if media_type != JSON:
+        raise _unsupported(f"Only {JSON} is taken here; /invocations takes CSV and Arrow.")
+    rows, identity = open_inference.read_infer(body, scorer.bundle.signature)
+    outputs = _predict(scorer, rows, None)
+    content = open_inference.write_infer(outputs, scorer.bundle, identity, request)
+    return Answer(json.dumps(content).encode(), JSON, rows, outputs)
+
+
+ENDPOINTS: dict[str, Callable[[Scorer, bytes, str, str, str], Answer]] = {
+    "/invocations": _invocations,
+    "/predict": _typed,
+    "/v2/models/{name}/infer": _infer,
+}

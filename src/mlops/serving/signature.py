@@ -1,0 +1,224 @@
+"""What a model takes: its columns with their types, and rows that were checked against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+FLOATS = frozenset({"double", "float"})
+INTEGERS = {"long": 2.0**63, "integer": 2.0**31}
+NUMBERS = FLOATS | INTEGERS.keys()
+TYPES = NUMBERS | {"boolean", "string", "datetime"}
+
+
+class Refused(Exception):
+    """Raised for a request that cannot be answered; becomes one JSON object with the HTTP status.
+
+    The message names the column and the row, never the value: what a client sends is not repeated in answers or logs.
+    """
+
+    def __init__(self, message: str, field: str | None = None, status: int = 400, code: str = "BAD_REQUEST") -> None:
+        super().__init__(message)
+        self.message, self.field, self.status, self.code = message, field, status, code
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON object of the answer, in the words of MLflow's scoring server plus the field."""
+        content: dict[str, Any] = {"error_code": self.code, "message": self.message}
+        return content | ({"field": self.field} if self.field is not None else {})
+
+
+def schema_mismatch(message: str, field: str | None = None) -> Refused:
+    """The refusal of rows that parse but do not have the columns of the signature."""
+    return Refused(message, field, code="INVALID_PARAMETER_VALUE")
+
+
+@dataclass(frozen=True)
+class Column:
+    """An input of the model; `nan` and `infinity` say whether the trained model took such a value when it was tried."""
+
+    name: str
+    type: str
+    required: bool = True
+    nan: bool = True
+    infinity: bool = True
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The input columns in the model's order; `limit` is the largest absolute number that the trained model takes."""
+
+    columns: tuple[Column, ...]
+    limit: float | None = None
+    params: tuple[dict[str, Any], ...] = ()
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Column names in the model's order."""
+        return [column.name for column in self.columns]
+
+    @cached_property
+    def numeric(self) -> bool:
+        """Whether all columns are numbers, so that rows are one float64 matrix."""
+        return all(column.type in NUMBERS for column in self.columns)
+
+    @cached_property
+    def exact(self) -> list[int]:
+        """Places of the number columns that are not plain float64."""
+        return [place for place, column in enumerate(self.columns) if column.type in NUMBERS and column.type != "double"]
+
+    @cached_property
+    def optional(self) -> frozenset[str]:
+        """Names of the columns that a request may leave out."""
+        return frozenset(column.name for column in self.columns if not column.required)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Checked rows: a float64 matrix [rows, columns] where all columns are numbers, else one array a column."""
+
+    count: int
+    matrix: np.ndarray | None
+    arrays: list[np.ndarray]
+
+    def column(self, place: int) -> np.ndarray:
+        """The values of one column, [rows]."""
+        return self.matrix[:, place] if self.matrix is not None else self.arrays[place]
+
+
+def from_matrix(signature: Signature, matrix: np.ndarray) -> Rows:
+    """Rows of a signature whose columns are all numbers; raises Refused for a value that a column cannot hold."""
+    if not np.isfinite(matrix).all():
+        for place, column in enumerate(signature.columns):
+            _check_special(signature.columns[place], matrix[:, place])
+    if signature.limit is not None and np.abs(matrix).max(initial=0.0) > signature.limit:
+        _check_limit(signature, matrix)
+    for place in signature.exact:
+        matrix[:, place] = _fit(signature.columns[place], matrix[:, place])
+    return Rows(len(matrix), matrix, [])
+
+
+def from_columns(signature: Signature, values: Sequence[Sequence[Any] | np.ndarray], strict: bool = False) -> Rows:
+    """Rows from one list of values a column, all of the same length.
+
+    `strict` takes JSON numbers only for numbers; without it text that reads as a number is taken too, as MLflow does.
+    """
+    arrays = [to_array(column, given, strict) for column, given in zip(signature.columns, values, strict=True)]
+    count = len(arrays[0]) if arrays else 0
+    if signature.numeric:
+        return from_matrix(signature, np.column_stack(arrays) if arrays else np.empty((0, 0)))
+    for column, array in zip(signature.columns, arrays, strict=True):
+        if column.type in NUMBERS:
+            _check_special(column, array)
+    places = [place for place, column in enumerate(signature.columns) if column.type in NUMBERS]
+    for place in places:
+        if signature.limit is not None and np.abs(arrays[place]).max(initial=0.0) > signature.limit:
+            raise _too_large(signature.columns[place])
+        arrays[place] = _fit(signature.columns[place], arrays[place])
+    return Rows(count, None, arrays)
+
+
+def to_array(column: Column, values: Sequence[Any] | np.ndarray, strict: bool = False) -> np.ndarray:
+    """One column as an array: float64 for numbers, bool, object for text, datetime64[ns]; raises Refused."""
+    if column.type in NUMBERS:
+        return _numbers(column, values, strict)
+    if column.type == "boolean":
+        return _booleans(column, values, strict)
+    if column.type == "datetime":
+        return np.array([_moment(column, row, value) for row, value in enumerate(values)], dtype="datetime64[ns]")
+    return _texts(column, values)
+
+
+def _numbers(column: Column, values: Sequence[Any] | np.ndarray, strict: bool) -> np.ndarray:
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        return values.astype(np.float64)
+    allowed = {int, float, type(None)} if strict else {int, float, type(None), bool, str}
+    if not set(map(type, values)) <= allowed:
+        raise _wrong_type(column, next(row for row, value in enumerate(values) if type(value) not in allowed))
+    try:
+        return np.array(values, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        raise _wrong_type(column, next(row for row, value in enumerate(values) if not _is_number(value))) from None
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        np.array([value], dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        return False
+    return True
+
+
+def _booleans(column: Column, values: Sequence[Any] | np.ndarray, strict: bool) -> np.ndarray:
+    allowed = (True, False)
+    for row, value in enumerate(values):
+        if isinstance(value, bool | np.bool_) or (not strict and type(value) in (int, float) and value in allowed):
+            continue
+        raise _wrong_type(column, row)
+    return np.array(values, dtype=bool)
+
+
+def _texts(column: Column, values: Sequence[Any] | np.ndarray) -> np.ndarray:
+    for row, value in enumerate(values):
+        if not isinstance(value, str) and not (value is None and column.nan):
+            raise _wrong_type(column, row)
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _moment(column: Column, row: int, value: Any) -> np.datetime64:
+    if value is None and column.nan:
+        return np.datetime64("NaT", "ns")
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise _wrong_type(column, row) from None
+    try:
+        return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment, "ns")
+    except (ValueError, OverflowError):
+        raise _wrong_type(column, row) from None
+
+
+def _wrong_type(column: Column, row: int) -> Refused:
+    return Refused(f"Invalid input. Column {column.name!r}, row {row}: not a value of type {column.type}.", column.name)
+
+
+def _too_large(column: Column) -> Refused:
+    return Refused(f"Invalid input. Column {column.name!r}: a number is larger than the model takes.", column.name)
+
+
+def _check_special(column: Column, values: np.ndarray) -> None:
+    """Refuse NaN and infinity where the trained model refuses them, or where the type cannot hold them."""
+    whole = column.type in INTEGERS
+    missing = np.isnan(values)
+    if missing.any() and (whole or not column.nan):
+        row = int(np.argmax(missing))
+        raise Refused(f"Invalid input. Column {column.name!r}, row {row}: a value is missing (null or NaN).", column.name)
+    infinite = np.isinf(values)
+    if infinite.any() and (whole or not column.infinity):
+        row = int(np.argmax(infinite))
+        raise Refused(f"Invalid input. Column {column.name!r}, row {row}: the number is infinite.", column.name)
+
+
+def _check_limit(signature: Signature, matrix: np.ndarray) -> None:
+    large = (np.abs(matrix) > signature.limit) & np.isfinite(matrix)
+    if large.any():
+        raise _too_large(signature.columns[int(np.argmax(large.any(axis=0)))])
+
+
+def _fit(column: Column, values: np.ndarray) -> np.ndarray:
+    """Values as the column's type holds them, still float64; raises Refused for a fraction in an integer column."""
+    if column.type == "float":
+        with np.errstate(over="ignore"):
+            return values.astype(np.float32).astype(np.float64)
+    bound = INTEGERS.get(column.type)
+    if bound is not None:
+        wrong = (np.floor(values) != values) | (values < -bound) | (values >= bound)
+        if wrong.any():
+            raise _wrong_type(column, int(np.argmax(wrong)))
+    return values
