@@ -57,6 +57,8 @@ lock: $(VENV)/.venv ## compile the lock files from setup.py
 	@$(BIN)/uv pip compile requirements/bootstrap.in --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/bootstrap.txt
 	@$(BIN)/uv pip compile setup.py --all-extras --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/dev.txt
 	@$(BIN)/uv pip compile setup.py --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -c requirements/dev.txt -o requirements/base.txt
+	@for lock in serve serve-skops serve-pyfunc; do \
+		$(BIN)/uv pip compile requirements/$$lock.in --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -c requirements/dev.txt -o requirements/$$lock.txt || exit 1; done
 
 ui: $(VENV)/.base ## MLflow's own page on the store
 	@$(RUN) ui

@@ -14,6 +14,7 @@ from mlops.data import commands as data
 from mlops.errors import MlopsError
 from mlops.notebooks import commands as notebooks
 from mlops.registry import commands as registry
+from mlops.serving import commands as serving
 from mlops.training import commands as training
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ def options(
 
 
 app.add_typer(registry.app)
+app.add_typer(serving.app)
 app.add_typer(data.app, name="data")
 app.add_typer(training.app)
 app.add_typer(notebooks.app, name="notebooks")

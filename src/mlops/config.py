@@ -133,6 +133,13 @@ class Tune(Frozen):
     parameters: dict[str, Range] = Field(min_length=1)
 
 
+class Serving(Frozen):
+    """What a server of the use case may do: unpickle its model, and which columns a prediction log leaves out."""
+
+    allow_pickle: bool = False
+    personal: tuple[str, ...] = ()
+
+
 class UseCaseConfig(Frozen):
     """The configuration of one use case."""
 
@@ -146,6 +153,7 @@ class UseCaseConfig(Frozen):
     metrics: dict[str, Metric] = Field(min_length=1)
     bootstrap: Bootstrap = Bootstrap()
     tune: Tune | None = None
+    serving: Serving = Serving()
 
     @model_validator(mode="after")
     def _one_primary(self) -> UseCaseConfig:

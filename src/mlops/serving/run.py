@@ -44,7 +44,7 @@ def _server(state: service.Service, settings: Settings) -> uvicorn.Server:
     config = uvicorn.Config(
         app.create(state),
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http=partial(Guarded, settings),  # type: ignore[arg-type]  # anything that makes a protocol
+        http=partial(Guarded, settings),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         interface="asgi3",
@@ -64,7 +64,7 @@ def _server(state: service.Service, settings: Settings) -> uvicorn.Server:
 
 
 def _drain(state: service.Service, server: uvicorn.Server, seconds: float) -> Any:
-    """The signal handler. After SIGTERM, "not ready" is answered and each answer closes its connection; then the port closes."""
+    """The signal handler: after SIGTERM, "not ready" is answered and answers close their connections; then the port closes."""
 
     def handle(signum: int, frame: Any) -> None:
         if signum == signal.SIGINT or state.draining or seconds <= 0:
