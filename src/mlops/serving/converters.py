@@ -39,6 +39,9 @@ def register() -> None:
     for family in ("GradientBoosting", "HistGradientBoosting"):
         options = {"zipmap": [True, False], "nocl": [True, False]}
         register_converter(f"Sklearn{family}Classifier", _boosted_classifier, overwrite=True, options=options)
+    for family in ("RandomForest", "ExtraTrees", "DecisionTree"):
+        options = {name: [True, False] for name in ("zipmap", "nocl", "decision_path", "decision_leaf")}
+        register_converter(f"Sklearn{family}Classifier", _forest_classifier, overwrite=True, options=options)
     register_converter("SklearnPolynomialFeatures", _polynomial, overwrite=True)
 
 
@@ -93,10 +96,72 @@ def _boosted_classifier(scope: Any, operator: Any, container: Any) -> None:
         probabilities = _node(scope, container, "Concat", [_node(scope, container, "Sub", [one, positive]), positive], axis=1)
     else:
         probabilities = _node(scope, container, "Softmax", [raw], axis=1)
-    best = _node(scope, container, "ArgMax", [probabilities], axis=1, keepdims=0)
+    _labels(scope, container, operator, probabilities)
+    _cast(container, probabilities, operator.outputs[1])
+
+
+def _forest_classifier(scope: Any, operator: Any, container: Any) -> None:
+    """The trees' votes: TreeEnsembleRegressor has one weight a class in a leaf; its sum is a float32."""
+    from onnx import TensorProto, numpy_helper
+
+    model = operator.raw_operator
+    _single_target(model)
+    grown = [one.tree_ for one in getattr(model, "estimators_", [model])]
+    lists, weights = _votes(grown)
+    thresholds = np.concatenate([tree.threshold for tree in grown]).astype(np.float64)
+    votes = scope.get_unique_variable_name("votes")
+    container.add_node(
+        "TreeEnsembleRegressor",
+        [_double(scope, container, operator.inputs[0], True)],
+        votes,
+        op_domain="ai.onnx.ml",
+        op_version=TARGET_OPSET["ai.onnx.ml"],
+        name=scope.get_unique_operator_name("TreeEnsembleRegressor"),
+        n_targets=len(model.classes_),
+        aggregate_function="SUM",
+        post_transform="NONE",
+        nodes_values_as_tensor=numpy_helper.from_array(thresholds, "thresholds"),
+        target_weights_as_tensor=numpy_helper.from_array(weights, "weights"),
+        **lists,
+    )
+    _labels(scope, container, operator, votes)
+    count = _constant(scope, container, TensorProto.FLOAT, [1], [float(len(grown))])
+    _cast(container, _node(scope, container, "Div", [votes, count]), operator.outputs[1])
+
+
+def _votes(grown: list[Any]) -> tuple[dict[str, list[Any]], np.ndarray]:
+    """The attribute lists of TreeEnsembleRegressor and the weight of each (leaf, class) that is not zero."""
+    parts: dict[str, list[Any]] = {}
+    weights = []
+    for number, tree in enumerate(grown):
+        leaf = tree.children_left < 0
+        leaves, classes = np.nonzero(tree.value[:, 0, :] * leaf[:, None])
+        weights.append(tree.value[leaves, 0, classes])
+        found = {
+            "nodes_treeids": np.full(tree.node_count, number),
+            "nodes_nodeids": np.arange(tree.node_count),
+            "nodes_featureids": np.where(leaf, 0, tree.feature),
+            "nodes_modes": np.where(leaf, "LEAF", "BRANCH_LEQ"),
+            "nodes_truenodeids": np.where(leaf, 0, tree.children_left),
+            "nodes_falsenodeids": np.where(leaf, 0, tree.children_right),
+            "nodes_missing_value_tracks_true": np.asarray(tree.missing_go_to_left, dtype=np.int64),
+            "target_treeids": np.full(len(leaves), number),
+            "target_nodeids": leaves,
+            "target_ids": classes,
+        }
+        for name, values in found.items():
+            parts.setdefault(name, []).extend(values.tolist())
+    return parts, np.concatenate(weights)
+
+
+def _labels(scope: Any, container: Any, operator: Any, scores: str) -> None:
+    """The class of the highest score, the first of equal ones as in scikit-learn."""
+    from onnx import TensorProto
+
+    best = _node(scope, container, "ArgMax", [scores], axis=1, keepdims=0)
     container.add_node(
         "ArrayFeatureExtractor",
-        [_classes(scope, container, model.classes_), best],
+        [_classes(scope, container, operator.raw_operator.classes_), best],
         labels := scope.get_unique_variable_name("labels"),
         op_domain="ai.onnx.ml",
         name=scope.get_unique_operator_name("ArrayFeatureExtractor"),
@@ -105,7 +170,6 @@ def _boosted_classifier(scope: Any, operator: Any, container: Any) -> None:
     container.add_node(
         "Reshape", [labels, flat], operator.outputs[0].full_name, name=scope.get_unique_operator_name("Reshape")
     )
-    _cast(container, probabilities, operator.outputs[1])
 
 
 def _boosted_trees(model: Any) -> tuple[list[Tree], list[float], bool]:

@@ -21,7 +21,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 def create(service: Service, lifespan: Any) -> Starlette:
     """The Starlette application of everything but scoring."""
     routes = [Route(path, endpoint, methods=["GET"]) for path, endpoint in HANDLERS.items()]
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _plain_error})
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _plain_error, Refused: _refused})
     app.state.service = service
     return app
 
@@ -128,3 +128,8 @@ async def _plain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "BAD_REQUEST")
     return JSONResponse({"error_code": code, "message": error.detail}, error.status_code, headers=error.headers)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return JSONResponse(error.as_dict(), error.status, headers={"retry-after": "1"} if error.status == 503 else None)
