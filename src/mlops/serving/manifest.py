@@ -45,6 +45,11 @@ class Bundle:
         return self.content["format"]
 
     @property
+    def example(self) -> dict[str, Any]:
+        """A row of the holdout, in the signature's order."""
+        return {name: self.content["example"][name] for name in self.signature.names}
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What /version answers: number, version, run, commit and digests."""
         return {"use_case": self.name, **self.content["version"], "format": self.format, "digest": self.digest} | {

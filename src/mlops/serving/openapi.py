@@ -27,7 +27,7 @@ REFUSALS = {
 def document(bundle: Bundle, settings: Settings, secured: bool) -> dict[str, Any]:
     """The document as a JSON object; its example is a row of the holdout that the model was judged on."""
     row = _row(bundle.signature)
-    example = bundle.content["example"]
+    example = bundle.example
     content: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
@@ -104,7 +104,7 @@ def _predict_answer(bundle: Bundle) -> dict[str, Any]:
 
 
 def _invocations_body(bundle: Bundle) -> dict[str, Any]:
-    signature, example = bundle.signature, bundle.content["example"]
+    signature, example = bundle.signature, bundle.example
     cells = [column_schema(column, signature.limit) for column in signature.columns]
     width = len(cells)
     line = {"type": "array", "prefixItems": cells, "minItems": width, "maxItems": width, "items": False}
@@ -137,7 +137,7 @@ def _invocations_answer() -> dict[str, Any]:
 
 
 def _infer_body(bundle: Bundle) -> dict[str, Any]:
-    example = bundle.content["example"]
+    example = bundle.example
     tensors = [
         {"name": column.name, "shape": [1], "datatype": _datatype(column), "data": [example[column.name]]}
         for column in bundle.signature.columns

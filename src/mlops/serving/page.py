@@ -15,7 +15,7 @@ from mlops.serving.signature import FLOATS, INTEGERS, Column
 def render(bundle: Bundle) -> str:
     """The page's HTML."""
     template = Template(files("mlops.serving").joinpath("page.html").read_text(encoding="utf-8"))
-    content, example = bundle.content, bundle.content["example"]
+    content, example = bundle.content, bundle.example
     body = json.dumps({"rows": [example]})
     return template.substitute(
         name=html.escape(bundle.name),
@@ -50,7 +50,9 @@ def _checked(evidence: dict[str, Any]) -> str:
 
 
 def _field(column: Column, value: Any) -> str:
-    name, shown = html.escape(column.name, quote=True), html.escape("" if value is None else str(value), quote=True)
+    name, shown = html.escape(column.name, quote=True), html.escape(
+        "" if value is None else str(value).removesuffix(".0"), quote=True
+    )
     kind = "integer" if column.type in INTEGERS else "number" if column.type in FLOATS else column.type
     if kind == "boolean":
         choice = f"<select name='{name}' data-kind=boolean><option{' selected' if value else ''}>true</option>"

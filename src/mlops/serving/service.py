@@ -62,8 +62,8 @@ def start(service: Service) -> None:
     """Verify the bundle, load its model and let it answer its own example once. Raises MlopsError for a damaged bundle."""
     bundle = verify(service.folder)
     scorer = Scorer(bundle, load(bundle, threads(service.settings)), service.settings.max_rows)
-    if None not in bundle.content["example"].values():
-        score(scorer, "/predict", json.dumps({"rows": [bundle.content["example"]]}).encode(), "application/json", "", "start")
+    if None not in bundle.example.values():
+        score(scorer, "/predict", json.dumps({"rows": [bundle.example]}).encode(), "application/json", "", "start")
     if service.settings.prediction_log:
         service.log_rows, service.close_log = prediction_log.open_log(bundle, service.settings)
     service.metrics["model"].labels(bundle.name, bundle.number, bundle.format, bundle.digest).set(1)
