@@ -107,6 +107,8 @@ def _forest_classifier(scope: Any, operator: Any, container: Any) -> None:
     model = operator.raw_operator
     _single_target(model)
     grown = [one.tree_ for one in getattr(model, "estimators_", [model])]
+    if len(model.classes_) == 2:
+        return _two_classes(scope, operator, container, grown)
     lists, weights = _votes(grown)
     thresholds = np.concatenate([tree.threshold for tree in grown]).astype(np.float64)
     votes = scope.get_unique_variable_name("votes")
@@ -127,6 +129,20 @@ def _forest_classifier(scope: Any, operator: Any, container: Any) -> None:
     _labels(scope, container, operator, votes)
     count = _constant(scope, container, TensorProto.FLOAT, [1], [float(len(grown))])
     _cast(container, _node(scope, container, "Div", [votes, count]), operator.outputs[1])
+
+
+def _two_classes(scope: Any, operator: Any, container: Any, grown: list[Any]) -> None:
+    """With two classes the share of the second one says all: one float64 weight a leaf, the fast form of TreeEnsemble."""
+    from onnx import TensorProto
+
+    trees = [_sklearn_tree(tree, 1.0, value=tree.value[:, 0, 1]) for tree in grown]
+    votes = _ensemble(scope, container, _double(scope, container, operator.inputs[0], True), trees, [0.0])
+    count = _constant(scope, container, TensorProto.DOUBLE, [1], [float(len(grown))])
+    second = _node(scope, container, "Div", [votes, count])
+    one = _constant(scope, container, TensorProto.DOUBLE, [1], [1.0])
+    probabilities = _node(scope, container, "Concat", [_node(scope, container, "Sub", [one, second]), second], axis=1)
+    _labels(scope, container, operator, probabilities)
+    _cast(container, probabilities, operator.outputs[1])
 
 
 def _votes(grown: list[Any]) -> tuple[dict[str, list[Any]], np.ndarray]:
@@ -230,14 +246,14 @@ def _polynomial(scope: Any, operator: Any, container: Any) -> None:
     _cast(container, product, operator.outputs[0])
 
 
-def _sklearn_tree(tree: Any, weight: float, target: int = 0) -> Tree:
+def _sklearn_tree(tree: Any, weight: float, target: int = 0, value: np.ndarray | None = None) -> Tree:
     return Tree(
         np.asarray(tree.feature),
         np.asarray(tree.threshold, dtype=np.float64),
         np.asarray(tree.children_left),
         np.asarray(tree.children_right),
         np.asarray(tree.missing_go_to_left),
-        np.asarray(tree.value)[:, 0, 0] * weight,
+        (np.asarray(tree.value)[:, 0, 0] if value is None else value) * weight,
         target,
     )
 
