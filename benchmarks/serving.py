@@ -144,7 +144,8 @@ def wrk(port: int, body: bytes, content_type: str, connections: int, seconds: fl
         f'local file = io.open("{place}/body", "rb")\nwrk.method = "POST"\nwrk.body = file:read("*a")\n'
         f'wrk.headers["content-type"] = "{content_type}"\n'
     )
-    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "20s", "--latency"]
+    length = f"-d{max(1, round(seconds))}s"  # wrk takes whole seconds
+    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", length, "--timeout", "20s", "--latency"]
     output = subprocess.run(
         [*command, "-s", str(script), f"http://127.0.0.1:{port}/invocations"], capture_output=True, text=True, check=True
     ).stdout
