@@ -1,4 +1,4 @@
-"""The image: not root, on a read-only file system, with labels, the same layers each time, and the bundle's answers."""
+"""The image: not root, on a read-only file system, with labels, and the bundle's answers."""
 
 import json
 import subprocess
