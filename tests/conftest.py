@@ -1,0 +1,51 @@
+"""A project of its own for each test: nothing that a test does is seen by another, or by the working tree."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from mlops.config import Project, load_project
+
+ROOT = Path(__file__).resolve().parent.parent
+COPIED = ("config", "data/raw", "requirements/base.txt", ".gitignore")
+AUTHOR = {
+    f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in (("NAME", "Ann"), ("EMAIL", "a@b.c"))
+}
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git repository on branch main with the project's configuration, raw data and lock file; to be copied, not used."""
+    root = tmp_path_factory.mktemp("template")
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, root / name)
+        else:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, root / name)
+    environment = {**os.environ, **AUTHOR, "GIT_CONFIG_GLOBAL": os.devnull}
+    for arguments in (["init", "--initial-branch=main"], ["add", "--all"], ["commit", "--message=first"]):
+        subprocess.run(["git", *arguments], cwd=root, env=environment, check=True, capture_output=True)
+    return root
+
+
+@pytest.fixture
+def environment() -> Iterator[None]:
+    """No setting of MLflow, GitHub or this project comes in from outside, and none that a test makes goes out."""
+    foreign = ("MLFLOW_", "GITHUB_", "MLOPS_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    with patch.dict(os.environ, {**kept, **AUTHOR, "GIT_CONFIG_GLOBAL": os.devnull}, clear=True):
+        yield
+
+
+@pytest.fixture
+def project(template: Path, environment: None, tmp_path: Path) -> Project:
+    """A project in a temporary git repository, on branch main and without a store; commands find it by themselves."""
+    root = tmp_path / "project"
+    shutil.copytree(template, root)
+    os.environ["MLOPS_PROJECT"] = str(root)
+    return load_project()
