@@ -50,8 +50,14 @@ class Project(Frozen):
 
     @property
     def tracking_uri(self) -> str | None:
-        """The configured tracking server, or None for the embedded store."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or None
+        """The configured tracking server, or None for the embedded store.
+
+        What MLflow takes for itself where nothing is configured, and sets in what `mlflow run` starts, counts as none.
+        """
+        uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+        file = Path(uri.removeprefix("sqlite:///")).absolute()
+        unset = uri.startswith("sqlite:///") and file in (self.root / "mlflow.db", self.store / "mlflow.db")
+        return None if unset else uri or None
 
     @property
     def use_cases(self) -> list[str]:

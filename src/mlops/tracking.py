@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ import yaml
 from mlops import files
 from mlops.config import Project
 from mlops.console import note
-from mlops.errors import StoreUnreachable
+from mlops.errors import StoreUnreachable, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,11 @@ PATHS = {
 }
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 # Seconds until a server that does not answer is given up.
-PATIENCE = 5
+PATIENCE = 4
+# The request for encryption that opens a PostgreSQL connection; every server answers it with one letter.
+POSTGRES_HELLO = bytes.fromhex("0000000804d2162f")
+# MLflow's codes for a server that cannot do what is asked; BAD_REQUEST is how it words an error of its database.
+OUTAGES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "PERMISSION_DENIED", "UNAUTHENTICATED", "BAD_REQUEST")
 
 
 def is_embedded(project: Project) -> bool:
@@ -81,30 +86,36 @@ def open_store(project: Project) -> Iterator[MlflowClient]:
     if is_embedded(project):
         prepare(project)
     import mlflow
-    from mlflow.exceptions import MlflowException
-    from requests.exceptions import RequestException
-    from sqlalchemy.exc import DBAPIError
 
+    configured = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(place)
     mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or place)
+    # MLflow sets the variable too; left there, the embedded store would look like a configured server from now on.
+    if configured is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
     try:
         yield mlflow.MlflowClient()
-    except (RequestException, DBAPIError, sqlite3.DatabaseError) as error:
+    except ModuleNotFoundError as error:
+        raise UserError(f"{place.split(':')[0]}: {error.name} is missing for this store; pip install '.[server]'") from error
+    except Exception as error:
+        if not _is_of_the_store(error):
+            raise
         raise StoreUnreachable(_unreachable(project, error)) from error
-    except MlflowException as error:
-        if error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "PERMISSION_DENIED", "UNAUTHENTICATED"):
-            raise StoreUnreachable(_unreachable(project, error)) from error
-        raise
 
 
 def prepare(project: Project) -> None:
     """Make the embedded store, or adapt the paths in it to where it lies now; raises StoreUnreachable if it is damaged."""
     database = project.store / DATABASE
     with locked(project):
+        for left_by_a_crash in project.store.glob(f".{DATABASE}.*"):
+            left_by_a_crash.unlink()
         try:
             if not database.is_file():
+                if (project.store / BACKUP).is_file():
+                    raise sqlite3.DatabaseError("it is missing")
                 _create(database)
             with closing(sqlite3.connect(database)) as connection:
+                _check(connection)
                 _relocate(connection, project.store)
         except sqlite3.DatabaseError as error:
             raise StoreUnreachable(_unreachable(project, error)) from None
@@ -167,7 +178,7 @@ def _quiet() -> None:
     for name, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+        "PGCONNECT_TIMEOUT": str(PATIENCE),
         "GIT_PYTHON_REFRESH": "quiet",
         "MLFLOW_LOGGING_LEVEL": "ERROR",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -176,18 +187,43 @@ def _quiet() -> None:
 
 
 def _probe(place: str) -> None:
+    """Raise StoreUnreachable unless a server answers within PATIENCE; what it answers does not matter here."""
     parts = urlsplit(place)
     scheme = parts.scheme.split("+")[0]
     if scheme not in PORTS or not parts.hostname:
         return
     port = parts.port or PORTS[scheme]
     try:
-        socket.create_connection((parts.hostname, port), timeout=PATIENCE).close()
+        if scheme.startswith("http"):
+            _greet_http(place)
+        else:
+            _greet_database((parts.hostname, port), scheme)
     except OSError as error:
+        cause: BaseException = error
+        while cause.__context__:
+            cause = cause.__context__
+        reason = f"nothing came within {PATIENCE} s" if isinstance(cause, TimeoutError) else _first_line(cause)
         raise StoreUnreachable(
-            f"{scheme}://{parts.hostname}:{port}: the tracking store does not answer ({error}); "
+            f"{scheme}://{parts.hostname}:{port}: the tracking store does not answer ({reason}); "
             "start it, or correct MLFLOW_TRACKING_URI"
         ) from None
+
+
+def _greet_http(place: str) -> None:
+    import requests
+
+    try:
+        requests.get(f"{place.rstrip('/')}/health", timeout=PATIENCE, stream=True).close()
+    except requests.exceptions.SSLError:
+        pass  # it answers; MLflow knows the settings for its certificate
+
+
+def _greet_database(address: tuple[str, int], scheme: str) -> None:
+    with socket.create_connection(address, timeout=PATIENCE) as connection:
+        if scheme == "postgresql":
+            connection.sendall(POSTGRES_HELLO)
+        if scheme != "mssql" and not connection.recv(1):
+            raise ConnectionError("it hangs up")
 
 
 def _create(database: Path) -> None:
@@ -197,6 +233,14 @@ def _create(database: Path) -> None:
     note(f"making the embedded store in {database.parent}")
     with files.replacing(database) as temporary:
         SqlAlchemyStore(f"sqlite:///{temporary}", str(database.parent / ARTIFACTS)).engine.dispose()
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """Raise sqlite3.DatabaseError for a database that is empty or whose pages do not fit together."""
+    connection.execute("SELECT version_num FROM alembic_version")
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise sqlite3.DatabaseError(found.replace("\n", " "))
 
 
 def _relocate(connection: sqlite3.Connection, store: Path) -> None:
@@ -217,14 +261,24 @@ def _relocate(connection: sqlite3.Connection, store: Path) -> None:
         connection.execute("INSERT INTO mlops_place VALUES (?)", (str(store),))
 
 
+def _is_of_the_store(error: Exception) -> bool:
+    """Whether an error comes from a server, database or artifact storage, and not from what was asked of it."""
+    if type(error).__module__.split(".")[0] in ("requests", "urllib3", "sqlalchemy", "sqlite3", "botocore", "boto3"):
+        return True
+    return getattr(error, "error_code", None) in OUTAGES
+
+
 def _unreachable(project: Project, error: Exception) -> str:
-    reason = (str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__])[0]
+    reason = _first_line(getattr(error, "orig", None) or error)
     if not is_embedded(project):
         return (
             f"the tracking store does not answer as it should ({reason}); look at the server, or correct MLFLOW_TRACKING_URI"
         )
     database, backup = project.store / DATABASE, project.store / BACKUP
-    mend = (
-        f"restore it with: cp {backup} {database}" if backup.is_file() else f"move it away: mv {database} {database}.damaged"
-    )
+    source, target = shlex.quote(str(backup)), shlex.quote(str(database))
+    mend = f"restore it with: cp {source} {target}" if backup.is_file() else f"move it away: mv {target} {target}.damaged"
     return f"{database}: the store is damaged or in use ({reason}); {mend}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
