@@ -3,11 +3,14 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 from unittest.mock import patch
 
 import pytest
+from mlops import cli
 from mlops.config import Project, load_project
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,3 +52,26 @@ def project(template: Path, environment: None, tmp_path: Path) -> Project:
     shutil.copytree(template, root)
     os.environ["MLOPS_PROJECT"] = str(root)
     return load_project()
+
+
+class Said(NamedTuple):
+    """What a command left: its exit code, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
+    """Run `mlops <arguments>` in this process, which saves the seconds that importing takes."""
+
+    def run(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["mlops", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+            raise SystemExit(0)
+        return Said(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run

@@ -1,12 +1,11 @@
 """Registration: ask the gate, log the run, make the version, move the alias last.
 
 Whatever happens on the way, an alias points at a complete version: the version is made when all of its artifacts are in
-the store, and the alias moves when the version is there.
+the store, it counts from when it has its number, and the alias moves after that.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,14 +91,18 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
         champion = champion_of(client, known)
         evaluation = evaluate(use_case, candidate, champion)
         written = report.write(project, use_case, candidate, evaluation, [])
-        same = next((item for item in known if item.tags.get("key") == candidate.key), None)
+        same = versions.by_key(known, candidate.key)
         if not evaluation.verdict.passed:
             return _refuse(client, experiment, use_case, candidate, tags, evaluation, written, alias)
-        version = same or _make(client, experiment, name, use_case, candidate, tags, evaluation, written, known)
-        moved = aliases.move(client, known, alias, version, why)
+        if same and "archived" in same.tags:
+            raise UserError(f"{same.title} has the same key and is archived ({same.tags['archived']}); @{alias} stays")
+        version, made = (
+            (same, False) if same else _make(client, project, experiment, name, use_case, candidate, tags, evaluation, written)
+        )
+        moved = aliases.move(client, versions.all_of(client, name), alias, version, why)
         tracking.back_up(project)
         version = next(item for item in versions.all_of(client, name) if item.version == version.version)
-    return Outcome(use_case.name, True, version, same is None, alias, moved, evaluation, written)
+    return Outcome(use_case.name, True, version, made, alias, moved, evaluation, written)
 
 
 def as_value(outcome: Outcome) -> dict[str, Any]:
@@ -167,6 +170,7 @@ def tags_of(candidate: Candidate) -> dict[str, str]:
 
 def _make(
     client: MlflowClient,
+    project: Project,
     experiment: str,
     name: str,
     use_case: UseCase,
@@ -174,16 +178,16 @@ def _make(
     tags: Mapping[str, str],
     evaluation: Evaluation,
     written: Path,
-    known: list[Version],
-) -> Version:
-    """Log the run with its model, then make the version."""
-    number = versions.next_number(known, use_case.config.target.number, evaluation.verdict.improved)
-    full = {**tags, "number": number, "gate": "passed", "verdict": evaluation.verdict.word}
-    run_id = runs.start(client, experiment, f"{use_case.name} {number}", full, candidate, evaluation, written)
+) -> tuple[Version, bool]:
+    """Log the run with its model, make the version, number it last; False where another process was first with the key."""
+    target, improved = use_case.config.target.number, evaluation.verdict.improved
+    expected = versions.next_number(versions.all_of(client, name), target, improved)
+    full = {**tags, "gate": "passed", "verdict": evaluation.verdict.word}
+    title = f"{use_case.name} {expected}"
+    run_id = runs.start(client, experiment, title, {**full, "number": expected}, candidate, evaluation, written)
     model_id = runs.log_model(client, experiment, run_id, use_case.name, candidate)
     runs.end(client, run_id)
-    if not known:
-        runs.make_registered_model(client, name, use_case.config.description)
+    runs.make_registered_model(client, name, use_case.config.description)
     metrics = {f"metric.{metric}": f"{value:.6g}" for metric, value in candidate.manifest["metrics"].items()}
     made = client.create_model_version(
         name=name,
@@ -193,7 +197,17 @@ def _make(
         tags={**full, "model_id": model_id, **metrics},
         description=f"{use_case.config.description}. {_in_words(candidate)}",
     )
-    return Version(name, str(made.version), number, run_id, model_id, (), full, int(time.time() * 1000))
+    before = versions.settled_before(client, project, name, int(made.version))
+    same = versions.by_key(before, candidate.key)
+    if same:
+        client.delete_model_version(name, str(made.version))
+    number = same.number if same else versions.next_number(before, target, improved)
+    if number != expected:
+        runs.renumber(client, run_id, use_case.name, number)
+    if same:
+        return same, False
+    client.set_model_version_tag(name, str(made.version), "number", number)
+    return versions.choose(name, versions.all_of(client, name), number), True
 
 
 def _refuse(

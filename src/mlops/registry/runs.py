@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,13 +27,23 @@ def experiment(client: MlflowClient, project: Project, name: str, description: s
 
     Raises UserError when the name belongs to another project or was deleted.
     """
+    from mlflow.exceptions import MlflowException
+
     found = client.get_experiment_by_name(name)
     if found is None:
         root = tracking.artifact_root(project)
         location = f"{root}/{name}" if root else None
-        return client.create_experiment(name, location, {OWNER: project.name, "mlflow.note.content": description})
+        try:
+            return client.create_experiment(name, location, {OWNER: project.name, "mlflow.note.content": description})
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)
     if found.lifecycle_stage != "active":
-        raise UserError(f"experiment {name} was deleted; restore it: mlflow experiments restore -x {found.experiment_id}")
+        raise UserError(
+            f"experiment {name} was deleted; restore it with: MLFLOW_TRACKING_URI={shlex.quote(tracking.uri(project))} "
+            f"mlflow experiments restore -x {found.experiment_id}"
+        )
     owner = found.tags.get(OWNER)
     if owner != project.name:
         raise UserError(
@@ -101,6 +112,12 @@ def log_model(client: MlflowClient, experiment_id: str, run_id: str, name: str, 
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     return model.model_id
+
+
+def renumber(client: MlflowClient, run_id: str, use_case: str, number: str) -> None:
+    """Name a run after the number that its version got in the end, another process having been faster."""
+    client.set_tag(run_id, "number", number)
+    client.update_run(run_id, name=f"{use_case} {number}")
 
 
 def end(client: MlflowClient, run_id: str) -> None:

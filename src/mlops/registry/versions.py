@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ from mlops.training.candidate import Candidate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+# Seconds until a version that another process made and did not number is taken for the remains of a crash.
+PATIENCE = 15
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,29 @@ def all_of(client: MlflowClient, name: str) -> list[Version]:
 def by_alias(versions: list[Version], alias: str) -> Version | None:
     """The version that an alias points at, or None."""
     return next((item for item in versions if alias in item.aliases), None)
+
+
+def by_key(versions: list[Version], key: str) -> Version | None:
+    """The version that was made from what a key stands for, or None."""
+    return next((item for item in versions if item.tags.get("key") == key), None)
+
+
+def settled_before(client: MlflowClient, project: Project, name: str, version: int) -> list[Version]:
+    """The versions that MLflow counted before this one, when each of them has its number.
+
+    On a server two may register at once; MLflow's own count, which is given once, says who is first. One that gets no
+    number within PATIENCE was left by a crash and is removed; under the embedded store's lock no other can be at work.
+    """
+    deadline = time.monotonic() + (0 if tracking.is_embedded(project) else PATIENCE)
+    while True:
+        before = [item for item in client.search_model_versions(f"name = '{name}'") if int(item.version) < version]
+        open_ones = [item for item in before if "number" not in item.tags]
+        if not open_ones or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    for item in open_ones:
+        client.delete_model_version(name, item.version)
+    return [item for item in all_of(client, name) if int(item.version) < version]
 
 
 def choose(name: str, versions: list[Version], ref: str | None) -> Version:

@@ -1,0 +1,68 @@
+"""A project whose store holds a champion; it is trained once and copied, so every test but the first opens a moved store."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlops import pipeline, tracking
+from mlops.config import Project
+from mlops.registry import versions
+from mlops.registry.register import Outcome
+from mlops.registry.versions import Version
+from mlops.use_case import load_use_case
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the project with a champion is kept for the next test."""
+    return tmp_path_factory.mktemp("registered") / "project"
+
+
+@pytest.fixture
+def registered(project: Project, kept: Path) -> Project:
+    """A project on branch main whose iris 1.0.0 is the champion."""
+    if kept.is_dir():
+        shutil.rmtree(project.root)
+    else:
+        pipeline.run(project, load_use_case(project, "iris"))
+        shutil.copytree(project.root, kept.with_name("half"))
+        kept.with_name("half").rename(kept)
+        return project
+    shutil.copytree(kept, project.root)
+    return project
+
+
+@pytest.fixture
+def run() -> Callable[..., Outcome]:
+    """Run iris in a project, with overrides of its configuration."""
+
+    def run(project: Project, *overrides: str, alias: str | None = None) -> Outcome:
+        return pipeline.run(project, load_use_case(project, "iris", overrides), alias)
+
+    return run
+
+
+@pytest.fixture
+def stored() -> Callable[[Project], list[Version]]:
+    """The versions of iris in a project's store, the newest first."""
+
+    def stored(project: Project) -> list[Version]:
+        with tracking.open_store(project) as client:
+            return versions.all_of(client, "iris")
+
+    return stored
+
+
+@pytest.fixture
+def load(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Project, Version], int]:
+    """Fetch a version, digests verified, and let its model predict its holdout; returns how many rows agree with training."""
+
+    def load(project: Project, version: Version) -> int:
+        candidate = versions.fetch(project, version, tmp_path_factory.mktemp("fetched"))
+        rows = candidate.holdout()
+        said = tracking.load_model(candidate.path / "model").predict(rows[list(candidate.manifest["problem"]["schema"])])
+        assert (said == rows["__prediction__"]).all()
+        return len(rows)
+
+    return load

@@ -1,0 +1,258 @@
+"""What a registration does, and what it refuses."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlops import pipeline, tracking
+from mlops.config import Project
+from mlops.errors import UserError
+from mlops.registry import by_hand
+from mlops.registry.register import REQUIRED_TAGS, Outcome, register
+from mlops.registry.versions import Version
+from mlops.training import candidate as candidates
+from mlops.use_case import UseCase, load_use_case
+
+Run = Callable[..., Outcome]
+Stored = Callable[[Project], list[Version]]
+
+# A weaker model, which passes where nothing better is known.
+WEAK = ("parameters.regularisation=100", "metrics.macro_f1.limit=0.5", "metrics.accuracy.limit=0.5")
+# Another key, with as good a model.
+OTHER = ("parameters.regularisation=1.5",)
+
+
+def aliases(versions: list[Version]) -> dict[str, str]:
+    """Alias → number."""
+    return {alias: version.number for version in versions for alias in version.aliases}
+
+
+def test_the_first_version_is_one_and_the_alias_of_the_branch_points_at_it(registered: Project, stored: Stored):
+    assert aliases(stored(registered)) == {"champion": "1.0.0"}
+
+
+def test_a_second_run_registers_nothing_and_says_which_version_it_is(registered: Project, run: Run, stored: Stored):
+    outcome = run(registered)
+    assert (outcome.passed, outcome.made, outcome.moved) == (True, False, None)
+    assert pipeline.said(outcome) == (
+        "nothing to register: the same key is version 1.0.0 already; @champion points at it already"
+    )
+    assert len(stored(registered)) == 1
+
+
+def test_the_same_key_under_another_alias_moves_the_alias_only(registered: Project, run: Run, stored: Stored):
+    outcome = run(registered, alias="challenger")
+    assert not outcome.made and outcome.moved and outcome.moved.after == "1.0.0"
+    assert aliases(stored(registered)) == {"champion": "1.0.0", "challenger": "1.0.0"}
+    assert len(stored(registered)) == 1
+
+
+def test_a_better_model_raises_the_performance_part(project: Project, run: Run, stored: Stored):
+    assert run(project, *WEAK).version.number == "1.0.0"
+    better = run(project)
+    assert better.version.number == "1.1.0"
+    assert better.evaluation.verdict.improved
+    assert aliases(stored(project)) == {"champion": "1.1.0"}
+
+
+def test_another_model_that_is_as_good_raises_the_data_part(registered: Project, run: Run):
+    assert run(registered, *OTHER).version.number == "1.0.1"
+
+
+def test_new_rows_raise_the_data_part(registered: Project, command, tmp_path: Path, stored: Stored):
+    known = pd.read_csv(registered.data / "raw" / "iris" / "iris.csv")
+    new = known.iloc[[3, 53, 103]].assign(flower=[151, 152, 153])
+    new.to_csv(tmp_path / "may.csv", index=False)
+    added = command("data", "add", "iris", str(tmp_path / "may.csv"), "--source", "measured in May", "--licence", "CC0")
+    assert added.code == 0, added.err
+    assert command("run", "iris").code == 0
+    assert aliases(stored(registered)) == {"champion": "1.0.1"}
+    assert len({version.tags["data_digest"] for version in stored(registered)}) == 2
+
+
+def test_a_raised_target_number_begins_a_new_line_that_is_not_compared(registered: Project, run: Run):
+    outcome = run(registered, "target.number=2", "split.holdout=0.4")
+    assert outcome.version.number == "2.0.0"
+    assert outcome.evaluation.verdict.word == "new question"
+
+
+def test_a_target_number_never_falls(registered: Project, run: Run, stored: Stored):
+    run(registered, "target.number=2")
+    with pytest.raises(UserError, match=r"target\.number is 1, but version 2\.0\.0 exists"):
+        run(registered)
+    assert aliases(stored(registered)) == {"champion": "2.0.0"}
+
+
+def forget_rows(project: Project) -> None:
+    """Delete the processed rows, so that they are made again."""
+    for file in [*project.data.glob("interim/iris/*"), *project.data.glob("processed/iris/*")]:
+        file.unlink()
+
+
+def without_a_species(use_case: UseCase) -> UseCase:
+    """The use case with another set of classes."""
+    return replace(use_case, load=lambda raw: use_case.load(raw[raw["species"] != "setosa"]))
+
+
+def without_an_input(use_case: UseCase) -> UseCase:
+    """The use case with an input less."""
+
+    def schema(stage: str):
+        return use_case.schema(stage).remove_columns(["petal_width"]) if stage == "processed" else use_case.schema(stage)
+
+    return replace(use_case, schema=schema, features=lambda rows: rows.drop(columns="petal_width"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "change", "named"),
+    [
+        (["split.holdout=0.4"], lambda use_case: use_case, "split"),
+        (["parameters.degree=2"], without_a_species, "target"),
+        (["parameters.degree=2"], without_an_input, "schema (input petal_width)"),
+    ],
+)
+def test_another_question_under_the_same_number_is_refused_by_name(registered, stored, overrides, change, named):
+    forget_rows(registered)
+    outcome = pipeline.run(registered, change(load_use_case(registered, "iris", tuple(overrides))))
+    assert not outcome.passed
+    assert any(
+        reason.startswith(f"{named} is not the champion's") and "raise target.number" in reason for reason in outcome.reasons
+    )
+    assert aliases(stored(registered)) == {"champion": "1.0.0"}
+
+
+def shuffled(use_case: UseCase) -> UseCase:
+    """The use case with its labels in disorder."""
+
+    def load(raw: pd.DataFrame) -> pd.DataFrame:
+        rows = use_case.load(raw)
+        return rows.assign(species=np.random.default_rng(1).permutation(rows["species"]))
+
+    return replace(use_case, load=load)
+
+
+def not_a_number(use_case: UseCase) -> UseCase:
+    """The use case with a metric of its own that fails to be a number."""
+    return replace(use_case, evaluate=lambda truth, said: {"accuracy": float("nan")})
+
+
+def lenient(project: Project) -> UseCase:
+    """A weak model whose limits let it pass, so that only the champion speaks against it."""
+    return load_use_case(project, "iris", WEAK)
+
+
+@pytest.mark.parametrize(
+    ("sabotaged", "reason"),
+    [
+        (lambda project: shuffled(load_use_case(project, "iris")), "macro_f1 breaks its limit"),
+        (lambda project: not_a_number(load_use_case(project, "iris")), "accuracy is not a number (nan)"),
+        (lenient, "macro_f1 is worse than the champion's by more than 0.02"),
+    ],
+    ids=["shuffled labels", "not a number", "worse than the champion"],
+)
+def test_a_sabotaged_model_is_refused_and_its_run_says_why(registered: Project, stored: Stored, sabotaged, reason: str):
+    forget_rows(registered)
+    outcome = pipeline.run(registered, sabotaged(registered), again=True)
+    assert not outcome.passed and outcome.version is None
+    assert any(found.startswith(reason) for found in outcome.reasons)
+    assert aliases(stored(registered)) == {"champion": "1.0.0"}
+    with tracking.open_store(registered) as client:
+        (logged,) = client.search_runs([client.get_experiment_by_name("iris").experiment_id], "tags.gate = 'refused'")
+    assert reason in logged.data.tags["reasons"]
+    assert logged.info.status == "FINISHED"
+
+
+def test_a_refused_run_ends_with_exit_code_one_and_its_reasons(registered: Project, command, stored: Stored):
+    said = command("run", "iris", "--set", "parameters.regularisation=100")
+    assert said.code == 1
+    assert "the gate refuses: macro_f1 breaks its limit: 0.8558" in said.err
+    assert "@champion stays where it is" in said.err
+    assert aliases(stored(registered)) == {"champion": "1.0.0"}
+
+
+def test_a_sabotaged_model_is_refused_where_there_is_no_champion_yet(project: Project, stored: Stored):
+    assert not pipeline.run(project, shuffled(load_use_case(project, "iris"))).passed
+    assert stored(project) == []
+
+
+WHERE = {
+    "git_commit": ("git", "sha"),
+    "git_branch": ("git", "branch"),
+    "git_dirty": ("git", "dirty"),
+    "key": ("key",),
+    "data_digest": ("parts", "data"),
+    "config_digest": ("parts", "config"),
+    "environment_digest": ("parts", "lock"),
+    "use_case": ("use_case",),
+}
+
+
+@pytest.mark.parametrize("tag", REQUIRED_TAGS)
+def test_a_candidate_without_a_required_tag_is_refused_by_name(registered: Project, tag: str, stored: Stored):
+    use_case = load_use_case(registered, "iris")
+    candidate = candidates.newest(registered, "iris")
+    part: dict = candidate.manifest
+    for key in WHERE[tag][:-1]:
+        part = part[key]
+    del part[WHERE[tag][-1]]
+    with pytest.raises(UserError, match=tag):
+        register(registered, use_case, candidate, "champion", "test")
+    assert len(stored(registered)) == 1
+
+
+@pytest.mark.parametrize("alias", ["latest", "v1", "v12", "", "a b", "../x", "1st"])
+def test_a_name_that_no_alias_may_have_is_refused_before_anything_is_registered(project: Project, alias: str, stored: Stored):
+    from mlops.training.train import train
+
+    use_case = load_use_case(project, "iris")
+    candidate, _ = train(project, use_case)
+    with pytest.raises(UserError, match="may not be used"):
+        register(project, use_case, candidate, alias, "test")
+    assert not project.store.exists()
+
+
+def test_an_experiment_of_another_project_is_left_alone(registered: Project, run: Run, stored: Stored):
+    other = registered.model_copy(update={"name": "other"})
+    with pytest.raises(UserError, match="belongs to project mlops-template; set namespace"):
+        run(other, *OTHER)
+    apart = registered.model_copy(update={"name": "other", "namespace": "other-"})
+    assert run(apart, *OTHER).version.title == "other-iris 1.0.0 (champion)"
+    assert aliases(stored(registered)) == {"champion": "1.0.0"}
+
+
+def test_a_deleted_experiment_is_said_with_the_way_to_restore_it(registered: Project, run: Run):
+    with tracking.open_store(registered) as client:
+        experiment = client.get_experiment_by_name("iris").experiment_id
+        client.delete_experiment(experiment)
+    with pytest.raises(UserError, match=f"experiment iris was deleted; .* mlflow experiments restore -x {experiment}"):
+        run(registered, *OTHER)
+    with tracking.open_store(registered) as client:
+        client.restore_experiment(experiment)
+    assert run(registered, *OTHER).passed
+
+
+def test_an_archived_version_does_not_come_back_under_an_alias(registered: Project, run: Run, stored: Stored):
+    run(registered, *OTHER)
+    by_hand.archive(registered, "iris", "1.0.0", "superseded")
+    with pytest.raises(UserError, match=r"iris 1\.0\.0 has the same key and is archived \(.*superseded\)"):
+        run(registered)
+    assert aliases(stored(registered)) == {"champion": "1.0.1"}
+
+
+def test_what_is_logged_of_a_run_tells_where_it_came_from(registered: Project, stored: Stored):
+    (version,) = stored(registered)
+    with tracking.open_store(registered) as client:
+        run = client.get_run(version.run_id)
+        model = client.get_logged_model(version.model_id)
+    assert run.info.run_name == "iris 1.0.0"
+    assert set(REQUIRED_TAGS) <= set(run.data.tags)
+    assert run.data.tags["mlflow.source.git.commit"] == version.tags["git_commit"]
+    assert json.loads(run.data.tags["problem"])["split"]["method"] == "hash"
+    assert {"macro_f1", "baseline/macro_f1", "accuracy", "log_loss"} <= set(run.data.metrics)
+    assert run.data.params["degree"] == "3"
+    assert [item.dataset.name for item in run.inputs.dataset_inputs] == ["iris.csv"]
+    assert model.source_run_id == version.run_id
