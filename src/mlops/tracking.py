@@ -11,6 +11,7 @@ import platform
 import shlex
 import socket
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -87,12 +88,13 @@ def open_store(project: Project) -> Iterator[MlflowClient]:
         prepare(project)
     import mlflow
 
-    configured = os.environ.get("MLFLOW_TRACKING_URI")
+    configured = {name: os.environ.pop(name, None) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
     mlflow.set_tracking_uri(place)
-    mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or place)
-    # MLflow sets the variable too; left there, the embedded store would look like a configured server from now on.
-    if configured is None:
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    mlflow.set_registry_uri(configured["MLFLOW_REGISTRY_URI"] or place)
+    # MLflow sets both variables; left there, the embedded store would look like a configured server from now on.
+    for name, value in configured.items():
+        os.environ.pop(name, None)
+        os.environ.update({name: value} if value else {})
     try:
         yield mlflow.MlflowClient()
     except ModuleNotFoundError as error:
@@ -104,8 +106,13 @@ def open_store(project: Project) -> Iterator[MlflowClient]:
 
 
 def prepare(project: Project) -> None:
-    """Make the embedded store, or adapt the paths in it to where it lies now; raises StoreUnreachable if it is damaged."""
+    """Make the embedded store, or adapt the paths in it to where it lies now.
+
+    Raises StoreUnreachable if it is damaged, UserError where MLflow could not find its artifacts.
+    """
     database = project.store / DATABASE
+    if odd := next((sign for sign in "%?#" if sign in str(database)), None):
+        raise UserError(f"{project.store}: MLflow cannot keep a store below a folder with {odd} in its name; rename it")
     with locked(project):
         for left_by_a_crash in project.store.glob(f".{DATABASE}.*"):
             left_by_a_crash.unlink()
@@ -231,8 +238,11 @@ def _create(database: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     note(f"making the embedded store in {database.parent}")
-    with files.replacing(database) as temporary:
-        SqlAlchemyStore(f"sqlite:///{temporary}", str(database.parent / ARTIFACTS)).engine.dispose()
+    with files.replacing(database) as temporary, tempfile.TemporaryDirectory() as elsewhere:
+        # MLflow writes the artifact root into its SQL unquoted, so that an apostrophe breaks it: it is set afterwards.
+        SqlAlchemyStore(f"sqlite:///{temporary}", elsewhere).engine.dispose()
+        with closing(sqlite3.connect(temporary)) as connection, connection:
+            connection.execute("UPDATE experiments SET artifact_location = ?", (f"{database.parent / ARTIFACTS}/0",))
 
 
 def _check(connection: sqlite3.Connection) -> None:

@@ -79,10 +79,10 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
     The same key is registered once: again, it only moves the alias. A refusal is logged as a run with its reasons.
     Raises UserError for a candidate without its tags or an alias that may not be, StoreUnreachable as `open_store` does.
     """
-    if candidate.use_case != use_case.name:
-        raise UserError(f"{candidate.path}: a candidate of {candidate.use_case}, not of {use_case.name}")
     aliases.check(alias)
     tags = tags_of(candidate)
+    if candidate.use_case != use_case.name:
+        raise UserError(f"{candidate.path}: a candidate of {candidate.use_case}, not of {use_case.name}")
     name = versions.qualified(project, use_case.name)
     with tracking.locked(project), tracking.open_store(project) as client:
         experiment = runs.experiment(client, project, name, use_case.config.description)

@@ -18,6 +18,7 @@ from mlops.training.evaluate import Evaluation
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
 OWNER = "mlops.project"
 
@@ -27,18 +28,7 @@ def experiment(client: MlflowClient, project: Project, name: str, description: s
 
     Raises UserError when the name belongs to another project or was deleted.
     """
-    from mlflow.exceptions import MlflowException
-
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        root = tracking.artifact_root(project)
-        location = f"{root}/{name}" if root else None
-        try:
-            return client.create_experiment(name, location, {OWNER: project.name, "mlflow.note.content": description})
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            found = client.get_experiment_by_name(name)
+    found = client.get_experiment_by_name(name) or _make_experiment(client, project, name, description)
     if found.lifecycle_stage != "active":
         raise UserError(
             f"experiment {name} was deleted; restore it with: MLFLOW_TRACKING_URI={shlex.quote(tracking.uri(project))} "
@@ -141,6 +131,21 @@ def make_registered_model(client: MlflowClient, name: str, description: str) -> 
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+def _make_experiment(client: MlflowClient, project: Project, name: str, description: str) -> Experiment:
+    """Make an experiment, unless another process was faster."""
+    from mlflow.exceptions import MlflowException
+
+    root = tracking.artifact_root(project)
+    try:
+        client.create_experiment(
+            name, f"{root}/{name}" if root else None, {OWNER: project.name, "mlflow.note.content": description}
+        )
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return client.get_experiment_by_name(name)
 
 
 def _datasets(manifest: dict[str, Any]) -> list:

@@ -1,0 +1,149 @@
+"""Aliases: moved last, logged with who and why, and what happens when the process ends between the steps."""
+
+from collections.abc import Callable
+
+import pytest
+from mlflow import MlflowClient
+from mlops import tracking
+from mlops.config import Project
+from mlops.errors import UserError
+from mlops.registry import aliases, by_hand, versions
+from mlops.registry.register import Outcome
+
+OTHER = ("parameters.regularisation=1.5",)
+THIRD = ("parameters.regularisation=2.5",)
+
+Run = Callable[..., Outcome]
+
+
+def stop(*_: object, **__: object) -> None:
+    """What stands for a crash."""
+    raise KeyboardInterrupt
+
+
+def champion(found: list[versions.Version]) -> str:
+    """The number that the alias champion points at."""
+    return versions.choose("iris", found, "champion").number
+
+
+def test_a_crash_before_the_alias_moves_leaves_it_at_the_old_version_and_the_next_run_heals(
+    registered: Project, run: Run, stored, load, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as crash, pytest.raises(KeyboardInterrupt):
+        crash.setattr(MlflowClient, "set_registered_model_alias", stop)
+        run(registered, *OTHER)
+    found = stored(registered)
+    assert [version.number for version in found] == ["1.0.1", "1.0.0"]
+    assert champion(found) == "1.0.0"
+    assert load(registered, found[0]) == 51
+    healed = run(registered, *OTHER)
+    assert not healed.made
+    assert champion(stored(registered)) == "1.0.1"
+
+
+@pytest.mark.parametrize("step", ["log_artifacts", "log_model_artifacts", "create_model_version", "set_model_version_tag"])
+def test_a_crash_on_the_way_to_a_version_leaves_none_and_the_next_run_makes_it(
+    registered: Project, run: Run, stored, load, monkeypatch: pytest.MonkeyPatch, step: str
+):
+    with monkeypatch.context() as crash, pytest.raises(KeyboardInterrupt):
+        crash.setattr(MlflowClient, step, stop)
+        run(registered, *OTHER)
+    assert [version.number for version in stored(registered)] == ["1.0.0"]
+    assert run(registered, *OTHER).version.number == "1.0.1"
+    assert load(registered, stored(registered)[0]) == 51
+    with tracking.open_store(registered) as client:
+        assert len(client.search_model_versions("name = 'iris'")) == 2
+        runs = client.search_runs([client.get_experiment_by_name("iris").experiment_id])
+    assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
+
+
+def test_every_move_is_logged_with_who_why_from_and_to(registered: Project, run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GITHUB_ACTOR", "ann")
+    run(registered, *OTHER)
+    by_hand.move(registered, "iris", "champion", "1.0.0", "1.0.1 is slow")
+    with tracking.open_store(registered) as client:
+        log = aliases.log(client, "iris")
+    assert [(move.alias, move.before, move.after) for move in log] == [
+        ("champion", "1.0.1", "1.0.0"),
+        ("champion", "1.0.0", "1.0.1"),
+        ("champion", None, "1.0.0"),
+    ]
+    assert (log[0].who, log[0].why) == ("ann", "1.0.1 is slow")
+    assert log[1].why == "mlops run on main"
+    assert log[0].when >= log[1].when >= log[2].when
+
+
+def test_an_alias_that_is_there_already_is_not_moved_and_not_logged(registered: Project):
+    moved, version = by_hand.move(registered, "iris", "champion", "1.0.0", "again")
+    assert moved is None and version.number == "1.0.0"
+    with tracking.open_store(registered) as client:
+        assert len(aliases.log(client, "iris")) == 1
+
+
+def test_a_version_in_use_is_not_archived(registered: Project):
+    with pytest.raises(UserError, match=r"iris 1\.0\.0 \(champion\) is in use; move its aliases first"):
+        by_hand.archive(registered, "iris", "1.0.0", "old")
+
+
+def test_an_archived_version_says_why_and_takes_no_alias(registered: Project, run: Run):
+    run(registered, *OTHER)
+    assert by_hand.archive(registered, "iris", "1.0.0", "superseded").tags["archived"].endswith(": superseded")
+    with pytest.raises(UserError, match=r"iris 1\.0\.0 is archived \(.*superseded\)"):
+        by_hand.move(registered, "iris", "staging", "1.0.0", "try it")
+
+
+def test_an_unknown_version_is_named_with_those_that_there_are(registered: Project):
+    with pytest.raises(UserError, match=r"no version '1\.0\.3', did you mean '1\.0\.0'\?; there are: 1\.0\.0, champion"):
+        by_hand.move(registered, "iris", "staging", "1.0.3", "typo")
+
+
+def test_two_processes_on_a_server_give_one_key_one_version(registered: Project, run: Run, stored, monkeypatch):
+    on_a_server(registered, monkeypatch)
+    outcomes = race(monkeypatch, lambda: run(registered, *OTHER), lambda: run(registered, *OTHER))
+    assert {outcome.version.number for outcome in outcomes} == {"1.0.0"}
+    assert sorted(outcome.made for outcome in outcomes) == [False, True]
+    assert [version.number for version in stored(registered)] == ["1.0.0"]
+
+
+def test_two_processes_on_a_server_give_two_keys_two_numbers(registered: Project, run: Run, stored, load, monkeypatch):
+    on_a_server(registered, monkeypatch)
+    outcomes = race(monkeypatch, lambda: run(registered, *OTHER), lambda: run(registered, *THIRD))
+    assert {outcome.version.number for outcome in outcomes} == {"1.0.0", "1.0.1"}
+    found = stored(registered)
+    assert sorted(version.number for version in found) == ["1.0.0", "1.0.1"]
+    assert [load(registered, version) for version in found] == [51, 51]
+    with tracking.open_store(registered) as client:
+        assert {client.get_run(version.run_id).info.run_name for version in found} == {"iris 1.0.0", "iris 1.0.1"}
+
+
+def test_the_remains_of_a_crash_on_a_server_are_waited_for_and_then_removed(
+    registered: Project, run: Run, stored, monkeypatch
+):
+    on_a_server(registered, monkeypatch)
+    monkeypatch.setattr(versions, "PATIENCE", 0.3)
+    with monkeypatch.context() as crash, pytest.raises(KeyboardInterrupt):
+        crash.setattr(MlflowClient, "set_model_version_tag", stop)
+        run(registered, *OTHER)
+    assert run(registered, *THIRD).version.number == "1.0.0"
+    with tracking.open_store(registered) as client:
+        assert len(client.search_model_versions("name = 'iris'")) == 1
+
+
+def on_a_server(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the project use a store that is not the embedded one, so that no lock keeps two processes apart."""
+    (project.root / "server").mkdir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.root}/server/store.db")
+    monkeypatch.chdir(project.root / "server")
+
+
+def race(monkeypatch: pytest.MonkeyPatch, first: Callable[[], Outcome], second: Callable[[], Outcome]) -> list[Outcome]:
+    """Run two registrations so that the second goes its whole way just before the first makes its version."""
+    create, outcomes = MlflowClient.create_model_version, []
+
+    def overtaken(self: MlflowClient, *arguments, **named):
+        monkeypatch.setattr(MlflowClient, "create_model_version", create)
+        outcomes.append(second())
+        return create(self, *arguments, **named)
+
+    monkeypatch.setattr(MlflowClient, "create_model_version", overtaken)
+    return [first(), *outcomes]

@@ -1,0 +1,153 @@
+"""A store that is damaged or does not answer: said in one line, with a way on that works; nothing that was made is lost."""
+
+import re
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from mlops import pipeline, tracking
+from mlops.config import Project
+from mlops.errors import StoreUnreachable
+from mlops.training import candidate as candidates
+from mlops.use_case import load_use_case
+
+OTHER = ("parameters.regularisation=1.5",)
+
+
+def truncate(database: Path) -> None:
+    """Half of the file is gone."""
+    content = database.read_bytes()
+    database.write_bytes(content[: len(content) // 2])
+
+
+def empty(database: Path) -> None:
+    """All of the file is gone."""
+    database.write_bytes(b"")
+
+
+def garble(database: Path) -> None:
+    """Another content."""
+    database.write_bytes(bytes(range(256)) * 1000)
+
+
+def flip_a_page(database: Path) -> None:
+    """One page in the middle, overwritten."""
+    with database.open("r+b") as stream:
+        stream.seek(4096 * 40)
+        stream.write(b"\xa5" * 4096)
+
+
+def remove(database: Path) -> None:
+    """The file is gone."""
+    database.unlink()
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, garble, flip_a_page, remove])
+def test_a_damaged_database_is_said_in_one_line_whose_advice_mends_it(
+    registered: Project, command, run, stored, load, damage: Callable[[Path], None]
+):
+    damage(registered.store / tracking.DATABASE)
+    said = command("history", "iris")
+    assert said.code == 3
+    assert said.err.count("\n") == 1
+    assert "the store is damaged" in said.err
+    advice = re.search(r"restore it with: (cp .*)", said.err)
+    assert advice
+    subprocess.run(advice[1], shell=True, check=True)
+    assert [load(registered, version) for version in stored(registered)] == [51]
+    assert run(registered, *OTHER).version.number == "1.0.1"
+
+
+def test_without_a_backup_the_advice_begins_anew(registered: Project, command, run):
+    (registered.store / tracking.BACKUP).unlink()
+    garble(registered.store / tracking.DATABASE)
+    said = command("run", "iris")
+    assert said.code == 3
+    advice = re.search(r"move it away: (mv .*)", said.err)
+    assert advice
+    subprocess.run(advice[1], shell=True, check=True)
+    assert run(registered).version.number == "1.0.0"
+
+
+def test_a_damaged_database_is_not_taken_for_a_backup(registered: Project, run):
+    backup = (registered.store / tracking.BACKUP).read_bytes()
+    flip_a_page(registered.store / tracking.DATABASE)
+    with pytest.raises(StoreUnreachable):
+        run(registered, *OTHER)
+    assert (registered.store / tracking.BACKUP).read_bytes() == backup
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port of this machine where nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port where connections are taken and never answered."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def rude_port() -> Iterator[int]:
+    """A port where connections are taken and closed at once."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+
+        def hang_up() -> None:
+            while True:
+                try:
+                    listener.accept()[0].close()
+                except OSError:
+                    return
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+@pytest.mark.parametrize("port", ["closed_port", "silent_port", "rude_port"])
+def test_a_server_that_does_not_answer_ends_the_command_within_ten_seconds(
+    registered: Project, command, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, scheme: str, port: str
+):
+    number = request.getfixturevalue(port)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://someone:secret@127.0.0.1:{number}/store")
+    started = time.monotonic()
+    said = command("history", "iris")
+    assert time.monotonic() - started < 10
+    assert said.code == 3
+    assert said.err.startswith(f"error: {scheme}://127.0.0.1:{number}: the tracking store does not answer")
+    assert "secret" not in said.err
+
+
+def test_the_trained_candidate_outlives_an_outage_and_is_registered_later(
+    registered: Project, command, monkeypatch: pytest.MonkeyPatch, closed_port: int, stored
+):
+    with monkeypatch.context() as outage:
+        outage.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port}")
+        assert command("run", "iris", "--set", OTHER[0]).code == 3
+    kept = candidates.newest(registered, "iris")
+    assert kept.manifest["config"]["parameters"]["regularisation"] == 1.5
+    assert command("register", "iris", "--set", OTHER[0], "--reason", "after the outage").code == 0
+    assert stored(registered)[0].tags["key"] == kept.key
+
+
+def test_without_a_readable_champion_the_report_says_so(
+    registered: Project, monkeypatch: pytest.MonkeyPatch, closed_port: int
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port}")
+    outcome = pipeline.try_out(registered, load_use_case(registered, "iris"))
+    assert outcome.passed
+    assert "champion not readable here" in outcome.report.read_text(encoding="utf-8")
