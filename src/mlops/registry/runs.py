@@ -135,17 +135,17 @@ def make_registered_model(client: MlflowClient, name: str, description: str) -> 
 
 def _make_experiment(client: MlflowClient, project: Project, name: str, description: str) -> Experiment:
     """Make an experiment, unless another process was faster."""
+    from mlflow.entities import ViewType
     from mlflow.exceptions import MlflowException
 
     root = tracking.artifact_root(project)
+    tags = {OWNER: project.name, "mlflow.note.content": description}
     try:
-        client.create_experiment(
-            name, f"{root}/{name}" if root else None, {OWNER: project.name, "mlflow.note.content": description}
-        )
+        client.create_experiment(name, f"{root}/{name}" if root else None, tags)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    return client.get_experiment_by_name(name)
+    return client.search_experiments(ViewType.ALL, filter_string=f"name = '{name}'")[0]
 
 
 def _datasets(manifest: dict[str, Any]) -> list:
