@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import digests, files
 from mlops.data import schemas
+from mlops.data.parse import parse
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -36,19 +37,28 @@ def sidecar(file: Path) -> Path:
 
 
 def describe(file: Path, made: bool = False) -> Dataset:
-    """The data set as its sidecar records it; raises DataError where the sidecar is missing or damaged."""
+    """The data set as its sidecar records it.
+
+    Raises DataError where the sidecar is missing or damaged, or the file is not the one that it was made for.
+    """
     record = _record(file)
+    _check_digest(file, record["sha256"])
     return Dataset(file, record["sha256"], record["rows"], len(record["schema"]["columns"]), made)
 
 
-def read(file: Path) -> pd.DataFrame:
-    """The rows of a data set, validated by the schema beside it.
+def read(file: Path, schema: DataFrameSchema | None = None) -> pd.DataFrame:
+    """The rows of a data set, validated by `schema`, which must be the one beside it; None takes that one.
 
     Raises DataError naming file, column, row and rule.
     """
     record = _record(file)
     _check_digest(file, record["sha256"])
-    return schemas.validate(parse(file), schemas.from_json(record["schema"]), file)
+    if schema is not None and record["schema"] != schemas.to_json(schema):
+        raise DataError(f"{sidecar(file)}: its schema is not the use case's; {_mend(file)}")
+    rows = parse(file)
+    if len(rows) != record["rows"]:
+        raise DataError(f"{file}: {len(rows)} rows, but {sidecar(file).name} says {record['rows']}; {_mend(file)}")
+    return schemas.validate(rows, schema or schemas.from_json(record["schema"]), file)
 
 
 def write(file: Path, rows: pd.DataFrame, schema: DataFrameSchema) -> Dataset:
@@ -56,21 +66,23 @@ def write(file: Path, rows: pd.DataFrame, schema: DataFrameSchema) -> Dataset:
 
     Raises DataError when the rows break the schema or another content is there already; nothing is written then.
     """
-    rows = schemas.validate(rows, schema, file)
+    rows = schemas.validate(rows.reset_index(drop=True), schema, file)
     with files.replacing(file) as temporary:
         rows.to_parquet(temporary, index=False)
         sha256 = digests.of_file(temporary)
         if sidecar(file).is_file() and file.is_file() and _record(file)["sha256"] != sha256:
             raise DataError(f"{file}: holds other content, and data are immutable; write to another name")
-    files.write_json(sidecar(file), {"sha256": sha256, "rows": len(rows), "schema": schemas.to_json(schema)})
+    _write_record(file, sha256, len(rows), schema)
     return describe(file, made=True)
 
 
-def adopt(file: Path, schema: DataFrameSchema) -> Dataset:
-    """Take a raw file as it lies there: validate it once and record its digest and schema beside it.
+def inspect(file: Path, schema: DataFrameSchema) -> Dataset:
+    """A raw file as it lies there; `made` tells that it is new, valid, and still to be recorded.
 
-    Raises DataError when the file breaks the schema, or differs from what was recorded before.
+    Raises DataError when the file breaks the schema, or differs from what was recorded before. Nothing is written.
     """
+    if not file.is_file():
+        raise DataError(f"{file}: is not a file that can be read; {_mend(file)}")
     recorded = _record(file) if sidecar(file).is_file() else None
     sha256 = digests.of_file(file)
     if recorded and recorded["sha256"] != sha256:
@@ -81,39 +93,46 @@ def adopt(file: Path, schema: DataFrameSchema) -> Dataset:
     if recorded and recorded["schema"] == schemas.to_json(schema):
         return describe(file)
     rows = schemas.validate(parse(file), schema, file)
-    files.write_json(sidecar(file), {"sha256": sha256, "rows": len(rows), "schema": schemas.to_json(schema)})
-    return describe(file, made=True)
+    return Dataset(file, sha256, len(rows), len(schema.columns), True)
+
+
+def record(item: Dataset, schema: DataFrameSchema) -> Dataset:
+    """Write what `inspect` found beside a raw file."""
+    _write_record(item.path, item.sha256, item.rows, schema)
+    return item
+
+
+def _write_record(file: Path, sha256: str, rows: int, schema: DataFrameSchema) -> None:
+    files.write_json(sidecar(file), {"sha256": sha256, "rows": rows, "schema": schemas.to_json(schema)})
 
 
 def _record(file: Path) -> dict[str, Any]:
     if not file.is_file():
-        raise DataError(f"{file}: no such data set; make it with: mlops data")
+        raise DataError(f"{file}: no such data set; make it with: mlops data processed")
     beside = sidecar(file)
     try:
-        return json.loads(beside.read_text(encoding="utf-8"))
+        record = json.loads(beside.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(
-            f"{file}: {beside.name} is missing, so nothing says what must hold; delete the file and run: mlops data"
-        ) from None
+        raise DataError(f"{file}: {beside.name} is missing, so nothing says what must hold; {_mend(file)}") from None
     except json.JSONDecodeError as error:
-        raise DataError(f"{beside}:{error.lineno}: not JSON ({error.msg}); delete both files and run: mlops data") from None
+        raise DataError(f"{beside}:{error.lineno}: not JSON ({error.msg}); {_mend(file)}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{beside}: not UTF-8 (byte {error.start}); {_mend(file)}") from None
+    for key, kind in {"sha256": str, "rows": int, "schema": dict}.items():
+        if not isinstance(record, dict) or not isinstance(record.get(key), kind):
+            raise DataError(f"{beside}: key {key} is missing or of another type; {_mend(file)}")
+    if not isinstance(record["schema"].get("columns"), dict):
+        raise DataError(f"{beside}: key schema.columns is missing or of another type; {_mend(file)}")
+    return record
 
 
 def _check_digest(file: Path, recorded: str) -> None:
     if digests.of_file(file) != recorded:
-        raise DataError(
-            f"{file}: damaged or changed, its digest is not the one in {sidecar(file).name}; delete both and run: mlops data"
-        )
+        raise DataError(f"{file}: damaged or changed, its digest is not the one in {sidecar(file).name}; {_mend(file)}")
 
 
-def parse(file: Path) -> pd.DataFrame:
-    """The rows of a CSV or Parquet file, as they are written there."""
-    import pandas as pd
-
-    if not file.stat().st_size:
-        raise DataError(f"{file}: the file is empty; at least a line of column names is expected")
-    try:
-        return pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, float_precision="round_trip")
-    except (ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise DataError(f"{file}: cannot be read as {file.suffix.lstrip('.')} ({reason})") from None
+def _mend(file: Path) -> str:
+    """Raw data come from outside and are restored; all else can be made again."""
+    if file.parent.parent.name == "raw":
+        return "restore the file and its schema: git checkout"
+    return "delete both and run: mlops data processed"

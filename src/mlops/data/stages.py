@@ -15,14 +15,17 @@ from mlops import digests, files, keys
 from mlops.config import Project
 from mlops.data import datasets, schemas
 from mlops.data.datasets import Dataset
+from mlops.data.parse import parse
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pandera.pandas import DataFrameSchema
 
     from mlops.use_case import UseCase
 
 STAGES = ("raw", "interim", "processed")
+RAW = ("*.csv", "*.csv.gz", "*.parquet")
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,16 @@ def raw(project: Project, use_case: UseCase) -> Raw:
     Raises DataError where there is none, or naming the file, column, row and rule that is broken.
     """
     folder = project.data / "raw" / use_case.name
-    found = sorted(file for pattern in ("*.csv", "*.csv.gz", "*.parquet") for file in folder.glob(pattern))
+    found = _raw_files(folder)
     if not found:
-        raise DataError(
-            f"{folder}: no raw data (*.csv, *.csv.gz, *.parquet); add some with: mlops data add {use_case.name} FILE"
-        )
-    sets = tuple(datasets.adopt(file, _schema(use_case, "raw")) for file in found)
+        raise DataError(f"{folder}: no raw data ({', '.join(RAW)}); add some with: mlops data add {use_case.name} FILE")
+    schema = _schema(use_case, "raw")
+    sets = tuple(datasets.inspect(file, schema) for file in found)
+    new = [item for item in sets if item.made]
+    if new and len(sets) > 1:
+        schemas.refuse_shared_keys([(item.path, _rows(item.path, schema)) for item in sets], schema)
+    for item in new:
+        datasets.record(item, schema)
     return Raw(sets, digests.of_value([(item.path.name, item.sha256) for item in sets]))
 
 
@@ -56,7 +63,11 @@ def interim(project: Project, use_case: UseCase) -> Dataset:
         return datasets.describe(file)
     import pandas as pd
 
-    rows = pd.concat([datasets.read(item.path) for item in sources.files], ignore_index=True)
+    schema = _schema(use_case, "raw")
+    read = [(item.path, datasets.read(item.path, schema)) for item in sources.files]
+    # Two branches may each have added a file; once merged, both are recorded and nothing has compared them yet.
+    schemas.refuse_shared_keys(read, schema)
+    rows = pd.concat([rows for _, rows in read], ignore_index=True)
     return datasets.write(file, use_case.load(rows), _schema(use_case, "interim"))
 
 
@@ -65,8 +76,8 @@ def processed(project: Project, use_case: UseCase) -> Dataset:
     file = _file(project, use_case, "processed", raw(project, use_case))
     if _is_there(file):
         return datasets.describe(file)
-    source = interim(project, use_case)
-    return datasets.write(file, use_case.features(datasets.read(source.path)), _schema(use_case, "processed"))
+    source = datasets.read(interim(project, use_case).path, _schema(use_case, "interim"))
+    return datasets.write(file, use_case.features(source), _schema(use_case, "processed"))
 
 
 def add(project: Project, use_case: UseCase, file: Path, source: str, licence: str) -> Dataset:
@@ -76,30 +87,46 @@ def add(project: Project, use_case: UseCase, file: Path, source: str, licence: s
     """
     if not file.is_file():
         raise DataError(f"{file}: no such file")
+    if not any(file.match(pattern) for pattern in RAW):
+        raise DataError(f"{file.name}: raw data are {', '.join(RAW)}; export it as one of these")
     folder = project.data / "raw" / use_case.name
     target = folder / file.name
     if target.is_file() and digests.of_file(target) != digests.of_file(file):
         raise DataError(f"{target}: holds other content, and data are immutable; give {file.name} another name")
-    schemas.validate(datasets.parse(file), _schema(use_case, "raw"), file)
+    schema = _schema(use_case, "raw")
+    there = [(other, _rows(other, schema)) for other in _raw_files(folder) if other != target]
+    schemas.refuse_shared_keys([*there, (file, _rows(file, schema))], schema)
     with files.replacing(target) as temporary:
         shutil.copyfile(file, temporary)
-    added = datasets.adopt(target, _schema(use_case, "raw"))
+    added = datasets.inspect(target, schema)
+    if added.made:
+        datasets.record(added, schema)
     _note_provenance(folder / "README.md", added, source, licence)
     return added
 
 
 def read_processed(project: Project, use_case: UseCase) -> tuple[pd.DataFrame, Raw]:
     """The processed rows, made if need be, and the raw files that they come from."""
-    return datasets.read(processed(project, use_case).path), raw(project, use_case)
+    return datasets.read(processed(project, use_case).path, _schema(use_case, "processed")), raw(project, use_case)
 
 
-def _schema(use_case: UseCase, stage: str):
+def _raw_files(folder: Path) -> list[Path]:
+    """The raw files in order of their names; what a killed process left half-written has a dot before its name."""
+    found = {file for pattern in RAW for file in folder.glob(pattern)}
+    return sorted(file for file in found if not file.name.startswith("."))
+
+
+def _rows(file: Path, schema: DataFrameSchema) -> pd.DataFrame:
+    return schemas.validate(parse(file), schema, file)
+
+
+def _schema(use_case: UseCase, stage: str) -> DataFrameSchema:
     return schemas.complete(use_case.schema(stage), stage, use_case.config.key)
 
 
 def _file(project: Project, use_case: UseCase, stage: str, sources: Raw) -> Path:
     code = digests.of_files(use_case.package, use_case.package.rglob("*.py"))
-    name = digests.of_value([sources.sha256, code, keys.machinery(["data"])])[:16]
+    name = digests.of_value([sources.sha256, code, keys.machinery(["data"]), use_case.config.key])[:16]
     return project.data / stage / use_case.name / f"{name}.parquet"
 
 
@@ -109,7 +136,8 @@ def _is_there(file: Path) -> bool:
 
 
 def _note_provenance(note: Path, added: Dataset, source: str, licence: str) -> None:
-    line = f"| {added.path.name} | {added.rows} | `{added.sha256}` | {source} | {licence} |\n"
+    said = [" ".join(text.split()).replace("|", "\\|") for text in (source, licence)]
+    line = f"| {added.path.name} | {added.rows} | `{added.sha256}` | {said[0]} | {said[1]} |\n"
     text = note.read_text(encoding="utf-8") if note.is_file() else ""
     if added.sha256 not in text:
         head = "" if "| file | rows |" in text else "\n| file | rows | sha256 | source | licence |\n|---|---|---|---|---|\n"

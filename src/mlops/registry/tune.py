@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlops import tracking
 from mlops.config import Project, Range
 from mlops.console import step
-from mlops.data import datasets, stages
+from mlops.data import stages
 from mlops.errors import UserError
 from mlops.registry import runs, versions
 from mlops.registry.aliases import who
@@ -36,7 +36,7 @@ def search(project: Project, use_case: UseCase, trials: int = 0) -> dict[str, An
     except ModuleNotFoundError:
         raise UserError("optuna is not installed; it comes with: make setup, or pip install '.[tune]'") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    rows = datasets.read(stages.processed(project, use_case).path)
+    rows, _ = stages.read_processed(project, use_case)
     training, _ = split(rows, config.split, config.key, config.target.column, config.seed)
     direction = config.metrics[config.primary].direction
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=config.seed))

@@ -83,7 +83,9 @@ def find(project: Project, use_case: str, key: str) -> Candidate | None:
 
 def newest(project: Project, use_case: str) -> Candidate:
     """The candidate that was made last; raises UserError where there is none."""
-    made = sorted((project.output / "candidates" / use_case).glob("*/manifest.json"), key=lambda file: file.stat().st_mtime)
+    # A folder that a killed process left behind has a dot before its name.
+    found = (project.output / "candidates" / use_case).glob("[!.]*/manifest.json")
+    made = sorted(found, key=lambda file: file.stat().st_mtime)
     if not made:
         raise UserError(f"{use_case}: no candidate under {project.output}; make one with: mlops train {use_case}")
     return read(made[-1].parent)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mlops import digests, files, git, keys, tracking
 from mlops.config import Project
 from mlops.console import step
-from mlops.data import datasets, stages
+from mlops.data import stages
 from mlops.errors import UserError
 from mlops.training import candidate as candidates
 from mlops.training import model_file
@@ -43,7 +43,7 @@ def train(project: Project, use_case: UseCase, again: bool = False) -> tuple[Can
     parts = keys.parts_of(project, use_case, raw.sha256)
     if not again and (found := candidates.find(project, use_case.name, parts.key)):
         return found, False
-    rows = datasets.read(stages.processed(project, use_case).path)
+    rows, _ = stages.read_processed(project, use_case)
     folder = candidates.folder(project, use_case.name, parts.key)
     if folder.is_dir():
         _set_aside(folder)

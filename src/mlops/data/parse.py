@@ -1,0 +1,82 @@
+"""From the bytes of a CSV or Parquet file to rows; what cannot be read is told with its row."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEND = "restore the file, or export it again"
+# How pandas words what is wrong with the shape of a CSV file; its second count starts at 0.
+TOO_MANY = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
+NEVER_CLOSED = re.compile(r"EOF inside string starting at row (\d+)")
+
+
+def parse(file: Path) -> pd.DataFrame:
+    """The rows of a CSV or Parquet file, as they are written there.
+
+    Raises DataError naming file, row and rule where they cannot be read.
+    """
+    from pyarrow import ArrowException
+
+    if not file.stat().st_size:
+        raise DataError(f"{file}: the file is empty; at least a line of column names is expected")
+    try:
+        return _parquet(file) if file.suffix == ".parquet" else _csv(file)
+    except UnicodeDecodeError:
+        raise DataError(f"{file}: {_not_utf8(file)}; {MEND}") from None
+    except (ValueError, OSError, EOFError, zlib.error, ArrowException) as error:
+        raise DataError(f"{file}: {_in_words(str(error), file)}; {MEND}") from None
+
+
+def _parquet(file: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = pd.read_parquet(file)
+    return rows if isinstance(rows.index, pd.RangeIndex) else rows.reset_index()
+
+
+def _csv(file: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    names = pd.read_csv(file, header=None, nrows=1, dtype=str).iloc[0]
+    if names.duplicated().any():
+        raise DataError(f"{file}: column {names[names.duplicated()].iloc[0]}, row 1: rule unique names; {MEND}")
+    rows = pd.read_csv(file, float_precision="round_trip")
+    if not isinstance(rows.index, pd.RangeIndex):
+        # pandas takes what is too much in every row for an index.
+        found = len(names) + rows.index.nlevels
+        raise DataError(f"{file}: row 2: rule {len(names)} values, as many as there are columns, found {found}; {MEND}")
+    return rows
+
+
+def _in_words(reason: str, file: Path) -> str:
+    if match := TOO_MANY.search(reason):
+        return f"row {match[2]}: rule {match[1]} values, as many as there are columns, found {match[3]}"
+    if match := NEVER_CLOSED.search(reason):
+        return f"row {int(match[1]) + 1}: rule a quotation mark is closed, found none"
+    kind = "Parquet" if file.suffix == ".parquet" else "CSV"
+    return f"cannot be read as {kind} ({(reason.strip().splitlines() or ['no reason given'])[0]})"
+
+
+def _not_utf8(file: Path) -> str:
+    """Column and row of the first byte that is not UTF-8."""
+    data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        row = data.count(b"\n", 0, error.start) + 1
+        before = data[data.rfind(b"\n", 0, error.start) + 1 : error.start].decode()
+        names = next(csv.reader([data.split(b"\n", 1)[0].decode(errors="replace")]))
+        place = len(next(csv.reader([before + "x"]))) - 1
+        column = f"column {names[place]}, " if row > 1 and place < len(names) else ""
+        return f"{column}row {row}: rule UTF-8, found byte 0x{data[error.start]:02x}"
+    return "cannot be read as UTF-8"
