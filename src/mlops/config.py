@@ -45,8 +45,11 @@ class Project(Frozen):
     @classmethod
     def _absolute(cls, values: dict[str, Any]) -> dict[str, Any]:
         root = Path(values["root"])
-        folders = {key: root / values.get(key, default) for key, default in FOLDERS.items()}
-        return {**values, **folders}
+        folders = {key: values.get(key, default) for key, default in FOLDERS.items()}
+        for key, folder in folders.items():
+            if not isinstance(folder, str | Path) or not str(folder):
+                raise ValueError(f"{key}: a folder is expected, found {type(folder).__name__}")
+        return {**values, **{key: root / folder for key, folder in folders.items()}}
 
     @property
     def tracking_uri(self) -> str | None:
@@ -104,9 +107,15 @@ class Metric(Frozen):
     """The rule of one metric: `limit` and `tolerance` are in the metric's own unit."""
 
     direction: Literal["lower", "higher", "zero"]
-    limit: float | None = None
-    tolerance: float = Field(default=0.0, ge=0)
+    limit: float | None = Field(default=None, allow_inf_nan=False)
+    tolerance: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     primary: bool = False
+
+    @model_validator(mode="after")
+    def _limit_of_distance(self) -> Metric:
+        if self.direction == "zero" and self.limit is not None and self.limit < 0:
+            raise ValueError("limit is a distance from zero for direction zero, so it is not below 0")
+        return self
 
 
 class Bootstrap(Frozen):
@@ -162,6 +171,12 @@ class UseCaseConfig(Frozen):
     serving: Serving = Serving()
 
     @model_validator(mode="after")
+    def _target_is_no_key(self) -> UseCaseConfig:
+        if self.target.column in self.key:
+            raise ValueError(f"target.column {self.target.column} is in key: what is predicted cannot identify a row")
+        return self
+
+    @model_validator(mode="after")
     def _one_primary(self) -> UseCaseConfig:
         if sum(metric.primary for metric in self.metrics.values()) != 1:
             raise ValueError("exactly one of the metrics is marked primary: true")
@@ -191,7 +206,9 @@ def load_project(root: Path | None = None) -> Project:
     """
     root = find_root(root)
     _load_env_file(root / ".env")
-    return _read(root / "config" / "project.yaml", Project, (), extra={"root": root})
+    project = _read(root / "config" / "project.yaml", Project, (), extra={"root": root})
+    _refuse_stray_variables(project)
+    return project
 
 
 def load_use_case_config(project: Project, name: str, overrides: Sequence[str] = ()) -> UseCaseConfig:
@@ -204,6 +221,13 @@ def load_use_case_config(project: Project, name: str, overrides: Sequence[str] =
     return _read(project.root / "config" / f"{name}.yaml", UseCaseConfig, overrides)
 
 
+def place_of(project: Project, name: str, path: tuple[str, ...], overrides: Sequence[str] = ()) -> str:
+    """Where a key of a use case's configuration comes from: `--set`, a variable, or file and line."""
+    file = project.root / "config" / f"{name}.yaml"
+    origins = {key: origin for origin, key, _ in [*_from_environment(name), *_from_overrides(overrides)]}
+    return _place(path, file, _parse(file)[0], origins)
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """`, did you mean 'x'?` for the choice that resembles the word most, or nothing."""
     found = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
@@ -214,11 +238,25 @@ def _load_env_file(file: Path) -> None:
     if file.is_file():
         from dotenv import load_dotenv
 
-        load_dotenv(file, override=False)
+        try:
+            load_dotenv(file, override=False)
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{file}: not UTF-8 (byte {error.start}); write it as NAME=value lines") from None
+
+
+def _refuse_stray_variables(project: Project) -> None:
+    """A variable that no configuration reads is a misspelt one."""
+    known = [f"{ENV_PREFIX}{stem.upper()}__" for stem in ("project", *project.use_cases)]
+    for variable in sorted(os.environ):
+        if variable.startswith(ENV_PREFIX) and not variable.startswith(tuple(known)):
+            prefix = "__".join(variable.split("__")[:2]) + "__"
+            raise ConfigError(f"{variable}: no configuration has variables {prefix}…{nearest(prefix, known)}")
 
 
 def _read(file: Path, model: type[Model], overrides: Sequence[str], extra: Mapping[str, Any] = {}) -> Model:
     text, tree = _parse(file)
+    if hidden := next((key for key in extra if key in tree), None):
+        raise ConfigError(f"{file}:{_line(text, (hidden,))}: unknown key {hidden}; it is found, not configured")
     origins: dict[tuple[str, ...], str] = {}
     for origin, path, value in [*_from_environment(file.stem), *_from_overrides(overrides)]:
         _put(tree, path, value, origin)
@@ -233,6 +271,7 @@ def _parse(file: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = file.read_text(encoding="utf-8")
         tree = yaml.safe_load(text) or {}
+        twice = _key_twice(yaml.compose(text))
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -241,13 +280,40 @@ def _parse(file: Path) -> tuple[str, dict[str, Any]]:
         raise ConfigError(f"{file}{line}: not YAML ({getattr(error, 'problem', error)})") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{file}:1: keys and values are expected, found {type(tree).__name__}")
+    if twice:
+        raise ConfigError(f"{file}:{twice.start_mark.line + 1}: key {twice.value} stands there twice; leave one")
     return text, tree
+
+
+def _key_twice(node: yaml.Node | None) -> yaml.ScalarNode | None:
+    """The first key that its mapping holds already; YAML itself would take the last one without a word."""
+    if isinstance(node, yaml.SequenceNode):
+        return next((found for child in node.value if (found := _key_twice(child))), None)
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    seen = set()
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in seen:
+                return key
+            seen.add(key.value)
+        if found := _key_twice(value):
+            return found
+    return None
+
+
+def _value(text: str, origin: str) -> Any:
+    """A value that is written in YAML; an error does not show it, as it may be a secret."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"{origin}: its value is not YAML; put it in quotation marks") from None
 
 
 def _from_environment(stem: str) -> list[tuple[str, tuple[str, ...], Any]]:
     prefix = f"{ENV_PREFIX}{stem.upper()}__"
     return [
-        (variable, tuple(variable[len(prefix) :].lower().split("__")), yaml.safe_load(value))
+        (variable, tuple(variable[len(prefix) :].lower().split("__")), _value(value, variable))
         for variable, value in sorted(os.environ.items())
         if variable.startswith(prefix)
     ]
@@ -259,7 +325,7 @@ def _from_overrides(overrides: Sequence[str]) -> list[tuple[str, tuple[str, ...]
         path, sign, value = override.partition("=")
         if not sign or not path:
             raise UserError(f"--set {override}: key=value is expected, as in --set parameters.seed=3")
-        found.append((f"--set {path}", tuple(path.split(".")), yaml.safe_load(value)))
+        found.append((f"--set {path}", tuple(path.split(".")), _value(value, f"--set {path}")))
     return found
 
 
@@ -276,13 +342,17 @@ def _explain(
 ) -> str:
     first = error.errors()[0]
     path = tuple(str(part) for part in first["loc"])
-    where = next((origin for known, origin in origins.items() if known[: len(path)] == path), f"{file}:{_line(text, path)}")
+    where = _place(path, file, text, origins)
     key = ".".join(path) or "file"
     if first["type"] == "extra_forbidden":
         return f"{where}: unknown key {key}{nearest(path[-1], _keys(model, path[:-1]))}"
     if first["type"] == "missing":
         return f"{where}: key {key} is missing"
     return f"{where}: {key}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _place(path: tuple[str, ...], file: Path, text: str, origins: Mapping[tuple[str, ...], str]) -> str:
+    return next((origin for known, origin in origins.items() if known[: len(path)] == path), f"{file}:{_line(text, path)}")
 
 
 def _line(text: str, path: tuple[str, ...]) -> int:

@@ -76,17 +76,27 @@ def _described(use_case) -> str:
 def _open(project: Project) -> str:
     with tracking.open_store(project) as client:
         client.search_registered_models(max_results=1)
-    return tracking.uri(project)
+    return tracking.shown(project)
 
 
 def _lock(project: Project) -> Finding:
     """Whether the packages that are installed are those of the lock file."""
-    text = (project.root / keys.LOCK).read_text(encoding="utf-8")
+    file = project.root / keys.LOCK
+    if not file.is_file():
+        return Finding("lock file", False, f"{file} is missing", "restore it (git checkout), or compile it: make lock")
+    text = file.read_text(encoding="utf-8")
     pinned = dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^ ;\\]+)", text, re.MULTILINE))
     for name in ("mlflow", "scikit-learn", "pandas", "pandera", "pydantic"):
-        if (there := importlib.metadata.version(name)) != pinned.get(name):
+        if (there := _installed(name)) != pinned.get(name):
             return Finding("lock file", False, f"{name} {there}, locked {pinned.get(name)}", "make setup")
     return Finding("lock file", True, f"{len(pinned)} packages pinned")
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _space(project: Project) -> Finding:

@@ -57,6 +57,13 @@ def uri(project: Project) -> str:
     return project.tracking_uri or f"sqlite:///{project.store / DATABASE}"
 
 
+def shown(project: Project) -> str:
+    """The tracking URI as a person may read it: without user name and password."""
+    place = uri(project)
+    parts = urlsplit(place)
+    return place.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1) if "@" in parts.netloc else place
+
+
 def artifact_root(project: Project) -> str | None:
     """Where a new experiment of the embedded store keeps its artifacts; None lets a server decide."""
     return str(project.store / ARTIFACTS) if is_embedded(project) else None

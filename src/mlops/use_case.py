@@ -6,10 +6,11 @@ import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.config import Project, UseCaseConfig, load_use_case_config, nearest
+from mlops.config import Project, UseCaseConfig, load_use_case_config, nearest, place_of
 from mlops.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
@@ -71,23 +72,48 @@ def load_use_case(project: Project, name: str | None = None, overrides: tuple[st
     if missing:
         raise UserError(f"src/use_cases/{name}/__init__.py: function {missing[0]} is missing")
     functions: dict[str, Any] = {function: getattr(module, function) for function in FUNCTIONS}
-    _check_parameters(project, name, config, functions["build"])
+    evaluate = getattr(module, "evaluate", None)
+    where = partial(place_of, project, name, overrides=overrides)
+    _check_parameters(where, config, functions["build"])
+    _check_metrics(where, config, own=evaluate is not None)
     package = Path(str(module.__file__)).parent
-    return UseCase(name=name, config=config, package=package, evaluate=getattr(module, "evaluate", None), **functions)
+    return UseCase(name=name, config=config, package=package, evaluate=evaluate, **functions)
 
 
-def _check_parameters(project: Project, name: str, config: UseCaseConfig, build: Callable[..., Any]) -> None:
+def _check_parameters(where: Callable[[tuple[str, ...]], str], config: UseCaseConfig, build: Callable[..., Any]) -> None:
+    """Strictly, as the value goes to `build` as it stands: "200" is no int, though 1 is a float."""
     from pydantic import TypeAdapter, ValidationError
 
-    known = {key: value for key, value in inspect.signature(build, eval_str=True).parameters.items() if key != "seed"}
-    where = project.root / "config" / f"{name}.yaml"
+    known = dict(inspect.signature(build, eval_str=True).parameters)
+    if known.pop("seed", None) is None:
+        raise UserError(f"{inspect.getsourcefile(build)}: build takes no seed; without one, training cannot be repeated")
     for key, value in config.parameters.items():
+        place = where(("parameters", key))
         if key not in known:
-            raise ConfigError(f"{where}: unknown key parameters.{key}{nearest(key, known)}")
+            raise ConfigError(f"{place}: unknown key parameters.{key}{nearest(key, known)}")
+        kind = known[key].annotation
         try:
-            TypeAdapter(known[key].annotation).validate_python(value)
+            TypeAdapter(Any if kind is inspect.Parameter.empty else kind).validate_python(value, strict=True)
         except ValidationError as error:
-            raise ConfigError(f"{where}: parameters.{key}: {error.errors()[0]['msg']}") from None
+            raise ConfigError(f"{place}: parameters.{key}: {error.errors()[0]['msg']}") from None
     absent = [key for key, value in known.items() if value.default is value.empty and key not in config.parameters]
     if absent:
-        raise ConfigError(f"{where}: key parameters.{absent[0]} is missing")
+        raise ConfigError(f"{where(('parameters',))}: key parameters.{absent[0]} is missing")
+
+
+def _check_metrics(where: Callable[[tuple[str, ...]], str], config: UseCaseConfig, own: bool) -> None:
+    """own: whether the use case brings metrics of its own, which are known only once it has evaluated."""
+    from mlops.training.metrics import DIRECTIONS, MEASURES
+
+    known = MEASURES[config.task]
+    for name, rule in config.metrics.items():
+        if name not in known and not own:
+            there = f"there are: {', '.join(known)}"
+            raise ConfigError(
+                f"{where(('metrics', name))}: metrics.{name}: no metric for {config.task}{nearest(name, known)}; {there}"
+            )
+        if name in known and rule.direction != DIRECTIONS[name]:
+            raise ConfigError(
+                f"{where(('metrics', name, 'direction'))}: metrics.{name}.direction is {rule.direction}, "
+                f"but of {name} {DIRECTIONS[name]} is better"
+            )

@@ -37,7 +37,7 @@ def experiment(client: MlflowClient, project: Project, name: str, description: s
     owner = found.tags.get(OWNER)
     if owner != project.name:
         raise UserError(
-            f"experiment {name} in {tracking.uri(project)} belongs to project {owner}; "
+            f"experiment {name} in {tracking.shown(project)} belongs to project {owner}; "
             "set namespace in config/project.yaml, so that this project has names of its own"
         )
     return found.experiment_id

@@ -102,6 +102,13 @@ MEASURES: dict[str, dict[str, Measure]] = {
     },
 }
 
+# Where each is best; a configuration that says otherwise would turn the gate round.
+DIRECTIONS = {
+    **dict.fromkeys(("mae", "rmse", "mape", "log_loss"), "lower"),
+    **dict.fromkeys(("r2", "accuracy", "macro_f1", "balanced_accuracy"), "higher"),
+    "bias": "zero",
+}
+
 
 def measure(task: str, name: str) -> Measure:
     """The function of a metric; raises ConfigError naming the nearest one for a name that the task does not have."""
