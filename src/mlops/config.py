@@ -340,7 +340,8 @@ def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any, origin: str) -
 def _explain(
     error: ValidationError, file: Path, text: str, model: type[BaseModel], origins: Mapping[tuple[str, ...], str]
 ) -> str:
-    first = error.errors()[0]
+    # A misspelt key is also a missing one; its name says more.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     path = tuple(str(part) for part in first["loc"])
     where = _place(path, file, text, origins)
     key = ".".join(path) or "file"
