@@ -9,7 +9,7 @@ import os
 import sys
 
 import typer
-from mlops import console
+from mlops import console, gitflow
 from mlops.data import commands as data
 from mlops.errors import MlopsError
 from mlops.notebooks import commands as notebooks
@@ -44,6 +44,7 @@ app.add_typer(serving.app)
 app.add_typer(data.app, name="data")
 app.add_typer(training.app)
 app.add_typer(notebooks.app, name="notebooks")
+app.add_typer(gitflow.app, name="gitflow")
 
 
 @app.command()

@@ -1,0 +1,154 @@
+"""`mlops gitflow`: the model of branches on the command line, the same words for people and for workflows."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+
+import typer
+
+from mlops.console import as_json, note, out
+from mlops.errors import UserError
+from mlops.gitflow import branches, checks, runner, tags, versions
+from mlops.gitflow.git import compare_link, current_branch, exists, git, identity, run, text_at
+
+app = typer.Typer(help="Branches, versions and tags: check, start, finish, tag.", no_args_is_help=True)
+
+DRY_RUN = typer.Option(False, "--dry-run", help="Show the commands, run none.")
+JSON = typer.Option(False, "--json", help="Print the result as JSON.")
+
+
+def project_root() -> Path:
+    """Return the top folder of the checkout that the command is about; raise UserError outside of one."""
+    start = Path(os.environ.get("MLOPS_PROJECT") or ".").resolve()
+    done = run("rev-parse", "--show-toplevel", root=start)
+    if done.returncode:
+        raise UserError(f"{start} is in no git repository: change into the project, or give --project DIR")
+    return Path(done.stdout.strip())
+
+
+@app.command()
+def check(
+    head: str = typer.Option("", help="Branch to be merged; default: the pull request's, else the current one."),
+    base: str = typer.Option("", help="Branch to merge into; default: the pull request's, else what the name says."),
+    foreign: bool = typer.Option(False, "--foreign", help="The head lies in a fork."),
+    tag: str = typer.Option("", help="Check that this tag may be deployed, instead of a branch."),
+    json: bool = JSON,
+) -> None:
+    """Check a branch (or a tag) against the rules; exit code 1 when it breaks one."""
+    root = project_root()
+    if tag:
+        subject, problems = tag, checks.tag_problems(tag, root)
+    else:
+        merge = None if head or base else checks.merge_of(runner.event_name(), runner.event())
+        merge = merge or checks.merge_here(root, head, base, foreign)
+        subject, problems = f"{merge.head} into {merge.base}", checks.merge_problems(merge, root)
+    if json:
+        as_json({"subject": subject, "problems": problems})
+    else:
+        for problem in problems:
+            runner.notice(problem, "error")
+        out.print(f"{subject}: {'refused' if problems else 'allowed'}")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def start(
+    kind: str = typer.Argument(help="feature, bugfix, release or hotfix."),
+    name: str = typer.Argument(help="Its name; for release and hotfix X.Y.Z, or major, minor, patch."),
+    origin: str = typer.Option("", "--from", metavar="BRANCH", help="Grow from this branch, as a bugfix does from a release."),
+    dry_run: bool = DRY_RUN,
+) -> None:
+    """Start a branch where the model of branches says; a release gets its version and its changelog heading."""
+    root = project_root()
+    point = origin or branches.start_point(kind)
+    branches.start_point(kind)
+    git("fetch", "--quiet", "origin", "--tags", root=root)
+    if not exists(f"origin/{point}", root):
+        raise UserError(f"origin has no branch {point}: push it first (git push origin {branches.MAIN}:{point})")
+    versioned = kind in ("release", "hotfix")
+    if versioned:
+        name = versions.raised(versions.project_version(text_at(f"origin/{point}", checks.SETUP, root)), name)
+    branch = f"{kind}/{name}"
+    if not branches.kind(branch) or run("check-ref-format", "--branch", branch, root=root).returncode:
+        raise UserError(f"{branch!r} is no name for a branch: use letters, digits, dots and dashes")
+    newest = versions.latest(checks.remote_tags(root))
+    if versioned and newest and versions.parts(name) <= versions.parts(newest):
+        raise UserError(f"{name} is not greater than the latest tag v{newest}: choose a higher version")
+    _git(dry_run, root, "switch", "--no-track", "--create", branch, f"origin/{point}")
+    if versioned:
+        _write_version(root, name, f"origin/{point}", dry_run)
+    _git(dry_run, root, "push", "--set-upstream", "origin", branch)
+    note(f"{branch} {'would grow' if dry_run else 'grows'} from {point}; when it is ready: mlops gitflow finish")
+
+
+@app.command()
+def finish(dry_run: bool = DRY_RUN) -> None:
+    """Check the current branch, push it and print the link that opens its pull request."""
+    root = project_root()
+    merge = checks.merge_here(root, "", "", False)
+    problems = checks.merge_problems(merge, root)
+    if problems:
+        for problem in problems:
+            runner.notice(problem, "error")
+        raise typer.Exit(1)
+    _git(dry_run, root, "push", "--set-upstream", "origin", merge.head)
+    link = compare_link(root, merge.base, merge.head)
+    out.print(link or f"open a pull request from {merge.head} into {merge.base}")
+    if merge.base == branches.MAIN:
+        note("after the merge: mlops gitflow tag")
+
+
+@app.command()
+def tag(
+    rc: bool = typer.Option(False, "--rc", help="Tag the release branch with the next vX.Y.Z-rc.N, which goes to staging."),
+    branch: str = typer.Option("", help="Release branch of the candidate; default: the current one."),
+    dry_run: bool = DRY_RUN,
+) -> None:
+    """Tag origin/main with the version that it carries and push the tag, which goes to production."""
+    root = project_root()
+    git("fetch", "--quiet", "origin", "--tags", root=root)
+    place = (branch or current_branch(root)) if rc else branches.MAIN
+    if rc and not branches.version_of(place):
+        raise UserError(f"{place} is no release branch: switch to release/X.Y.Z, or give --branch")
+    if not exists(f"origin/{place}", root):
+        raise UserError(f"origin has no branch {place}: push it first")
+    version = versions.project_version(text_at(f"origin/{place}", checks.SETUP, root))
+    known = checks.remote_tags(root)
+    name = tags.next_candidate(version, known) if rc else f"v{version}"
+    changelog = text_at(f"origin/{place}", checks.CHANGELOG, root)
+    problems = tags.problems(name, version, [place])
+    if name in known:
+        problems.append(f"{name} is there already: start a release of a higher version")
+    if version not in versions.changelog_versions(changelog):
+        problems.append(f"CHANGELOG.md on {place} has no entry for {version}: start the release with `mlops gitflow start`")
+    if problems:
+        raise UserError("; ".join(problems))
+    message = f"Version {version}\n\n{versions.changelog_entry(changelog, version)}".strip()
+    _git(dry_run, root, "tag", "--annotate", name, f"origin/{place}", "--message", message)
+    _git(dry_run, root, "push", "origin", f"refs/tags/{name}")
+    note(f"{name} {'would start' if dry_run else 'starts'} the deployment to {tags.parse(name).environment}")
+
+
+def _write_version(root: Path, version: str, reference: str, dry_run: bool) -> None:
+    setup = text_at(reference, checks.SETUP, root)
+    changelog = text_at(reference, checks.CHANGELOG, root)
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    new = {checks.SETUP: versions.with_version(setup, version), checks.CHANGELOG: versions.with_release(changelog, version, today)}
+    out.print(f"  setup.py      {versions.project_version(setup)} → {version}")
+    out.print(f"  CHANGELOG.md  ## [{version}] - {today}")
+    if not dry_run:
+        for name, text in new.items():
+            (root / name).write_text(text, encoding="utf-8")
+    if new != {checks.SETUP: setup, checks.CHANGELOG: changelog}:
+        _git(dry_run, root, "add", *new)
+        _git(dry_run, root, "commit", "--message", f"Version {version}", "--", *new)
+
+
+def _git(dry_run: bool, root: Path, *arguments: str) -> None:
+    shown = " ".join(f"'{part}'" if " " in part or "\n" in part else part for part in arguments)
+    out.print(f"git {shown}", markup=False)
+    if not dry_run:
+        git(*arguments, root=root, env=identity(root))

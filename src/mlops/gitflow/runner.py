@@ -1,0 +1,58 @@
+"""What a workflow run tells a command, and what a command tells the run: event, summary, notices."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from mlops.console import err, note
+from mlops.errors import UserError
+from mlops.gitflow.git import in_actions
+
+
+def event_name() -> str:
+    """Return the name of the event that started the workflow, "" outside of one."""
+    return os.environ.get("GITHUB_EVENT_NAME", "") if in_actions() else ""
+
+
+def event() -> dict[str, Any]:
+    """Return the payload of the event, empty outside of a workflow; raise UserError where its file cannot be read."""
+    path = os.environ.get("GITHUB_EVENT_PATH", "")
+    if not path or not in_actions():
+        return {}
+    try:
+        return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UserError(f"the event of the workflow cannot be read at {path}: {error}") from error
+
+
+def summary(markdown: str) -> None:
+    """Add to the summary page of the job; outside of a workflow print it."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY", "")
+    if path and in_actions():
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(markdown.rstrip("\n") + "\n\n")
+    else:
+        note(markdown.rstrip("\n"))
+
+
+def notice(message: str, level: str = "notice") -> None:
+    """Show a line on the page of the run (level: notice, warning or error); outside of a workflow print it."""
+    if in_actions():
+        escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+        err.file.write(f"::{level}::{escaped}\n")
+        err.file.flush()
+    else:
+        note(message)
+
+
+def output(name: str, value: str) -> None:
+    """Hand a value of one line to the later jobs of the run; does nothing outside of a workflow."""
+    path = os.environ.get("GITHUB_OUTPUT", "")
+    if path and in_actions():
+        if "\n" in value:
+            raise UserError(f"the output {name} must be one line")
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{name}={value}\n")
