@@ -15,7 +15,9 @@ def test_a_tag_says_version_and_environment(name: str, version: str, candidate: 
     assert (tag.version, tag.candidate, tag.environment) == (version, candidate, environment)
 
 
-@pytest.mark.parametrize("name", ["1.0.0", "v1.0", "v1.0.0-rc", "v1.0.0-rc.0", "v1.0.0-beta.1", "v01.0.0", "v1.0.0\n", "latest"])
+@pytest.mark.parametrize(
+    "name", ["1.0.0", "v1.0", "v1.0.0-rc", "v1.0.0-rc.0", "v1.0.0-beta.1", "v01.0.0", "v1.0.0\n", "latest"]
+)
 def test_what_is_no_release_tag_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="no release tag"):
         tags.parse(name)

@@ -20,8 +20,9 @@ class Decision(NamedTuple):
 def decide(main_commit: str, dev_tree: str, merged_tree: str, conflicts: tuple[str, ...] = ()) -> Decision:
     """Return what is to be done when main stands at `main_commit`.
 
-    `dev_tree` is the tree of dev ("" where dev does not exist) and `merged_tree` the tree that merging main into it gives. Trees are compared,
-    not histories: a back-merge that was squashed leaves main outside the history of dev for ever, and would be proposed again and again.
+    `dev_tree` is the tree of dev ("" where dev does not exist) and `merged_tree` the tree that merging main into it gives.
+    Trees are compared, not histories: a back-merge that was squashed leaves main outside the history of dev for ever, and
+    would be proposed again and again.
     """
     if not dev_tree:
         return Decision("create", DEV, f"{DEV} does not exist: it is created from {MAIN}")
@@ -35,7 +36,11 @@ def decide(main_commit: str, dev_tree: str, merged_tree: str, conflicts: tuple[s
 
 def body(decision: Decision, main_commit: str) -> str:
     """Return the Markdown text of the pull request."""
-    lines = [f"{MAIN} stands at {main_commit}; this brings it back into {DEV}.", "", f"{decision.reason[:1].upper()}{decision.reason[1:]}."]
+    lines = [
+        f"{MAIN} stands at {main_commit}; this brings it back into {DEV}.",
+        "",
+        f"{decision.reason[:1].upper()}{decision.reason[1:]}.",
+    ]
     if "conflicting" in decision.reason:
         lines += [
             "",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 from pathlib import Path
 
 import typer
@@ -11,21 +10,12 @@ import typer
 from mlops.console import as_json, note, out
 from mlops.errors import UserError
 from mlops.gitflow import branches, checks, runner, tags, versions
-from mlops.gitflow.git import compare_link, current_branch, exists, git, identity, run, text_at
+from mlops.gitflow.git import compare_link, current_branch, exists, git, identity, project_root, run, text_at
 
 app = typer.Typer(help="Branches, versions and tags: check, start, finish, tag.", no_args_is_help=True)
 
 DRY_RUN = typer.Option(False, "--dry-run", help="Show the commands, run none.")
 JSON = typer.Option(False, "--json", help="Print the result as JSON.")
-
-
-def project_root() -> Path:
-    """Return the top folder of the checkout that the command is about; raise UserError outside of one."""
-    start = Path(os.environ.get("MLOPS_PROJECT") or ".").resolve()
-    done = run("rev-parse", "--show-toplevel", root=start)
-    if done.returncode:
-        raise UserError(f"{start} is in no git repository: change into the project, or give --project DIR")
-    return Path(done.stdout.strip())
 
 
 @app.command()
@@ -136,7 +126,10 @@ def _write_version(root: Path, version: str, reference: str, dry_run: bool) -> N
     setup = text_at(reference, checks.SETUP, root)
     changelog = text_at(reference, checks.CHANGELOG, root)
     today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-    new = {checks.SETUP: versions.with_version(setup, version), checks.CHANGELOG: versions.with_release(changelog, version, today)}
+    new = {
+        checks.SETUP: versions.with_version(setup, version),
+        checks.CHANGELOG: versions.with_release(changelog, version, today),
+    }
     out.print(f"  setup.py      {versions.project_version(setup)} → {version}")
     out.print(f"  CHANGELOG.md  ## [{version}] - {today}")
     if not dry_run:

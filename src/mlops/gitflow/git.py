@@ -1,4 +1,4 @@
-"""git, as subprocesses: answers as text, a failure as one line; the token of a workflow never on a command line or in a file."""
+"""git, as subprocesses: answers as text, a failure as one line; a token never on a command line or in a file."""
 
 from __future__ import annotations
 
@@ -37,6 +37,15 @@ def run(
         raise UserError("git is not installed, or the project folder is gone: install git 2.38 or newer") from error
 
 
+def project_root() -> Path:
+    """Return the top folder of the checkout that a command is about; raise UserError outside of one."""
+    start = Path(os.environ.get("MLOPS_PROJECT") or ".").resolve()
+    done = run("rev-parse", "--show-toplevel", root=start)
+    if done.returncode:
+        raise UserError(f"{start} is in no git repository: change into the project, or give --project DIR")
+    return Path(done.stdout.strip())
+
+
 def last_words(stderr: str) -> str:
     """Return git's message in one line: its lines of error, fatal or rejection, else the last one."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
@@ -47,8 +56,8 @@ def last_words(stderr: str) -> str:
 def credentials(root: Path, remote: str = "origin") -> dict[str, str]:
     """Return the environment that lets git reach a GitHub remote with the token in GITHUB_TOKEN or GH_TOKEN.
 
-    Workflows check out without keeping credentials, so that no later step finds them in .git/config; what needs the remote gets
-    the token as a header for this one process. Empty where there is no token or the remote is not on HTTPS.
+    Workflows check out without keeping credentials, so that no later step finds them in .git/config; what needs the remote
+    gets the token as a header for this one process. Empty where there is no token or the remote is not on HTTPS.
     """
     token = os.environ.get("GITHUB_TOKEN") or os.environ.get("GH_TOKEN")
     url = run("remote", "get-url", remote, root=root).stdout.strip()
@@ -111,9 +120,9 @@ def compare_link(root: Path, base: str, head: str) -> str:
 
 
 def repository(root: Path, remote: str = "origin") -> str:
-    """Return owner/name of the project on GitHub: GITHUB_REPOSITORY, else from the address of the remote; "" if neither says."""
+    """Return owner/name of the project on GitHub: GITHUB_REPOSITORY, else by the address of the remote; "" if none."""
     if os.environ.get("GITHUB_REPOSITORY"):
         return os.environ["GITHUB_REPOSITORY"]
-    url = run("remote", "get-url", remote, root=root).stdout.strip()
+    url = run("config", "--get", f"remote.{remote}.url", root=root).stdout.strip()
     match = re.match(r"(?:https?://(?:[^/@]+@)?|ssh://git@|git@)[^/:]+[:/]([^/]+/[^/]+?)(?:\.git)?/?$", url)
     return match[1] if match else ""

@@ -38,17 +38,21 @@ class Repository(NamedTuple):
 def connect(name: str) -> Repository:
     """Return the repository `name` (owner/name) at the API that the environment names; raise UserError without a name."""
     if not name:
-        raise UserError("the repository on GitHub is not known: set GITHUB_REPOSITORY=owner/name or a remote `origin` on GitHub")
+        raise UserError(
+            "the repository on GitHub is not known: set GITHUB_REPOSITORY=owner/name or a remote `origin` on GitHub"
+        )
     api = os.environ.get("GITHUB_API_URL") or "https://api.github.com"
     return Repository(api.rstrip("/"), name, os.environ.get("GITHUB_TOKEN") or os.environ.get("GH_TOKEN") or "")
 
 
 def call(repository: Repository, method: str, path: str, body: Any = None, **query: str | int) -> Any:
-    """Return the JSON answer of one request on /repos/<owner>/<name>/<path>.
+    """Return the JSON answer of one request on /repos/<owner>/<name>/<path>, or on the path itself where it begins with a
+    slash.
 
     Raises Refused for an answer 4xx, StoreUnreachable for 5xx or no answer.
     """
-    url = f"{repository.api}/repos/{repository.name}" + (f"/{path}" if path else "")
+    place = path if path.startswith("/") else f"/repos/{repository.name}/{path}".rstrip("/")
+    url = repository.api + place
     if query:
         url += "?" + urllib.parse.urlencode(query)
     request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())

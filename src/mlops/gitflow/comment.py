@@ -1,0 +1,61 @@
+"""The model report as a comment on a pull request, written by a run that never sees the pull request's code.
+
+The report comes from an artifact of an untrusted run: it is text to show and nothing else. Which pull request it belongs to is
+taken from the event, never from the artifact.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mlops.gitflow import github
+
+MARKER = "<!-- mlops: model report -->"
+LIMIT = 60_000
+READ = 200_000
+FOLDER = re.compile(r"report-[a-z0-9_-]{1,60}")
+
+
+def pull_requests(repository: github.Repository, run: dict[str, Any]) -> list[int]:
+    """Return the open pull requests that the workflow run was for: same head branch, same head commit.
+
+    The event's own list is empty for forks, so that the head is looked up.
+    """
+    owner = (run.get("head_repository") or {}).get("owner", {}).get("login", "")
+    if not owner:
+        return []
+    found = github.listed(repository, "pulls", state="open", head=f"{owner}:{run['head_branch']}")
+    return [pull["number"] for pull in found if pull["head"]["sha"] == run["head_sha"]]
+
+
+def reports(folder: Path) -> list[str]:
+    """Return the texts of report-*/report.md below the folder, in the order of their names; no symbolic link is followed."""
+    found = []
+    for place in sorted(folder.glob("report-*")):
+        file = place / "report.md"
+        if FOLDER.fullmatch(place.name) and not place.is_symlink() and file.is_file() and not file.is_symlink():
+            with open(file, encoding="utf-8", errors="replace") as text:
+                found.append(text.read(READ))
+    return found
+
+
+def body(texts: list[str], link: str) -> str:
+    """Return the comment: the reports made harmless and cut to what a comment holds, and the link to the run."""
+    text = "\n\n".join(harmless(text) for text in texts)
+    if len(text) > LIMIT:
+        text = text[:LIMIT].rsplit("\n", 1)[0]
+        text += "\n```" * (text.count("\n```") % 2) + "\n\nThe report is longer than a comment may be."
+    return f"{text}\n\n[The whole report is in the summary of the run]({link})\n"
+
+
+def harmless(text: str) -> str:
+    """Return the text without control characters, comments, pictures, links and mentions."""
+    text = re.sub(r"[^\S\n\t ]|[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", "", text)
+    text = re.sub(r"<!--.*?(-->|\Z)", "", text, flags=re.DOTALL)
+    text = re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = re.sub(r"!\[([^\]]*)\]", r"\1", text)
+    text = re.sub(r"<\s*/?\s*(img|picture|source|video|audio|a)\b[^>]*>?", "", text, flags=re.IGNORECASE)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    return text.replace("@", "@\u200b").replace("://", ":\u200b//").strip()

@@ -1,0 +1,46 @@
+"""Which use cases a change touches: only these are trained and reported on in a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mlops.gitflow.git import credentials, git, run
+
+
+def use_cases(paths: Iterable[str], known: Sequence[str], machinery: Sequence[str]) -> list[str]:
+    """Return the known use cases whose model or verdict the changed paths can alter, sorted; all where the machinery changes.
+
+    `machinery` are files and folders relative to the project. Documentation, workflows, the project's version and its
+    changelog touch none.
+    """
+    touched: set[str] = set()
+    for path in paths:
+        if any(path == place or path.startswith(f"{place}/") for place in machinery):
+            return sorted(known)
+        touched |= {name for name in known if _belongs(path, name)}
+    return sorted(touched)
+
+
+def changed_paths(root: Path, base: str) -> list[str] | None:
+    """Return the paths that differ between HEAD and where it left `origin/<base>`, None where their history is not here."""
+    run(
+        "fetch",
+        "--quiet",
+        "--no-tags",
+        "origin",
+        f"+refs/heads/{base}:refs/remotes/origin/{base}",
+        root=root,
+        env=credentials(root),
+    )
+    reference = f"refs/remotes/origin/{base}"
+    if run("merge-base", reference, "HEAD", root=root).returncode:
+        return None
+    return git("diff", "--name-only", "-z", "--no-renames", f"{reference}...HEAD", root=root).strip("\0").split("\0")
+
+
+def _belongs(path: str, name: str) -> bool:
+    folders = path.split("/")
+    if folders[0] == "data":
+        return name in folders[1:-1]
+    return path == f"config/{name}.yaml" or path.startswith(f"src/use_cases/{name}/")

@@ -1,0 +1,182 @@
+"""The commands of `mlops gitflow` that the workflows run; a person may run each of them as well."""
+
+from __future__ import annotations
+
+import math
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from mlops.console import as_json, note, table
+from mlops.errors import MlopsError
+from mlops.gitflow import backmerge as rules
+from mlops.gitflow import branches, runner
+from mlops.gitflow.git import compare_link, credentials, exists, git, project_root, repository, run
+
+DRY_RUN = typer.Option(False, "--dry-run", help="Say what would be done, do nothing.")
+JSON = typer.Option(False, "--json", help="Print the result as JSON.")
+
+
+def mount(app: typer.Typer) -> None:
+    """Add these commands to those of `mlops gitflow`."""
+    for command in (backmerge, bootstrap, comment, minutes, protect):
+        app.command()(command)
+
+
+def backmerge(dry_run: bool = DRY_RUN, json: bool = JSON) -> None:
+    """Bring main back into dev: push a branch and open its pull request, or an issue where the token may not."""
+    root = project_root()
+    _fetch_branches(root)
+    commit = git("rev-parse", f"origin/{branches.MAIN}", root=root)
+    decision = rules.decide(commit, *_trees(root))
+    result: dict[str, Any] = {**decision._asdict(), "commit": commit, "pull_request": None, "issue": None}
+    if decision.action != "skip" and not dry_run:
+        git("push", "--quiet", "origin", f"{commit}:refs/heads/{decision.branch}", root=root, env=credentials(root))
+    if decision.action == "propose" and not dry_run:
+        result |= _propose(root, decision, commit)
+    if json:
+        as_json(result)
+    runner.summary(f"### Back-merge\n\n{_told(result)}")
+
+
+def bootstrap(dry_run: bool = DRY_RUN) -> None:
+    """Set up a fresh repository: create dev from main, and say what is there and what an administrator may turn on."""
+    root = project_root()
+    _fetch_branches(root)
+    there = exists(f"origin/{branches.DEV}", root)
+    if not there and not dry_run:
+        source = f"refs/remotes/origin/{branches.MAIN}:refs/heads/{branches.DEV}"
+        git("push", "--quiet", "origin", source, root=root, env=credentials(root))
+    rows = [("branch `dev`", "there" if there else "would be created" if dry_run else "created from `main`")]
+    rows.append(
+        (
+            "model store",
+            "tracking server" if os.environ.get("MLFLOW_TRACKING_URI") else "in this repository",
+        )
+    )
+    rows += [(f"{outcome.what}", outcome.state) for outcome in _outcomes(root, [], apply=False)]
+    lines = ["### What is set up", "", "| what | state |", "|---|---|", *(f"| {what} | {state} |" for what, state in rows), ""]
+    lines += [
+        "Next: `git switch dev`, `mlops gitflow start feature NAME`, commit, `mlops gitflow finish`.",
+        "",
+        "An administrator turns on what says *would …* or *not available* with `make protect` and a token; nothing needs it to run.",
+    ]
+    runner.summary("\n".join(lines))
+
+
+def comment(
+    folder: Path = typer.Argument(help="Where the artifacts report-* were put."),
+    dry_run: bool = DRY_RUN,
+) -> None:
+    """Put the model report on the pull request of the workflow run in the event; a token that may not is no error."""
+    from mlops.gitflow import comment as report
+    from mlops.gitflow import github
+
+    workflow_run = runner.event().get("workflow_run", {})
+    texts = report.reports(folder)
+    if not texts or not workflow_run:
+        note(f"no report in {folder}: nothing to say" if workflow_run else "this event is no workflow_run: nothing to say")
+        return
+    there = github.connect(repository(project_root()))
+    body = report.body(texts, workflow_run["html_url"])
+    try:
+        numbers = report.pull_requests(there, workflow_run)
+        for number in numbers:
+            state = "not written" if dry_run else github.put_comment(there, number, report.MARKER, body)
+            note(f"pull request {number}: comment {state}")
+        if not numbers:
+            note("no open pull request has this head: it was closed, or has moved on")
+    except github.Refused as refused:
+        runner.notice(f"the report stays in the summary of the run: {refused}")
+
+
+def minutes(json: bool = JSON) -> None:
+    """Add up the minutes that the jobs of this run have used, each rounded up as GitHub counts them."""
+    from mlops.gitflow import github
+
+    there = github.connect(repository(project_root()))
+    try:
+        jobs = github.listed(there, f"actions/runs/{os.environ.get('GITHUB_RUN_ID', '0')}/jobs", key="jobs")
+    except MlopsError as error:
+        runner.notice(f"the minutes are not known: {error}")
+        return
+    rows = [(job["name"], _minutes(job)) for job in jobs if job.get("started_at")]
+    total = sum(used for _, used in rows)
+    if json:
+        as_json({"jobs": dict(rows), "minutes": total})
+    lines = ["### Minutes used", "", "| job | minutes |", "|---|---:|", *(f"| {name} | {used} |" for name, used in rows)]
+    runner.summary("\n".join([*lines, f"| **all** | **{total}** |"]))
+
+
+def protect(
+    apply: bool = typer.Option(False, "--apply", help="Do it; without, only say what would be done."),
+    reviewer: list[str] = typer.Option([], help="Login of a person who must approve a deployment to production."),
+    json: bool = JSON,
+) -> None:
+    """Turn on rulesets, environments and pull requests by workflows, with the administrator's token in GITHUB_TOKEN."""
+    outcomes = _outcomes(project_root(), reviewer, apply)
+    if json:
+        as_json([outcome._asdict() for outcome in outcomes])
+        return
+    table("Protection", ["what", "state", "why"], outcomes)
+    if not apply:
+        note("nothing was changed: make protect APPLY=1")
+
+
+def _outcomes(root: Path, reviewers: list[str], apply: bool) -> list[Any]:
+    from mlops.gitflow import github
+    from mlops.gitflow.protect import protect as wish
+
+    return wish(github.connect(repository(root)), root / ".github" / "rulesets", reviewers, apply)
+
+
+def _fetch_branches(root: Path) -> None:
+    refspec = "+refs/heads/*:refs/remotes/origin/*"
+    git("fetch", "--quiet", "--prune", "origin", refspec, root=root, env=credentials(root))
+
+
+def _trees(root: Path) -> tuple[str, str, tuple[str, ...]]:
+    """Return dev's tree, the tree after merging main into it, and the conflicting files; empty where dev is missing."""
+    dev, main = f"origin/{branches.DEV}", f"origin/{branches.MAIN}"
+    if not exists(dev, root):
+        return "", "", ()
+    merged = run("merge-tree", "--write-tree", "--name-only", "--no-messages", dev, main, root=root)
+    tree, *conflicts = merged.stdout.split("\n")
+    return git("rev-parse", f"{dev}^{{tree}}", root=root), tree, tuple(path for path in conflicts if path)
+
+
+def _propose(root: Path, decision: rules.Decision, commit: str) -> dict[str, Any]:
+    from mlops.gitflow import github
+
+    there = github.connect(repository(root))
+    try:
+        body = rules.body(decision, commit)
+        pull = github.open_pull_request(there, decision.branch, branches.DEV, rules.TITLE, body)
+        return {"pull_request": pull["html_url"]}
+    except github.Refused as refused:
+        runner.notice(str(refused))
+    try:
+        link = compare_link(root, branches.DEV, decision.branch)
+        return {"issue": github.open_issue(there, rules.TITLE, rules.issue_body(decision, commit, link))["html_url"]}
+    except github.Refused as refused:
+        runner.notice(str(refused), "warning")
+        return {}
+
+
+def _told(result: dict[str, Any]) -> str:
+    if result["pull_request"]:
+        return f"Pull request: {result['pull_request']} ({result['reason']})"
+    if result["issue"]:
+        return f"The token may not open pull requests here; the link is in the issue {result['issue']} ({result['reason']})"
+    pushed = f", branch `{result['branch']}`" if result["branch"] else ""
+    return f"{result['action']}: {result['reason']}{pushed}"
+
+
+def _minutes(job: dict[str, Any]) -> int:
+    began = datetime.fromisoformat(job["started_at"].replace("Z", "+00:00"))
+    ended = job.get("completed_at")
+    end = datetime.fromisoformat(ended.replace("Z", "+00:00")) if ended else datetime.now(began.tzinfo)
+    return max(1, math.ceil((end - began).total_seconds() / 60))

@@ -1,0 +1,284 @@
+"""The embedded store kept in the repository itself, under one ref: fetched, changed and pushed as one transaction.
+
+The folder models/ (a SQLite database and the artifacts beside it) is one squashed commit under refs/mlops/store: no clone
+fetches it, no rule for branches touches it, and its past takes no room. Two jobs that change it at once cannot lose each
+other's work: a push holds a lease on what was fetched, and who loses it fetches again and repeats the registration
+(https://git-scm.com/docs/git-push, --force-with-lease).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mlops.errors import StoreUnreachable, UserError
+from mlops.gitflow.git import credentials, git, identity, last_words, run
+
+REF = "refs/mlops/store"
+FETCHED = "refs/mlops/fetched"
+LIMIT = 200 * 1024**2
+# GitHub refuses a push with a larger file: https://docs.github.com/en/repositories/working-with-files/managing-large-files
+FILE_LIMIT = 100 * 1024**2
+ATTEMPTS = 6
+DATABASE = "mlflow.db"
+READ_ONLY_EVENTS = ("pull_request", "pull_request_target", "merge_group", "workflow_run")
+# The bytes go in and come out as they are, whatever line-ending or filter rules the machine has.
+EXACT = ("-c", "core.autocrlf=false", "-c", f"core.attributesFile={os.devnull}", "-c", f"core.excludesFile={os.devnull}")
+
+
+class LeaseLost(Exception):
+    """Raised when another job has changed the store since it was fetched."""
+
+
+class Size(NamedTuple):
+    """What the store holds: number of files and their bytes together."""
+
+    files: int
+    size: int
+
+
+def configured_server(tracking_uri: str | None = None) -> str:
+    """Return the tracking server that is configured, "" for the embedded store (an empty variable counts as unset)."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() if tracking_uri is None else tracking_uri
+    return "" if uri.startswith(("sqlite:", "file:")) or not uri else uri
+
+
+def remote_commit(root: Path) -> str:
+    """Return the commit that the store stands at in origin, "" where it has none; raise StoreUnreachable without an answer."""
+    done = run("ls-remote", "origin", REF, root=root, env=credentials(root))
+    if done.returncode:
+        raise StoreUnreachable(f"the store cannot be read from origin: {last_words(done.stderr)}; check network and access")
+    return done.stdout.split()[0] if done.stdout.strip() else ""
+
+
+def pull(root: Path, folder: Path, force: bool = False) -> str:
+    """Make `folder` what the store in origin holds and return its commit, "" where origin has no store yet.
+
+    Runs that exist only here are not thrown away: raises UserError unless `force`. Without a store in origin nothing is
+    changed.
+    """
+    if not remote_commit(root):
+        return ""
+    commit = _fetch(root)
+    if not force:
+        _refuse_losing_runs(root, folder, commit)
+    _write_out(root, commit, folder)
+    git("update-ref", REF, commit, root=root)
+    return commit
+
+
+def push(root: Path, folder: Path, expected: str, message: str, limit: int = LIMIT) -> str:
+    """Put `folder` into origin as the store's one commit and return it.
+
+    `expected` is the commit that the change builds upon ("" for a first push). Raises LeaseLost when origin has moved on,
+    UserError when the store is too large or this run may only read, StoreUnreachable when origin refuses for another reason.
+    """
+    refuse_read_only()
+    checkpoint(folder)
+    refuse_too_large(folder, limit)
+    commit = _commit(root, folder, message)
+    lease = f"--force-with-lease={REF}:{expected}"
+    done = run("push", "--quiet", lease, "origin", f"{commit}:{REF}", root=root, env=credentials(root))
+    if done.returncode:
+        found = remote_commit(root)
+        if found not in (expected, commit):
+            raise LeaseLost(found)
+        if found != commit:
+            raise StoreUnreachable(
+                f"origin refused the store: {last_words(done.stderr)}; the job needs the permission `contents: write`"
+            )
+    git("update-ref", REF, commit, root=root)
+    return commit
+
+
+def transaction(
+    root: Path,
+    folder: Path,
+    command: Sequence[str],
+    prune: Callable[[], None] = lambda: None,
+    limit: int = LIMIT,
+    attempts: int = ATTEMPTS,
+    pause: float = 2.0,
+) -> tuple[int, str]:
+    """Run `command` on the store of the moment and push what it leaves; return its exit code and the commit.
+
+    A command that fails changes nothing in origin. Where another job was faster, store and command begin anew, at most
+    `attempts` times; then StoreUnreachable is raised. The pause between attempts grows and is drawn at random, in seconds.
+    """
+    refuse_read_only()
+    for attempt in range(1, attempts + 1):
+        expected = pull(root, folder, force=attempt > 1)
+        code = run_command(command, root)
+        if code:
+            return code, expected
+        prune()
+        try:
+            return 0, push(root, folder, expected, f"mlops store: {' '.join(command)}", limit)
+        except LeaseLost:
+            time.sleep(random.uniform(0, pause * attempt))
+    raise StoreUnreachable(f"{attempts} attempts were overtaken by other jobs that changed the store: run this job again")
+
+
+def refuse_read_only() -> None:
+    """Raise UserError in a run for a pull request: what is not merged registers nothing."""
+    event = os.environ.get("GITHUB_EVENT_NAME", "")
+    if os.environ.get("GITHUB_ACTIONS") == "true" and event in READ_ONLY_EVENTS:
+        raise UserError(f"the store is read-only for the event {event}: merge the pull request, the push then registers")
+
+
+def refuse_too_large(folder: Path, limit: int = LIMIT) -> None:
+    """Raise UserError when the store would outgrow its limit in bytes, or one file what GitHub takes, naming the way out."""
+    way_out = "keep it on a tracking server instead: set MLFLOW_TRACKING_URI (docs/tracking-server.md)"
+    sizes = sorted(((path.stat().st_size, path) for path in _files(folder)), reverse=True)
+    total = sum(size for size, _ in sizes)
+    if total > limit:
+        largest = ", ".join(f"{path.relative_to(folder)} {megabytes(size)}" for size, path in sizes[:3])
+        raise UserError(
+            f"the store would hold {megabytes(total)}, the limit is {megabytes(limit)} (largest: {largest}); {way_out}"
+        )
+    if sizes and sizes[0][0] > min(FILE_LIMIT, limit):
+        size, path = sizes[0]
+        raise UserError(
+            f"{path.relative_to(folder)} has {megabytes(size)}, GitHub takes {megabytes(FILE_LIMIT)} a file; {way_out}"
+        )
+
+
+def measure(folder: Path) -> Size:
+    """Return how many files the store holds and how many bytes."""
+    sizes = [path.stat().st_size for path in _files(folder)]
+    return Size(len(sizes), sum(sizes))
+
+
+def megabytes(size: int) -> str:
+    """Return a size in bytes as text in MB of 2**20 bytes."""
+    return f"{size / 1024**2:.1f} MB"
+
+
+def checkpoint(folder: Path) -> None:
+    """Bring what the database still keeps in its write-ahead log into its file; raise StoreUnreachable for a damaged one."""
+    database = folder / DATABASE
+    if not database.is_file():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise StoreUnreachable(f"{database} is damaged ({error}): fetch it again with `mlops store pull --force`") from error
+    if state != "ok":
+        raise StoreUnreachable(f"{database} is damaged ({state}): fetch it again with `mlops store pull --force`")
+
+
+def runs_in(database: Path) -> set[str]:
+    """Return the ids of the runs and registered versions in an MLflow database, empty where there is none."""
+    if not database.is_file():
+        return set()
+    found: set[str] = set()
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            for query in ("SELECT run_uuid FROM runs", "SELECT name || ' ' || version FROM model_versions"):
+                with contextlib.suppress(sqlite3.OperationalError):
+                    found |= {str(row[0]) for row in connection.execute(query)}
+    except sqlite3.DatabaseError:
+        return set()
+    return found
+
+
+def _refuse_losing_runs(root: Path, folder: Path, commit: str) -> None:
+    here = runs_in(folder / DATABASE)
+    if not here:
+        return
+    known: set[str] = set()
+    for reference in (commit, REF):
+        with _database_at(root, reference) as database:
+            known |= runs_in(database)
+    lost = here - known
+    if lost:
+        raise UserError(
+            f"{folder} has {len(lost)} runs or versions that the store in origin has not: "
+            "`mlops store push` brings them there if nobody was faster, `mlops store pull --force` gives them up"
+        )
+
+
+@contextlib.contextmanager
+def _database_at(root: Path, reference: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="mlops-store-") as scratch:
+        path = Path(scratch) / DATABASE
+        with open(path, "wb") as file:
+            done = subprocess.run(
+                ["git", "cat-file", "blob", f"{reference}:{DATABASE}"], cwd=root, stdout=file, stderr=subprocess.DEVNULL
+            )
+        if done.returncode:
+            path.unlink()
+        yield path
+
+
+def _fetch(root: Path) -> str:
+    """Fetch the store beside the one that was pulled last and return its commit."""
+    arguments = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "origin", f"+{REF}:{FETCHED}")
+    done = run(*arguments, root=root, env=credentials(root))
+    if done.returncode:
+        raise StoreUnreachable(f"the store cannot be fetched from origin: {last_words(done.stderr)}; check network and access")
+    return git("rev-parse", FETCHED, root=root)
+
+
+def _write_out(root: Path, commit: str, folder: Path) -> None:
+    """Write the commit's files beside the folder, then exchange the two, so that a broken run leaves one whole store."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        with _index() as env:
+            git("read-tree", commit, root=root, env=env)
+            git(*EXACT, "checkout-index", "--all", "--force", f"--prefix={scratch}/new/", root=root, env=env)
+        (scratch / "new").mkdir(exist_ok=True)
+        if folder.exists():
+            folder.rename(scratch / "old")
+        (scratch / "new").rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _commit(root: Path, folder: Path, message: str) -> str:
+    git_dir = git("rev-parse", "--absolute-git-dir", root=root)
+    with _index() as env:
+        where = (f"--git-dir={git_dir}", f"--work-tree={folder}")
+        done = run(*EXACT, *where, "add", "--all", "--force", ".", root=folder, env=env)
+        if done.returncode:
+            raise UserError(f"the store in {folder} cannot be read: {last_words(done.stderr)}")
+        for path in _leftovers(folder):
+            git(*where, "rm", "--quiet", "--cached", "--ignore-unmatch", path, root=folder, env=env)
+        tree = git("write-tree", root=root, env=env)
+    return git("commit-tree", tree, "-m", message, root=root, env=identity(root))
+
+
+@contextlib.contextmanager
+def _index() -> Iterator[dict[str, str]]:
+    with tempfile.TemporaryDirectory(prefix="mlops-store-") as scratch:
+        yield {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+
+
+def _files(folder: Path) -> list[Path]:
+    leftovers = set(_leftovers(folder))
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and str(path.relative_to(folder)) not in leftovers]
+
+
+def _leftovers(folder: Path) -> list[str]:
+    """Return SQLite's files beside the database: empty once the log is brought in, and of one machine only."""
+    return [name for name in (f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal") if (folder / name).exists()]
+
+
+def run_command(command: Sequence[str], root: Path) -> int:
+    """Run a command in the project and return its exit code; raise UserError where there is no such command."""
+    try:
+        return subprocess.run(list(command), cwd=root).returncode
+    except FileNotFoundError as error:
+        raise UserError(f"there is no command {command[0]!r}: check what stands after `--`") from error

@@ -1,0 +1,126 @@
+"""`mlops store`: the store that lives in the repository, brought here, changed and brought back."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import typer
+
+from mlops.console import as_json, note, table
+
+if TYPE_CHECKING:
+    from mlops.config import Project
+
+app = typer.Typer(help="The store in the repository: pull, push, status, run.", no_args_is_help=True)
+
+JSON = typer.Option(False, "--json", help="Print the result as JSON.")
+
+
+@app.command()
+def pull(
+    force: bool = typer.Option(False, "--force", help="Give up runs that exist only here."),
+    json: bool = JSON,
+) -> None:
+    """Bring the repository's store into models/; `mlops ui` shows it."""
+    from mlops.registry import repository_store as store
+
+    project = _project()
+    server = store.configured_server(project.tracking_uri)
+    commit = "" if server else store.pull(project.root, project.store, force)
+    if json:
+        as_json({"commit": commit or None, "server": server or None, **store.measure(project.store)._asdict()})
+    elif server:
+        _say_server(server)
+    elif commit:
+        held = store.measure(project.store)
+        note(f"{project.store} holds the store of {commit[:12]}: {held.files} files, {store.megabytes(held.size)}")
+    else:
+        note(f"origin has no store yet ({store.REF}): the first registration makes it")
+
+
+@app.command()
+def push(
+    message: str = typer.Option("", "--message", "-m", help="What changed, for the commit."),
+    json: bool = JSON,
+) -> None:
+    """Bring models/ into the repository, unless somebody was faster since the last pull."""
+    from mlops.errors import StoreUnreachable
+    from mlops.gitflow.git import run
+    from mlops.registry import repository_store as store
+
+    project = _project()
+    server = store.configured_server(project.tracking_uri)
+    if server:
+        _say_server(server)
+        return
+    pulled = run("rev-parse", "--verify", "--quiet", store.REF, root=project.root).stdout.strip()
+    try:
+        commit = store.push(project.root, project.store, pulled, message or "mlops store push")
+    except store.LeaseLost:
+        raise StoreUnreachable(
+            "the store in origin has changed since it was pulled: put models/ aside, `mlops store pull`, register again"
+        ) from None
+    if json:
+        as_json({"commit": commit})
+    else:
+        note(f"origin holds the store of {commit[:12]}: {store.megabytes(store.measure(project.store).size)}")
+
+
+@app.command()
+def status(json: bool = JSON) -> None:
+    """Show where the store is, what it weighs and whether origin has moved on."""
+    from mlops.gitflow.git import run
+    from mlops.registry import repository_store as store
+
+    project = _project()
+    server = store.configured_server(project.tracking_uri)
+    held = store.measure(project.store)
+    here = run("rev-parse", "--verify", "--quiet", store.REF, root=project.root).stdout.strip()
+    there = "" if server else store.remote_commit(project.root)
+    if json:
+        as_json(
+            {"server": server or None, "here": here or None, "origin": there or None, "limit": store.LIMIT, **held._asdict()}
+        )
+        return
+    rows = [
+        ("tracking server", server or "none: the store is kept in the repository"),
+        ("pulled here", here[:12] or "never"),
+        ("in origin", there[:12] or "none"),
+        ("in step", "yes" if here == there else "no: mlops store pull"),
+        ("files", held.files),
+        ("size", f"{store.megabytes(held.size)} of {store.megabytes(store.LIMIT)}"),
+    ]
+    table("Store", ["what", "is"], [row for row in rows if not server or row[0] in ("tracking server", "files", "size")])
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(context: typer.Context) -> None:
+    """Run `-- COMMAND` on the store of the moment and push what it leaves; repeat it if another job was faster."""
+    from mlops.errors import UserError
+    from mlops.registry import repository_store as store
+
+    if not context.args:
+        raise UserError("no command was given: mlops store run -- mlops register NAME")
+    project = _project()
+    server = store.configured_server(project.tracking_uri)
+    if server:
+        _say_server(server)
+        raise typer.Exit(store.run_command(context.args, project.root))
+    code, commit = store.transaction(project.root, project.store, context.args)
+    if code:
+        note(f"{shlex.join(context.args)} ended with {code}: the store in origin is unchanged")
+        raise typer.Exit(code)
+    note(f"origin holds the store of {commit[:12]}: {store.megabytes(store.measure(project.store).size)}")
+
+
+def _project() -> Project:
+    from mlops.config import load_project
+
+    return load_project()
+
+
+def _say_server(server: str) -> None:
+    from urllib.parse import urlsplit
+
+    note(f"the store is the tracking server {urlsplit(server).hostname or server}: nothing is kept in the repository")
