@@ -46,7 +46,7 @@ def body(texts: list[str], link: str) -> str:
     text = "\n\n".join(harmless(text) for text in texts)
     if len(text) > LIMIT:
         text = text[:LIMIT].rsplit("\n", 1)[0]
-        text += "\n```" * (text.count("\n```") % 2) + "\n\nThe report is longer than a comment may be."
+        text += "\n```" * (len(re.findall(r"(?m)^```", text)) % 2) + "\n\nThe report is longer than a comment may be."
     return f"{text}\n\n[The whole report is in the summary of the run]({link})\n"
 
 

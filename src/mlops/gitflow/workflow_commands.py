@@ -37,6 +37,8 @@ def backmerge(dry_run: bool = DRY_RUN, json: bool = JSON) -> None:
         git("push", "--quiet", "origin", f"{commit}:refs/heads/{decision.branch}", root=root, env=credentials(root))
     if decision.action == "propose" and not dry_run:
         result |= _propose(root, decision, commit)
+    if decision.action == "skip" and not dry_run:
+        _close_issue(root)
     if json:
         as_json(result)
     runner.summary(f"### Back-merge\n\n{_told(result)}")
@@ -164,6 +166,15 @@ def _propose(root: Path, decision: rules.Decision, commit: str) -> dict[str, Any
     except github.Refused as refused:
         runner.notice(str(refused), "warning")
         return {}
+
+
+def _close_issue(root: Path) -> None:
+    from mlops.gitflow import github
+
+    try:
+        github.close_issues(github.connect(repository(root)), rules.TITLE)
+    except MlopsError as error:
+        runner.notice(f"an issue that asks for the back-merge may be out of date: {error}")
 
 
 def _told(result: dict[str, Any]) -> str:

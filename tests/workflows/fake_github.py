@@ -1,0 +1,222 @@
+"""GitHub's REST API as far as the workflows use it, on loopback, in the state of a fresh repository.
+
+What a request may do hangs on its token: "workflow" is the token of a run (no pull requests, no settings), "fork" the read-only
+token of a run for a fork, "app" a token that may open pull requests, "admin" an administrator's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+NAME = "ada/demo"
+Answer = tuple[int, Any]
+
+
+class FakeGitHub:
+    """The state of one repository; every request is noted as (method, path, token)."""
+
+    def __init__(self) -> None:
+        self.pulls: list[dict[str, Any]] = []
+        self.issues: list[dict[str, Any]] = []
+        self.comments: list[dict[str, Any]] = []
+        self.rulesets: list[dict[str, Any]] = []
+        self.environments: dict[str, dict[str, Any]] = {}
+        self.permissions = {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": False}
+        self.jobs: list[dict[str, Any]] = []
+        self.requests: list[tuple[str, str, str]] = []
+        self.plan_has_rulesets = True
+        self.url = ""
+        self.lock = threading.Lock()
+
+    def add_pull(self, head: str, base: str, sha: str = "", owner: str = "ada", title: str = "") -> dict[str, Any]:
+        """Open a pull request, as a person does by hand."""
+        number = len(self.pulls) + len(self.issues) + 1
+        pull = {
+            "number": number,
+            "state": "open",
+            "title": title,
+            "head": {"ref": head, "sha": sha, "repo": {"full_name": f"{owner}/demo"}, "label": f"{owner}:{head}"},
+            "base": {"ref": base, "repo": {"full_name": NAME}},
+            "html_url": f"https://github.com/{NAME}/pull/{number}",
+        }
+        self.pulls.append(pull)
+        return pull
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: Any, token: str) -> Answer:
+        """Return status and JSON of one request."""
+        with self.lock:
+            self.requests.append((method, path, token))
+            if method != "GET" and token == "fork":
+                return 403, {"message": "Resource not accessible by integration"}
+            for pattern, handle in ROUTES:
+                match = re.fullmatch(pattern, f"{method} {path.removeprefix(f'/repos/{NAME}')}")
+                if match:
+                    return handle(self, match, query, body, token)
+        return 404, {"message": "Not Found"}
+
+
+def list_pulls(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    rows = [row for row in fake.pulls if row["state"] == query.get("state", "open")]
+    rows = [row for row in rows if query.get("head", row["head"]["label"]) == row["head"]["label"]]
+    return 200, _page([row for row in rows if query.get("base", row["base"]["ref"]) == row["base"]["ref"]], query)
+
+
+def create_pull(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    if token != "app" and not fake.permissions["can_approve_pull_request_reviews"]:
+        return 403, {"message": "GitHub Actions is not permitted to create or approve pull requests."}
+    return 201, fake.add_pull(body["head"], body["base"], title=body["title"]) | {"body": body["body"]}
+
+
+def list_issues(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    rows = [row for row in fake.issues if row["state"] == "open"]
+    rows += [{**row, "pull_request": {}} for row in fake.pulls if row["state"] == "open"]
+    return 200, _page(rows, query)
+
+
+def create_issue(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    number = len(fake.pulls) + len(fake.issues) + 1
+    fake.issues.append({"number": number, "state": "open", "html_url": f"https://github.com/{NAME}/issues/{number}", **body})
+    return 201, fake.issues[-1]
+
+
+def update_issue(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    issue = next(row for row in fake.issues if row["number"] == int(match[1]))
+    issue.update(body)
+    return 200, issue
+
+
+def list_comments(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    return 200, _page([row for row in fake.comments if row["issue"] == int(match[1])], query)
+
+
+def create_comment(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    fake.comments.append({"id": len(fake.comments) + 1, "issue": int(match[1]), **body})
+    return 201, fake.comments[-1]
+
+
+def update_comment(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    comment = next(row for row in fake.comments if row["id"] == int(match[1]))
+    comment.update(body)
+    return 200, comment
+
+
+def list_rulesets(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    if not fake.plan_has_rulesets:
+        return 403, {"message": "Upgrade to GitHub Pro or make this repository public to enable this feature."}
+    return 200, _page([{"id": row["id"], "name": row["name"]} for row in fake.rulesets], query)
+
+
+def read_ruleset(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    return 200, next(row for row in fake.rulesets if row["id"] == int(match[1]))
+
+
+def write_ruleset(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    if token != "admin":
+        return 403, {"message": "Resource not accessible by integration"}
+    if match[0].startswith("POST"):
+        fake.rulesets.append({"id": len(fake.rulesets) + 1, "source": NAME, **body})
+        return 201, fake.rulesets[-1]
+    ruleset = next(row for row in fake.rulesets if row["id"] == int(match[1]))
+    ruleset.update(body)
+    return 200, ruleset
+
+
+def read_environment(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    return (200, {"name": match[1]}) if match[1] in fake.environments else (404, {"message": "Not Found"})
+
+
+def write_environment(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    if token != "admin":
+        return 403, {"message": "Resource not accessible by integration"}
+    fake.environments.setdefault(match[1], {"policies": []}).update(body)
+    return 200, {"name": match[1]}
+
+
+def policies(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    environment = fake.environments[match[1]]
+    if body:
+        environment["policies"].append(body)
+    return 200, {"branch_policies": _page(environment["policies"], query)}
+
+
+def workflow_permissions(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    if token != "admin":
+        return 403, {"message": "Resource not accessible by integration"}
+    fake.permissions.update(body or {})
+    return 200, fake.permissions
+
+
+def list_jobs(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    return 200, {"jobs": _page(fake.jobs, query)}
+
+
+def read_user(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    return 200, {"login": match[1], "id": 4711}
+
+
+ROUTES: list[tuple[str, Callable[[FakeGitHub, re.Match[str], dict[str, str], Any, str], Answer]]] = [
+    ("GET /pulls", list_pulls),
+    ("POST /pulls", create_pull),
+    ("GET /issues", list_issues),
+    ("POST /issues", create_issue),
+    (r"PATCH /issues/(\d+)", update_issue),
+    (r"GET /issues/(\d+)/comments", list_comments),
+    (r"POST /issues/(\d+)/comments", create_comment),
+    (r"PATCH /issues/comments/(\d+)", update_comment),
+    ("GET /rulesets", list_rulesets),
+    (r"GET /rulesets/(\d+)", read_ruleset),
+    (r"POST /rulesets|PUT /rulesets/(\d+)", write_ruleset),
+    (r"GET /environments/(\w+)", read_environment),
+    (r"PUT /environments/(\w+)", write_environment),
+    (r"(?:GET|POST) /environments/(\w+)/deployment-branch-policies", policies),
+    ("(?:GET|PUT) /actions/permissions/workflow", workflow_permissions),
+    (r"GET /actions/runs/\w+/jobs", list_jobs),
+    (r"GET /users/(\w+)", read_user),
+]
+
+
+def _page(rows: list[Any], query: dict[str, str]) -> list[Any]:
+    size, page = int(query.get("per_page", 30)), int(query.get("page", 1))
+    return rows[(page - 1) * size : page * size]
+
+
+@contextmanager
+def serve() -> Iterator[FakeGitHub]:
+    """Serve a fresh repository's API on a port that the system chooses, as long as the block lasts."""
+    fake = FakeGitHub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_any(self) -> None:
+            url = urlsplit(self.path)
+            text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+            query = {key: values[0] for key, values in parse_qs(url.query).items()}
+            status, answer = fake.answer(self.command, url.path, query, json.loads(text) if text else None, token)
+            data = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = do_PATCH = do_PUT = handle_any
+
+        def log_message(self, *_: object) -> None:
+            """Keep the test's output clean."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    fake.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield fake
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
