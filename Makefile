@@ -7,7 +7,7 @@ NAME ?=
 RUN := $(BIN)/mlops
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format fast-tests test-all test-workflows lock ui raw-data interim-data processed-data docs lab notebooks clean
+.PHONY: help setup run test lint format fast-tests test-all test-workflows benchmark-workflows protect lock ui raw-data interim-data processed-data docs lab notebooks clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,11 +35,19 @@ run: $(VENV)/.base ## data, train, gate, register, report: the default use case 
 
 test: lint fast-tests ## lint, types and the fast tests
 
-lint: $(VENV)/.dev ## flake8 in two passes, black, mypy
+lint: $(VENV)/.dev ## flake8 in two passes, black, mypy; the workflows
 	@$(BIN)/flake8 src tests benchmarks docs setup.py --select=E9,F63,F7,F82 --show-source --statistics
 	@$(BIN)/flake8 src tests benchmarks docs setup.py
 	@$(BIN)/black --check --quiet src tests benchmarks docs setup.py || { echo "black would change files: make format"; exit 1; }
 	@$(BIN)/mypy
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/actionlint -oneline
+	@$(BIN)/zizmor --offline --no-progress --quiet --strict-collection --persona pedantic --config .github/zizmor.yml .
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema custom.github-workflows-require-timeout .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 
 format: $(VENV)/.dev ## format the Python files
 	@$(BIN)/black --quiet src tests benchmarks docs setup.py
@@ -52,6 +60,12 @@ test-all: $(VENV)/.dev ## the fast tests on every supported Python, against the 
 
 test-workflows: $(VENV)/.dev ## the GitHub workflows, run offline
 	@$(BIN)/pytest -m workflows tests/workflows
+
+benchmark-workflows: $(VENV)/.dev ## seconds per job of a pull request, run offline
+	@$(BIN)/python -m benchmarks.workflows
+
+protect: $(VENV)/.base ## say what an administrator may turn on: rulesets, environments (APPLY=1 does it, GITHUB_TOKEN)
+	@$(RUN) gitflow protect $(if $(APPLY),--apply)
 
 lock: $(VENV)/.venv ## compile the lock files from setup.py
 	@$(BIN)/uv pip compile requirements/bootstrap.in --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/bootstrap.txt

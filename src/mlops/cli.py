@@ -15,6 +15,7 @@ from mlops.errors import MlopsError
 from mlops.notebooks import commands as notebooks
 from mlops.registry import commands as registry
 from mlops.serving import commands as serving
+from mlops.registry import store_commands
 from mlops.training import commands as training
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(training.app)
 app.add_typer(notebooks.app, name="notebooks")
 app.add_typer(gitflow.app, name="gitflow")
+app.add_typer(store_commands.app, name="store")
 
 
 @app.command()

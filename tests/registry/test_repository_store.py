@@ -278,18 +278,19 @@ def test_a_damaged_database_is_never_pushed(clone: Callable[[str], Path], origin
     assert git(origin, "for-each-ref") == ""
 
 
-@pytest.mark.parametrize(
-    ("uri", "server"),
-    [
-        (None, ""),
-        ("", ""),
-        ("sqlite:///models/mlflow.db", ""),
-        ("https://mlflow.example.org", "https://mlflow.example.org"),
-        ("databricks", "databricks"),
-    ],
-)
-def test_a_tracking_server_makes_the_store_in_the_repository_inert(uri: str | None, server: str) -> None:
-    assert store.configured_server(uri or "") == server
+def test_what_belongs_to_one_machine_stays_there(clone: Callable[[str], Path], origin: Path) -> None:
+    root = clone("first")
+    run(root, "a")
+    for name in (".lock", "mlflow.db.backup", "mlflow.db-wal"):
+        (root / "models" / name).touch()
+    run(root, "b")
+    assert set(git(origin, "ls-tree", "--name-only", store.REF).split()) == {"artifacts", "mlflow.db"}
+
+
+def test_an_exit_code_that_is_kept_is_pushed_and_returned(clone: Callable[[str], Path], origin: Path) -> None:
+    root = clone("first")
+    command = [*register("a")[:2], textwrap.dedent(REGISTER) + "raise SystemExit(1)", "a", "0"]
+    assert store.transaction(root, root / "models", command, keep=(0, 1)) == (1, git(origin, "rev-parse", store.REF))
 
 
 def test_the_token_reaches_git_only_through_the_environment(

@@ -1,7 +1,7 @@
 """GitHub's REST API as far as the workflows use it, on loopback, in the state of a fresh repository.
 
-What a request may do hangs on its token: "workflow" is the token of a run (no pull requests, no settings), "fork" the read-only
-token of a run for a fork, "app" a token that may open pull requests, "admin" an administrator's.
+What a request may do hangs on its token: "workflow" is the token of a run (no pull requests, no settings), "fork" the
+read-only token of a run for a fork, "app" a token that may open pull requests, "admin" an administrator's.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from mlops.console import as_json, note, out
+from mlops.console import as_json, note
 from mlops.errors import UserError
 from mlops.gitflow import branches, checks, runner, tags, versions
 from mlops.gitflow.git import compare_link, current_branch, exists, git, identity, project_root, run, text_at
@@ -39,7 +39,7 @@ def check(
     else:
         for problem in problems:
             runner.notice(problem, "error")
-        out.print(f"{subject}: {'refused' if problems else 'allowed'}")
+        print(f"{subject}: {'refused' if problems else 'allowed'}")
     if problems:
         raise typer.Exit(1)
 
@@ -86,7 +86,7 @@ def finish(dry_run: bool = DRY_RUN) -> None:
         raise typer.Exit(1)
     _git(dry_run, root, "push", "--set-upstream", "origin", merge.head)
     link = compare_link(root, merge.base, merge.head)
-    out.print(link or f"open a pull request from {merge.head} into {merge.base}")
+    print(link or f"open a pull request from {merge.head} into {merge.base}")
     if merge.base == branches.MAIN:
         note("after the merge: mlops gitflow tag")
 
@@ -130,8 +130,8 @@ def _write_version(root: Path, version: str, reference: str, dry_run: bool) -> N
         checks.SETUP: versions.with_version(setup, version),
         checks.CHANGELOG: versions.with_release(changelog, version, today),
     }
-    out.print(f"  setup.py      {versions.project_version(setup)} → {version}")
-    out.print(f"  CHANGELOG.md  ## [{version}] - {today}")
+    print(f"  setup.py      {versions.project_version(setup)} → {version}")
+    print(f"  CHANGELOG.md  ## [{version}] - {today}")
     if not dry_run:
         for name, text in new.items():
             (root / name).write_text(text, encoding="utf-8")
@@ -142,6 +142,6 @@ def _write_version(root: Path, version: str, reference: str, dry_run: bool) -> N
 
 def _git(dry_run: bool, root: Path, *arguments: str) -> None:
     shown = " ".join(f"'{part}'" if " " in part or "\n" in part else part for part in arguments)
-    out.print(f"git {shown}", markup=False)
+    print(f"git {shown}")
     if not dry_run:
         git(*arguments, root=root, env=identity(root))

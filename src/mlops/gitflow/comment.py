@@ -31,11 +31,11 @@ def pull_requests(repository: github.Repository, run: dict[str, Any]) -> list[in
 
 
 def reports(folder: Path) -> list[str]:
-    """Return the texts of report-*/report.md below the folder, in the order of their names; no symbolic link is followed."""
+    """Return the texts of report-*/[*/]report.md below the folder, ordered by name; no symbolic link is followed."""
     found = []
-    for place in sorted(folder.glob("report-*")):
-        file = place / "report.md"
-        if FOLDER.fullmatch(place.name) and not place.is_symlink() and file.is_file() and not file.is_symlink():
+    for file in sorted([*folder.glob("report-*/report.md"), *folder.glob("report-*/*/report.md")]):
+        way = [file, *file.parents][: len(file.relative_to(folder).parts)]
+        if FOLDER.fullmatch(way[-1].name) and file.is_file() and not any(place.is_symlink() for place in way):
             with open(file, encoding="utf-8", errors="replace") as text:
                 found.append(text.read(READ))
     return found

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
-from mlops.console import err, note
+from mlops.console import note
 from mlops.errors import UserError
 from mlops.gitflow.git import in_actions
 
@@ -42,8 +43,8 @@ def notice(message: str, level: str = "notice") -> None:
     """Show a line on the page of the run (level: notice, warning or error); outside of a workflow print it."""
     if in_actions():
         escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-        err.file.write(f"::{level}::{escaped}\n")
-        err.file.flush()
+        sys.stderr.write(f"::{level}::{escaped}\n")
+        sys.stderr.flush()
     else:
         note(message)
 

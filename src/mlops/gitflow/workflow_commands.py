@@ -4,26 +4,109 @@ from __future__ import annotations
 
 import math
 import os
+import re
+from collections.abc import Iterable
 from datetime import datetime
+from json import dumps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from mlops.console import as_json, note, table
 from mlops.errors import MlopsError
 from mlops.gitflow import backmerge as rules
-from mlops.gitflow import branches, runner
+from mlops.gitflow import branches, checks, runner
 from mlops.gitflow.git import compare_link, credentials, exists, git, project_root, repository, run
 
+if TYPE_CHECKING:
+    from mlops.config import Project
+
+# What judges and stores a model, beside what makes it: a change is tried out on every use case.
+JUDGES = ("registry", "tracking.py", "pipeline.py", "git.py")
 DRY_RUN = typer.Option(False, "--dry-run", help="Say what would be done, do nothing.")
 JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 
 
 def mount(app: typer.Typer) -> None:
     """Add these commands to those of `mlops gitflow`."""
-    for command in (backmerge, bootstrap, comment, minutes, protect):
+    for command in (plan, register, record, summary, comment, backmerge, bootstrap, minutes, protect):
         app.command()(command)
+
+
+def plan(
+    base: str = typer.Option("", help="What differs from this branch; default: the pull request's base."),
+    only: str = typer.Option("", help="This use case, changed or not."),
+    json: bool = JSON,
+) -> None:
+    """Say which use cases a run has to train, and on which versions of Python it tests.
+
+    For a pull request these are the use cases that it touches; for a push those whose key is not in the store.
+    """
+    from mlops.doctor import supported_pythons
+    from mlops.git import commit
+    from mlops.registry.releases import to_train
+    from mlops.use_case import load_use_case
+
+    project = load_project()
+    merge = checks.merge_of(runner.event_name(), runner.event())
+    base = base or (merge.base if merge else "")
+    if only:
+        chosen = [load_use_case(project, only).name]
+    elif base:
+        chosen = _touched(project, base)
+    else:
+        chosen = to_train(project, project.alias_of(commit(project.root).branch))
+    result = {"pythons": supported_pythons(), "use_cases": chosen}
+    for name, value in result.items():
+        runner.output(name, dumps(value))
+    if json:
+        as_json(result)
+    else:
+        note(f"to train: {', '.join(chosen) or 'nothing, no use case has changed'}")
+
+
+def register(
+    folder: Path = typer.Argument(help="Where the candidates are: candidate-NAME/KEY or NAME/KEY."),
+    alias: str = typer.Option("", help="The alias that moves; default: the one of the branch."),
+    only: str = typer.Option("", help="This use case; the others stay as they are."),
+    reason: str = typer.Option("", help="Why; goes into the log of moves."),
+    json: bool = JSON,
+) -> None:
+    """Register the candidates of all use cases and record which versions belong to this commit; exit code 1 on a refusal."""
+    from mlops.errors import GateRefused
+    from mlops.git import commit
+    from mlops.registry import releases
+
+    project = load_project()
+    here = commit(project.root)
+    alias = alias or project.alias_of(here.branch)
+    entries = releases.register_all(project, folder, alias, reason or f"{here.branch} at {here.sha[:12]}", only)
+    runner.summary("\n\n".join([releases.markdown(entries, alias), *_reports(entry.report for entry in entries)]))
+    if json:
+        as_json([vars(entry) for entry in entries])
+    refused = [entry for entry in entries if not entry.passed]
+    if refused:
+        raise GateRefused("; ".join(f"{entry.use_case}: {entry.said}" for entry in refused))
+
+
+def record(commit: str = typer.Argument("HEAD", help="The commit."), json: bool = JSON) -> None:
+    """Show which versions belong to a commit, as its training run has recorded."""
+    from mlops.registry import releases
+
+    project = load_project()
+    sha = git("rev-parse", "--verify", f"{commit}^{{commit}}", root=project.root)
+    found = releases.read(project, sha)
+    if json:
+        as_json({"commit": sha, "versions": found})
+    else:
+        table(f"Commit {sha[:12]}", ["use case", "version"], sorted(found.items()))
+
+
+def summary(name: str = typer.Argument(help="Use case.")) -> None:
+    """Put the reports of a use case that lie in output/reports on the summary page of the job."""
+    for text in _reports(sorted((load_project().output / "reports" / name).glob("*/report.md"))):
+        runner.summary(text)
 
 
 def backmerge(dry_run: bool = DRY_RUN, json: bool = JSON) -> None:
@@ -64,7 +147,7 @@ def bootstrap(dry_run: bool = DRY_RUN) -> None:
     lines += [
         "Next: `git switch dev`, `mlops gitflow start feature NAME`, commit, `mlops gitflow finish`.",
         "",
-        "An administrator turns on what says *would …* or *not available* with `make protect` and a token; nothing needs it to run.",
+        "What says *would …* or *not available* an administrator may turn on with `make protect`; nothing needs it to run.",
     ]
     runner.summary("\n".join(lines))
 
@@ -126,6 +209,30 @@ def protect(
     table("Protection", ["what", "state", "why"], outcomes)
     if not apply:
         note("nothing was changed: make protect APPLY=1")
+
+
+def load_project() -> Project:
+    """Return the project; the configuration is read only by the commands that need it."""
+    from mlops import config
+
+    return config.load_project()
+
+
+def _touched(project: Project, base: str) -> list[str]:
+    from mlops import keys
+    from mlops.gitflow import touched
+
+    paths = touched.changed_paths(project.root, base)
+    if paths is None:
+        runner.notice(f"what differs from {base} is not known here: every use case is trained")
+        return project.use_cases
+    machinery = [f"src/mlops/{name}" for name in (*keys.MACHINERY, *JUDGES)]
+    return touched.use_cases(paths, project.use_cases, [*machinery, str(keys.LOCK), "src/use_cases/__init__.py"])
+
+
+def _reports(files: Iterable[Path | None]) -> list[str]:
+    """Return the texts of reports for a summary page, which shows no pictures of a run: they are in its artifact."""
+    return [re.sub(r"(?m)^!\[.*\]\(.*\)\n", "", file.read_text(encoding="utf-8")) for file in files if file]
 
 
 def _outcomes(root: Path, reviewers: list[str], apply: bool) -> list[Any]:

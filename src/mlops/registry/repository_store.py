@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from mlops.errors import StoreUnreachable, UserError
 from mlops.gitflow.git import credentials, git, identity, last_words, run
+from mlops.tracking import BACKUP, DATABASE, LOCK
 
 REF = "refs/mlops/store"
 FETCHED = "refs/mlops/fetched"
@@ -29,7 +30,6 @@ LIMIT = 200 * 1024**2
 # GitHub refuses a push with a larger file: https://docs.github.com/en/repositories/working-with-files/managing-large-files
 FILE_LIMIT = 100 * 1024**2
 ATTEMPTS = 6
-DATABASE = "mlflow.db"
 READ_ONLY_EVENTS = ("pull_request", "pull_request_target", "merge_group", "workflow_run")
 # The bytes go in and come out as they are, whatever line-ending or filter rules the machine has.
 EXACT = ("-c", "core.autocrlf=false", "-c", f"core.attributesFile={os.devnull}", "-c", f"core.excludesFile={os.devnull}")
@@ -44,12 +44,6 @@ class Size(NamedTuple):
 
     files: int
     size: int
-
-
-def configured_server(tracking_uri: str | None = None) -> str:
-    """Return the tracking server that is configured, "" for the embedded store (an empty variable counts as unset)."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() if tracking_uri is None else tracking_uri
-    return "" if uri.startswith(("sqlite:", "file:")) or not uri else uri
 
 
 def remote_commit(root: Path) -> str:
@@ -104,25 +98,27 @@ def transaction(
     root: Path,
     folder: Path,
     command: Sequence[str],
-    prune: Callable[[], None] = lambda: None,
+    prune: Callable[[], object] = lambda: None,
     limit: int = LIMIT,
     attempts: int = ATTEMPTS,
     pause: float = 2.0,
+    keep: Sequence[int] = (0,),
 ) -> tuple[int, str]:
     """Run `command` on the store of the moment and push what it leaves; return its exit code and the commit.
 
-    A command that fails changes nothing in origin. Where another job was faster, store and command begin anew, at most
-    `attempts` times; then StoreUnreachable is raised. The pause between attempts grows and is drawn at random, in seconds.
+    A command whose exit code is not in `keep` changes nothing in origin. Where another job was faster, store and command begin
+    anew, at most `attempts` times; then StoreUnreachable is raised. The pause between attempts grows and is drawn at random,
+    in seconds.
     """
     refuse_read_only()
     for attempt in range(1, attempts + 1):
         expected = pull(root, folder, force=attempt > 1)
         code = run_command(command, root)
-        if code:
+        if code not in keep:
             return code, expected
         prune()
         try:
-            return 0, push(root, folder, expected, f"mlops store: {' '.join(command)}", limit)
+            return code, push(root, folder, expected, f"mlops store: {' '.join(command)}", limit)
         except LeaseLost:
             time.sleep(random.uniform(0, pause * attempt))
     raise StoreUnreachable(f"{attempts} attempts were overtaken by other jobs that changed the store: run this job again")
@@ -272,8 +268,9 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _leftovers(folder: Path) -> list[str]:
-    """Return SQLite's files beside the database: empty once the log is brought in, and of one machine only."""
-    return [name for name in (f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal") if (folder / name).exists()]
+    """Return what belongs to one machine alone: SQLite's log, empty once it was brought in, the lock and the backup."""
+    names = (f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal", BACKUP, LOCK)
+    return [name for name in names if (folder / name).exists()]
 
 
 def run_command(command: Sequence[str], root: Path) -> int:

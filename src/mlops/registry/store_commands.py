@@ -26,7 +26,7 @@ def pull(
     from mlops.registry import repository_store as store
 
     project = _project()
-    server = store.configured_server(project.tracking_uri)
+    server = project.tracking_uri or ""
     commit = "" if server else store.pull(project.root, project.store, force)
     if json:
         as_json({"commit": commit or None, "server": server or None, **store.measure(project.store)._asdict()})
@@ -50,7 +50,7 @@ def push(
     from mlops.registry import repository_store as store
 
     project = _project()
-    server = store.configured_server(project.tracking_uri)
+    server = project.tracking_uri or ""
     if server:
         _say_server(server)
         return
@@ -74,7 +74,7 @@ def status(json: bool = JSON) -> None:
     from mlops.registry import repository_store as store
 
     project = _project()
-    server = store.configured_server(project.tracking_uri)
+    server = project.tracking_uri or ""
     held = store.measure(project.store)
     here = run("rev-parse", "--verify", "--quiet", store.REF, root=project.root).stdout.strip()
     there = "" if server else store.remote_commit(project.root)
@@ -95,23 +95,33 @@ def status(json: bool = JSON) -> None:
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def run(context: typer.Context) -> None:
-    """Run `-- COMMAND` on the store of the moment and push what it leaves; repeat it if another job was faster."""
+def run(
+    context: typer.Context,
+    keep: list[int] = typer.Option(
+        [], "--keep", help="Push as well when the command ends with this code; may be given again."
+    ),
+) -> None:
+    """Run `-- COMMAND` on the store of the moment and push what it leaves; repeat it if another job was faster.
+
+    Example: mlops store run --keep 1 -- mlops register ridership
+    """
     from mlops.errors import UserError
     from mlops.registry import repository_store as store
+    from mlops.registry.prune import prune
 
     if not context.args:
         raise UserError("no command was given: mlops store run -- mlops register NAME")
     project = _project()
-    server = store.configured_server(project.tracking_uri)
+    server = project.tracking_uri or ""
     if server:
         _say_server(server)
         raise typer.Exit(store.run_command(context.args, project.root))
-    code, commit = store.transaction(project.root, project.store, context.args)
-    if code:
+    code, commit = store.transaction(project.root, project.store, context.args, prune=lambda: prune(project), keep=(0, *keep))
+    if code not in (0, *keep):
         note(f"{shlex.join(context.args)} ended with {code}: the store in origin is unchanged")
         raise typer.Exit(code)
     note(f"origin holds the store of {commit[:12]}: {store.megabytes(store.measure(project.store).size)}")
+    raise typer.Exit(code)
 
 
 def _project() -> Project:
