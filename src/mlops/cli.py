@@ -93,3 +93,9 @@ def main() -> None:
             raise
         console.error(str(error))
         sys.exit(error.exit_code)
+    except Exception:
+        # A defect must not look like the gate's refusal, whose exit code is 1.
+        import traceback
+
+        traceback.print_exc()
+        sys.exit(70)

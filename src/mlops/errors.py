@@ -1,4 +1,4 @@
-"""Every error that a user can meet, and the exit code it ends the command with.
+"""Every error that a user can meet, and the exit code it ends the command with (70 is a defect, with its traceback).
 
 MlopsError                  2   base: one line that says what, where, how to mend
 ├── UserError               2   wrong argument, unknown name, missing tool

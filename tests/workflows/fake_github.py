@@ -1,7 +1,7 @@
 """GitHub's REST API as far as the workflows use it, on loopback, in the state of a fresh repository.
 
-What a request may do hangs on its token: "workflow" is the token of a run (no pull requests, no settings), "fork" the
-read-only token of a run for a fork, "app" a token that may open pull requests, "admin" an administrator's.
+What a request may do hangs on its token: "workflow-token" is that of a run (no pull requests, no settings), "fork" the
+read-only token of a run for a fork, "app-token" one that may open pull requests, "admin-token" an administrator's.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class FakeGitHub:
         """Return status and JSON of one request."""
         with self.lock:
             self.requests.append((method, path, token))
-            if method != "GET" and token == "fork":
+            if method != "GET" and token == "fork-token":
                 return 403, {"message": "Resource not accessible by integration"}
             for pattern, handle in ROUTES:
                 match = re.fullmatch(pattern, f"{method} {path.removeprefix(f'/repos/{NAME}')}")
@@ -69,7 +69,7 @@ def list_pulls(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], bo
 
 
 def create_pull(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
-    if token != "app" and not fake.permissions["can_approve_pull_request_reviews"]:
+    if token != "app-token" and not fake.permissions["can_approve_pull_request_reviews"]:
         return 403, {"message": "GitHub Actions is not permitted to create or approve pull requests."}
     return 201, fake.add_pull(body["head"], body["base"], title=body["title"]) | {"body": body["body"]}
 
@@ -118,7 +118,7 @@ def read_ruleset(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], 
 
 
 def write_ruleset(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
-    if token != "admin":
+    if token != "admin-token":
         return 403, {"message": "Resource not accessible by integration"}
     if match[0].startswith("POST"):
         fake.rulesets.append({"id": len(fake.rulesets) + 1, "source": NAME, **body})
@@ -133,7 +133,7 @@ def read_environment(fake: FakeGitHub, match: re.Match[str], query: dict[str, st
 
 
 def write_environment(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
-    if token != "admin":
+    if token != "admin-token":
         return 403, {"message": "Resource not accessible by integration"}
     fake.environments.setdefault(match[1], {"policies": []}).update(body)
     return 200, {"name": match[1]}
@@ -147,7 +147,7 @@ def policies(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body
 
 
 def workflow_permissions(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
-    if token != "admin":
+    if token != "admin-token":
         return 403, {"message": "Resource not accessible by integration"}
     fake.permissions.update(body or {})
     return 200, fake.permissions

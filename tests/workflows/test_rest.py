@@ -65,7 +65,7 @@ def mlops(project: Path, api: FakeGitHub, tmp_path: Path, monkeypatch: pytest.Mo
     for name, value in {"ACTIONS": "true", "API_URL": api.url, "REPOSITORY": NAME, "STEP_SUMMARY": str(summary)}.items():
         monkeypatch.setenv(f"GITHUB_{name}", value)
 
-    def run(*arguments: str, token: str = "workflow") -> Result:
+    def run(*arguments: str, token: str = "workflow-token") -> Result:
         monkeypatch.setenv("GITHUB_TOKEN", token)
         result = CliRunner().invoke(app, ["gitflow", *arguments])
         assert result.exit_code == 0, (result.output, result.exception)
@@ -103,7 +103,7 @@ def test_with_a_token_that_may_the_pull_request_is_opened_once(mlops: Mlops, pro
     mlops("bootstrap")
     commit(project, "CHANGELOG.md", "release")
     for _ in range(2):
-        mlops("backmerge", token="app")
+        mlops("backmerge", token="app-token")
     assert [(pull["base"]["ref"], pull["title"]) for pull in api.pulls] == [("dev", "Back-merge main into dev")]
     assert api.issues == []
 
@@ -127,7 +127,7 @@ def test_conflicts_are_named_and_proposed_all_the_same(mlops: Mlops, project: Pa
     git(project, "fetch", "--quiet", "origin")
     git(project, "checkout", "--quiet", "-b", "work", "origin/dev")
     commit(project, "setup.py", "on dev", branch="dev")
-    result = json.loads(mlops("backmerge", "--json", token="app").stdout)
+    result = json.loads(mlops("backmerge", "--json", token="app-token").stdout)
     assert "1 conflicting files to settle: setup.py" in result["reason"] and result["pull_request"]
 
 
@@ -184,7 +184,7 @@ def test_a_read_only_token_writes_no_comment_and_is_no_failure(
 ) -> None:
     api.add_pull("feature/x", "dev", "a" * 40, owner="eve")
     monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event.json"))
-    result = mlops("comment", str(report), token="fork")
+    result = mlops("comment", str(report), token="fork-token")
     assert api.comments == [] and "::notice::the report stays in the summary" in result.output
 
 
@@ -220,25 +220,25 @@ def test_a_long_report_is_cut_to_what_a_comment_holds() -> None:
 
 
 def test_protection_is_told_first_applied_on_wish_and_then_left_alone(mlops: Mlops, api: FakeGitHub) -> None:
-    told = json.loads(mlops("protect", "--json", token="admin").stdout)
+    told = json.loads(mlops("protect", "--json", token="admin-token").stdout)
     assert {row["state"] for row in told} == {"would create", "would allow"} and api.rulesets == []
-    done = json.loads(mlops("protect", "--apply", "--reviewer", "grace", "--json", token="admin").stdout)
+    done = json.loads(mlops("protect", "--apply", "--reviewer", "grace", "--json", token="admin-token").stdout)
     assert {row["state"] for row in done} == {"created", "allowed"}
     assert {row["name"] for row in api.rulesets} == {"main", "dev", "release and hotfix", "release tags"}
     assert api.environments["production"]["reviewers"] == [{"type": "User", "id": 4711}]
     assert api.environments["staging"]["policies"] == [{"name": "v*-rc.*", "type": "tag"}]
-    again = json.loads(mlops("protect", "--apply", "--json", token="admin").stdout)
+    again = json.loads(mlops("protect", "--apply", "--json", token="admin-token").stdout)
     assert {row["state"] for row in again} == {"as it is"}
     api.rulesets[0]["enforcement"] = "disabled"
-    assert "updated" in {row["state"] for row in json.loads(mlops("protect", "--apply", "--json", token="admin").stdout)}
+    assert "updated" in {row["state"] for row in json.loads(mlops("protect", "--apply", "--json", token="admin-token").stdout)}
 
 
 def test_what_plan_or_token_does_not_allow_is_told_and_the_rest_goes_on(mlops: Mlops, api: FakeGitHub) -> None:
     api.plan_has_rulesets = False
-    done = {row["what"]: row for row in json.loads(mlops("protect", "--apply", "--json", token="admin").stdout)}
+    done = {row["what"]: row for row in json.loads(mlops("protect", "--apply", "--json", token="admin-token").stdout)}
     assert done["ruleset main"]["state"] == "not available" and "Upgrade" in done["ruleset main"]["why"]
     assert done["environment staging"]["state"] == "created"
-    refused = json.loads(mlops("protect", "--apply", "--json", token="workflow").stdout)
+    refused = json.loads(mlops("protect", "--apply", "--json", token="workflow-token").stdout)
     assert {row["state"] for row in refused if row["what"].startswith(("ruleset", "workflows"))} == {"not available"}
 
 
@@ -254,7 +254,7 @@ def test_the_minutes_are_added_up_as_github_counts_them(mlops: Mlops, api: FakeG
 
 def test_lists_longer_than_a_page_are_read_to_the_end(api: FakeGitHub) -> None:
     api.comments = [{"id": number, "issue": 1, "body": str(number)} for number in range(250)]
-    there = github.Repository(api.url, NAME, "workflow")
+    there = github.Repository(api.url, NAME, "workflow-token")
     assert len(github.listed(there, "issues/1/comments")) == 250
 
 

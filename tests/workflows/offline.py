@@ -1,0 +1,257 @@
+"""The workflows run offline: a repository made from this tree, a bare origin, and `act` on this machine without containers.
+
+Remote actions are replaced by the stand-ins in actions/, each for exactly the commit that the workflows pin: an action that is
+pinned to another commit has no stand-in and fails the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TREE = Path(__file__).parents[2]
+ACTIONS = Path(__file__).parent / "actions"
+NAME = "ada/demo"
+PIN = re.compile(r"uses:\s*([\w.-]+/[\w./-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)$", re.MULTILINE)
+# What a project of one use case and a few tests keeps of this tree, so that a run takes seconds.
+LEFT_OUT = ("tests/", "docs/", "benchmarks/", "notebooks/", "deploy/", "docker/")
+SMALL_TEST = '''"""A small test, so that a run is short."""
+
+
+def test_the_machinery_is_there() -> None:
+    import mlops
+
+    assert mlops.__doc__
+'''
+FAR_AHEAD = 4_000_000_000
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Run git and return what it says."""
+    return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@dataclass
+class Run:
+    """One run of a workflow: result of each job ("skipped" where act did not start it), log, summary and seconds a job."""
+
+    code: int
+    jobs: dict[str, str]
+    log: str
+    summary: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def names(self, result: str) -> set[str]:
+        """Return the ids of the jobs that ended so."""
+        return {name for name, ended in self.jobs.items() if ended == result}
+
+
+@dataclass
+class Project:
+    """A repository made from this tree: its checkout, its origin, and where the stand-ins keep what they need."""
+
+    root: Path
+    origin: Path
+    work: Path
+    api: str
+
+    def commit(self, message: str, branch: str, start: str, changes: dict[str, str]) -> str:
+        """Commit changes on a branch that grows from `start`, push it and return the commit."""
+        git(self.root, "checkout", "--quiet", "-B", branch, start)
+        for name, text in changes.items():
+            file = self.root / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        git(self.root, "add", "-A")
+        git(self.root, "commit", "--quiet", "-m", message)
+        git(self.root, "push", "--quiet", "origin", branch)
+        return git(self.root, "rev-parse", "HEAD")
+
+    def merge(self, head: str, base: str) -> str:
+        """Merge a branch at origin, as the button of a pull request does, and return the commit."""
+        git(self.root, "fetch", "--quiet", "origin")
+        git(self.root, "checkout", "--quiet", "-B", base, f"origin/{base}")
+        git(self.root, "merge", "--quiet", "--no-ff", "-m", f"Merge {head}", f"origin/{head}")
+        git(self.root, "push", "--quiet", "origin", base)
+        return git(self.root, "rev-parse", "HEAD")
+
+    def mlops(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the checkout, as a person does."""
+        env = {**os.environ, "PYTHONPATH": str(self.root / "src")}
+        return subprocess.run(
+            [sys.executable, "-m", "mlops", *arguments], cwd=self.root, env=env, capture_output=True, text=True
+        )
+
+    def registry(self) -> dict[str, dict[str, str]]:
+        """Return use case → alias → version number, as a laptop sees the store after pulling it."""
+        pulled = self.mlops("store", "pull", "--force")
+        assert pulled.returncode == 0, pulled.stderr
+        found: dict[str, dict[str, str]] = {}
+        if not (self.root / "models" / "mlflow.db").is_file():
+            return found
+        for file in sorted((self.root / "config").glob("*.yaml")):
+            if file.stem == "project":
+                continue
+            shown = self.mlops("history", file.stem, "--json")
+            if shown.returncode == 0:
+                versions = json.loads(shown.stdout)["versions"]
+                found[file.stem] = {alias: row["number"] for row in versions for alias in row["aliases"]}
+        return found
+
+    def run(
+        self, workflow: str, event: str, payload: dict[str, Any], *more: str, token: str = "workflow-token", bot: str = ""
+    ) -> Run:
+        """Run a workflow under act for an event, on what is checked out, and return what came of it."""
+        started = time.monotonic()
+        path = self.work / "event.json"
+        path.write_text(json.dumps(payload), encoding="utf-8")
+        file = self.work / workflow
+        text = (self.root / ".github" / "workflows" / workflow).read_text(encoding="utf-8")
+        # The runner neither serialises jobs nor knows the key that says how waiting ones queue.
+        file.write_text(re.sub(r"(?m)^ +queue: max\n", "", text), encoding="utf-8")
+        command = [str(Path(sys.executable).parent / "act"), event, "--eventpath", str(path), "--workflows", str(file)]
+        command += ["--platform", "ubuntu-latest=-self-hosted", "--pull=false", "--no-cache-server", "--json"]
+        command += ["--defaultbranch", "main", "--action-cache-path", str(self.work / "act"), "--actor", "ada"]
+        for action, folder in stand_ins(self.root).items():
+            command += ["--local-repository", f"{action}={folder}"]
+        command += ["--secret", f"GITHUB_TOKEN={token}", *(["--secret", f"MLOPS_BOT_TOKEN={bot}"] if bot else [])]
+        for name, value in self.environment().items():
+            command += ["--env", f"{name}={value}"]
+        done = subprocess.run([*command, *more], cwd=self.root, env=self.plain(), capture_output=True, text=True)
+        run = _read(done, file)
+        run.seconds["all"] = time.monotonic() - started
+        return run
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that the jobs see beside those of a runner."""
+        return {
+            "GITHUB_API_URL": self.api,
+            "GITHUB_REPOSITORY": NAME,
+            "VENV": str(self.work / "venv"),
+            "STAND_IN_SITE": str(self.work / "site"),
+            "STAND_IN_ARTIFACTS": str(self.work / "artifacts"),
+            "MYPY_CACHE_DIR": str(self.work / "mypy"),
+            "BLACK_CACHE_DIR": str(self.work / "black"),
+        }
+
+    def plain(self) -> dict[str, str]:
+        """Return the environment of act itself: nothing of a workflow that may run the tests."""
+        dropped = ("GITHUB_", "ACTIONS_", "RUNNER_", "GH_", "MLFLOW_", "MLOPS_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+        return {**kept, "HOME": str(self.work / "home"), "XDG_CACHE_HOME": str(self.work / "cache")}
+
+    def forget_artifacts(self) -> None:
+        """Remove the artifacts: each run of a workflow has its own."""
+        shutil.rmtree(self.work / "artifacts")
+        (self.work / "artifacts").mkdir()
+
+
+def make(folder: Path, api: str, pythons: tuple[str, ...] = ("3.12",), use_cases: tuple[str, ...] = ("iris",)) -> Project:
+    """Make a repository from this tree with a bare origin, reduced to the use cases and a small test; main is pushed."""
+    root, origin, work = folder / "project", folder / "origin.git", folder / "work"
+    git(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(origin))
+    git(folder, "clone", "--quiet", str(origin), str(root))
+    for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
+        git(root, "config", key, value)
+    for name in _files(use_cases):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(TREE / name, root / name)
+    for name in ("tests", "docs", "benchmarks"):
+        (root / name).mkdir(exist_ok=True)
+        (root / name / ".gitkeep").touch()
+    (root / "tests" / "test_small.py").write_text(SMALL_TEST, encoding="utf-8")
+    settings = root / "config" / "project.yaml"
+    settings.write_text(re.sub(r"(?m)^default_use_case:.*$", f"default_use_case: {use_cases[0]}", settings.read_text()))
+    git(root, "checkout", "--quiet", "-b", "main")
+    git(root, "add", "-A")
+    git(root, "commit", "--quiet", "-m", "Initial commit")
+    git(root, "push", "--quiet", "-u", "origin", "main")
+    for name in ("artifacts", "home", "cache", "act"):
+        (work / name).mkdir(parents=True)
+    _environment(work / "venv")
+    _metadata(work / "site", pythons)
+    return Project(root, origin, work, api)
+
+
+def stand_ins(root: Path) -> dict[str, Path]:
+    """Return action@commit → folder of its stand-in, for the pinned actions that have one."""
+    files = [*(root / ".github").rglob("*.yml")]
+    pins = {(match[1], match[2]) for file in files for match in PIN.finditer(file.read_text(encoding="utf-8"))}
+    return {f"{action}@{sha}": ACTIONS / Path(action).name for action, sha in pins if (ACTIONS / Path(action).name).is_dir()}
+
+
+def _files(use_cases: tuple[str, ...]) -> Iterator[str]:
+    listed = git(TREE, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    every = [path.stem for path in (TREE / "config").glob("*.yaml") if path.stem != "project"]
+    others = [name for name in every if name not in use_cases]
+    for name in listed:
+        of_another = any(f"/{other}/" in name or name == f"config/{other}.yaml" for other in others)
+        if not name.startswith(LEFT_OUT) and not of_another and (TREE / name).is_file():
+            yield name
+
+
+def _environment(venv: Path) -> None:
+    """Make a folder that stands for an installed environment: this one's programs, and stamps that no file is newer than."""
+    venv.mkdir(parents=True)
+    there = Path(sys.prefix)
+    (venv / "lib").symlink_to(there / "lib")
+    shutil.copy2(there / "pyvenv.cfg", venv / "pyvenv.cfg")
+    (venv / "bin").mkdir()
+    for program in (there / "bin").iterdir():
+        if program.name != "mlops":
+            (venv / "bin" / program.name).symlink_to(program)
+    mlops = venv / "bin" / "mlops"
+    # The commands for notebooks are tried where notebooks are.
+    mlops.write_text(f'#!/bin/sh\n[ "$1" = notebooks ] && exit 0\nexec {sys.executable} -m mlops "$@"\n', encoding="utf-8")
+    mlops.chmod(0o755)
+    for stamp in (".venv", ".base", ".dev"):
+        (venv / stamp).touch()
+        os.utime(venv / stamp, (FAR_AHEAD, FAR_AHEAD))
+
+
+def _metadata(site: Path, pythons: tuple[str, ...]) -> None:
+    """Write the metadata of the installed project, which name the versions of Python that it supports."""
+    folder = site / "mlops_template-0.1.0.dist-info"
+    folder.mkdir(parents=True)
+    lines = ["Metadata-Version: 2.1", "Name: mlops-template", "Version: 0.1.0"]
+    lines += [f"Classifier: Programming Language :: Python :: {version}" for version in pythons]
+    (folder / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _read(done: subprocess.CompletedProcess[str], file: Path) -> Run:
+    jobs = {name: "skipped" for name in yaml.safe_load(file.read_text(encoding="utf-8"))["jobs"]}
+    summary, log, began, ended = "", [], {}, {}
+    for line in done.stdout.splitlines():
+        try:
+            said = json.loads(line)
+        except ValueError:
+            log.append(line)
+            continue
+        log.append(f"[{said.get('job', '')}] {said.get('msg', '').rstrip()}")
+        name, moment = said.get("jobID", ""), said.get("time", "")
+        if name and moment:
+            began.setdefault(name, _seconds(moment))
+            ended[name] = _seconds(moment)
+        if said.get("jobResult") and jobs.get(name) != "failure":
+            jobs[name] = said["jobResult"]
+        if said.get("command") == "summary":
+            summary += said.get("content", "")
+    text = "\n".join([*log, done.stderr])
+    return Run(done.returncode, jobs, text, summary, {name: ended[name] - began[name] for name in began})
+
+
+def _seconds(moment: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", moment).replace("Z", "+00:00")).timestamp()

@@ -1,0 +1,195 @@
+"""What the offline runner does not simulate, read from the YAML: triggers, permissions, concurrency, timeouts, pins."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import offline
+import pytest
+import rules
+import triggers
+import yaml
+
+GITHUB = offline.TREE / ".github"
+WORKFLOWS = GITHUB / "workflows"
+FILES = sorted(WORKFLOWS.glob("*.yml"))
+
+PUSHED = {"train.yml", "backmerge.yml", "bootstrap.yml", "codeql.yml"}
+EVENTS = [
+    # event, ref or base branch, action, what it starts
+    ("push", "refs/heads/main", "", PUSHED),
+    ("push", "refs/heads/dev", "", {"train.yml", "codeql.yml"}),
+    ("push", "refs/heads/release/1.0.0", "", {"train.yml"}),
+    ("push", "refs/heads/hotfix/1.0.1", "", {"train.yml"}),
+    ("push", "refs/heads/feature/x", "", set()),
+    ("push", "refs/heads/backmerge/main-0123456789ab", "", set()),
+    ("push", "refs/tags/v1.0.0", "", set()),
+    ("pull_request", "dev", "opened", {"pull-request.yml", "codeql.yml", "template.yml"}),
+    ("pull_request", "main", "synchronize", {"pull-request.yml", "codeql.yml", "template.yml"}),
+    ("pull_request", "main", "edited", {"pull-request.yml"}),
+    ("pull_request", "release/1.0.0", "opened", {"pull-request.yml"}),
+    ("pull_request", "feature/x", "opened", set()),
+    ("pull_request", "dev", "labeled", set()),
+    ("merge_group", "", "checks_requested", {"pull-request.yml"}),
+    ("workflow_dispatch", "", "", {"train.yml", "bootstrap.yml", "template.yml"}),
+    ("schedule", "", "", {"codeql.yml"}),
+]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_workflow_keeps_to_the_rules(file: Path) -> None:
+    assert rules.findings(file.name, triggers.load(file), file.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(("event", "ref", "action", "expected"), EVENTS)
+def test_an_event_starts_these_workflows_and_no_other(event: str, ref: str, action: str, expected: set[str]) -> None:
+    known = {
+        "pull-request.yml",
+        "train.yml",
+        "backmerge.yml",
+        "bootstrap.yml",
+        "codeql.yml",
+        "template.yml",
+        "report-comment.yml",
+    }
+    assert triggers.started(WORKFLOWS, event, ref, action) & known == expected
+
+
+def test_the_comment_follows_the_pull_request_workflow_under_its_name() -> None:
+    name = triggers.load(WORKFLOWS / "pull-request.yml")["name"]
+    assert triggers.started(WORKFLOWS, "workflow_run", action="completed", workflow=name) == {"report-comment.yml"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "fits"),
+    [
+        ("release/**", "release/1.0.0", True),
+        ("release/**", "release/a/b", True),
+        ("release/*", "release/a/b", False),
+        ("main", "mainline", False),
+        ("v*", "v1.0.0", True),
+        ("v[0-9]+.*", "v12.0", True),
+        ("**", "a/b", True),
+    ],
+)
+def test_the_evaluator_of_filters(pattern: str, name: str, fits: bool) -> None:
+    assert triggers.fits(name, [pattern]) is fits
+    assert triggers.fits(name, [pattern, f"!{pattern}"]) is False
+
+
+@pytest.mark.parametrize(
+    ("on", "event", "ref", "expected"),
+    [
+        ({"push": None}, "push", "refs/tags/v1", True),
+        ({"push": {"branches": ["main"]}}, "push", "refs/tags/main", False),
+        ({"push": {"tags": ["v*"]}}, "push", "refs/heads/v1", False),
+        ("push", "push", "refs/heads/x", True),
+        (["push", "pull_request"], "pull_request", "main", True),
+    ],
+)
+def test_filters_of_branches_and_tags_exclude_each_other(on: object, event: str, ref: str, expected: bool) -> None:
+    assert triggers.starts(on, event, ref, action="opened") is expected
+
+
+def test_one_job_gates_and_it_waits_for_all_the_others() -> None:
+    jobs = triggers.load(WORKFLOWS / "pull-request.yml")["jobs"]
+    assert set(jobs["gate"]["needs"]) == set(jobs) - {"gate"}
+    assert jobs["gate"]["if"] == "${{ always() }}" and jobs["gate"]["name"] == "gate"
+    for name in ("main", "dev"):
+        ruleset = json.loads((GITHUB / "rulesets" / f"{name}.json").read_text())
+        checks = next(rule for rule in ruleset["rules"] if rule["type"] == "required_status_checks")
+        assert checks["parameters"]["required_status_checks"] == [{"context": "gate"}]
+
+
+def test_only_one_job_at_a_time_writes_the_store_and_none_is_cancelled() -> None:
+    register = triggers.load(WORKFLOWS / "train.yml")["jobs"]["register"]
+    assert register["concurrency"] == {"group": "mlops-store", "queue": "max", "cancel-in-progress": False}
+    for file in FILES:
+        for name, job in triggers.load(file)["jobs"].items():
+            commands = [step.get("run", "") for step in job["steps"]]
+            if any(command.startswith("mlops store run") for command in commands):
+                assert job["concurrency"]["group"] == "mlops-store", f"{file.name}: {name}"
+
+
+def test_what_answers_a_workflow_run_checks_out_nothing_of_the_pull_request() -> None:
+    (job,) = triggers.load(WORKFLOWS / "report-comment.yml")["jobs"].values()
+    checkout = next(step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@"))
+    assert set(checkout["with"]) == {"persist-credentials"}
+
+
+def test_each_action_has_one_pin_everywhere() -> None:
+    texts = [file.read_text(encoding="utf-8") for file in GITHUB.rglob("*.yml")]
+    found = rules.pins(texts)
+    assert found and {action: pair for action, pair in found.items() if len(pair) > 1} == {}
+
+
+def test_the_default_python_is_a_supported_one() -> None:
+    action = yaml.safe_load((GITHUB / "actions" / "setup" / "action.yml").read_text())
+    classifiers = re.findall(r"Python :: (3\.\d+)", (offline.TREE / "setup.py").read_text())
+    assert action["inputs"]["python-version"]["default"] in classifiers
+
+
+PLAIN = """'on': push
+permissions: {}
+concurrency: x
+jobs:
+  a:
+    timeout-minutes: 1
+    permissions: {}
+    steps: []
+"""
+BAD = {
+    "unquoted version": ("        python-version: 3.10", "unquoted version"),
+    "unquoted versions": ("        python: [3.11, 3.12]", "unquoted version"),
+    "unpinned action": ("      - uses: actions/checkout@v7", "not pinned to a commit"),
+    "pin without version": (f"      - uses: actions/cache@{'a' * 40}", "pin without its version"),
+    "expression in run": ("      - run: make ${{ github.head_ref }}", "an expression inside run"),
+    "logic": ("      - run: if true; then make; fi", "logic in a step"),
+    "kept credentials": (f"      - uses: actions/checkout@{'a' * 40} # v1.0.0", "keeps the credentials"),
+}
+
+
+@pytest.mark.parametrize(("line", "finding"), BAD.values(), ids=BAD)
+def test_each_rule_finds_what_it_is_there_for(line: str, finding: str) -> None:
+    head = PLAIN.replace("steps: []", "steps:")
+    step = line if line.strip().startswith("-") else f"      - run: make\n{line}"
+    text = f"{head}{step}\n"
+    found = rules.findings("x.yml", yaml.safe_load(text), text)
+    assert len(found) >= 1 and any(finding in each for each in found)
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        ("permissions: {}\nconcurrency: x", "permissions: {} does not come first"),
+        ("concurrency: x", "no concurrency"),
+        ("    timeout-minutes: 1\n", "no timeout-minutes"),
+        ("    permissions: {}\n", "no permissions of its own"),
+    ],
+)
+def test_what_is_left_out_is_found(change: str, finding: str) -> None:
+    text = PLAIN.replace(change, "concurrency: x" if "does not come" in finding else "", 1)
+    assert any(finding in each for each in rules.findings("x.yml", yaml.safe_load(text), text))
+
+
+def test_a_write_permission_that_nobody_listed_is_found() -> None:
+    text = PLAIN.replace("    permissions: {}", "    permissions: {contents: write}")
+    assert rules.findings("x.yml", yaml.safe_load(text), text) == ["a: writes contents"]
+
+
+@pytest.mark.parametrize(
+    ("planted", "rule"),
+    [("uses: actions/checkout@v7", "unpinned-uses"), ('run: echo "${{ github.head_ref }}"', "template-injection")],
+)
+def test_the_linter_of_workflows_finds_what_is_planted(tmp_path: Path, planted: str, rule: str) -> None:
+    workflow = tmp_path / ".github" / "workflows" / "x.yml"
+    workflow.parent.mkdir(parents=True)
+    steps = f"    runs-on: ubuntu-latest\n    steps:\n      - {planted}\n"
+    workflow.write_text(f"on: pull_request\npermissions: {{}}\njobs:\n  a:\n{steps}")
+    command = [str(Path(sys.executable).parent / "zizmor"), "--offline", "--no-progress", "--format", "json"]
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode != 0 and rule in {finding["ident"] for finding in json.loads(done.stdout)}
