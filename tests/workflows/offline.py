@@ -10,10 +10,12 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,10 @@ def test_the_machinery_is_there() -> None:
 
     assert mlops.__doc__
 '''
+ALIASES = """
+SELECT a.name, a.alias, t.value FROM registered_model_aliases a
+JOIN model_version_tags t ON t.name = a.name AND t.version = a.version AND t.key = 'number'
+"""
 FAR_AHEAD = 4_000_000_000
 
 
@@ -97,16 +103,12 @@ class Project:
         """Return use case → alias → version number, as a laptop sees the store after pulling it."""
         pulled = self.mlops("store", "pull", "--force")
         assert pulled.returncode == 0, pulled.stderr
+        database = self.root / "models" / "mlflow.db"
         found: dict[str, dict[str, str]] = {}
-        if not (self.root / "models" / "mlflow.db").is_file():
-            return found
-        for file in sorted((self.root / "config").glob("*.yaml")):
-            if file.stem == "project":
-                continue
-            shown = self.mlops("history", file.stem, "--json")
-            if shown.returncode == 0:
-                versions = json.loads(shown.stdout)["versions"]
-                found[file.stem] = {alias: row["number"] for row in versions for alias in row["aliases"]}
+        if database.is_file():
+            with closing(sqlite3.connect(database)) as connection:
+                for name, alias, number in connection.execute(ALIASES):
+                    found.setdefault(name, {})[alias] = number
         return found
 
     def run(

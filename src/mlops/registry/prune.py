@@ -40,7 +40,7 @@ def prune(project: Project, recent_runs: int = RECENT_RUNS, recent_days: float =
     Kept are: versions with an alias or in a release record of main, release/* or hotfix/*, the `recent_runs` newest runs of
     each experiment, and all runs of the last `recent_days`.
     """
-    if not tracking.is_embedded(project) or not (project.store / tracking.DATABASE).is_file():
+    if not tracking.is_embedded(project) or not _has_old(project.store / tracking.DATABASE, recent_runs, recent_days):
         return Pruned(0, 0, 0)
     before = _size(project.store / tracking.ARTIFACTS)
     with tracking.locked(project), tracking.open_store(project) as client:
@@ -66,6 +66,20 @@ def prune(project: Project, recent_runs: int = RECENT_RUNS, recent_days: float =
     return Pruned(len(gone_runs), gone_versions, before - _size(project.store / tracking.ARTIFACTS))
 
 
+def _has_old(database: Path, recent_runs: int, recent_days: float) -> bool:
+    """Return whether there may be anything to remove, without loading MLflow for it."""
+    if not database.is_file():
+        return False
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        count, oldest = connection.execute("SELECT count(*), min(start_time) FROM runs").fetchone()
+    return count > recent_runs and oldest < _since(recent_days)
+
+
+def _since(days: float) -> float:
+    """Return the moment `days` ago in milliseconds since 1970, as MLflow counts."""
+    return (time.time() - days * 86_400) * 1000
+
+
 def _released(client: MlflowClient, project: Project) -> set[tuple[str, str]]:
     """Return (use case, number) of every version in a release record that is kept."""
     experiment = client.get_experiment_by_name(versions.qualified(project, releases.EXPERIMENT))
@@ -83,8 +97,7 @@ def _old_runs(client: MlflowClient, experiment_name: str, recent_runs: int, rece
     if experiment is None:
         return set()
     found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"], max_results=10_000)
-    since = (time.time() - recent_days * 86_400) * 1000
-    return {run.info.run_id for run in found[recent_runs:] if run.info.start_time < since}
+    return {run.info.run_id for run in found[recent_runs:] if run.info.start_time < _since(recent_days)}
 
 
 def _collect(project: Project, run_ids: list[str], model_ids: list[str]) -> None:

@@ -55,6 +55,8 @@ def to_train(project: Project, alias: str) -> list[str]:
 
     A key that is registered is not trained again, except for the champion: what goes to production is shown to reproduce.
     """
+    if tracking.is_embedded(project) and not (project.store / tracking.DATABASE).is_file():
+        return project.use_cases
     with tracking.open_store(project) as client:
         return [name for name in project.use_cases if _has_to(client, project, load_use_case(project, name), alias)]
 
