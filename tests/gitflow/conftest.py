@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from checkouts import git
 
 SETUP = 'from setuptools import setup\n\nsetup(\n    name="demo",\n    version="0.1.0",\n)\n'
-
-
-def git(root: Path, *arguments: str) -> str:
-    """Run git in a folder and return what it says."""
-    return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture(autouse=True)

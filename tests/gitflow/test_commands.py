@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from conftest import git
+from checkouts import git
 from typer.testing import CliRunner
 
 from mlops.cli import app

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import git
+from checkouts import git
 
 from mlops.gitflow import touched
 

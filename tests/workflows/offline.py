@@ -25,7 +25,6 @@ import yaml
 TREE = Path(__file__).parents[2]
 ACTIONS = Path(__file__).parent / "actions"
 NAME = "ada/demo"
-PIN = re.compile(r"uses:\s*([\w.-]+/[\w./-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)$", re.MULTILINE)
 # What a project of one use case and a few tests keeps of this tree, so that a run takes seconds.
 LEFT_OUT = ("tests/", "docs/", "benchmarks/", "notebooks/", "deploy/", "docker/")
 SMALL_TEST = '''"""A small test, so that a run is short."""
@@ -81,7 +80,7 @@ class Project:
             file.write_text(text, encoding="utf-8")
         git(self.root, "add", "-A")
         git(self.root, "commit", "--quiet", "-m", message)
-        git(self.root, "push", "--quiet", "origin", branch)
+        git(self.root, "push", "--quiet", "--force", "origin", branch)
         return git(self.root, "rev-parse", "HEAD")
 
     def merge(self, head: str, base: str) -> str:
@@ -125,7 +124,7 @@ class Project:
         command = [str(Path(sys.executable).parent / "act"), event, "--eventpath", str(path), "--workflows", str(file)]
         command += ["--platform", "ubuntu-latest=-self-hosted", "--pull=false", "--no-cache-server", "--json"]
         command += ["--defaultbranch", "main", "--action-cache-path", str(self.work / "act"), "--actor", "ada"]
-        for action, folder in stand_ins(self.root).items():
+        for action, folder in stand_ins().items():
             command += ["--local-repository", f"{action}={folder}"]
         command += ["--secret", f"GITHUB_TOKEN={token}", *(["--secret", f"MLOPS_BOT_TOKEN={bot}"] if bot else [])]
         for name, value in self.environment().items():
@@ -148,10 +147,11 @@ class Project:
         }
 
     def plain(self) -> dict[str, str]:
-        """Return the environment of act itself: nothing of a workflow that may run the tests."""
+        """Return the environment of act itself: nothing of a workflow that may run the tests, and no way out to a network."""
         dropped = ("GITHUB_", "ACTIONS_", "RUNNER_", "GH_", "MLFLOW_", "MLOPS_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-        return {**kept, "HOME": str(self.work / "home"), "XDG_CACHE_HOME": str(self.work / "cache")}
+        closed = {name: "http://127.0.0.1:9" for name in ("HTTPS_PROXY", "https_proxy")}
+        return {**kept, **closed, "HOME": str(self.work / "home"), "XDG_CACHE_HOME": str(self.work / "cache")}
 
     def forget_artifacts(self) -> None:
         """Remove the artifacts: each run of a workflow has its own."""
@@ -186,11 +186,13 @@ def make(folder: Path, api: str, pythons: tuple[str, ...] = ("3.12",), use_cases
     return Project(root, origin, work, api)
 
 
-def stand_ins(root: Path) -> dict[str, Path]:
-    """Return action@commit → folder of its stand-in, for the pinned actions that have one."""
-    files = [*(root / ".github").rglob("*.yml")]
-    pins = {(match[1], match[2]) for file in files for match in PIN.finditer(file.read_text(encoding="utf-8"))}
-    return {f"{action}@{sha}": ACTIONS / Path(action).name for action, sha in pins if (ACTIONS / Path(action).name).is_dir()}
+def stand_ins() -> dict[str, Path]:
+    """Return action@commit → folder of its stand-in, as each stand-in names what it stands for."""
+    found = {}
+    for file in ACTIONS.glob("*/action.yml"):
+        name = yaml.safe_load(file.read_text(encoding="utf-8"))["name"]
+        found[name.removeprefix("Stand-in for ").split(" ")[0]] = file.parent
+    return found
 
 
 def _files(use_cases: tuple[str, ...]) -> Iterator[str]:

@@ -127,6 +127,13 @@ def test_each_action_has_one_pin_everywhere() -> None:
     assert found and {action: pair for action, pair in found.items() if len(pair) > 1} == {}
 
 
+def test_every_action_that_runs_offline_has_a_stand_in_for_its_pin() -> None:
+    texts = [file.read_text(encoding="utf-8") for file in GITHUB.rglob("*.yml")]
+    pinned = {f"{action}@{sha}" for action, found in rules.pins(texts).items() for sha, _ in found}
+    elsewhere = ("actions/checkout@", "github/codeql-action@", "docker/", "actions/attest", "anchore/", "softprops/")
+    assert {pin for pin in pinned if not pin.startswith(elsewhere)} == set(offline.stand_ins())
+
+
 def test_the_default_python_is_a_supported_one() -> None:
     action = yaml.safe_load((GITHUB / "actions" / "setup" / "action.yml").read_text())
     classifiers = re.findall(r"Python :: (3\.\d+)", (offline.TREE / "setup.py").read_text())
