@@ -129,8 +129,6 @@ def test_7_a_worse_model_is_refused_in_the_pull_request_and_registers_nothing_wh
 
 def test_8_a_better_model_becomes_the_champion(project: Project) -> None:
     project.commit("More freedom", "feature/better", "origin/dev", tuned(project, BETTER))
-    run = pull_request(project, "feature/better", "dev", "--job", "report")
-    assert run.jobs["report"] == "success", run.log[-4000:]
     project.merge("feature/better", "dev")
     assert push(project, "dev").jobs["register"] == "success"
     git(project.root, "checkout", "--quiet", "dev")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mlops.console import as_json, note, table
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UserError
 from mlops.gitflow import backmerge as rules
 from mlops.gitflow import branches, checks, runner
 from mlops.gitflow.git import compare_link, credentials, exists, git, project_root, repository, run
@@ -80,6 +80,8 @@ def register(
 
     project = load_project()
     here = commit(project.root)
+    if runner.event_name() and branches.kind(here.branch) not in ("main", "dev", "release", "hotfix"):
+        raise UserError(f"nothing is registered from {here.branch}: merge it into dev, or choose dev or main for the run")
     alias = alias or project.alias_of(here.branch)
     entries = releases.register_all(project, folder, alias, reason or f"{here.branch} at {here.sha[:12]}", only)
     runner.summary("\n\n".join([releases.markdown(entries, alias), *_reports(entry.report for entry in entries)]))

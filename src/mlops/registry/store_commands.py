@@ -29,7 +29,7 @@ def pull(
     server = project.tracking_uri or ""
     commit = "" if server else store.pull(project.root, project.store, force)
     if json:
-        as_json({"commit": commit or None, "server": server or None, **store.measure(project.store)._asdict()})
+        as_json({"commit": commit or None, "server": _host(server) or None, **store.measure(project.store)._asdict()})
     elif server:
         _say_server(server)
     elif commit:
@@ -80,11 +80,17 @@ def status(json: bool = JSON) -> None:
     there = "" if server else store.remote_commit(project.root)
     if json:
         as_json(
-            {"server": server or None, "here": here or None, "origin": there or None, "limit": store.LIMIT, **held._asdict()}
+            {
+                "server": _host(server) or None,
+                "here": here or None,
+                "origin": there or None,
+                "limit": store.LIMIT,
+                **held._asdict(),
+            }
         )
         return
     rows = [
-        ("tracking server", server or "none: the store is kept in the repository"),
+        ("tracking server", _host(server) or "none: the store is kept in the repository"),
         ("pulled here", here[:12] or "never"),
         ("in origin", there[:12] or "none"),
         ("in step", "yes" if here == there else "no: mlops store pull"),
@@ -131,6 +137,11 @@ def _project() -> Project:
 
 
 def _say_server(server: str) -> None:
+    note(f"the store is the tracking server {_host(server)}: nothing is kept in the repository")
+
+
+def _host(server: str) -> str:
+    """Return the server without the password that an address may carry."""
     from urllib.parse import urlsplit
 
-    note(f"the store is the tracking server {urlsplit(server).hostname or server}: nothing is kept in the repository")
+    return urlsplit(server).hostname or server
