@@ -233,8 +233,9 @@ def _touched(project: Project, base: str) -> list[str]:
 
 
 def _reports(files: Iterable[Path | None]) -> list[str]:
-    """Return the texts of reports for a summary page, which shows no pictures of a run: they are in its artifact."""
-    return [re.sub(r"(?m)^!\[.*\]\(.*\)\n", "", file.read_text(encoding="utf-8")) for file in files if file]
+    """Return the texts of reports for a summary page: it cannot show pictures of a run, so that it says where they are."""
+    pictures = re.compile(r"(?m)(?:^!\[.*\]\(.*\)\n)+")
+    return [pictures.sub("Plots: in the artifacts of this run.\n", file.read_text(encoding="utf-8")) for file in files if file]
 
 
 def _outcomes(root: Path, reviewers: list[str], apply: bool) -> list[Any]:
