@@ -145,8 +145,9 @@ def _register(project: Project, use_case: UseCase, folder: Path, alias: str, why
         outcome = registration.register(project, use_case, candidate, alias, why)
     from mlops.pipeline import said
 
-    number = outcome.version.number if outcome.version else ""
-    return Entry(use_case.name, number, outcome.passed, said(outcome), reproduced, outcome.report)
+    if outcome.version is None:
+        return Entry(use_case.name, "", False, f"refused by the gate: {'; '.join(outcome.reasons)}", reproduced, outcome.report)
+    return Entry(use_case.name, outcome.version.number, True, said(outcome), reproduced, outcome.report)
 
 
 def _as_it_is(project: Project, use_case: UseCase, alias: str) -> list[Entry]:
