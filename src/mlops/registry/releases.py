@@ -146,7 +146,9 @@ def _register(project: Project, use_case: UseCase, folder: Path, alias: str, why
     from mlops.pipeline import said
 
     if outcome.version is None:
-        return Entry(use_case.name, "", False, f"refused by the gate: {'; '.join(outcome.reasons)}", reproduced, outcome.report)
+        return Entry(
+            use_case.name, "", False, f"refused by the gate: {'; '.join(outcome.reasons)}", reproduced, outcome.report
+        )
     return Entry(use_case.name, outcome.version.number, True, said(outcome), reproduced, outcome.report)
 
 
