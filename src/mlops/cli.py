@@ -14,8 +14,8 @@ from mlops.data import commands as data
 from mlops.errors import MlopsError
 from mlops.notebooks import commands as notebooks
 from mlops.registry import commands as registry
-from mlops.serving import commands as serving
 from mlops.registry import store_commands
+from mlops.serving import commands as serving
 from mlops.training import commands as training
 
 app = typer.Typer(
