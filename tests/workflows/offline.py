@@ -216,8 +216,7 @@ def _environment(venv: Path) -> None:
         if program.name != "mlops":
             (venv / "bin" / program.name).symlink_to(program)
     mlops = venv / "bin" / "mlops"
-    # The commands for notebooks are tried where notebooks are.
-    mlops.write_text(f'#!/bin/sh\n[ "$1" = notebooks ] && exit 0\nexec {sys.executable} -m mlops "$@"\n', encoding="utf-8")
+    mlops.write_text(f'#!/bin/sh\nexec {sys.executable} -m mlops "$@"\n', encoding="utf-8")
     mlops.chmod(0o755)
     for stamp in (".venv", ".base", ".dev"):
         (venv / stamp).touch()
