@@ -65,8 +65,13 @@ def shown(project: Project) -> str:
 
 
 def artifact_root(project: Project) -> str | None:
-    """Where a new experiment of the embedded store keeps its artifacts; None lets a server decide."""
-    return str(project.store / ARTIFACTS) if is_embedded(project) else None
+    """Where a new experiment keeps its artifacts; None lets a server decide.
+
+    Where the tracking URI is a database and no server, `MLFLOW_DEFAULT_ARTIFACT_ROOT` tells it, as it tells `mlflow server`.
+    """
+    if is_embedded(project):
+        return str(project.store / ARTIFACTS)
+    return None if uri(project).startswith("http") else os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT")
 
 
 @contextmanager
@@ -196,6 +201,7 @@ def _quiet() -> None:
         "GIT_PYTHON_REFRESH": "quiet",
         "MLFLOW_LOGGING_LEVEL": "ERROR",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     }.items():
         os.environ.setdefault(name, value)
 

@@ -33,7 +33,7 @@ def train(
     candidate, made = train_candidate(project, load_use_case(project, name, tuple(set_)), again)
     manifest = candidate.manifest
     if json:
-        console.as_json({"path": candidate.path, "made": made, **manifest})
+        console.as_json({**manifest, "trained": manifest["made"], "path": candidate.path, "made": made})
         return
     rows = [(metric, value, manifest["baseline"][metric]) for metric, value in manifest["metrics"].items()]
     console.table(f"{candidate.use_case} {candidate.key[:16]}", ("metric", "this model", "baseline"), rows)

@@ -1,0 +1,127 @@
+"""The registry's commands, as a table for people and as JSON for programs."""
+
+import json
+
+import pytest
+from mlops import tracking
+from mlops.config import Project
+
+OTHER = ("parameters.regularisation=1.5",)
+WORSE = ("parameters.regularisation=100",)
+
+
+@pytest.fixture
+def two(registered: Project, run) -> Project:
+    """A project with two versions and a refused run."""
+    run(registered, *OTHER)
+    assert not run(registered, *WORSE).passed
+    return registered
+
+
+def test_compare_draws_runs_against_each_other_the_newest_first(two: Project, command):
+    said = command("compare", "iris", "--json")
+    assert said.code == 0
+    found = json.loads(said.out)
+    assert [item["name"].rsplit(" ", 1)[0] for item in found["runs"]] == ["iris refused", "iris", "iris"]
+    assert [item["gate"] for item in found["runs"]] == ["refused", "passed", "passed"]
+    assert found["runs"][1]["parameters"]["regularisation"] == "1.5"
+    assert set(found["runs"][0]["metrics"]) == {"macro_f1", "accuracy", "log_loss"}
+    assert (two.output / "reports" / "iris" / "compare.png").read_bytes().startswith(b"\x89PNG")
+    table = command("compare", "iris", "--last", "1")
+    assert "iris refused" in table.out and "1.0.1" not in table.out
+
+
+def test_compare_without_a_run_says_how_to_make_one(project: Project, command):
+    said = command("compare", "iris")
+    assert said.code == 2
+    assert "no runs to compare yet; make one with: mlops run iris" in said.err
+
+
+def test_history_lists_versions_and_moves(two: Project, command):
+    found = json.loads(command("history", "iris", "--json").out)
+    assert [item["number"] for item in found["versions"]] == ["1.0.1", "1.0.0"]
+    assert [(item["before"], item["after"]) for item in found["moves"]] == [("1.0.0", "1.0.1"), (None, "1.0.0")]
+    table = command("history", "iris").out
+    assert "iris: moves of aliases" in table and "mlops run on main" in table
+
+
+def test_show_tells_everything_of_the_champion_or_of_a_number(two: Project, command):
+    assert json.loads(command("show", "iris", "--json").out)["number"] == "1.0.1"
+    assert json.loads(command("show", "iris", "1.0.0", "--json").out)["number"] == "1.0.0"
+    table = command("show", "iris", "@champion").out
+    assert "iris 1.0.1 (champion)" in table and "git_commit" in table and "data_digest" in table
+
+
+def test_an_unknown_version_ends_with_exit_code_two(two: Project, command):
+    said = command("show", "iris", "@champio")
+    assert said.code == 2
+    assert "no version 'champio', did you mean 'champion'?" in said.err
+
+
+def test_alias_moves_by_hand_with_a_reason(two: Project, command):
+    said = command("alias", "iris", "production", "1.0.0", "--reason", "roll back", "--json")
+    assert said.code == 0
+    assert json.loads(said.out)["moved"]["why"] == "roll back"
+    assert "points already at 1.0.0" in command("alias", "iris", "production", "1.0.0", "--reason", "again").err
+    assert command("alias", "iris", "latest", "1.0.0", "--reason", "no").code == 2
+    assert command("alias", "iris", "production", "1.0.0").code == 2
+
+
+def test_archive_puts_a_version_away_that_nothing_points_at(two: Project, command):
+    assert command("archive", "iris", "1.0.1", "--reason", "old").code == 2
+    said = command("archive", "iris", "1.0.0", "--reason", "old", "--json")
+    assert json.loads(said.out)["tags"]["archived"].endswith(": old")
+    assert ": old" in command("history", "iris").out
+
+
+def test_register_puts_the_newest_candidate_into_the_store(registered: Project, command):
+    assert command("train", "iris", "--set", OTHER[0]).code == 0
+    said = command("register", "iris", "--set", OTHER[0], "--alias", "staging", "--json")
+    assert said.code == 0, said.err
+    (outcome,) = json.loads(said.out)
+    assert (outcome["number"], outcome["made"], outcome["alias"]) == ("1.0.1", True, "staging")
+    table = command("register", "iris", "--set", OTHER[0], "--alias", "staging")
+    assert "iris 1.0.1 (staging)" in table.out
+
+
+def test_register_refuses_what_is_no_candidate(registered: Project, command):
+    said = command("register", "iris", "--candidate", str(registered.root / "config"))
+    assert said.code == 2
+    assert "no candidate there" in said.err
+
+
+def test_run_as_json_tells_number_verdict_and_report(registered: Project, command):
+    (outcome,) = json.loads(command("run", "iris", "--json").out)
+    assert (outcome["number"], outcome["made"], outcome["passed"]) == ("1.0.0", False, True)
+    assert {row["metric"] for row in outcome["verdict"]["rows"]} == {"macro_f1", "accuracy", "log_loss"}
+
+
+def test_run_without_registering_leaves_the_store_as_it_is(registered: Project, command, stored):
+    assert command("run", "iris", "--no-register", "--set", OTHER[0]).code == 0
+    assert [version.number for version in stored(registered)] == ["1.0.0"]
+
+
+def test_training_again_gives_the_same_bytes(registered: Project, command):
+    first = json.loads(command("train", "iris", "--json").out)
+    again = json.loads(command("train", "iris", "--again", "--json").out)
+    assert (first["made"], again["made"]) == (False, True)
+    assert again["files"] == first["files"]
+    assert {"holdout.parquet", "model/model.skops", "model/MLmodel"} <= set(first["files"])
+    assert again["metrics"] == first["metrics"]
+
+
+def test_tune_makes_a_run_for_the_search_and_a_child_run_for_each_trial(registered: Project, command):
+    pytest.importorskip("optuna")
+    found = json.loads(command("tune", "iris", "--trials", "3", "--json").out)
+    assert len(found["trials"]) == 3
+    assert found["trials"][0]["score"] == max(item["score"] for item in found["trials"])
+    assert found["trials"][0]["parameters"] == found["best"]
+    with tracking.open_store(registered) as client:
+        experiment = client.get_experiment_by_name("iris").experiment_id
+        children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{found['run_id']}'")
+        parent = client.get_run(found["run_id"])
+    assert len(children) == 3
+    assert parent.info.run_name == "iris tune"
+    assert parent.data.params == {key: str(value) for key, value in found["best"].items()}
+    table = command("tune", "iris", "--trials", "1")
+    assert "trials, the best first" in table.out and "mlops run iris --set parameters." in table.err

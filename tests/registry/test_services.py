@@ -1,0 +1,176 @@
+"""PostgreSQL and S3 as a store: behind a server, and written to directly."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlops.config import Project, load_project
+from mlops.errors import UserError
+from mlops.registry import versions
+
+pytestmark = pytest.mark.services
+
+PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+
+
+def free_port() -> int:
+    """A port of this machine that nothing uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def as_user(*command: str) -> list[str]:
+    """A command as a user who is not root, under whom PostgreSQL does not start."""
+    return ["runuser", "-u", "nobody", "--", *command] if os.getuid() == 0 else list(command)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """The address of an empty PostgreSQL database."""
+    found = shutil.which("initdb") or (str(PROGRAMS[-1]) if PROGRAMS else None)
+    if found is None:
+        pytest.skip("PostgreSQL's server programs are missing: apt install postgresql")
+    if os.getuid() == 0 and not shutil.which("runuser"):
+        pytest.skip("root cannot start PostgreSQL without runuser")
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
+    if os.getuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    # The wrapper that some systems put on the path takes another data folder; the program itself is wanted.
+    programs = PROGRAMS[-1].parent if PROGRAMS else Path(found).parent
+    port = free_port()
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    start = ["initdb", "-D", f"{folder}/data", "-U", "mlops", "--auth=trust", "--encoding=UTF8", "--no-sync"]
+    run = {"cwd": folder, "check": True, "capture_output": True, "timeout": 120}
+    control = as_user(str(programs / "pg_ctl"), "-D", f"{folder}/data", "-w", "-l", f"{folder}/log")
+    subprocess.run(as_user(str(programs / start[0]), *start[1:]), **run)
+    subprocess.run([*control, "-o", options, "start"], **{**run, "capture_output": False})
+    try:
+        yield f"postgresql://mlops@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], **run)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, str]]:
+    """The settings of an S3 server with a bucket `models`."""
+    pytest.importorskip("moto.server")
+    boto3 = pytest.importorskip("boto3")
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    settings = {
+        "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    try:
+        wait_for(settings["MLFLOW_S3_ENDPOINT_URL"], process)
+        client = boto3.client(
+            "s3",
+            endpoint_url=settings["MLFLOW_S3_ENDPOINT_URL"],
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            region_name="us-east-1",
+        )
+        client.create_bucket(Bucket="models")
+        yield settings
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def wait_for(address: str, process: subprocess.Popen) -> None:
+    """Wait until a server answers."""
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(address, timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.3)
+    raise AssertionError(f"{address} did not start")
+
+
+KEEPERS = {
+    "through": ["--artifacts-destination", "s3://models/through"],
+    "direct": ["--no-serve-artifacts", "--default-artifact-root", "s3://models/direct"],
+}
+
+
+@pytest.fixture(scope="module", params=list(KEEPERS))
+def server(request: pytest.FixtureRequest, postgres: str, s3: dict[str, str], tmp_path_factory) -> Iterator[tuple[str, str]]:
+    """The address of an MLflow server on both, and whether artifacts go through it or directly to S3."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "MLOPS_"))}
+    process = subprocess.Popen(
+        [*command, "--backend-store-uri", postgres, *KEEPERS[request.param]],
+        cwd=tmp_path_factory.mktemp("server"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**environment, **s3, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", process)
+        yield f"http://127.0.0.1:{port}", request.param
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture
+def apart(project: Project, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch):
+    """Let the project use a store under a namespace of its own, as all tests share one database."""
+
+    def use(address: str, namespace: str, **settings: str) -> Project:
+        named = {**s3, "MLFLOW_TRACKING_URI": address, "MLOPS__PROJECT__NAMESPACE": f"{namespace}-", **settings}
+        for name, value in named.items():
+            monkeypatch.setenv(name, value)
+        return load_project()
+
+    return use
+
+
+def test_a_run_on_a_server_with_postgresql_and_s3(apart, server, command, load):
+    address, keeper = server
+    project = apart(address, keeper)
+    said = command("run", "iris")
+    assert said.code == 0, said.err
+    assert load(project, versions.resolve(project, "iris", "champion")) == 51
+    assert "nothing to register" in command("run", "iris").err
+    assert not project.store.exists()
+
+
+def test_a_run_on_the_database_itself_with_artifacts_in_s3(apart, postgres, s3, command, load, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    project = apart(postgres, "alone", MLFLOW_DEFAULT_ARTIFACT_ROOT="s3://models/alone")
+    said = command("run", "iris")
+    assert said.code == 0, said.err
+    assert load(project, versions.resolve(project, "iris", "champion")) == 51
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_an_artifact_store_that_is_gone_is_said_in_one_line(apart, postgres, command):
+    gone = {"MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}", "MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://models/gone"}
+    project = apart(postgres, "gone", **gone)
+    said = command("run", "iris")
+    assert said.code == 3
+    assert said.err.splitlines()[-1].startswith("error: the tracking store does not answer as it should")
+    with pytest.raises(UserError, match="no version is registered"):
+        versions.resolve(project, "iris")
