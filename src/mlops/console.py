@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from mlops import files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +44,7 @@ def error(message: str) -> None:
 
 def as_json(value: Any) -> None:
     """Print the result as JSON on standard output, for programs."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str, sort_keys=True) + "\n")
+    sys.stdout.write(files.as_json(value, sort_keys=True) + "\n")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -44,10 +45,26 @@ def new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def as_json(value: Any, sort_keys: bool = False) -> str:
+    """A value as JSON that every reader takes: what is not a number is null, what JSON does not know is its text."""
+    try:
+        return json.dumps(value, indent=2, default=str, sort_keys=sort_keys, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), indent=2, default=str, sort_keys=sort_keys)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def write_json(file: Path, value: Any) -> None:
     """Write a value as JSON, atomically."""
     with replacing(file) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
+        temporary.write_text(as_json(value) + "\n", encoding="utf-8")
 
 
 def write_text(file: Path, text: str) -> None:

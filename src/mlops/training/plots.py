@@ -9,6 +9,7 @@ from mlops import files
 from mlops.training.evaluate import Evaluation
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -41,7 +42,7 @@ def forecast(use_case: UseCase, evaluation: Evaluation) -> Figure:
 
     time, target = evaluation.holdout[use_case.config.split.column], use_case.config.target.column
     figure, (above, below) = _figure(2, 1, (10, 6), height_ratios=[3, 2], sharex=True)
-    above.plot(time, evaluation.truth, color=TRUTH, linewidth=0.8, label="truth")
+    above.plot(time, evaluation.truth, color=BASELINE, linewidth=2, label="truth")
     above.plot(time, evaluation.candidate.values, color=CANDIDATE, linewidth=0.8, label="this model")
     above.set_ylabel(target)
     _titled(above, "Holdout: truth and prediction")
@@ -55,15 +56,19 @@ def forecast(use_case: UseCase, evaluation: Evaluation) -> Figure:
 
 def residuals(evaluation: Evaluation, target: str) -> Figure:
     """Prediction against truth, and how the errors spread."""
+    import numpy as np
+
     figure, (left, right) = _figure(1, 2, (10, 4))
     truth, said = evaluation.truth, evaluation.candidate.values
     left.scatter(truth, said, s=6, color=CANDIDATE, alpha=0.5)
-    ends = [min(truth.min(), said.min()), max(truth.max(), said.max())]
-    left.plot(ends, ends, color=TRUTH, linewidth=0.8)
+    left.axline((float(truth[0]), float(truth[0])), slope=1, color=TRUTH, linewidth=0.8)
     left.set(xlabel=f"truth, {target}", ylabel=f"prediction, {target}")
     left.set_title("Prediction against truth", loc="left", fontsize=10)
-    for name, by, colour in _models(evaluation):
-        right.hist(by.values - truth, bins=40, histtype="step", color=colour, linewidth=1.2, label=name)
+    errors = [(name, by.values - truth, colour) for name, by, colour in _models(evaluation)]
+    # The same bins for all, so that heights can be compared; what is not a number is in none.
+    bins = _bins(np.concatenate([error for _, error, _ in errors]))
+    for name, error, colour in reversed(errors):
+        right.hist(error, bins=bins, histtype="step", color=colour, linewidth=1.4, label=name)
     right.axvline(0, color=TRUTH, linewidth=0.8)
     right.set(xlabel=f"prediction - truth, {target}", ylabel="rows")
     _titled(right, "Errors")
@@ -84,7 +89,8 @@ def confusion(evaluation: Evaluation) -> Figure:
         dark = counts[row, column] > highest / 2
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", color="white" if dark else TRUTH)
     axes.set(xticks=range(size), yticks=range(size), xlabel="prediction", ylabel="truth")
-    axes.set_xticklabels(evaluation.classes)
+    many = max(len(str(name)) for name in evaluation.classes) * size > 50
+    axes.set_xticklabels(evaluation.classes, rotation=90 if many else 0)
     axes.set_yticklabels(evaluation.classes)
     axes.set_title("Confusion on the holdout", loc="left", fontsize=10)
     return figure
@@ -95,7 +101,7 @@ def calibration(evaluation: Evaluation, bins: int = 10) -> Figure:
     import numpy as np
 
     figure, axes = _figure(1, 1, (5, 4.4))
-    axes.plot([0, 1], [0, 1], color=TRUTH, linewidth=0.8)
+    axes.plot([0, 1], [0, 1], color=TRUTH, linewidth=0.8, label="calibrated")
     for name, said, colour in _models(evaluation)[:-1]:
         assert said.probabilities is not None
         confidence, right = said.probabilities.max(axis=1), said.values == evaluation.truth
@@ -103,9 +109,19 @@ def calibration(evaluation: Evaluation, bins: int = 10) -> Figure:
         filled = [place for place in range(bins) if (places == place).any()]
         stated = [confidence[places == place].mean() for place in filled]
         found = [right[places == place].mean() for place in filled]
-        axes.plot(stated, found, color=colour, marker="o", markersize=4, label=name)
-    axes.set(xlabel="probability of the predicted class", ylabel="share that was right", xlim=(0, 1.02), ylim=(0, 1.02))
-    _titled(axes, "Calibration on the holdout")
+        rows = [int((places == place).sum()) for place in filled]
+        axes.plot(stated, found, color=colour, linewidth=1, label=name)
+        axes.scatter(stated, found, s=[12 + 200 * number / len(places) for number in rows], color=colour)
+        if name == "this model":
+            for x, y, number in zip(stated, found, rows, strict=True):
+                axes.annotate(str(number), (x, y), (0, -14), textcoords="offset points", ha="center", fontsize=8)
+    axes.set(
+        xlabel="probability of the predicted class (numbers: rows)",
+        ylabel="share that was right",
+        xlim=(0, 1.05),
+        ylim=(-0.05, 1.05),
+    )
+    _titled(axes, "Calibration")
     return figure
 
 
@@ -130,5 +146,13 @@ def _figure(rows: int, columns: int, size: tuple[float, float], **options) -> tu
 
 
 def _titled(axes: Axes, title: str) -> None:
+    """Title on the left and legend on the right of one line above the axes, where no data lie."""
     axes.set_title(title, loc="left", fontsize=10)
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=8, frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 0.99), borderaxespad=0)
+
+
+def _bins(values: np.ndarray, number: int = 60) -> np.ndarray:
+    """The edges of equal bins over the numbers among the values."""
+    import numpy as np
+
+    return np.histogram_bin_edges(values[np.isfinite(values)], number)

@@ -68,9 +68,9 @@ def markdown(candidate: Candidate, evaluation: Evaluation, notes: list[str], dra
     manifest, verdict = candidate.manifest, evaluation.verdict
     sign = "✅ passes the gate" if verdict.passed else "❌ refused by the gate"
     lines = [f"## {candidate.use_case}: {sign}", "", f"{manifest['description']}. {_comparison(evaluation)}", ""]
-    lines += [f"- ❌ {reason}" for reason in verdict.reasons]
-    lines += [f"- {note}" for note in notes]
-    lines += ["", _row(HEAD), "|:--|--:|--:|--:|:--|:--|", *(_row(_cells(row)) for row in table(verdict)), ""]
+    said = [*(f"- ❌ {reason}" for reason in verdict.reasons), *(f"- {note}" for note in notes)]
+    lines += [*said, ""] if said else []
+    lines += [_row(HEAD), "|:--|--:|--:|--:|:--|:--|", *(_row(_cells(row)) for row in table(verdict)), ""]
     lines += [f"![{name.removesuffix('.png')}](plots/{name})" for name in drawn]
     lines += ["", "<details><summary>What it was made from</summary>", "", "| | |", "|:--|:--|"]
     lines += [_row(pair) for pair in _facts(manifest)]
@@ -105,4 +105,4 @@ def _cells(row: tuple[Any, ...]) -> list[str]:
 
 
 def _row(cells) -> str:
-    return f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in cells)} |"
+    return f"| {' | '.join(' '.join(str(cell).split()).replace('|', chr(92) + '|') for cell in cells)} |"
