@@ -42,6 +42,8 @@ def _by_time(rows: pd.DataFrame, rule: Split) -> tuple[pd.DataFrame, pd.DataFram
     import pandas as pd
 
     time = rows[rule.column]
+    if not pd.api.types.is_datetime64_any_dtype(time):
+        raise DataError(f"split time: column {rule.column} holds {time.dtype}, not times; correct features, or split.column")
     first = time.max() - pd.Timedelta(days=rule.holdout)
     return rows[time <= first - pd.Timedelta(days=rule.gap)], rows[time > first]
 
@@ -59,7 +61,10 @@ def _stratified(target: pd.Series, share: float, seed: int) -> np.ndarray:
     import numpy as np
     from sklearn.model_selection import train_test_split
 
-    _, chosen = train_test_split(np.arange(len(target)), test_size=share, stratify=target, random_state=seed)
+    try:
+        _, chosen = train_test_split(np.arange(len(target)), test_size=share, stratify=target, random_state=seed)
+    except ValueError as error:
+        raise DataError(f"split stratified: {error}; change split, or leave the rare classes out") from None
     held = np.zeros(len(target), dtype=bool)
     held[chosen] = True
     return held
