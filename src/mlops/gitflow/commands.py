@@ -93,11 +93,11 @@ def finish(dry_run: bool = DRY_RUN) -> None:
 
 @app.command()
 def tag(
-    rc: bool = typer.Option(False, "--rc", help="Tag the release branch with the next vX.Y.Z-rc.N, which goes to staging."),
+    rc: bool = typer.Option(False, "--rc", help="Tag the release branch with the next vX.Y.Z-rc.N, the mark for staging."),
     branch: str = typer.Option("", help="Release branch of the candidate; default: the current one."),
     dry_run: bool = DRY_RUN,
 ) -> None:
-    """Tag origin/main with the version that it carries and push the tag, which goes to production."""
+    """Tag origin/main with the version that it carries and push the tag, the mark for production."""
     root = project_root()
     git("fetch", "--quiet", "origin", "--tags", root=root)
     place = (branch or current_branch(root)) if rc else branches.MAIN
