@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from mlops.use_case import UseCase
 
 WORDS = {
-    "better": "better than the champion",
-    "equal": "as good as the champion, as far as the holdout can tell",
-    "worse": "worse than the champion",
+    "better": "better than champion {}",
+    "equal": "no difference from champion {} that the holdout can tell",
+    "worse": "worse than champion {}",
     "first": "no champion yet: limits and baseline decide",
     "new question": "the champion answers another question: limits and baseline decide",
 }
@@ -79,12 +79,12 @@ def markdown(candidate: Candidate, evaluation: Evaluation, notes: list[str], dra
 
 def _comparison(evaluation: Evaluation) -> str:
     verdict = evaluation.verdict
-    words = WORDS[verdict.word]
+    words = WORDS[verdict.word].format(evaluation.champion_number)
     if verdict.interval is None:
         return f"Judgement: {words}."
     low, high = verdict.interval
     improvement = f"improvement {low:+.4f} to {high:+.4f}, 95 % interval on the same rows"
-    return f"Judgement: {words} {evaluation.champion_number} ({improvement})."
+    return f"Judgement: {words} ({improvement})."
 
 
 def _facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
