@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from mlops.errors import UserError
 from mlops.gitflow import branches, tags, versions
-from mlops.gitflow.git import credentials, current_branch, exists, git, run
+from mlops.git import git, run
+from mlops.gitflow.git import credentials, current_branch, exists
 from mlops.gitflow.git import tags as local_tags
 
 SETUP = "setup.py"

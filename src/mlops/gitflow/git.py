@@ -1,40 +1,14 @@
-"""git, as subprocesses: answers as text, a failure as one line; a token never on a command line or in a file."""
+"""What the commands of the branches ask git for; a token never stands on a command line or in a file."""
 
 from __future__ import annotations
 
 import base64
 import os
 import re
-import subprocess
 from pathlib import Path
 
 from mlops.errors import UserError
-
-
-def git(*arguments: str, root: Path, check: bool = True, env: dict[str, str] | None = None, stdin: str | None = None) -> str:
-    """Return what git says on standard output, stripped; raise UserError with git's own last words when it fails."""
-    done = run(*arguments, root=root, env=env, stdin=stdin)
-    if check and done.returncode:
-        raise UserError(f"git {arguments[0]} failed in {root}: {last_words(done.stderr)}")
-    return done.stdout.strip()
-
-
-def run(
-    *arguments: str, root: Path, env: dict[str, str] | None = None, stdin: str | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run git in `root` and return the finished process, whatever its exit code."""
-    try:
-        return subprocess.run(
-            ["git", *arguments],
-            cwd=root,
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **(env or {})},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            errors="replace",
-        )
-    except FileNotFoundError as error:
-        raise UserError("git is not installed, or the project folder is gone: install git 2.38 or newer") from error
+from mlops.git import git, run
 
 
 def project_root() -> Path:
@@ -44,13 +18,6 @@ def project_root() -> Path:
     if done.returncode:
         raise UserError(f"{start} is in no git repository: change into the project, or give --project DIR")
     return Path(done.stdout.strip())
-
-
-def last_words(stderr: str) -> str:
-    """Return git's message in one line: its lines of error, fatal or rejection, else the last one."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith(("error:", "fatal:", "remote: error", "! ["))]
-    return "; ".join(told) if told else (lines[-1] if lines else "no message")
 
 
 def credentials(root: Path, remote: str = "origin") -> dict[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mlops.gitflow.git import credentials, git, run
+from mlops.git import git, run
+from mlops.gitflow.git import credentials
 
 
 def use_cases(paths: Iterable[str], known: Sequence[str], machinery: Sequence[str]) -> list[str]:

@@ -17,7 +17,8 @@ from mlops.console import as_json, note, table
 from mlops.errors import MlopsError, UserError
 from mlops.gitflow import backmerge as rules
 from mlops.gitflow import branches, checks, runner
-from mlops.gitflow.git import compare_link, credentials, exists, git, project_root, repository, run
+from mlops.git import git, run
+from mlops.gitflow.git import compare_link, credentials, exists, project_root, repository
 
 if TYPE_CHECKING:
     from mlops.config import Project

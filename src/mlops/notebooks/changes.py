@@ -61,11 +61,11 @@ def between(root: Path, base: str, head: str | None, paths: Iterable[str] = ()) 
 
     Raises UserError when a ref is unknown or the folder is no git repository.
     """
-    root = Path(git.run(root, "rev-parse", "--show-toplevel"))
+    root = Path(git.git("rev-parse", "--show-toplevel", root=root))
     start = _merge_base(root, base, head or "HEAD")
     end = [head] if head else []
     where = list(paths) or ["*.ipynb"]
-    listing = git.run(root, "diff", "--no-ext-diff", "--name-status", "-z", "-M", start, *end, "--", *where)
+    listing = git.git("diff", "--no-ext-diff", "--name-status", "-z", "-M", start, *end, "--", *where, root=root)
     return [
         _change(root, status, old, new, start, head)
         for status, old, new in _entries(listing.split("\0"))
@@ -119,13 +119,13 @@ def cell_changes(base: Notebook, head: Notebook, diff: Diff) -> list[CellChange]
 def _merge_base(root: Path, base: str, head: str) -> str:
     for ref in (base, head):
         try:
-            git.run(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+            git.git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}", root=root)
         except UserError as error:
             raise UserError(
                 f"{ref}: no such commit in {root}; fetch it (git fetch origin, full history) or check the name"
             ) from error
     try:
-        return git.run(root, "merge-base", base, head)
+        return git.git("merge-base", base, head, root=root)
     except UserError:  # unrelated histories, or a shallow clone
         return base
 
@@ -170,7 +170,7 @@ def _cells_diff(old: list[Cell], new: list[Cell], same_ids: bool) -> Diff:
 
 def _at(root: Path, ref: str, path: str) -> Notebook:
     try:
-        return content.parse(git.run(root, "show", f"{ref}:{path}"), f"{path} at {ref[:12]}")
+        return content.parse(git.git("show", f"{ref}:{path}", root=root), f"{path} at {ref[:12]}")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} at {ref[:12]}: not a notebook, it is not in UTF-8; save it in JupyterLab") from error
 

@@ -42,7 +42,7 @@ def set_up(root: Path) -> list[str]:
     """
     done = []
     for key, value in git_settings().items():
-        git.run(root, "config", "--local", key, value)
+        git.git("config", "--local", key, value, root=root)
     done.append("git compares and merges notebooks cell by cell; git difftool --tool=nbdime opens the browser")
     attributes = root / ".gitattributes"
     text = attributes.read_text(encoding="utf-8") if attributes.is_file() else ""
@@ -91,7 +91,7 @@ def _packages() -> Finding:
 
 def _git(root: Path) -> list[Finding]:
     try:
-        git.run(root, "rev-parse", "--git-dir")
+        git.git("rev-parse", "--git-dir", root=root)
     except UserError:
         return [Finding("git", False, f"{root} is no git repository", "git init")]
     found = []
@@ -103,7 +103,7 @@ def _git(root: Path) -> list[Finding]:
             "cell by cell" if value == wanted[key] else "another program" if value else "as text: the driver is not configured"
         )
         found.append(Finding(what, value == wanted[key], said, "" if value == wanted[key] else MEND))
-    attribute = git.run(root, "check-attr", "merge", "x.ipynb").rpartition(": ")[2]
+    attribute = git.git("check-attr", "merge", "x.ipynb", root=root).rpartition(": ")[2]
     named = attribute == "jupyternotebook"
     said = "names the drivers" if named else f"merge is {attribute}"
     return [*found, Finding(".gitattributes", named, said, "" if named else MEND)]

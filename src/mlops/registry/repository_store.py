@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlops.errors import StoreUnreachable, UserError
-from mlops.gitflow.git import credentials, git, identity, last_words, run
+from mlops.git import git, last_words, run
+from mlops.gitflow.git import credentials, identity
 from mlops.tracking import BACKUP, DATABASE, LOCK
 
 REF = "refs/mlops/store"

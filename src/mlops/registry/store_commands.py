@@ -46,7 +46,7 @@ def push(
 ) -> None:
     """Bring models/ into the repository, unless somebody was faster since the last pull."""
     from mlops.errors import StoreUnreachable
-    from mlops.gitflow.git import run
+    from mlops.git import run
     from mlops.registry import repository_store as store
 
     project = _project()
@@ -70,7 +70,7 @@ def push(
 @app.command()
 def status(json: bool = JSON) -> None:
     """Show where the store is, what it weighs and whether origin has moved on."""
-    from mlops.gitflow.git import run
+    from mlops.git import run
     from mlops.registry import repository_store as store
 
     project = _project()
