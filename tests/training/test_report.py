@@ -1,0 +1,147 @@
+"""The report: a table that GitHub can draw, plots that show something, JSON that every program reads."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import mlops
+from matplotlib.image import imread
+from mlops.config import Project
+from mlops.training import plots, report
+from mlops.training.evaluate import Champion, Evaluation, evaluate
+from mlops.training.metrics import Predictions
+from mlops.training.train import train
+from mlops.use_case import load_use_case
+
+FAST = {"iris": (), "ridership": ("parameters.n_estimators=15",)}
+PLOTS = {"iris": ["confusion.png", "calibration.png"], "ridership": ["forecast.png", "residuals.png"]}
+
+
+@pytest.fixture(params=["iris", "ridership"])
+def evaluated(request: pytest.FixtureRequest, project: Project) -> tuple:
+    """Project, use case, candidate and its evaluation beside a champion, which is the same model."""
+    from mlops import tracking
+
+    use_case = load_use_case(project, request.param, FAST[request.param])
+    candidate, _ = train(project, use_case)
+    champion = Champion("1.0.0", tracking.load_model(candidate.path / "model"), candidate.manifest["problem"], 1)
+    return project, use_case, candidate, evaluate(use_case, candidate, champion)
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def tables(markdown: str) -> list[list[list[str]]]:
+    """The rows of each table, its rule of dashes among them."""
+    found: list[list[list[str]]] = [[]]
+    for line in markdown.splitlines():
+        if line.startswith("|"):
+            found[-1].append(cells(line))
+        elif found[-1]:
+            found.append([])
+    return [table for table in found if table]
+
+
+def test_report_has_well_formed_tables_and_its_plots(evaluated: tuple) -> None:
+    project, use_case, candidate, evaluation = evaluated
+    file = report.write(project, use_case, candidate, evaluation, ["a note"])
+    text = file.read_text()
+    for table in tables(text):
+        assert len({len(row) for row in table}) == 1
+        assert all(re.fullmatch(":?-+:?", cell) for cell in table[1])
+    metrics, facts = tables(text)
+    assert [row[0] for row in metrics[2:]] == list(use_case.config.metrics)
+    assert metrics[0] == ["metric", "this model", "champion", "baseline", "limit", "verdict"]
+    assert ["key", f"`{candidate.key[:16]}`"] in facts
+    assert re.findall(r"!\[\w+\]\((.+?)\)", text) == [f"plots/{name}" for name in PLOTS[use_case.name]]
+    assert all((file.parent / link).is_file() for link in re.findall(r"\]\((plots/.+?)\)", text))
+    assert "- a note" in text.splitlines()
+
+
+def test_pipe_or_line_break_in_a_name_does_not_break_a_table(evaluated: tuple) -> None:
+    _, _, candidate, evaluation = evaluated
+    candidate.manifest["git"]["branch"] = "feature/a|b\nc"
+    text = report.markdown(candidate, evaluation, [], [])
+    assert "feature/a\\|b c" in text
+    assert all(len(row) == 2 for row in tables(text)[1])
+
+
+def test_plots_show_something(evaluated: tuple, tmp_path: Path) -> None:
+    _, use_case, _, evaluation = evaluated
+    drawn = plots.draw(use_case, evaluation, tmp_path)
+    assert [file.name for file in drawn] == PLOTS[use_case.name]
+    for file in drawn:
+        pixels = imread(file)[:, :, :3]
+        assert pixels.shape[0] > 400 and pixels.shape[1] > 500
+        assert 0.01 < (pixels.min(axis=2) < 0.9).mean() < 0.6
+        assert len(np.unique(pixels.reshape(-1, 3).round(1), axis=0)) > 5
+
+
+def test_plots_are_the_same_bytes_each_time(evaluated: tuple, tmp_path: Path) -> None:
+    _, use_case, _, evaluation = evaluated
+    one, two = (plots.draw(use_case, evaluation, tmp_path / name) for name in ("one", "two"))
+    assert [file.read_bytes() for file in one] == [file.read_bytes() for file in two]
+
+
+def test_every_model_that_was_evaluated_is_in_the_legends(evaluated: tuple) -> None:
+    _, use_case, _, evaluation = evaluated
+    figure = plots.residuals(evaluation, "rides") if use_case.name == "ridership" else plots.calibration(evaluation)
+    labels = {text.get_text() for axes in figure.axes for text in (axes.get_legend().get_texts() if axes.get_legend() else [])}
+    assert {"this model", "champion"} <= labels
+
+
+def test_errors_of_all_models_are_counted_in_the_same_bins(project: Project) -> None:
+    use_case = load_use_case(project, "ridership", FAST["ridership"])
+    evaluation = evaluate(use_case, train(project, use_case)[0], None)
+    histograms = plots.residuals(evaluation, "rides").axes[1].patches
+    edges = [sorted(set(patch.get_xy()[:, 0])) for patch in histograms]
+    assert len(edges) == 2
+    np.testing.assert_allclose(edges[0], edges[1])
+
+
+def test_prediction_that_is_no_number_is_still_drawn_and_reported(project: Project, tmp_path: Path) -> None:
+    use_case = load_use_case(project, "ridership", FAST["ridership"])
+    candidate, _ = train(project, use_case)
+    evaluation = evaluate(use_case, candidate, None)
+    values = evaluation.candidate.values.copy()
+    values[3] = np.nan
+    broken: Evaluation = replace(evaluation, candidate=Predictions(values))
+    assert len(plots.draw(use_case, broken, tmp_path)) == 2
+
+
+def test_report_is_strict_json_with_all_that_the_markdown_says(evaluated: tuple) -> None:
+    project, use_case, candidate, evaluation = evaluated
+    rows = tuple(replace(row, baseline=float("nan")) for row in evaluation.verdict.rows)
+    unsure = replace(evaluation, verdict=replace(evaluation.verdict, rows=rows))
+    place = report.write(project, use_case, candidate, unsure, ["a note"]).parent
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    value = json.loads((place / "report.json").read_text(), parse_constant=refuse)
+    assert (value["key"], value["champion"], value["notes"]) == (candidate.key, "1.0.0", ["a note"])
+    assert [row["metric"] for row in value["verdict"]["rows"]] == list(use_case.config.metrics)
+    assert {row["baseline"] for row in value["verdict"]["rows"]} == {None}
+
+
+def test_model_against_itself_is_judged_equal(evaluated: tuple) -> None:
+    _, _, candidate, evaluation = evaluated
+    assert (evaluation.verdict.word, evaluation.verdict.interval) == ("equal", (0.0, 0.0))
+    text = report.markdown(candidate, evaluation, [], [])
+    assert "no difference from champion 1.0.0 that the holdout can tell (improvement +0.0000 to +0.0000" in text
+
+
+def test_refused_report_names_each_reason_and_ends_with_code_1(project: Project) -> None:
+    limits = ("--set", "metrics.accuracy.limit=0.999", "--set", "metrics.log_loss.limit=0.001")
+    assert mlops("train", "iris", *limits).code == 0
+    done = mlops("report", "iris", *limits, "--json")
+    assert done.code == 1
+    assert done.error.startswith("iris: the gate would refuse: accuracy breaks its limit")
+    text = Path(done.value["report"]).read_text()
+    assert text.startswith("## iris: ❌ refused by the gate")
+    assert len(re.findall("^- ❌ ", text, re.MULTILINE)) == 2
+    assert not done.value["verdict"]["passed"]
