@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,12 @@ def load_pyfunc(folder: Path, signature: Signature) -> Predict:
     import mlflow.pyfunc
     from mlflow.exceptions import MlflowException
 
-    model = mlflow.pyfunc.load_model(str(folder))
+    # A model that brings code would leave __pycache__ beside it: files that no manifest knows.
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        model = mlflow.pyfunc.load_model(str(folder))
+    finally:
+        sys.dont_write_bytecode = writes
 
     def predict(rows: Rows, params: Any) -> Outputs:
         try:
