@@ -225,6 +225,6 @@ def _show(outcomes: list[Outcome], json: bool) -> None:
         console.as_json([as_value(outcome) for outcome in outcomes])
         return
     for outcome in outcomes:
-        title = outcome.version.title if outcome.version else f"{outcome.use_case}"
+        title = outcome.version.title if outcome.version else f"{outcome.use_case}: refused by the gate"
         console.table(title, report.HEAD, report.table(outcome.evaluation.verdict))
         console.note(f"report {outcome.report}")

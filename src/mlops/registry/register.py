@@ -195,7 +195,6 @@ def _make(
         run_id=run_id,
         model_id=model_id,
         tags={**full, "model_id": model_id, **metrics},
-        description=f"{use_case.config.description}. {_in_words(candidate)}",
     )
     before = versions.settled_before(client, project, name, int(made.version))
     same = versions.by_key(before, candidate.key)
@@ -206,6 +205,7 @@ def _make(
         runs.renumber(client, run_id, use_case.name, number)
     if same:
         return same, False
+    client.update_model_version(name, str(made.version), _in_words(number, use_case, evaluation))
     client.set_model_version_tag(name, str(made.version), "number", number)
     return versions.choose(name, versions.all_of(client, name), number), True
 
@@ -230,5 +230,7 @@ def _refuse(
     return Outcome(use_case.name, False, None, False, alias, None, evaluation, written)
 
 
-def _in_words(candidate: Candidate) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in candidate.manifest["metrics"].items())
+def _in_words(number: str, use_case: UseCase, evaluation: Evaluation) -> str:
+    """What stands on a version's page, whose title knows MLflow's own count only."""
+    values = [f"{row.metric} {row.candidate:.4g} (baseline {row.baseline:.4g})" for row in evaluation.verdict.rows]
+    return f"**{use_case.name} {number}** · {use_case.config.description}. {', '.join(values)}"

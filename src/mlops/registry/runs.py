@@ -15,6 +15,7 @@ from mlops.errors import UserError
 from mlops.registry.aliases import who
 from mlops.training.candidate import Candidate
 from mlops.training.evaluate import Evaluation
+from mlops.training.report import summary
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -65,12 +66,13 @@ def start(
         "mlflow.source.type": "PROJECT",
         "mlflow.source.git.commit": commit["sha"],
         "mlflow.source.git.branch": commit["branch"],
-        "mlflow.note.content": report.read_text(encoding="utf-8"),
+        "mlflow.note.content": f"{summary(candidate, evaluation, [])}\n\nPlots: see Artifacts, report/plots.",
     }
     run = client.create_run(experiment_id, run_name=name, tags=full)
     measured = {row.metric: row.candidate for row in evaluation.verdict.rows}
     measured |= {f"baseline/{row.metric}": row.baseline for row in evaluation.verdict.rows}
     measured |= {f"champion/{row.metric}": row.champion for row in evaluation.verdict.rows if row.champion is not None}
+    measured["fit/seconds"] = manifest["fit_seconds"]
     measured |= {"rows/training": manifest["rows"]["training"], "rows/holdout": manifest["rows"]["holdout"]}
     params = {
         **manifest["config"]["parameters"],
@@ -139,7 +141,8 @@ def _make_experiment(client: MlflowClient, project: Project, name: str, descript
     from mlflow.exceptions import MlflowException
 
     root = tracking.artifact_root(project)
-    tags = {OWNER: project.name, "mlflow.note.content": description}
+    # The kind tells MLflow's page to show training runs, not conversations with language models.
+    tags = {OWNER: project.name, "mlflow.note.content": description, "mlflow.experimentKind": "custom_model_development"}
     try:
         client.create_experiment(name, f"{root}/{name}" if root else None, tags)
     except MlflowException as error:

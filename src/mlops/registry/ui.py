@@ -12,6 +12,9 @@ from mlops.config import Project
 from mlops.console import note
 from mlops.errors import UserError
 
+# MLflow's page begins with what language models need, unless it is told that models are trained here.
+PAGE = "#/experiments?workflowType=machine_learning"
+
 
 def serve(project: Project, port: int) -> int:
     """Run the page on 127.0.0.1 until it is interrupted; returns its exit code.
@@ -25,7 +28,7 @@ def serve(project: Project, port: int) -> int:
         except OSError:
             raise UserError(f"port {port} is taken on 127.0.0.1; choose another: mlops ui --port {port + 1}") from None
     with tracking.open_store(project):
-        note(f"http://127.0.0.1:{port} shows {tracking.uri(project)}; stop it with Ctrl-C")
+        note(f"http://127.0.0.1:{port}/{PAGE} shows {tracking.uri(project)}; stop it with Ctrl-C")
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", tracking.uri(project)]
     if root := tracking.artifact_root(project):

@@ -65,16 +65,21 @@ HEAD = ("metric", "this model", "champion", "baseline", "limit", "verdict")
 
 def markdown(candidate: Candidate, evaluation: Evaluation, notes: list[str], drawn: list[str]) -> str:
     """The report as GitHub-flavoured Markdown; the plots are linked below `plots/`."""
+    lines = [summary(candidate, evaluation, notes), ""]
+    lines += [f"![{name.removesuffix('.png')}](plots/{name})" for name in drawn]
+    lines += ["", "<details><summary>What it was made from</summary>", "", "| | |", "|:--|:--|"]
+    lines += [_row(pair) for pair in _facts(candidate.manifest)]
+    return "\n".join([*lines, "", "</details>", ""])
+
+
+def summary(candidate: Candidate, evaluation: Evaluation, notes: list[str]) -> str:
+    """The verdict in Markdown with the reasons and the table of metrics; it stands on its own, without a file beside it."""
     manifest, verdict = candidate.manifest, evaluation.verdict
     sign = "✅ passes the gate" if verdict.passed else "❌ refused by the gate"
     lines = [f"## {candidate.use_case}: {sign}", "", f"{manifest['description']}. {_comparison(evaluation)}", ""]
     said = [*(f"- ❌ {reason}" for reason in verdict.reasons), *(f"- {note}" for note in notes)]
     lines += [*said, ""] if said else []
-    lines += [_row(HEAD), "|:--|--:|--:|--:|:--|:--|", *(_row(_cells(row)) for row in table(verdict)), ""]
-    lines += [f"![{name.removesuffix('.png')}](plots/{name})" for name in drawn]
-    lines += ["", "<details><summary>What it was made from</summary>", "", "| | |", "|:--|:--|"]
-    lines += [_row(pair) for pair in _facts(manifest)]
-    return "\n".join([*lines, "", "</details>", ""])
+    return "\n".join([*lines, _row(HEAD), "|:--|--:|--:|--:|:--|:--|", *(_row(_cells(row)) for row in table(verdict))])
 
 
 def _comparison(evaluation: Evaluation) -> str:
