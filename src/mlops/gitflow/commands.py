@@ -27,7 +27,10 @@ def check(
     tag: str = typer.Option("", help="Check that this tag may be deployed, instead of a branch."),
     json: bool = JSON,
 ) -> None:
-    """Check a branch (or a tag) against the rules; exit code 1 when it breaks one."""
+    """Check a branch (or a tag) against the rules; exit code 1 when it breaks one.
+
+    Example: mlops gitflow check --head feature/faster --base dev
+    """
     root = project_root()
     if tag:
         subject, problems = tag, checks.tag_problems(tag, root)
@@ -52,7 +55,10 @@ def start(
     origin: str = typer.Option("", "--from", metavar="BRANCH", help="Grow from this branch, as a bugfix does from a release."),
     dry_run: bool = DRY_RUN,
 ) -> None:
-    """Start a branch where the model of branches says; a release gets its version and its changelog heading."""
+    """Start a branch where the model of branches says; a release gets its version and its changelog heading.
+
+    Example: mlops gitflow start feature faster
+    """
     root = project_root()
     point = origin or branches.start_point(kind)
     branches.start_point(kind)
@@ -77,7 +83,10 @@ def start(
 
 @app.command()
 def finish(dry_run: bool = DRY_RUN) -> None:
-    """Check the current branch, push it and print the link that opens its pull request."""
+    """Check the current branch, push it and print the link that opens its pull request.
+
+    Example: mlops gitflow finish --dry-run
+    """
     root = project_root()
     merge = checks.merge_here(root, "", "", False)
     problems = checks.merge_problems(merge, root)
@@ -98,7 +107,10 @@ def tag(
     branch: str = typer.Option("", help="Release branch of the candidate; default: the current one."),
     dry_run: bool = DRY_RUN,
 ) -> None:
-    """Tag origin/main with the version that it carries and push the tag, the mark for production."""
+    """Tag origin/main with the version that it carries and push the tag, the mark for production.
+
+    Example: mlops gitflow tag --rc
+    """
     root = project_root()
     git("fetch", "--quiet", "origin", "--tags", root=root)
     place = (branch or current_branch(root)) if rc else branches.MAIN

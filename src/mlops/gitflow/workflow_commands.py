@@ -43,6 +43,8 @@ def plan(
     """Say which use cases a run has to train, and on which versions of Python it tests.
 
     For a pull request these are the use cases that it touches; for a push those whose key is not in the store.
+
+    Example: mlops gitflow plan --base origin/dev --json
     """
     from mlops.doctor import supported_pythons
     from mlops.git import commit
@@ -74,7 +76,10 @@ def register(
     reason: str = typer.Option("", help="Why; goes into the log of moves."),
     json: bool = JSON,
 ) -> None:
-    """Register the candidates of all use cases and record which versions belong to this commit; exit code 1 on a refusal."""
+    """Register the candidates of all use cases and record which versions belong to this commit; exit code 1 on a refusal.
+
+    Example: mlops gitflow register candidates --alias challenger
+    """
     from mlops.errors import GateRefused
     from mlops.git import commit
     from mlops.registry import releases
@@ -94,7 +99,10 @@ def register(
 
 
 def record(commit: str = typer.Argument("HEAD", help="The commit."), json: bool = JSON) -> None:
-    """Show which versions belong to a commit, as its training run has recorded."""
+    """Show which versions belong to a commit, as its training run has recorded.
+
+    Example: mlops gitflow record HEAD~1 --json
+    """
     from mlops.registry import releases
 
     project = load_project()
@@ -107,13 +115,19 @@ def record(commit: str = typer.Argument("HEAD", help="The commit."), json: bool 
 
 
 def summary(name: str = typer.Argument(help="Use case.")) -> None:
-    """Put the reports of a use case that lie in output/reports on the summary page of the job."""
+    """Put the reports of a use case that lie in output/reports on the summary page of the job.
+
+    Example: mlops gitflow summary ridership
+    """
     for text in _reports(sorted((load_project().output / "reports" / name).glob("*/report.md"))):
         runner.summary(text)
 
 
 def backmerge(dry_run: bool = DRY_RUN, json: bool = JSON) -> None:
-    """Bring main back into dev: push a branch and open its pull request, or an issue where the token may not."""
+    """Bring main back into dev: push a branch and open its pull request, or an issue where the token may not.
+
+    Example: mlops gitflow backmerge --dry-run
+    """
     root = project_root()
     _fetch_branches(root)
     commit = git("rev-parse", f"origin/{branches.MAIN}", root=root)
@@ -131,7 +145,10 @@ def backmerge(dry_run: bool = DRY_RUN, json: bool = JSON) -> None:
 
 
 def bootstrap(dry_run: bool = DRY_RUN) -> None:
-    """Set up a fresh repository: create dev from main, and say what is there and what an administrator may turn on."""
+    """Set up a fresh repository: create dev from main, and say what is there and what an administrator may turn on.
+
+    Example: mlops gitflow bootstrap --dry-run
+    """
     root = project_root()
     _fetch_branches(root)
     there = exists(f"origin/{branches.DEV}", root)
@@ -159,7 +176,10 @@ def comment(
     folder: Path = typer.Argument(help="Where the artifacts report-* were put."),
     dry_run: bool = DRY_RUN,
 ) -> None:
-    """Put the model report on the pull request of the workflow run in the event; a token that may not is no error."""
+    """Put the model report on the pull request of the workflow run in the event; a token that may not is no error.
+
+    Example: mlops gitflow comment reports --dry-run
+    """
     from mlops.gitflow import comment as report
     from mlops.gitflow import github
 
@@ -182,7 +202,10 @@ def comment(
 
 
 def minutes(json: bool = JSON) -> None:
-    """Add up the minutes that the jobs of this run have used, each rounded up as GitHub counts them."""
+    """Add up the minutes that the jobs of this run have used, each rounded up as GitHub counts them.
+
+    Example: mlops gitflow minutes --json
+    """
     from mlops.gitflow import github
 
     there = github.connect(repository(project_root()))
@@ -204,7 +227,10 @@ def protect(
     reviewer: list[str] = typer.Option([], help="Login of a person who must approve a deployment to production."),
     json: bool = JSON,
 ) -> None:
-    """Turn on rulesets, environments and pull requests by workflows, with the administrator's token in GITHUB_TOKEN."""
+    """Turn on rulesets, environments and pull requests by workflows, with the administrator's token in GITHUB_TOKEN.
+
+    Example: mlops gitflow protect --apply --reviewer ann
+    """
     outcomes = _outcomes(project_root(), reviewer, apply)
     if json:
         as_json([outcome._asdict() for outcome in outcomes])

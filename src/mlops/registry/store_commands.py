@@ -22,7 +22,10 @@ def pull(
     force: bool = typer.Option(False, "--force", help="Give up runs that exist only here."),
     json: bool = JSON,
 ) -> None:
-    """Bring the repository's store into models/; `mlops ui` shows it."""
+    """Bring the repository's store into models/; `mlops ui` shows it.
+
+    Example: mlops store pull
+    """
     from mlops.registry import repository_store as store
 
     project = _project()
@@ -44,7 +47,10 @@ def push(
     message: str = typer.Option("", "--message", "-m", help="What changed, for the commit."),
     json: bool = JSON,
 ) -> None:
-    """Bring models/ into the repository, unless somebody was faster since the last pull."""
+    """Bring models/ into the repository, unless somebody was faster since the last pull.
+
+    Example: mlops store push --message "Archive what nobody uses"
+    """
     from mlops.errors import StoreUnreachable
     from mlops.git import run
     from mlops.registry import repository_store as store
@@ -69,7 +75,10 @@ def push(
 
 @app.command()
 def status(json: bool = JSON) -> None:
-    """Show where the store is, what it weighs and whether origin has moved on."""
+    """Show where the store is, what it weighs and whether origin has moved on.
+
+    Example: mlops store status --json
+    """
     from mlops.git import run
     from mlops.registry import repository_store as store
 
