@@ -33,6 +33,22 @@ def registered(project: Project, kept: Path) -> Project:
     return project
 
 
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of an embedded store without content, to be copied: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("empty")
+    tracking.prepare(Project.model_validate({"root": folder, "name": "empty", "default_use_case": "iris"}))
+    return folder / "models" / tracking.DATABASE
+
+
+@pytest.fixture
+def fresh(project: Project, empty: Path) -> Project:
+    """A project on branch main whose store is there and has no content."""
+    project.store.mkdir()
+    shutil.copyfile(empty, project.store / tracking.DATABASE)
+    return project
+
+
 @pytest.fixture
 def run() -> Callable[..., Outcome]:
     """Run iris in a project, with overrides of its configuration."""

@@ -97,42 +97,40 @@ def test_an_unknown_version_is_named_with_those_that_there_are(registered: Proje
         by_hand.move(registered, "iris", "staging", "1.0.3", "typo")
 
 
-def test_two_processes_on_a_server_give_one_key_one_version(registered: Project, run: Run, stored, monkeypatch):
-    on_a_server(registered, monkeypatch)
-    outcomes = race(monkeypatch, lambda: run(registered, *OTHER), lambda: run(registered, *OTHER))
+def test_two_processes_on_a_server_give_one_key_one_version(fresh: Project, run: Run, stored, monkeypatch):
+    on_a_server(fresh, monkeypatch)
+    outcomes = race(monkeypatch, lambda: run(fresh, *OTHER), lambda: run(fresh, *OTHER))
     assert {outcome.version.number for outcome in outcomes} == {"1.0.0"}
     assert sorted(outcome.made for outcome in outcomes) == [False, True]
-    assert [version.number for version in stored(registered)] == ["1.0.0"]
+    assert [version.number for version in stored(fresh)] == ["1.0.0"]
 
 
-def test_two_processes_on_a_server_give_two_keys_two_numbers(registered: Project, run: Run, stored, load, monkeypatch):
-    on_a_server(registered, monkeypatch)
-    outcomes = race(monkeypatch, lambda: run(registered, *OTHER), lambda: run(registered, *THIRD))
+def test_two_processes_on_a_server_give_two_keys_two_numbers(fresh: Project, run: Run, stored, load, monkeypatch):
+    on_a_server(fresh, monkeypatch)
+    outcomes = race(monkeypatch, lambda: run(fresh, *OTHER), lambda: run(fresh, *THIRD))
     assert {outcome.version.number for outcome in outcomes} == {"1.0.0", "1.0.1"}
-    found = stored(registered)
+    found = stored(fresh)
     assert sorted(version.number for version in found) == ["1.0.0", "1.0.1"]
-    assert [load(registered, version) for version in found] == [51, 51]
-    with tracking.open_store(registered) as client:
+    assert [load(fresh, version) for version in found] == [51, 51]
+    with tracking.open_store(fresh) as client:
         assert {client.get_run(version.run_id).info.run_name for version in found} == {"iris 1.0.0", "iris 1.0.1"}
 
 
-def test_the_remains_of_a_crash_on_a_server_are_waited_for_and_then_removed(
-    registered: Project, run: Run, stored, monkeypatch
-):
-    on_a_server(registered, monkeypatch)
+def test_the_remains_of_a_crash_on_a_server_are_waited_for_and_then_removed(fresh: Project, run: Run, stored, monkeypatch):
+    on_a_server(fresh, monkeypatch)
     monkeypatch.setattr(versions, "PATIENCE", 0.3)
     with monkeypatch.context() as crash, pytest.raises(KeyboardInterrupt):
         crash.setattr(MlflowClient, "set_model_version_tag", stop)
-        run(registered, *OTHER)
-    assert run(registered, *THIRD).version.number == "1.0.0"
-    with tracking.open_store(registered) as client:
+        run(fresh, *OTHER)
+    assert run(fresh, *THIRD).version.number == "1.0.0"
+    with tracking.open_store(fresh) as client:
         assert len(client.search_model_versions("name = 'iris'")) == 1
 
 
 def on_a_server(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the project use a store that is not the embedded one, so that no lock keeps two processes apart."""
-    (project.root / "server").mkdir()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.root}/server/store.db")
+    project.store.rename(project.root / "server")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.root}/server/{tracking.DATABASE}")
     monkeypatch.chdir(project.root / "server")
 
 

@@ -31,7 +31,7 @@ def test_compare_draws_runs_against_each_other_the_newest_first(two: Project, co
     assert "iris refused" in table.out and "1.0.1" not in table.out
 
 
-def test_compare_without_a_run_says_how_to_make_one(project: Project, command):
+def test_compare_without_a_run_says_how_to_make_one(fresh: Project, command):
     said = command("compare", "iris")
     assert said.code == 2
     assert "no runs to compare yet; make one with: mlops run iris" in said.err
