@@ -199,12 +199,12 @@ def test_a_slow_prediction_is_504_and_keeps_its_place_until_it_ends(slow_bundle)
 
 
 def test_sigterm_finishes_what_was_taken(slow_bundle):
-    with serving(slow_bundle.folder, drain=0.3) as (address, process):
+    with serving(slow_bundle.folder, drain=4) as (address, process):
         answers = []
-        threads = [threading.Thread(target=lambda: answers.append(wait(address, 1.0).status_code)) for _ in range(2)]
+        threads = [threading.Thread(target=lambda: answers.append(wait(address, 3.0).status_code)) for _ in range(2)]
         for thread in threads:
             thread.start()
-        time.sleep(0.3)
+        time.sleep(1)
         process.send_signal(signal.SIGTERM)
         time.sleep(0.1)
         assert httpx.get(f"{address}/v2/health/ready").status_code == 503
@@ -212,7 +212,7 @@ def test_sigterm_finishes_what_was_taken(slow_bundle):
         for thread in threads:
             thread.join()
         assert answers == [200, 200]
-        assert process.wait(10) == 0
+        assert process.wait(20) == 0
 
 
 def test_sigterm_under_load_loses_no_request_that_was_read(flowers_bundle):

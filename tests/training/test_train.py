@@ -133,7 +133,7 @@ def test_holdout_and_training_rows_are_all_rows(trained: Candidate) -> None:
 
 def test_manifest_says_what_the_candidate_was_made_from(project: Project, iris: UseCase, trained: Candidate) -> None:
     manifest = trained.manifest
-    assert manifest["git"]["sha"] == git.run(project.root, "rev-parse", "HEAD")
+    assert manifest["git"]["sha"] == git.git("rev-parse", "HEAD", root=project.root)
     assert (manifest["git"]["branch"], manifest["git"]["dirty"]) == ("main", False)
     assert [item["file"] for item in manifest["data"]] == ["iris.csv"]
     assert manifest["config"]["parameters"] == iris.config.parameters
