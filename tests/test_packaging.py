@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import sys
 import tomllib
 from pathlib import Path
 from unittest import mock
@@ -16,11 +17,12 @@ LOCKS = ("base", "dev", "bootstrap")
 
 
 def setup_arguments() -> dict:
-    """What setup.py hands to setuptools."""
-    with mock.patch("setuptools.setup") as called:
+    """What setup.py hands to setuptools, which the tests' own environment need not have."""
+    setuptools = mock.Mock()
+    with mock.patch.dict(sys.modules, {"setuptools": setuptools}):
         source = (ROOT / "setup.py").read_text(encoding="utf-8")
         exec(compile(source, str(ROOT / "setup.py"), "exec"), {"__file__": str(ROOT / "setup.py"), "__name__": "setup"})
-    return called.call_args.kwargs
+    return setuptools.setup.call_args.kwargs
 
 
 def locked(name: str) -> dict[str, list[dict]]:
