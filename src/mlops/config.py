@@ -29,6 +29,12 @@ class Frozen(BaseModel):
 Model = TypeVar("Model", bound=Frozen)
 
 
+class Environment(Frozen):
+    """Where the services of an environment run; `none` verifies an image and deploys nothing."""
+
+    target: Literal["none", "compose", "kubernetes", "sagemaker", "azureml", "databricks"] = "none"
+
+
 class Project(Frozen):
     """The project's configuration, with its folders as absolute paths."""
 
@@ -40,6 +46,7 @@ class Project(Frozen):
     store: Path = Path("models")
     output: Path = Path("output")
     aliases: dict[str, str] = {"*": "challenger"}
+    deploy: dict[str, Environment] = {"staging": Environment(), "production": Environment()}
 
     @model_validator(mode="before")
     @classmethod

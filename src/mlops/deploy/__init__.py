@@ -1,0 +1,1 @@
+"""From an image to an environment: targets, the contract that a service keeps, deployments and their log, rollback."""

@@ -1,0 +1,64 @@
+"""What a place that runs services can do, and which place an environment is configured to have."""
+
+from __future__ import annotations
+
+import importlib
+from typing import NamedTuple, Protocol
+
+from mlops.config import Environment, Project
+from mlops.errors import MlopsError, UserError
+
+MODULES = {
+    "compose": "compose",
+    "kubernetes": "kubernetes",
+    "sagemaker": "cloud",
+    "azureml": "cloud",
+    "databricks": "cloud",
+}
+
+
+class DeployFailed(MlopsError):
+    """Raised when the new service did not prove itself; the one before it still answers."""
+
+    exit_code = 1
+
+
+class Service(NamedTuple):
+    """What is to run in an environment: the use case, its version number, the image (by digest where a registry holds it)
+    and the digest of the bundle inside, that /version has to answer.
+    """
+
+    use_case: str
+    number: str
+    image: str
+    bundle: str
+
+
+class Target(Protocol):
+    """A place that runs services. Each call raises UserError for a place that is not reachable or not configured."""
+
+    def deploy(self, service: Service) -> str:
+        """Replace what runs, with no refused request, and return the address that answers; raise DeployFailed otherwise."""
+
+    def running(self, use_case: str) -> Service | None:
+        """Return what runs now, None where nothing does."""
+
+    def plan(self, service: Service) -> list[str]:
+        """Return what `deploy` would do, one line each, without doing it."""
+
+
+def of(project: Project, environment: str) -> Target | None:
+    """Return the target of an environment, None where none is configured: a release is then verified, not deployed."""
+    chosen = environment_of(project, environment)
+    if chosen.target == "none":
+        return None
+    module = importlib.import_module(f"mlops.deploy.{MODULES[chosen.target]}")
+    target: Target = module.target(project, environment, chosen)
+    return target
+
+
+def environment_of(project: Project, name: str) -> Environment:
+    """Return the configuration of an environment; raise UserError for one that config/project.yaml does not have."""
+    if name not in project.deploy:
+        raise UserError(f"no environment {name!r} in config/project.yaml; there are: {', '.join(sorted(project.deploy))}")
+    return project.deploy[name]
