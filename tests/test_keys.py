@@ -98,6 +98,7 @@ UNCHANGED: dict[str, Callable[[Project], object]] = {
     "description": lambda project: config_text(project, "Species of", "The species of"),
     "comment and order": lambda project: config_text(project, "# Species of iris", "# The species of iris"),
     "search": lambda project: config_text(project, "trials: 12", "trials: 2"),
+    "slices": lambda project: config_text(project, "bootstrap:", "slices: [petal_width]\nbootstrap:"),
     "changelog": lambda project: (project.root / "CHANGELOG.md").write_text("# 9.9.9\n"),
     "version": lambda project: (project.root / "setup.py").write_text("version='9.9.9'\n"),
     "readme": lambda project: (project.data / "raw/iris/README.md").write_text("other"),

@@ -163,7 +163,10 @@ class Serving(Frozen):
 
 
 class UseCaseConfig(Frozen):
-    """The configuration of one use case."""
+    """The configuration of one use case.
+
+    slices: columns by which a version's card judges the holdout in parts, beside class, month and weekday.
+    """
 
     description: str = Field(min_length=1)
     task: Literal["regression", "classification"]
@@ -176,6 +179,7 @@ class UseCaseConfig(Frozen):
     bootstrap: Bootstrap = Bootstrap()
     tune: Tune | None = None
     serving: Serving = Serving()
+    slices: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _target_is_no_key(self) -> UseCaseConfig:

@@ -47,6 +47,11 @@ def as_json(value: Any) -> None:
     sys.stdout.write(files.as_json(value, sort_keys=True) + "\n")
 
 
+def text(content: str) -> None:
+    """Print a result that is a text of its own, such as Markdown, as it stands."""
+    sys.stdout.write(content)
+
+
 @contextmanager
 def step(message: str) -> Iterator[None]:
     """Show a spinner on a terminal while a long step works; silent elsewhere."""

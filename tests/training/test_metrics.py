@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from mlops.training import metrics
-from mlops.training.metrics import MEASURES, Predictions, encode, paired_bootstrap
+from mlops.training.metrics import MEASURES, Predictions, bootstrap, encode, paired_bootstrap
 from sklearn import metrics as sklearn
 
 numbers = st.floats(-1e6, 1e6, allow_subnormal=False)
@@ -144,3 +144,16 @@ def test_interval_of_neighbours_that_err_alike_is_wider_when_they_are_drawn_toge
         return high - low
 
     assert width(14) > 2 * width(1)
+
+
+def test_interval_of_one_model_holds_its_true_error_in_about_nineteen_cases_of_twenty():
+    held = 0
+    for seed in range(100):
+        errors = np.random.default_rng(seed).normal(size=150)
+        low, high = bootstrap(metrics.mae, Predictions(errors), np.zeros(150), 200, 1, seed)
+        held += low <= np.sqrt(2 / np.pi) <= high
+    assert 86 <= held <= 99
+
+
+def test_interval_of_what_is_never_a_number_is_none():
+    assert np.isnan(bootstrap(metrics.mape, Predictions(np.ones(9)), np.zeros(9), 100, 1, 0)).all()

@@ -163,6 +163,36 @@ def show(
 
 
 @app.command()
+def card(
+    name: str = NAME,
+    ref: str = typer.Argument("", help="Alias or number; default: the champion."),
+    out: str = typer.Option("", "--out", "-o", metavar="FILE", help="Write it there, its plots in a folder beside it."),
+    json: bool = JSON,
+) -> None:
+    """The card of a version in Markdown: data, metrics with intervals, slices, limits, origin; the same each time.
+
+    Example: mlops card ridership champion --out card.md
+    """
+    from pathlib import Path
+
+    from mlops.config import load_project
+    from mlops.registry import card as cards
+    from mlops.registry import versions
+    from mlops.use_case import load_use_case
+
+    project = load_project()
+    use_case = load_use_case(project, name)
+    made = cards.make(project, use_case, versions.resolve(project, use_case.name, ref or None))
+    if out:
+        cards.write(made, Path(out))
+        console.note(f"card {out}")
+    if json:
+        console.as_json(made.facts)
+    elif not out:
+        console.text(cards.markdown(made.facts, "report/plots"))
+
+
+@app.command()
 def alias(
     name: str = typer.Argument(help="Use case."),
     alias_: str = typer.Argument(metavar="ALIAS", help="The alias that moves."),

@@ -49,7 +49,7 @@ def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None)
     config, holdout = use_case.config, candidate.holdout()
     classes = np.array(candidate.manifest["classes"]) if candidate.manifest["classes"] else None
     truth = as_truth(holdout[TRUTH], classes)
-    said, simple = _said(holdout, SAID, classes), _said(holdout, BASELINE, classes)
+    said, simple = recorded(holdout, SAID, classes), recorded(holdout, BASELINE, classes)
     new_question = champion is not None and champion.target_number != config.target.number
     differs = [] if champion is None or new_question else differences(candidate.manifest["problem"], champion.problem)
     theirs = None
@@ -98,7 +98,7 @@ def metrics_of_primary(use_case: UseCase, truth: np.ndarray, said: Predictions) 
     return known[name](truth, said) if name in known else metrics_of(use_case, truth, said)[name]
 
 
-def _said(holdout: pd.DataFrame, column: str, classes: Sequence[Any] | np.ndarray | None) -> Predictions:
+def recorded(holdout: pd.DataFrame, column: str, classes: Sequence[Any] | np.ndarray | None) -> Predictions:
     """The predictions that a column of the holdout records."""
     import numpy as np
 

@@ -6,7 +6,7 @@ input at each call, take 40 times as long. The tests compare each with scikit-le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -146,16 +146,32 @@ def paired_bootstrap(
     Blocks of neighbouring rows are drawn, as errors of neighbours in time resemble each other
     (Künsch 1989, The jackknife and the bootstrap for general stationary observations).
     """
-    random = np.random.default_rng(seed)
-    size = len(truth)
-    block = min(block, size)
-    differences = np.empty(resamples)
-    for index in range(resamples):
-        starts = random.integers(0, size - block + 1, -(-size // block))
-        rows = (starts[:, None] + np.arange(block)).ravel()[:size]
-        differences[index] = goodness(one.take(rows), truth[rows]) - goodness(other.take(rows), truth[rows])
+    differences = [
+        goodness(one.take(rows), truth[rows]) - goodness(other.take(rows), truth[rows])
+        for rows in _resamples(len(truth), resamples, block, seed)
+    ]
     low, high = np.nanpercentile(differences, [2.5, 97.5])
     return float(low), float(high)
+
+
+def bootstrap(
+    measure: Measure, said: Predictions, truth: np.ndarray, resamples: int, block: int, seed: int
+) -> tuple[float, float]:
+    """The 95 % interval of a metric over resamples of the rows, drawn in blocks as `paired_bootstrap` draws them."""
+    values = [measure(truth[rows], said.take(rows)) for rows in _resamples(len(truth), resamples, block, seed)]
+    if not np.isfinite(values).any():
+        return float("nan"), float("nan")
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _resamples(size: int, resamples: int, block: int, seed: int) -> Iterator[NDArray]:
+    """The rows of each resample: blocks of neighbours, cut to the number of rows that there are."""
+    random = np.random.default_rng(seed)
+    block = min(block, size)
+    for _ in range(resamples):
+        starts = random.integers(0, size - block + 1, -(-size // block))
+        yield (starts[:, None] + np.arange(block)).ravel()[:size]
 
 
 def _counts(truth: np.ndarray, said: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

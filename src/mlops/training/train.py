@@ -21,6 +21,7 @@ from mlops.training import candidate as candidates
 from mlops.training import model_file
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
 from mlops.training.metrics import Predictions, encode, score
+from mlops.training.ranges import ranges_of
 from mlops.training.split import split
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
         "metrics": measured["candidate"],
         "baseline": measured["baseline"],
         "rows": {"training": len(training), "holdout": len(holdout)},
+        "ranges": ranges_of(training[_described(use_case, training)], config.serving.personal),
+        "estimator": _estimator(model),
         "python": platform.python_version(),
         "fit_seconds": round(seconds, 3),
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -152,6 +155,19 @@ def problem(use_case: UseCase, rows: pd.DataFrame) -> dict[str, Any]:
     if config.split.method == "stratified":
         rule["seed"] = config.seed
     return {"target": target, "split": rule, "schema": {name: str(rows[name].dtype) for name in use_case.inputs(rows)}}
+
+
+def _described(use_case: UseCase, rows: pd.DataFrame) -> list[str]:
+    """The columns whose range is recorded: inputs, target, and the times among the keys; other keys only name a row."""
+    import pandas as pd
+
+    times = [name for name in use_case.config.key if pd.api.types.is_datetime64_any_dtype(rows[name])]
+    return [*times, *use_case.inputs(rows), use_case.config.target.column]
+
+
+def _estimator(model: Any) -> list[str]:
+    """The class of a model, or of each step of a pipeline."""
+    return [type(step).__name__ for _, step in model.steps] if hasattr(model, "steps") else [type(model).__name__]
 
 
 def _fit(use_case: UseCase, inputs: pd.DataFrame, target: pd.Series) -> Any:

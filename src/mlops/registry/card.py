@@ -1,0 +1,399 @@
+"""The card of a version: what it predicts, from which data, how well, for whom less well, and where it must not be used.
+
+Everything in it is derived from what the store holds of the version; the same version gives the same card.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops import digests, files, git, tracking
+from mlops.config import Project, UseCaseConfig
+from mlops.errors import UserError
+from mlops.registry import lineage, slices, versions
+from mlops.registry.versions import Version
+from mlops.training.candidate import BASELINE, SAID, TRUTH, Candidate
+from mlops.training.gate import goodness, limit
+from mlops.training.ranges import outside
+from mlops.training.report import WORDS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from mlops.training.metrics import Measure, Predictions
+    from mlops.use_case import UseCase
+
+
+@dataclass(frozen=True)
+class Card:
+    """The facts of a card, and its plots: name → PNG."""
+
+    facts: dict[str, Any]
+    plots: dict[str, bytes]
+
+
+def make(project: Project, use_case: UseCase, version: Version) -> Card:
+    """Fetch a version from the store and derive its card; the use case says by which columns the holdout is sliced.
+
+    Raises DataError when a file of the version does not have its digest, UserError for a version without a report.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
+        candidate = versions.fetch(project, version, Path(scratch))
+        report, plots = _report(project, version, Path(scratch))
+        facts = _facts(project, use_case, version, candidate, report)
+    return Card({**facts, "plots": sorted(plots)}, plots)
+
+
+def write(card: Card, file: Path) -> None:
+    """Write a card as Markdown, its plots in a folder beside it that has the file's name without its ending."""
+    folder = file.with_suffix("")
+    for name, content in card.plots.items():
+        with files.replacing(folder / name) as temporary:
+            temporary.write_bytes(content)
+    files.write_text(file, markdown(card.facts, folder.name))
+
+
+def _facts(project: Project, use_case: UseCase, version: Version, candidate: Candidate, report: dict) -> dict[str, Any]:
+    import numpy as np
+    from mlops.training.evaluate import recorded
+    from mlops.training.train import as_truth
+
+    manifest, holdout = candidate.manifest, candidate.holdout()
+    config = UseCaseConfig.model_validate(manifest["config"])
+    classes = np.array(manifest["classes"]) if manifest["classes"] else None
+    truth = as_truth(holdout[TRUTH], classes)
+    models = recorded(holdout, SAID, classes), recorded(holdout, BASELINE, classes)
+    measures = _measures(use_case, manifest)
+    metrics = [_metric(name, config, measures, truth, models[0], row) for name, row in _rows(report).items()]
+    personal = {*use_case.config.serving.personal, *config.serving.personal}
+    ranges = {name: known for name, known in manifest.get("ranges", {}).items() if name not in personal}
+    times = config.split.column if config.split.method == "time" else _time(holdout)
+    by_rows = []
+    if config.primary in measures:
+        primary = (config.primary, measures[config.primary])
+        by_rows = slices.of_rows(holdout, use_case.config.slices, times, primary, truth, models)
+    facts = {
+        "use_case": use_case.name,
+        "number": version.number,
+        "registered": time.strftime("%Y-%m-%d", time.gmtime(version.created / 1000)),
+        "description": manifest["description"],
+        "task": manifest["task"],
+        "target": config.target.column,
+        "classes": manifest["classes"],
+        "key": list(config.key),
+        "estimator": manifest.get("estimator", []),
+        "parameters": config.parameters,
+        "seed": config.seed,
+        "data": [_data(project, use_case.name, manifest["git"]["sha"], item) for item in manifest["data"]],
+        "split": config.split.model_dump(),
+        "rows": manifest["rows"],
+        "period": _period(ranges, holdout, times),
+        "bootstrap": config.bootstrap.model_dump(),
+        "metrics": metrics,
+        "verdict": {**report["verdict"], "rows": None, "champion": report["champion"]},
+        "classes_found": [] if classes is None else slices.of_classes(config.target.column, classes, truth, *models),
+        "slices": [asdict(each) for each in by_rows],
+        "ranges": ranges,
+        "outside": outside(holdout, {name: known for name, known in ranges.items() if name not in config.key}),
+        "lineage": asdict(lineage.origin(project, version)),
+        "python": manifest["python"],
+        "model_files": [{"file": name, "bytes": (candidate.path / name).stat().st_size} for name in sorted(manifest["files"])],
+    }
+    return {**facts, "limits": _limits(facts, by_rows, config)}
+
+
+def _measures(use_case: UseCase, manifest: dict[str, Any]) -> dict[str, Measure]:
+    """Metric → its function; those of the use case's own only while its code is still the one of the version."""
+    from mlops.training.metrics import MEASURES
+
+    known = dict(MEASURES[manifest["task"]])
+    own = use_case.evaluate
+    if own and digests.of_files(use_case.package, use_case.package.rglob("*.py")) == manifest["parts"]["code"]:
+
+        def measure(name: str) -> Measure:
+            return lambda truth, said: float(own(truth, said.values)[name])
+
+        known |= {name: measure(name) for name in manifest["metrics"] if name not in known}
+    return known
+
+
+def _metric(
+    name: str, config: UseCaseConfig, measures: dict[str, Measure], truth: np.ndarray, said: Predictions, row: dict[str, Any]
+) -> dict[str, Any]:
+    """One metric as the gate saw it, with its interval; None for what is not known."""
+    from mlops.training.metrics import bootstrap
+
+    low = high = None
+    if name in measures:
+        drawn = config.bootstrap
+        low, high = bootstrap(measures[name], said, truth, drawn.resamples, drawn.block, config.seed)
+    return {
+        "metric": name,
+        "value": row["candidate"],
+        "low": low,
+        "high": high,
+        "baseline": row["baseline"],
+        "champion": row["champion"],
+        "limit": limit(config.metrics[name]),
+        "direction": config.metrics[name].direction,
+        "primary": config.metrics[name].primary,
+    }
+
+
+def _rows(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {row["metric"]: row for row in report["verdict"]["rows"]}
+
+
+def _report(project: Project, version: Version, scratch: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The report that was written when the version was registered, and its plots."""
+    from mlflow.artifacts import download_artifacts
+
+    with tracking.open_store(project):
+        folder = Path(download_artifacts(run_id=version.run_id, artifact_path="report", dst_path=str(scratch)))
+    if not (folder / "report.json").is_file():
+        raise UserError(f"{version.title}: its run {version.run_id} has no report; register it again with: mlops run")
+    plots = {file.name: file.read_bytes() for file in sorted((folder / "plots").glob("*.png"))}
+    return json.loads((folder / "report.json").read_text(encoding="utf-8")), plots
+
+
+def _data(project: Project, name: str, commit: str, item: dict[str, Any]) -> dict[str, Any]:
+    """A raw file with the source and licence that the provenance note has for its digest."""
+    path = f"data/raw/{name}/README.md"
+    done = git.run("show", f"{commit}:{path}", root=project.root)
+    now = project.data / "raw" / name / "README.md"
+    note = done.stdout if not done.returncode else now.read_text(encoding="utf-8") if now.is_file() else ""
+    line = next((line for line in note.splitlines() if line.startswith("|") and item["sha256"] in line), "")
+    cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+    source, licence = cells[3:5] if len(cells) >= 5 else (None, None)
+    return {**item, "source": source, "licence": licence}
+
+
+def _time(holdout: pd.DataFrame) -> str | None:
+    """The first column of the holdout that holds times, if any."""
+    return next(map(str, holdout.select_dtypes("datetime")), None)
+
+
+def _period(ranges: dict[str, Any], holdout: pd.DataFrame, times: str | None) -> dict[str, Any] | None:
+    """First and last time of the training rows and of the holdout; None where rows have no time."""
+    if times is None:
+        return None
+    known = ranges.get(times, {})
+    held = holdout[times]
+    return {
+        "column": times,
+        "training": [known.get("low"), known.get("high")],
+        "holdout": [held.min().isoformat(), held.max().isoformat()],
+    }
+
+
+def _limits(facts: dict[str, Any], by_rows: Sequence[slices.Slice], config: UseCaseConfig) -> list[str]:
+    """Sentences on where the version should not be used, each derived from the facts."""
+    kept = [f"{item['metric']} {item['limit']}" for item in facts["metrics"] if item["limit"] != "–"]
+    said = [f"The gate keeps it to {', '.join(kept)}; a service that needs better needs another model."] if kept else []
+    if facts["period"] and facts["period"]["training"][1]:
+        low, high = (_day(end) for end in facts["period"]["training"])
+        said.append(f"It has learnt from {low} to {high}: what has changed since is not in it.")
+    direction = config.metrics[config.primary].direction
+    judged = [part for part in by_rows if part.rows >= slices.FEW and math.isfinite(part.candidate)]
+    if judged:
+        worst = min(judged, key=lambda part: goodness(direction, part.candidate))
+        said.append(f"Worst slice of {slices.FEW} rows or more: {worst.name}, {worst.metric} {worst.candidate:.4f}.")
+    rare = [item for item in facts["classes_found"] if math.isfinite(item["f1"])]
+    if rare:
+        least = min(rare, key=lambda item: item["f1"])
+        said.append(f"Least sure class: {least['value']}, F1 {least['f1']:.4f} on {least['rows']} rows.")
+    said += _beaten(judged, direction)
+    small = [part.name for part in by_rows if part.rows < slices.FEW]
+    small += [f"{item['by']} {item['value']}" for item in facts["classes_found"] if item["rows"] < slices.FEW]
+    if small:
+        said.append(f"Fewer than {slices.FEW} holdout rows, so that little is known of them: {_list(small)}.")
+    if facts["outside"]:
+        rows = ", ".join(f"{name} ({count})" for name, count in facts["outside"].items())
+        said.append(f"The holdout itself went beyond the training ranges in (rows): {rows}.")
+    if facts["ranges"]:
+        said.append("Inputs outside the training ranges below were never seen: what it says of them is a guess.")
+    if unknown := [item["file"] for item in facts["data"] if not item["licence"]]:
+        said.append(f"Source and licence are not noted for: {_list(unknown)}.")
+    if facts["lineage"]["dirty"]:
+        said.append("It was made with changes that no commit holds, so it cannot be made again from the repository.")
+    return said
+
+
+def _beaten(judged: Sequence[slices.Slice], direction: str) -> list[str]:
+    """Where the simple rule is the better one."""
+    better = [part.name for part in judged if goodness(direction, part.baseline) > goodness(direction, part.candidate)]
+    return [f"The baseline is the better rule in: {_list(better)}."] if better else []
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:8])
+    return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown
+
+
+def markdown(facts: dict[str, Any], plots: str) -> str:
+    """A card's facts as GitHub-flavoured Markdown; `plots` is the folder in which the plots are linked."""
+    sections = {
+        "What it predicts": _predicts(facts),
+        "How good it is": _quality(facts),
+        "In parts": _parts(facts),
+        "Limits": [f"- {sentence}" for sentence in facts["limits"]],
+        "Data": _from_data(facts),
+        "Where it comes from": _table(("what", "is"), _made_from(facts)),
+        "Files": _table(("file", "size"), [(item["file"], _size(item["bytes"])) for item in facts["model_files"]], "lr"),
+    }
+    lines = [f"# {facts['use_case']} {facts['number']}", "", f"{facts['description']}. Registered on {facts['registered']}."]
+    for title, content in sections.items():
+        if content:
+            lines += ["", f"## {title}", "", *content]
+        if title == "How good it is":
+            lines += [f"\n![{Path(name).stem}]({plots}/{name})" for name in facts["plots"]]
+    return "\n".join([*lines, ""])
+
+
+def _predicts(facts: dict[str, Any]) -> list[str]:
+    inputs = [name for name in facts["ranges"] if name not in (*facts["key"], facts["target"])]
+    classes = f": {', '.join(map(str, facts['classes']))}" if facts["classes"] else ""
+    estimator = " → ".join(facts["estimator"]) or "not recorded"
+    parameters = ", ".join(f"{name} {value}" for name, value in facts["parameters"].items())
+    rows = [("target", f"`{facts['target']}` ({facts['task']}{classes})"), ("a row is", ", ".join(facts["key"]))]
+    rows += [("inputs", f"{len(inputs)}, with their ranges under *Data*")] if inputs else []
+    return _table(("what", "is"), [*rows, ("model", estimator), ("parameters", f"{parameters}; seed {facts['seed']}")])
+
+
+def _quality(facts: dict[str, Any]) -> list[str]:
+    verdict, drawn = facts["verdict"], facts["bootstrap"]
+    head = ("metric", "value", "95 % interval", "baseline", "champion then", "limit")
+    rows = [
+        (
+            f"**{item['metric']}**" if item["primary"] else item["metric"],
+            _number(item["value"]),
+            "–" if item["low"] is None else f"{_number(item['low'])} to {_number(item['high'])}",
+            _number(item["baseline"]),
+            _number(item["champion"]),
+            item["limit"],
+        )
+        for item in facts["metrics"]
+    ]
+    judged = f"When it was registered: {WORDS[verdict['word']].format(verdict['champion'])}."
+    if verdict["interval"]:
+        low, high = verdict["interval"]
+        judged += f" The improvement lies between {low:+.4f} and {high:+.4f} (95 %, same rows)."
+    blocks = f" in blocks of {drawn['block']} neighbouring rows" if drawn["block"] > 1 else ""
+    held = f"Measured on {facts['rows']['holdout']} rows that it has not learnt from; intervals from {drawn['resamples']}"
+    return [f"{judged}", "", *_table(head, rows, "lrrrrl"), "", f"{held} bootstrap resamples{blocks}."]
+
+
+def _parts(facts: dict[str, Any]) -> list[str]:
+    lines: list[str] = []
+    cells: list[tuple[Any, ...]]
+    if facts["classes_found"]:
+        head = (facts["target"], "rows", "found", "right when said", "F1", "baseline's F1")
+        cells = [
+            (
+                item["value"],
+                _rows_of(item),
+                *(_number(item[name]) for name in ("recall", "precision", "f1", "baseline_f1")),
+            )
+            for item in facts["classes_found"]
+        ]
+        lines += [*_table(head, cells, "lrrrrr"), ""]
+    for by in dict.fromkeys(item["by"] for item in facts["slices"]):
+        parts = [item for item in facts["slices"] if item["by"] == by]
+        head = (by, "rows", parts[0]["metric"], "baseline")
+        cells = [(item["value"], _rows_of(item), _number(item["candidate"]), _number(item["baseline"])) for item in parts]
+        lines += [*_table(head, cells, "lrrr"), ""]
+    return [*lines, f"\\* fewer than {slices.FEW} rows."] if any("*" in line for line in lines) else lines[:-1]
+
+
+def _rows_of(item: dict[str, Any]) -> str:
+    return f"{item['rows']}\\*" if item["rows"] < slices.FEW else str(item["rows"])
+
+
+def _from_data(facts: dict[str, Any]) -> list[str]:
+    head = ("file", "rows", "SHA-256", "source", "licence")
+    rows = [
+        (item["file"], item["rows"], f"`{item['sha256'][:16]}`", item["source"] or "–", item["licence"] or "–")
+        for item in facts["data"]
+    ]
+    lines = [*_table(head, rows, "lrlll"), "", *_table(("rows", "number", "from", "to"), _sides(facts), "lrll"), ""]
+    lines += [f"Split: {_split(facts['split'])}."]
+    if not facts["ranges"]:
+        return lines
+    ranges = [(f"`{name}`", *_ends(known), known["missing"] or "–") for name, known in facts["ranges"].items()]
+    folded = ["", "<details><summary>What the training rows hold</summary>", ""]
+    return [*lines, *folded, *_table(("column", "from", "to", "missing"), ranges, "lrrr"), "", "</details>"]
+
+
+def _sides(facts: dict[str, Any]) -> list[tuple[Any, ...]]:
+    period = facts["period"] or {}
+    return [
+        (side, facts["rows"][side], *(_day(end) for end in period.get(side, (None, None)))) for side in ("training", "holdout")
+    ]
+
+
+def _ends(known: dict[str, Any]) -> tuple[str, str]:
+    if "low" in known:
+        low, high = (_day(end) if isinstance(end, str) else f"{end:g}" for end in (known["low"], known["high"]))
+        return low, high
+    if "values" in known:
+        return ", ".join(known["values"]), ""
+    return f"{known['distinct']} different texts" if "distinct" in known else "–", ""
+
+
+def _split(rule: dict[str, Any]) -> str:
+    if rule["method"] == "time":
+        gap = f", the {rule['gap']} days before them are left out" if rule["gap"] else ""
+        return f"the last {rule['holdout']:g} days of `{rule['column']}` are the holdout{gap}"
+    share = f"{100 * rule['holdout']:g} %"
+    return {
+        "hash": f"{share} of the rows, chosen by a hash of their key",
+        "group": f"{share} of the values of `{rule['column']}`, chosen by a hash",
+        "stratified": f"{share} of each class",
+    }[rule["method"]]
+
+
+def _made_from(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    made = facts["lineage"]
+    commit = f"{made['commit']} on {made['branch']}{' with uncommitted changes' if made['dirty'] else ''}"
+    digest = {name: made[name] for name in ("key", "code", "machinery", "config", "data", "environment")}
+    return [
+        ("version", f"{made['number']} (MLflow's {made['version']})"),
+        ("run", f"`{made['run_id']}`"),
+        ("model", f"`{made['model_id']}`"),
+        ("commit", commit),
+        ("pull request", f"#{made['pull_request']}" if made["pull_request"] else "–"),
+        *((name, f"`{value[:16]}`") for name, value in digest.items()),
+        ("Python", facts["python"]),
+    ]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]], aligned: str = "") -> list[str]:
+    """A table in Markdown; `aligned` has `l` or `r` for each column."""
+    marks = [{"l": ":--", "r": "--:"}[side] for side in aligned or "l" * len(head)]
+    return [_line(head), f"|{'|'.join(marks)}|", *(_line(row) for row in rows)]
+
+
+def _line(cells: Iterable[Any]) -> str:
+    return f"| {' | '.join(' '.join(str(cell).split()).replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or not math.isfinite(value) else f"{value:.4f}"
+
+
+def _day(stamp: str | None) -> str:
+    """A time as a day where it is midnight, as every daily row is."""
+    return "–" if stamp is None else stamp.removesuffix("T00:00:00")
+
+
+def _size(size: int) -> str:
+    return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1e6:.1f} MB"

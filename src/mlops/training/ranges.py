@@ -1,0 +1,52 @@
+"""What the training rows hold, column by column: where a model has seen nothing, it can only guess."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A text column with more values than this is described by their number alone.
+MOST = 20
+
+
+def ranges_of(rows: pd.DataFrame, hidden: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
+    """Column → `low` and `high` of numbers and times, `values` of the rest, and how many rows have none (`missing`).
+
+    hidden: columns with personal data, of which nothing is told. Times are in ISO 8601.
+    """
+    return {str(name): _range(rows[name]) for name in rows if name not in hidden}
+
+
+def outside(rows: pd.DataFrame, known: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """Column → how many of the rows hold a value that the ranges do not, for the columns where there are any."""
+    counts = {name: int(_outside(rows[name], known[name]).sum()) for name in rows if name in known}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _range(values: pd.Series) -> dict[str, Any]:
+    import pandas as pd
+
+    there = values.dropna()
+    found: dict[str, Any] = {"missing": int(values.isna().sum())}
+    if there.empty:
+        return found
+    if pd.api.types.is_datetime64_any_dtype(there):
+        return {**found, "low": there.min().isoformat(), "high": there.max().isoformat()}
+    if pd.api.types.is_numeric_dtype(there) and not pd.api.types.is_bool_dtype(there):
+        return {**found, "low": float(there.min()), "high": float(there.max())}
+    values_ = sorted(map(str, there.unique()))
+    return {**found, "values": values_} if len(values_) <= MOST else {**found, "distinct": len(values_)}
+
+
+def _outside(values: pd.Series, known: dict[str, Any]) -> pd.Series:
+    import pandas as pd
+
+    if "low" in known:
+        times = pd.api.types.is_datetime64_any_dtype(values)
+        low, high = (pd.Timestamp(known[end]) if times else known[end] for end in ("low", "high"))
+        return (values < low) | (values > high)
+    if "values" in known:
+        return values.notna() & ~values.astype(str).isin(known["values"])
+    return pd.Series(False, index=values.index)
