@@ -11,6 +11,7 @@ import sys
 import typer
 from mlops import console, gitflow
 from mlops.data import commands as data
+from mlops.deploy import commands as deploy
 from mlops.errors import MlopsError
 from mlops.notebooks import commands as notebooks
 from mlops.registry import commands as registry
@@ -42,6 +43,7 @@ def options(
 
 app.add_typer(registry.app)
 app.add_typer(serving.app)
+app.add_typer(deploy.app)
 app.add_typer(data.app, name="data")
 app.add_typer(training.app)
 app.add_typer(notebooks.app, name="notebooks")

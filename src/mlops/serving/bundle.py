@@ -18,7 +18,7 @@ import numpy as np
 from mlops.errors import UserError
 from mlops.serving import model as models
 from mlops.serving.manifest import Bundle, columns_of, seal, verify
-from mlops.serving.signature import INTEGERS, NUMBERS, Column, Rows, Signature, from_columns
+from mlops.serving.signature import INTEGERS, NUMBERS, Column, Refused, Rows, Signature, from_columns
 
 RELATIVE_TOLERANCE = 1e-9
 PROBES = {"nan": float("nan"), "infinity": float("inf")}
@@ -68,7 +68,8 @@ def build(
                 "params": list(params),
                 "limit": signature.limit,
             },
-            "example": _example(holdout, signature),
+            "example": (example := _example(holdout, signature)),
+            "example_prediction": _expected(trained, signature, example),
             "personal": sorted(personal),
         }
         seal(folder, content)
@@ -315,6 +316,25 @@ def _example(holdout: Rows, signature: Signature) -> dict[str, Any]:
         if None not in values.values():
             break
     return values
+
+
+def _expected(trained: models.Predict, signature: Signature, example: dict[str, Any]) -> Any:
+    """What the trained model answers to the example, as /predict writes it: what a server is held to wherever it runs."""
+    try:
+        outputs = trained(from_columns(signature, [[example[name]] for name in signature.names], strict=True), None)
+    except Refused:
+        return None  # a holdout whose every row lacks something that the model needs
+    if isinstance(outputs, dict):
+        return {name: _finite(values[0]) for name, values in outputs.items()}
+    return _finite(outputs[0])
+
+
+def _finite(value: Any) -> Any:
+    """A value or list of a model's answer in JSON, null where a number is not finite."""
+    plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    if isinstance(plain, list):
+        return [_finite(item) for item in plain]
+    return None if isinstance(plain, float) and not np.isfinite(plain) else plain
 
 
 def _plain(value: Any, column: Column) -> Any:

@@ -13,7 +13,7 @@ from mlops.serving.signature import TYPES, Column, Signature
 
 MANIFEST = "manifest.json"
 SEAL = "manifest.json.sha256"
-LAYOUT = 1
+LAYOUT = 2
 
 
 class BundleDamaged(UserError):

@@ -1,0 +1,217 @@
+"""`mlops contract`, `verify`, `deploy`, `deployments` and `rollback`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from mlops import console
+
+if TYPE_CHECKING:
+    from mlops.deploy.contract import Check
+    from mlops.deploy.log import Deployment
+
+app = typer.Typer()
+
+NAME = typer.Argument("", help="Use case; default: the project's default one.")
+JSON = typer.Option(False, "--json", help="Print the result as JSON.")
+IMAGE = typer.Option("", "--image", help="An image that is there; its bundle says what it serves.")
+REASON = typer.Option(..., "--reason", help="Why; goes into the deployment log.")
+RESULT = typer.Option("", "--result", metavar="FILE", help="Write the outcome here, for mlops deployments --record.")
+RECORD = typer.Option(True, "--record/--no-record", help="Leave the store alone; --result keeps what is to be recorded.")
+LIMIT = typer.Option(5.0, "--limit", min=0.01, help="Seconds within which each answer has to come.")
+TOKEN = typer.Option("", "--token", envvar="MLOPS_SERVE_TOKEN", help="Bearer token, where the server asks for one.")
+
+
+@app.command()
+def contract(
+    url: str = typer.Argument(..., help="Where the service answers, as http://127.0.0.1:8080."),
+    bundle: str = typer.Option("", "--bundle", metavar="DIR", help="The bundle that has to answer there."),
+    image: str = typer.Option("", "--image", help="The image whose bundle has to answer there."),
+    limit: float = LIMIT,
+    token: str = TOKEN,
+    json: bool = JSON,
+) -> None:
+    """Hold a running service to its contract: version, the model's answers, clear refusals, counts; exit code 1 if broken.
+
+    Example: mlops contract http://127.0.0.1:8080 --bundle output/bundles/iris/1.0.0
+    """
+    from pathlib import Path
+
+    from mlops.deploy import contract as contracts
+    from mlops.deploy.docker import Docker, manifest_of
+    from mlops.errors import UserError
+
+    if bool(bundle) == bool(image):
+        raise UserError("either --bundle DIR or --image REF says what has to answer")
+    manifest = contracts.read_bundle(Path(bundle)) if bundle else manifest_of(Docker(), image)
+    checks = contracts.check(url, manifest, limit, token)
+    _show_checks(url, checks, json)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(image: str = typer.Argument(..., help="The image."), limit: float = LIMIT, json: bool = JSON) -> None:
+    """Start an image on this machine, hold it to its contract and remove it: verified, not deployed.
+
+    Example: mlops verify iris:1.0.0
+    """
+    from mlops.deploy import deploying
+
+    checks = deploying.verify(image, limit=limit)
+    _show_checks(image, checks, json)
+    console.note(f"{image}: verified, not deployed")
+
+
+@app.command()
+def deploy(
+    name: str = NAME,
+    ref: str = typer.Argument("", help="Alias (champion) or number (1.2.3); default: the champion, else the newest version."),
+    to: str = typer.Option(..., "--to", metavar="ENVIRONMENT", help="staging, production or another of config/project.yaml."),
+    reason: str = REASON,
+    manifest: str = typer.Option("", "--manifest", metavar="FILE", help="Deploy what this release manifest names."),
+    image: str = IMAGE,
+    tag: str = typer.Option("", "--tag", help="The release's tag, for the log; default: the manifest's."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be done."),
+    record: bool = RECORD,
+    result: str = RESULT,
+    json: bool = JSON,
+) -> None:
+    """Deploy a version or a release to an environment, with no refused request; exit code 1 when the old one had to stay.
+
+    Where the environment has no target the image is verified on this machine, and nothing is deployed.
+
+    Example: mlops deploy iris champion --to production --reason "better on small flowers"
+    """
+    from pathlib import Path
+
+    from mlops.config import load_project
+    from mlops.deploy import deploying, log, targets
+    from mlops.errors import UserError
+
+    project = load_project()
+    targets.environment_of(project, to)
+    why = log.check_reason(reason)
+    if manifest and (image or ref):
+        raise UserError("a release manifest names version and image itself: leave REF and --image away")
+    if manifest:
+        services, released = deploying.of_release(Path(manifest), name)
+    else:
+        services, released = [deploying.of_version(project, name, ref or None, image)], ""
+    ordered = deploying.Ordered(services, to, tag or released, why)
+    if dry_run:
+        return _show_plan(deploying.plan(project, ordered), json)
+    outcomes = deploying.deploy(project, ordered)
+    deploying.finish(project, outcomes, record, Path(result) if result else None, lambda done: _show(done, json))
+
+
+@app.command()
+def deployments(
+    name: str = NAME,
+    to: str = typer.Option("", "--to", metavar="ENVIRONMENT", help="Only this environment."),
+    record: str = typer.Option("", "--record", metavar="FILE", help="Write what --result kept into the log first."),
+    json: bool = JSON,
+) -> None:
+    """The deployment log: what went where, when, by whom, why, and with which result.
+
+    Example: mlops deployments iris --to production
+    """
+    from pathlib import Path
+
+    from mlops.config import load_project, load_use_case_config
+    from mlops.deploy import log
+
+    project = load_project()
+    if record:
+        written = log.record(project, log.read_result(Path(record)))
+        console.note(f"{len(written)} written to the deployment log" if written else "the deployment log holds this already")
+        if not name:
+            return _show(written, json)
+    name = name or project.default_use_case
+    load_use_case_config(project, name)
+    _show(log.history(project, name, to), json)
+
+
+@app.command()
+def rollback(
+    name: str = NAME,
+    to: str = typer.Option("", "--to", metavar="NUMBER", help="Version; default: the one that was deployed before."),
+    environment: str = typer.Option("production", "--environment", help="Where."),
+    alias: str = typer.Option("", "--alias", help="Deploy nothing, move this alias of the registry back."),
+    reason: str = REASON,
+    dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be done."),
+    record: bool = RECORD,
+    result: str = RESULT,
+    json: bool = JSON,
+) -> None:
+    """Go back to the version that was deployed before, through the same target and the same contract.
+
+    Where the environment has no target, or with --alias, an alias of the registry moves back instead.
+
+    Example: mlops rollback iris --to 1.0.0 --reason "wrong on small flowers"
+    """
+    from pathlib import Path
+
+    from mlops.config import load_project, load_use_case_config
+    from mlops.deploy import deploying, log, targets
+
+    project = load_project()
+    name = name or project.default_use_case
+    load_use_case_config(project, name)
+    why = log.check_reason(reason)
+    if alias or targets.environment_of(project, environment).target == "none":
+        moved = deploying.move_back(project, name, alias or environment, to, why)
+        if dry_run:
+            return _show_plan({name: [f"move the alias {moved.alias} from {moved.before} to {moved.number}"]}, json)
+        outcomes = [moved]
+    else:
+        service = deploying.to_go_back(project, name, environment, to)
+        ordered = deploying.Ordered([service], environment, "", why, "rollback")
+        if dry_run:
+            return _show_plan(deploying.plan(project, ordered), json)
+        outcomes = deploying.deploy(project, ordered)
+    deploying.finish(project, outcomes, record, Path(result) if result else None, lambda done: _show(done, json))
+
+
+def _show_checks(where: str, checks: Sequence[Check], json: bool) -> None:
+    if json:
+        return console.as_json(
+            {"where": where, "ok": all(check.ok for check in checks), "checks": [check._asdict() for check in checks]}
+        )
+    rows = [("kept" if check.ok else "BROKEN", check.name, check.found) for check in checks]
+    console.table(f"Contract of {where}", ("", "clause", "found"), rows)
+
+
+def _show_plan(steps: dict[str, list[str]], json: bool) -> None:
+    if json:
+        return console.as_json(steps)
+    for name, lines in steps.items():
+        console.table(f"{name}: what would be done", ("step", ""), list(enumerate(lines, 1)))
+
+
+def _show(deployments: Sequence[Deployment], json: bool) -> None:
+    if json:
+        from dataclasses import asdict
+
+        return console.as_json([asdict(item) for item in deployments])
+    rows = [
+        (
+            item.when,
+            f"{item.use_case}, {item.environment or item.alias}",
+            f"{item.action}: {item.result}",
+            f"{item.before} → {item.number}" if item.before else item.number,
+            "\n".join(part for part in (item.tag, _short(item.image)) if part) or None,
+            f"{item.who}: {item.why}" + (f" ({item.said})" if item.said else ""),
+        )
+        for item in deployments
+    ]
+    console.table("Deployments", ("when", "where", "result", "version", "release", "who and why"), rows)
+
+
+def _short(image: str) -> str:
+    """Return an image's name without its registry, and the digest as git shows one."""
+    name, _, digest = image.rpartition("/")[2].partition("@sha256:")
+    return f"{name}@{digest[:12]}" if digest else name

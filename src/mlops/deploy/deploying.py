@@ -1,0 +1,245 @@
+"""Deploys a version or a whole release to an environment, and goes back; what came of it goes to the log."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mlops import console, tracking
+from mlops.config import Project, load_use_case_config
+from mlops.deploy import contract, docker, log, targets
+from mlops.deploy.contract import Check
+from mlops.deploy.log import DEPLOYED, MOVED, REFUSED, RETURNED, VERIFIED, Deployment
+from mlops.deploy.targets import DeployFailed, Service, Target
+from mlops.errors import UserError
+from mlops.registry import aliases, versions
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Ordered(NamedTuple):
+    """What is to be deployed and why: the services, the environment, and the tag of the release."""
+
+    services: list[Service]
+    environment: str
+    tag: str
+    why: str
+    action: str = "deploy"
+
+
+def verify(image: str, service: Service | None = None, limit: float = contract.LIMIT) -> list[Check]:
+    """Start an image on this machine, hold it to the contract of the bundle in it and remove it.
+
+    Raises DeployFailed where the contract is broken or the image holds another bundle than `service` says.
+    """
+    here = docker.Docker()
+    docker.ensure_image(here, image)
+    manifest = docker.manifest_of(here, image)
+    if service:
+        docker.check_bundle(service, manifest)
+    with console.step(f"verifying {image}"), docker.running(image) as url:
+        return contract.hold(url, manifest, limit)
+
+
+def of_release(file: Path, only: str = "") -> tuple[list[Service], str]:
+    """Return the services and the tag of a release manifest, of one use case where it is named.
+
+    Raises UserError for a file that is not one, naming the key.
+    """
+    content = log.read_json(file)
+    models = content.get("models")
+    if not isinstance(models, dict) or not models:
+        raise UserError(f"{file}: key models is missing: a release manifest names each use case with its image")
+    if only and only not in models:
+        raise UserError(f"{file}: no use case {only!r} in this release; there are: {', '.join(sorted(models))}")
+    services = [_released(file, name, models[name]) for name in sorted(models) if only in ("", name)]
+    return services, str(content.get("tag") or "")
+
+
+def _released(file: Path, name: str, model: Any) -> Service:
+    for key in ("number", "image", "bundle"):
+        if not isinstance(model, dict) or not isinstance(model.get(key), str) or not model[key]:
+            raise UserError(f"{file}: key models.{name}.{key} is missing")
+    if not DIGEST.fullmatch(model["bundle"]):
+        raise UserError(f"{file}: models.{name}.bundle is no SHA-256 digest")
+    return Service(name, model["number"], model["image"], model["bundle"])
+
+
+def of_version(project: Project, use_case: str, ref: str | None, image: str = "") -> Service:
+    """Return the service of a registered version with its image, which is built here where it is not there yet.
+
+    `image` names one that is there already; its bundle says what it serves.
+    """
+    here = docker.Docker()
+    if image:
+        docker.ensure_image(here, image)
+        service = docker.service_of(here, image)
+        if use_case and service.use_case != use_case:
+            raise UserError(f"{image} serves {service.use_case} {service.number}, not {use_case}")
+        load_use_case_config(project, service.use_case)
+        return service
+    from mlops.serving import registered
+    from mlops.serving.image import build
+
+    bundle = registered.bundle(project, use_case, ref, None, None)
+    tag = f"{bundle.name}:{bundle.number}"
+    found = here.inspect(tag, "image")
+    labels = (found or {}).get("Config", {}).get("Labels") or {}
+    if labels.get("io.mlops.bundle.sha256") != bundle.digest:
+        with console.step(f"building the image of {bundle.name} {bundle.number}"):
+            build(project.root, bundle, tag)
+    return Service(bundle.name, bundle.number, tag, bundle.digest)
+
+
+def plan(project: Project, ordered: Ordered) -> dict[str, list[str]]:
+    """Return use case → what `deploy` would do, without doing it."""
+    target = targets.of(project, ordered.environment)
+    return {service.use_case: target.plan(service) if target else _plan_of_none(service) for service in ordered.services}
+
+
+def _plan_of_none(service: Service) -> list[str]:
+    return [
+        f"start {service.image} on this machine",
+        f"hold it to the contract of {service.use_case} {service.number}",
+        f"remove it; no target is configured, the result is: {VERIFIED}",
+    ]
+
+
+def deploy(project: Project, ordered: Ordered) -> list[Deployment]:
+    """Deploy one service after the other and return what came of each; the first that fails ends it.
+
+    Raises UserError before anything is started for an environment that is not configured.
+    """
+    target = targets.of(project, ordered.environment)
+    outcomes: list[Deployment] = []
+    for service in ordered.services:
+        outcomes.append(_deploy(target, service, ordered))
+        if not outcomes[-1].ok:
+            break
+    return outcomes
+
+
+def _deploy(target: Target | None, service: Service, ordered: Ordered) -> Deployment:
+    before = target.running(service.use_case) if target else None
+    began, address, said = time.monotonic(), "", ""
+    try:
+        if target:
+            address, result = target.deploy(service), DEPLOYED
+        else:
+            verify(service.image, service)
+            result = VERIFIED
+    except DeployFailed as failed:
+        result, said = RETURNED if before else REFUSED, str(failed)
+    alias = ordered.environment if result == DEPLOYED else ""
+    return Deployment(
+        use_case=service.use_case,
+        environment=ordered.environment,
+        action=ordered.action,
+        result=result,
+        number=service.number,
+        image=service.image,
+        bundle=service.bundle,
+        tag=ordered.tag,
+        before=before.number if before else None,
+        who=aliases.who(),
+        why=ordered.why,
+        address=address,
+        said=said[: log.LONGEST],
+        alias=alias,
+        seconds=round(time.monotonic() - began, 2),
+    )
+
+
+def to_go_back(project: Project, use_case: str, environment: str, number: str = "") -> Service:
+    """Return what a rollback in an environment with a target deploys: the version before, or `number`, with its image.
+
+    Raises UserError where the log has nothing to go back to.
+    """
+    entries = log.history(project, use_case)
+    live = [item for item in entries if item.environment == environment and item.result == DEPLOYED]
+    back = number or log.before_last([item.number for item in reversed(live)])
+    if back is None:
+        raise UserError(_nothing_before(use_case, environment, [item.number for item in live]))
+    # The image that ran here is taken before one that was only verified or ran elsewhere.
+    found = next((item for item in [*live, *entries] if item.number == back and item.image), None)
+    if found is None:
+        known = sorted({item.number for item in entries if item.image})
+        raise UserError(
+            f"{use_case} {back} was never deployed and has no image in the log; there are: {', '.join(known) or '–'}"
+        )
+    return Service(use_case, back, found.image, found.bundle)
+
+
+def _nothing_before(use_case: str, environment: str, live: Sequence[str]) -> str:
+    if not live:
+        return f"{use_case}: nothing was ever deployed to {environment}, so there is nothing to go back to"
+    return (
+        f"{use_case} {live[0]} is the first that was deployed to {environment}, there is nothing before it; "
+        "--to NUMBER chooses another version that has an image in the log"
+    )
+
+
+def move_back(project: Project, use_case: str, alias: str, number: str, why: str) -> Deployment:
+    """Return the move of a registry alias to the version before, or to `number`; `log.record` makes it.
+
+    Raises UserError where the alias does not exist or never pointed elsewhere.
+    """
+    with tracking.open_store(project) as client:
+        name = versions.qualified(project, use_case)
+        known = versions.all_of(client, name)
+        moves = [move for move in aliases.log(client, name) if move.alias == alias] if known else []
+    now = versions.by_alias(known, alias)
+    if now is None:
+        raise UserError(
+            f"{use_case}: nothing is deployed and there is no alias {alias!r}; --alias champion moves the registry's champion"
+        )
+    back = number or log.before_last([*([moves[-1].before] if moves and moves[-1].before else []), *_after(moves)])
+    if back is None:
+        raise UserError(
+            f"{use_case} {now.number} is the first {alias}, there is nothing before it; --to NUMBER chooses another"
+        )
+    to = versions.choose(use_case, known, back)
+    if "archived" in to.tags:
+        raise UserError(f"{use_case} {to.number} is archived ({to.tags['archived']}); choose another version with --to")
+    if to.number == now.number:
+        raise UserError(f"{use_case}: {alias} points at {to.number} already")
+    return Deployment(
+        use_case=use_case,
+        environment="",
+        action="rollback",
+        result=MOVED,
+        number=to.number,
+        image="",
+        bundle="",
+        tag="",
+        before=now.number,
+        who=aliases.who(),
+        why=why,
+        alias=alias,
+    )
+
+
+def _after(moves: Sequence[aliases.Move]) -> list[str]:
+    """Return where an alias pointed, the oldest first."""
+    return [move.after for move in reversed(moves)]
+
+
+def finish(
+    project: Project,
+    outcomes: Sequence[Deployment],
+    keep: bool,
+    file: Path | None,
+    say: Callable[[Sequence[Deployment]], None],
+) -> None:
+    """Write the result and the log, say what came of it, and raise DeployFailed where one did not prove itself."""
+    if file:
+        log.write_result(file, outcomes)
+    if keep:
+        log.record(project, outcomes)
+    say(outcomes)
+    for failed in (item for item in outcomes if not item.ok):
+        still = f"{failed.before} still answers" if failed.before else "nothing was deployed"
+        raise DeployFailed(f"{failed.use_case} {failed.number} to {failed.environment}: {failed.said}; {still}")

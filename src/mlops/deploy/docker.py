@@ -1,0 +1,181 @@
+"""Docker by its command line: the same for this machine, a socket and a host over SSH. One line of error where it fails."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from mlops.deploy.contract import Manifest, wait_ready
+from mlops.deploy.targets import DeployFailed, Service
+from mlops.errors import UserError
+
+MANIFEST = "/srv/bundle/manifest.json"
+PORT = 8080
+# What a service needs and nothing more: no root, no writing but to /tmp, no new privileges, bounded memory and processes.
+HARDENED = (
+    *("--user", "65532:65532", "--read-only", "--tmpfs", "/tmp:rw,noexec,nosuid,size=64m"),
+    *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "256"),
+)
+MEMORY = "512m"
+LOST = re.compile(r"cannot connect to the docker daemon|error during connect|failed to connect|dial |ssh:", re.IGNORECASE)
+ANSWERED = b"Error response from daemon"
+
+
+@dataclass(frozen=True)
+class Docker:
+    """A Docker Engine; `host` as in DOCKER_HOST, empty for the one that the environment names."""
+
+    host: str = ""
+
+    def __call__(self, *arguments: str, stdin: bytes | None = None, timeout: float | None = None) -> str:
+        """Return what a docker command says; raise UserError with its last line where it fails."""
+        done = self.run(*arguments, stdin=stdin, timeout=timeout)
+        if done.returncode:
+            raise UserError(self.failure(arguments, done))
+        return done.stdout.decode().strip()
+
+    def run(self, *arguments: str, stdin: bytes | None = None, timeout: float | None = None) -> subprocess.CompletedProcess:
+        """Run a docker command and return how it ended; raise UserError where Docker is not there or does not answer."""
+        try:
+            done = subprocess.run(
+                ["docker", *arguments], input=stdin, capture_output=True, env=self.environment(), timeout=timeout
+            )
+        except subprocess.TimeoutExpired:
+            raise UserError(f"docker {arguments[0]} on {self.shown}: nothing came within {timeout:g} s") from None
+        except FileNotFoundError:
+            raise UserError("docker is not installed: install Docker Engine's command line") from None
+        if done.returncode and ANSWERED not in done.stderr and LOST.search(done.stderr.decode(errors="replace")):
+            raise UserError(f"Docker on {self.shown} does not answer: {last_line(done.stderr)}")
+        return done
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables for a docker command."""
+        return {**os.environ, "DOCKER_HOST": self.host} if self.host else dict(os.environ)
+
+    @property
+    def shown(self) -> str:
+        """The host in words."""
+        return self.host or os.environ.get("DOCKER_HOST") or "this machine"
+
+    def failure(self, arguments: tuple[str, ...], done: subprocess.CompletedProcess) -> str:
+        """Return one line for a command that failed."""
+        return f"docker {arguments[0]} on {self.shown} failed: {last_line(done.stderr) or f'exit code {done.returncode}'}"
+
+    def inspect(self, name: str, kind: str = "container") -> dict[str, Any] | None:
+        """Return what Docker knows of a container or image, None where it does not exist."""
+        done = self.run(kind, "inspect", name)
+        return dict(json.loads(done.stdout)[0]) if done.returncode == 0 else None
+
+    def remove(self, *names: str) -> None:
+        """Remove containers at once, where they are there."""
+        if names:
+            self.run("rm", "--force", "--volumes", *names)
+
+
+def last_line(text: bytes) -> str:
+    """Return the last line that says something."""
+    lines = [line for line in text.decode(errors="replace").splitlines() if line.strip()]
+    # docker run ends with a hint to its help.
+    said = [line for line in lines if not line.startswith("See 'docker")]
+    return said[-1].strip() if said else ""
+
+
+def ensure_image(docker: Docker, image: str) -> None:
+    """Bring an image to the host: it is there, or pulled, or carried over from this machine. Raise UserError otherwise."""
+    if docker.inspect(image, "image"):
+        return
+    pulled = docker.run("pull", "--quiet", image)
+    if pulled.returncode == 0:
+        return
+    here = Docker()
+    if docker.host and here.inspect(image, "image"):
+        carry(here, docker, image)
+        return
+    raise UserError(f"the image {image} is neither on {docker.shown} nor can it be pulled: {last_line(pulled.stderr)}")
+
+
+def carry(here: Docker, there: Docker, image: str) -> None:
+    """Copy an image from one engine to another without a registry."""
+    save = subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE, env=here.environment())
+    load = subprocess.run(["docker", "load", "--quiet"], stdin=save.stdout, capture_output=True, env=there.environment())
+    if save.wait() or load.returncode:
+        raise UserError(f"the image {image} could not be copied to {there.shown}: {last_line(load.stderr)}")
+
+
+def manifest_of(docker: Docker, image: str) -> Manifest:
+    """Return the manifest of the bundle in an image, without starting it. Raise UserError for an image without one."""
+    import hashlib
+
+    made = docker("create", image)
+    try:
+        done = docker.run("cp", f"{made}:{MANIFEST}", "-")
+    finally:
+        docker.remove(made)
+    if done.returncode:
+        raise UserError(f"{image} holds no bundle ({MANIFEST}): build it with mlops image")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        raw = archive.extractfile(archive.getmembers()[0]).read()  # type: ignore[union-attr]
+    return Manifest(json.loads(raw), hashlib.sha256(raw).hexdigest())
+
+
+def service_of(docker: Docker, image: str) -> Service:
+    """Return what an image serves, by the bundle in it."""
+    manifest = manifest_of(docker, image)
+    return Service(manifest.content["use_case"], manifest.content["version"]["number"], image, manifest.digest)
+
+
+def check_bundle(service: Service, manifest: Manifest) -> None:
+    """Raise DeployFailed where an image holds something else than it was released as."""
+    held = (manifest.content["use_case"], manifest.content["version"]["number"], manifest.digest)
+    if held != (service.use_case, service.number, service.bundle):
+        raise DeployFailed(
+            f"{service.image} holds {held[0]} {held[1]} (bundle {held[2][:12]}), "
+            f"not {service.use_case} {service.number} (bundle {service.bundle[:12]})"
+        )
+
+
+def why_gone(docker: Docker, name: str) -> str:
+    """Return why a container does not run, "" where it does."""
+    found = docker.inspect(name)
+    if found and found["State"]["Running"]:
+        return ""
+    logs = docker.run("logs", "--tail", "5", name)
+    said = last_line(logs.stderr) or last_line(logs.stdout) or "it said nothing"
+    code = f" with {found['State']['ExitCode']}" if found else ""
+    return f"the container ended{code}: {said}"
+
+
+@contextmanager
+def running(image: str, memory: str = MEMORY, variables: tuple[str, ...] = (), patience: float = 60.0) -> Iterator[str]:
+    """Start an image on a free port of this machine, locked down, and yield its address when it is ready; removed in the end.
+
+    memory: as docker takes it. variables: NAME=VALUE for the server. Raises UserError where Docker cannot start it,
+    DeployFailed where it ends or is not ready within `patience` seconds.
+    """
+    docker = Docker()
+    if not shutil.which("docker"):
+        raise UserError("docker is not installed: install Docker Engine's command line")
+    given = [part for variable in variables for part in ("--env", variable)]
+    limits = ["--memory", memory, "--memory-swap", memory]
+    made = docker("create", *HARDENED, *limits, *given, "--publish", f"127.0.0.1::{PORT}", image)
+    try:
+        docker("start", made)
+        gone = why_gone(docker, made)
+        found = docker.inspect(made) or {}
+        ports = found.get("NetworkSettings", {}).get("Ports", {}).get(f"{PORT}/tcp") or []
+        if gone or not ports:
+            raise DeployFailed(gone or "the container has no port")
+        url = f"http://127.0.0.1:{ports[0]['HostPort']}"
+        wait_ready(url, patience, lambda: why_gone(docker, made))
+        yield url
+    finally:
+        docker.remove(made)
