@@ -294,10 +294,9 @@ def _quality(facts: dict[str, Any]) -> list[str]:
 
 def _parts(facts: dict[str, Any]) -> list[str]:
     lines: list[str] = []
-    cells: list[tuple[Any, ...]]
     if facts["classes_found"]:
         head = (facts["target"], "rows", "found", "right when said", "F1", "baseline's F1")
-        cells = [
+        rows = [
             (
                 item["value"],
                 _rows_of(item),
@@ -305,12 +304,12 @@ def _parts(facts: dict[str, Any]) -> list[str]:
             )
             for item in facts["classes_found"]
         ]
-        lines += [*_table(head, cells, "lrrrrr"), ""]
+        lines += [*_table(head, rows, "lrrrrr"), ""]
     for by in dict.fromkeys(item["by"] for item in facts["slices"]):
         parts = [item for item in facts["slices"] if item["by"] == by]
         head = (by, "rows", parts[0]["metric"], "baseline")
-        cells = [(item["value"], _rows_of(item), _number(item["candidate"]), _number(item["baseline"])) for item in parts]
-        lines += [*_table(head, cells, "lrrr"), ""]
+        values = [(item["value"], _rows_of(item), _number(item["candidate"]), _number(item["baseline"])) for item in parts]
+        lines += [*_table(head, values, "lrrr"), ""]
     return [*lines, f"\\* fewer than {slices.FEW} rows."] if any("*" in line for line in lines) else lines[:-1]
 
 
