@@ -307,9 +307,9 @@ def _parts(facts: dict[str, Any]) -> list[str]:
         lines += [*_table(head, rows, "lrrrrr"), ""]
     for by in dict.fromkeys(item["by"] for item in facts["slices"]):
         parts = [item for item in facts["slices"] if item["by"] == by]
-        head = (by, "rows", parts[0]["metric"], "baseline")
+        names = (by, "rows", parts[0]["metric"], "baseline")
         values = [(item["value"], _rows_of(item), _number(item["candidate"]), _number(item["baseline"])) for item in parts]
-        lines += [*_table(head, values, "lrrr"), ""]
+        lines += [*_table(names, values, "lrrr"), ""]
     return [*lines, f"\\* fewer than {slices.FEW} rows."] if any("*" in line for line in lines) else lines[:-1]
 
 
