@@ -29,6 +29,7 @@ EXTRAS = {
         "uvicorn>=0.35",
         "uvloop>=0.22; sys_platform != 'win32'",
         "httptools>=0.7",
+        "msgspec>=0.20",
         "pysimdjson>=7",
         "nanoarrow>=0.8",
         "onnxruntime>=1.23",
