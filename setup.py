@@ -68,6 +68,7 @@ EXTRAS = {
         "tox>=4.30",
         "tox-uv-bare>=1.29",
         "build>=1.3",
+        "kubernetes-validate>=1.37",
     ],
     "docs": ["sphinx>=8.2,<9", "myst-parser>=4", "furo>=2025.7", "sphinxcontrib-mermaid>=1"],
 }
