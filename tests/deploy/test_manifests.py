@@ -1,4 +1,4 @@
-"""What is applied to a cluster: valid for three versions of Kubernetes, and safe by the rules below, each of which can fail."""
+"""What is applied to a cluster: valid for three versions of Kubernetes, and safe by rules of which each can fail."""
 
 from __future__ import annotations
 
