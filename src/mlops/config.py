@@ -10,7 +10,7 @@ import fnmatch
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -29,38 +29,42 @@ class Frozen(BaseModel):
 Model = TypeVar("Model", bound=Frozen)
 
 
-class Kubernetes(Frozen):
-    """A cluster as kubectl knows it, and what is applied to it.
+class Share(Frozen):
+    """The percentage of the requests that a new service answers first, and for how many seconds; 0 leaves this step out."""
 
-    context: of the kubeconfig, "" for the current one. overlay: a kustomize folder, seen from the project's root; by default
-    deploy/kubernetes/overlays/<environment>. timeout: seconds for each rollout.
-    """
-
-    namespace: str = Field(default="models", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-    context: str = ""
-    overlay: str = ""
-    timeout: int = Field(default=300, ge=1)
+    percent: int = Field(default=0, ge=0, le=99)
+    seconds: float = Field(default=30, gt=0)
 
 
-class Cloud(Frozen):
-    """A service of a cloud, by MLflow's deployment client.
+class Shadow(Frozen):
+    """How many logged requests are asked again, of the old service and the new, and what share of the answers may differ."""
 
-    uri: the client's, such as `sagemaker:/eu-west-1`. endpoint: its name there, `{use_case}` is replaced. options: what the
-    client's `config` takes, as its documentation names it. require: environment variables without which it cannot work.
-    """
+    requests: int = Field(default=0, ge=0, le=10_000)
+    differ: float = Field(default=1.0, ge=0, le=1)
 
-    uri: str = ""
-    endpoint: str = "{use_case}"
-    options: dict[str, Any] = {}
-    require: tuple[str, ...] = ()
+
+class Compose(Frozen):
+    """A host with Docker Engine, and how a new service proves itself there; docs/deploy.md explains each key."""
+
+    host: str = Field(default="", pattern=r"^(|(ssh|tcp|unix)://.+)$")
+    ports: dict[str, Annotated[int, Field(ge=1, le=65535)]] = {}
+    bind: str = Field(default="127.0.0.1", pattern=r"^[0-9A-Fa-f.:\[\]]+$")
+    memory: str = Field(default="512m", pattern=r"^[1-9][0-9]*[mg]$")
+    settings: dict[str, bool | int | float | str] = {}
+    prediction_log: str = Field(default="", pattern=r"^[\w./-]*$")
+    share: Share = Share()
+    shadow: Shadow = Shadow()
+    watch: float = Field(default=30, ge=0)
+    errors: float = Field(default=0.01, ge=0, lt=1)
+    keep: int = Field(default=1, ge=0, le=20)
+    wait: float = Field(default=300, ge=0)
 
 
 class Environment(Frozen):
     """Where the services of an environment run; `none` verifies an image and deploys nothing."""
 
     target: Literal["none", "compose", "kubernetes", "sagemaker", "azureml", "databricks"] = "none"
-    kubernetes: Kubernetes = Kubernetes()
-    cloud: Cloud = Cloud()
+    compose: Compose = Compose()
 
 
 class Project(Frozen):

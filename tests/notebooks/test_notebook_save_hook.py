@@ -10,8 +10,6 @@ import pytest
 from mlops.notebooks import export, savehook
 from made import code, eventually, notebook, stream, text
 
-pytestmark = pytest.mark.servers
-
 SIMPLE = notebook(text("# Title"), code("x = 1"))
 
 

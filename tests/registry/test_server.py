@@ -17,8 +17,6 @@ from mlops.config import Project
 from mlops.registry import versions
 from mlops.use_case import load_use_case
 
-pytestmark = pytest.mark.servers
-
 OTHER = ("parameters.regularisation=1.5",)
 
 

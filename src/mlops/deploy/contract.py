@@ -139,6 +139,14 @@ def check(url: str, manifest: Manifest, limit: float = LIMIT, token: str = "") -
     return [item for item in checks if not (item.ok and item.name == "counts before")]
 
 
+def check_version(url: str, manifest: Manifest, token: str = "") -> list[Check]:
+    """Return the one check of which version answers at `url`."""
+    try:
+        return [Check("version", True, _version(Asker(url, LIMIT, token), manifest))]
+    except Broken as broken:
+        return [Check("version", False, str(broken))]
+
+
 def hold(url: str, manifest: Manifest, limit: float = LIMIT, token: str = "") -> list[Check]:
     """Return the checks where all are kept; raise DeployFailed naming those that are not."""
     checks = check(url, manifest, limit, token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +26,8 @@ class Scorer:
     max_rows: int
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True)
+class Answer:
     """An answer's bytes, with the rows and outputs for the count and the prediction log."""
 
     payload: bytes
@@ -42,8 +43,6 @@ def score(scorer: Scorer, endpoint: str, body: bytes, content_type: str, accept:
 
 def _media_type(content_type: str) -> str:
     """The media type in lower case; only UTF-8 is taken and no other parameter, as by MLflow. Raises Refused."""
-    if content_type == JSON:
-        return JSON
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
     for parameter in parameters:
         name, _, value = parameter.partition("=")

@@ -1,0 +1,12 @@
+# The proxy before the services of one use case: HAProxy with the configuration in deploy/compose, and socat, through which
+# `mlops deploy` speaks to HAProxy's socket and to a container that has no published port.
+FROM debian:bookworm-slim
+RUN apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends haproxy socat \
+ && rm -rf /var/lib/apt/lists/*
+COPY haproxy.cfg roles.map share.map /etc/haproxy/
+USER 65532:65532
+EXPOSE 8080
+# HAProxy's soft stop: connections are closed when their request has been answered.
+STOPSIGNAL SIGUSR1
+ENTRYPOINT ["haproxy", "-W", "-f", "/etc/haproxy/haproxy.cfg"]

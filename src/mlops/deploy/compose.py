@@ -1,0 +1,307 @@
+"""Deploys to a host with Docker Engine: the new container beside the old one, and a proxy that keeps the port.
+
+    new container → contract → shadow → share of the requests → all of them → watched → the old one is stopped
+                       any step fails, or the new one dies: the old one answers again, the new one is removed
+
+What runs is read from the containers, never from a file: the service that has proved itself is the one that Docker restarts
+(`unless-stopped`); one on trial, and one that was replaced, are not restarted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from mlops import console
+from mlops.config import Compose, Environment, Project
+from mlops.deploy import contract, docker, proxy, trial
+from mlops.deploy.docker import HARDENED, Docker
+from mlops.deploy.proxy import Proxy, other_than
+from mlops.deploy.targets import DeployFailed, Service
+from mlops.errors import UserError
+from mlops.registry import aliases
+
+LABEL = "io.mlops."
+PROVEN = "unless-stopped"
+DRAIN = 40.0  # seconds for requests that are in work when a container is replaced; a prediction takes at most 30
+LOGS = "/predictions"
+
+
+@dataclass(frozen=True)
+class Container:
+    """A service's container on the host; `slot` is its place behind the proxy."""
+
+    id: str
+    name: str
+    slot: str
+    service: Service
+    runs: bool
+    proven: bool
+    created: str
+    address: str
+
+
+def target(project: Project, environment: str, chosen: Environment) -> ComposeTarget:
+    """Return the target of an environment that is deployed with Docker."""
+    return ComposeTarget(project, environment, chosen.compose)
+
+
+@dataclass(frozen=True)
+class ComposeTarget:
+    """An environment on a host with Docker Engine; see mlops.deploy.targets.Target."""
+
+    project: Project
+    environment: str
+    settings: Compose
+
+    @property
+    def docker(self) -> Docker:
+        """The host."""
+        return Docker(self.settings.host)
+
+    def name(self, use_case: str) -> str:
+        """The name that everything of a use case in this environment begins with."""
+        return re.sub(r"[^A-Za-z0-9_.-]", "-", f"{self.project.name}-{self.environment}-{use_case}")
+
+    def port(self, use_case: str) -> int:
+        """The published port; raises UserError where none is configured."""
+        if use_case not in self.settings.ports:
+            raise UserError(f"config/project.yaml: deploy.{self.environment}.compose.ports has no port for {use_case}")
+        return self.settings.ports[use_case]
+
+    def address(self, use_case: str) -> str:
+        """The address that answers, as the host's users see it."""
+        host = urlsplit(self.settings.host).hostname if self.settings.host.startswith(("ssh:", "tcp:")) else None
+        everywhere = self.settings.bind in ("0.0.0.0", "::", "[::]")
+        shown = (host or "127.0.0.1") if everywhere else self.settings.bind
+        return f"http://{shown}:{self.port(use_case)}"
+
+    def running(self, use_case: str) -> Service | None:
+        """Return what runs now, None where nothing does."""
+        found = self._serving(self._containers(use_case))
+        return found.service if found else None
+
+    def plan(self, service: Service) -> list[str]:
+        """Return what `deploy` would do, one line each, without doing it."""
+        old = self.running(service.use_case)
+        configured = self.settings
+        steps = [
+            f"bring {service.image} to {self.docker.shown}",
+            f"start it beside {old.use_case} {old.number}" if old else "start it: nothing runs there yet",
+            f"hold it to the contract of {service.use_case} {service.number}",
+        ]
+        if old and configured.shadow.requests and configured.prediction_log:
+            steps.append(f"ask both for the last {configured.shadow.requests} logged requests")
+        if old and configured.share.percent:
+            steps.append(f"let it answer {configured.share.percent} % of the requests for {configured.share.seconds:g} s")
+        steps.append(f"let it answer all requests at {self.address(service.use_case)}")
+        if old:
+            steps += [f"watch it for {configured.watch:g} s; if it fails, {old.number} answers again", f"stop {old.number}"]
+        return steps
+
+    def deploy(self, service: Service) -> str:
+        """Replace what runs, with no refused request, and return the address that answers; raise DeployFailed otherwise."""
+        host, name = self.docker, self.name(service.use_case)
+        published = f"{self._bind()}:{self.port(service.use_case)}"
+        proxy_image = proxy.image(host, self.project.root)
+        with proxy.locked(host, f"{name}-lock", proxy_image, self.settings.wait, aliases.who(), console.note):
+            docker.ensure_image(host, service.image)
+            manifest = docker.manifest_of(host, service.image)
+            docker.check_bundle(service, manifest)
+            if not host.run("network", "inspect", name).returncode == 0:
+                host("network", "create", name)
+            front = proxy.start(host, f"{name}-proxy", proxy_image, name, published, self._labels(service.use_case))
+            old, known = self._settle(front, service.use_case)
+            slot = other_than(old.slot) if old else "blue"
+            front.forbid(slot)
+            with self._trial(front, slot, old) as keep:
+                new = self._start(service, slot, proxy_image)
+                keep(new)
+                self._prove(front, manifest, new, old, proven=_was_here(known, service))
+                # From here on Docker restarts the new service.
+                host("update", "--restart", PROVEN, new)
+            self._replace(front, old, service.use_case)
+        return self.address(service.use_case)
+
+    def _bind(self) -> str:
+        bind = self.settings.bind
+        return f"[{bind}]" if ":" in bind and not bind.startswith("[") else bind
+
+    def _labels(self, use_case: str) -> tuple[str, ...]:
+        named = {"project": self.project.name, "environment": self.environment, "use_case": use_case}
+        return tuple(f"{LABEL}{key}={value}" for key, value in named.items())
+
+    def _containers(self, use_case: str) -> list[Container]:
+        """Return the services' containers, the newest first."""
+        filters = [part for label in self._labels(use_case) for part in ("--filter", f"label={label}")]
+        ids = self.docker("ps", "--all", "--quiet", "--no-trunc", *filters, "--filter", f"label={LABEL}slot").split()
+        found = [details for details in map(self.docker.inspect, ids) if details]
+        containers = [_container(details, use_case) for details in found]
+        return sorted(containers, key=lambda item: item.created, reverse=True)
+
+    def _serving(self, containers: list[Container]) -> Container | None:
+        return next((item for item in containers if item.runs and item.proven), None)
+
+    def _settle(self, front: Proxy, use_case: str) -> tuple[Container | None, list[Container]]:
+        """Bring what an interrupted deployment left into order; returns what serves and all that was there before."""
+        known = self._containers(use_case)
+        old = self._serving(known)
+        if old:
+            front.allow(old.slot)
+            front.wait_up(old.slot, old.address)
+            front.lead(old.slot)
+        for item in known:
+            if item.runs and item is not old:
+                front.forbid(item.slot)
+                front.wait_idle(item.slot, DRAIN)
+                self._retire(item) if item.proven else self.docker.remove(item.id)
+        return old, known
+
+    def _start(self, service: Service, slot: str, helper: str) -> str:
+        """Start the container of a service on trial and return its name."""
+        host, name = self.docker, f"{self.name(service.use_case)}-{slot}-{secrets.token_hex(3)}"
+        labels = (*self._labels(service.use_case), f"{LABEL}slot={slot}")
+        variables = {f"MLOPS_SERVE_{key.upper()}": _text(value) for key, value in self.settings.settings.items()}
+        mount: list[str] = []
+        if log := self.settings.prediction_log:
+            mount = ["--mount", f"type={'bind' if log.startswith('/') else 'volume'},source={log},target={LOGS}"]
+            variables["MLOPS_SERVE_PREDICTION_LOG"] = f"{LOGS}/{name}"
+            owner = ["--user", "0:0", "--cap-drop", "ALL", "--cap-add", "CHOWN", "--network", "none", "--entrypoint", "chown"]
+            host("run", "--rm", *owner, *mount, helper, "65532:65532", LOGS)
+        # The token comes from this process's environment and is never part of a command.
+        secret = ["--env", "MLOPS_SERVE_TOKEN"] if os.environ.get("MLOPS_SERVE_TOKEN") else []
+        made = host(
+            *("create", "--name", name, "--network", self.name(service.use_case), "--network-alias", slot, "--restart", "no"),
+            *HARDENED,
+            *("--memory", self.settings.memory, "--memory-swap", self.settings.memory),
+            *(part for label in labels for part in ("--label", label)),
+            *(part for key, value in variables.items() for part in ("--env", f"{key}={value}")),
+            *(*mount, *secret, service.image),
+        )
+        host("start", made)
+        return name
+
+    @contextmanager
+    def _trial(self, front: Proxy, slot: str, old: Container | None) -> Iterator[Callable[[str], None]]:
+        """Whatever goes wrong in the block, interruption included: the old service answers again, the new one is removed."""
+        started: list[str] = []
+        try:
+            yield started.append
+        except BaseException:
+            if old:
+                front.lead(old.slot)
+                front.forbid(slot)
+                front.wait_idle(slot, DRAIN)
+            self.docker.remove(*started, *([] if old else [front.name]))
+            raise
+
+    def _prove(self, front: Proxy, manifest: contract.Manifest, new: str, old: Container | None, proven: bool) -> None:
+        """Take the new service through its trial, until it answers all requests and was watched.
+
+        One that has proved itself here before, and was kept, is only held to its contract: going back must be quick.
+        """
+        host, configured = self.docker, self.settings
+        token = os.environ.get("MLOPS_SERVE_TOKEN", "")
+        slot = next(item.slot for item in self._containers(manifest.content["use_case"]) if item.name == new)
+
+        def alive() -> str:
+            return docker.why_gone(host, new)
+
+        with ExitStack() as stack:
+            url = stack.enter_context(proxy.tunnel(front, new))
+            contract.wait_ready(url, contract.PATIENCE, alive)
+            contract.hold(url, manifest, token=token)
+            if old and not proven:
+                self._shadow(front, old, url, token)
+            front.allow(slot)
+            front.wait_up(
+                slot, (host.inspect(new) or {})["NetworkSettings"]["Networks"][front.name.removesuffix("-proxy")]["IPAddress"]
+            )
+            if old and not proven and configured.share.percent:
+                front.lead(old.slot, configured.share.percent)
+                with contract.explained(f"with {configured.share.percent} % of the requests"):
+                    trial.watch(url, configured.share.seconds, configured.errors, token, alive)
+            front.lead(slot)
+            served = stack.enter_context(proxy.tunnel(front, "127.0.0.1"))
+            with contract.explained("through the proxy"):
+                _answers(served, manifest, token)
+            with contract.explained("with all requests"):
+                trial.watch(url, configured.watch if old and not proven else 0, configured.errors, token, alive)
+
+    def _shadow(self, front: Proxy, old: Container, new: str, token: str) -> None:
+        wanted = self.settings.shadow
+        if not wanted.requests or not self.settings.prediction_log:
+            return
+        file = f"{LOGS}/{old.name}/{old.service.use_case}.jsonl"
+        done = self.docker.run("exec", old.name, "tail", "-n", str(wanted.requests), file)
+        rows = trial.logged(done.stdout.decode(errors="replace")) if done.returncode == 0 else []
+        if not rows:
+            return console.note("shadow: the prediction log of the old service is empty, nothing was compared")
+        with proxy.tunnel(front, old.name) as url, contract.explained("shadow"):
+            found = trial.shadow(url, new, rows, wanted.differ, token)
+        console.note(f"shadow: {found}" if found else "shadow: the log leaves columns out, nothing was compared")
+
+    def _replace(self, front: Proxy, old: Container | None, use_case: str) -> None:
+        """Stop the old service when it is idle; what cannot be stopped now is stopped by the next deployment."""
+        try:
+            if old:
+                front.forbid(old.slot)
+                front.wait_idle(old.slot, DRAIN)
+                self._retire(old)
+            self._clear(use_case)
+        except UserError as error:
+            console.note(f"the new service answers, but the old one could not be stopped: {error}")
+
+    def _retire(self, item: Container) -> None:
+        self.docker("update", "--restart", "no", item.id)
+        self.docker("stop", "--time", str(int(DRAIN)), item.id)
+
+    def _clear(self, use_case: str) -> None:
+        """Remove stopped containers but the last ones, whose images can so not be pruned and be gone back to."""
+        stopped = [item for item in self._containers(use_case) if not item.runs]
+        self.docker.remove(*(item.id for item in stopped[self.settings.keep :]))
+
+
+def _answers(url: str, manifest: contract.Manifest, token: str, seconds: float = 5.0) -> None:
+    """Return when an address names the new bundle; raise DeployFailed where it does not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        checks = [item for item in contract.check_version(url, manifest, token) if not item.ok]
+        if not checks:
+            return
+        if time.monotonic() > deadline:
+            raise DeployFailed(checks[0].found)
+        time.sleep(proxy.TICK)
+
+
+def _was_here(known: list[Container], service: Service) -> bool:
+    """Whether a stopped container of this very service is kept, so that it has proved itself here."""
+    return any(item.service == service and not item.runs for item in known)
+
+
+def _container(details: dict[str, Any], use_case: str) -> Container:
+    labels, image = details["Config"]["Labels"], details["Config"]["Image"]
+    number = labels.get("org.opencontainers.image.version", "")
+    networks = details["NetworkSettings"]["Networks"]
+    return Container(
+        id=details["Id"],
+        name=details["Name"].removeprefix("/"),
+        slot=labels[f"{LABEL}slot"],
+        service=Service(use_case, number, image, labels.get("io.mlops.bundle.sha256", "")),
+        runs=bool(details["State"]["Running"]),
+        proven=details["HostConfig"]["RestartPolicy"]["Name"] == PROVEN,
+        created=details["Created"],
+        address=next((network["IPAddress"] for network in networks.values() if network["IPAddress"]), ""),
+    )
+
+
+def _text(value: bool | int | float | str) -> str:
+    """Return a setting as the server reads it."""
+    return str(int(value)) if isinstance(value, bool) else str(value)
