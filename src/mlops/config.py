@@ -188,8 +188,12 @@ class Tune(Frozen):
 
 
 class Serving(Frozen):
-    """What a server of the use case may do: unpickle its model, and which columns a prediction log leaves out."""
+    """What a server of the use case may do: unpickle its model, and which columns a prediction log leaves out.
 
+    `image` says whether a release builds an image of it.
+    """
+
+    image: bool = True
     allow_pickle: bool = False
     personal: tuple[str, ...] = ()
 

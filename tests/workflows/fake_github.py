@@ -6,6 +6,7 @@ read-only token of a run for a fork, "app-token" one that may open pull requests
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import threading
@@ -16,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 NAME = "ada/demo"
+WRITERS = ("workflow-token", "app-token", "admin-token")
 Answer = tuple[int, Any]
 
 
@@ -30,6 +32,9 @@ class FakeGitHub:
         self.environments: dict[str, dict[str, Any]] = {}
         self.permissions = {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": False}
         self.jobs: list[dict[str, Any]] = []
+        self.runs: list[dict[str, Any]] = []
+        self.releases: list[dict[str, Any]] = []
+        self.assets: dict[int, bytes] = {}
         self.requests: list[tuple[str, str, str]] = []
         self.plan_has_rulesets = True
         self.url = ""
@@ -157,6 +162,56 @@ def list_jobs(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], bod
     return 200, {"jobs": _page(fake.jobs, query)}
 
 
+def list_runs(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    rows = [row for row in fake.runs if row["head_sha"] == query.get("head_sha", row["head_sha"])]
+    rows = [row for row in rows if row["path"] == f".github/workflows/{match[1]}"]
+    return 200, {"total_count": len(rows), "workflow_runs": _page(rows, query)}
+
+
+def list_releases(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    writes = token in WRITERS
+    return 200, _page([row for row in fake.releases if writes or not row["draft"]], query)
+
+
+def create_release(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    if any(row["tag_name"] == body["tag_name"] and not row["draft"] for row in fake.releases):
+        return 422, {"message": "Validation Failed: tag_name already_exists"}
+    number = len(fake.releases) + 1
+    place = f"{fake.url}/repos/{NAME}/releases/{number}/assets"
+    release = {"id": number, "draft": False, "prerelease": False, "assets": [], "upload_url": f"{place}{{?name,label}}"}
+    page = f"https://github.com/{NAME}/releases/tag/{body['tag_name']}"
+    fake.releases.append({**release, "html_url": page, **body})
+    return 201, fake.releases[-1]
+
+
+def update_release(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    release = next(row for row in fake.releases if row["id"] == int(match[1]))
+    release.update(body)
+    return 200, release
+
+
+def add_asset(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    release = next(row for row in fake.releases if row["id"] == int(match[1]))
+    if query["name"] in [row["name"] for row in release["assets"]]:
+        return 422, {"message": "Validation Failed: name already_exists"}
+    number = len(fake.assets) + 1
+    fake.assets[number] = body
+    url = f"{fake.url}/repos/{NAME}/releases/assets/{number}"
+    digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+    release["assets"].append({"id": number, "name": query["name"], "size": len(body), "digest": digest, "url": url})
+    return 201, release["assets"][-1]
+
+
+def read_asset(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    return 200, fake.assets[int(match[1])]
+
+
+def remove_asset(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    for release in fake.releases:
+        release["assets"] = [row for row in release["assets"] if row["id"] != int(match[1])]
+    return 204, None
+
+
 def read_user(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
     return 200, {"login": match[1], "id": 4711}
 
@@ -178,6 +233,13 @@ ROUTES: list[tuple[str, Callable[[FakeGitHub, re.Match[str], dict[str, str], Any
     (r"(?:GET|POST) /environments/(\w+)/deployment-branch-policies", policies),
     ("(?:GET|PUT) /actions/permissions/workflow", workflow_permissions),
     (r"GET /actions/runs/\w+/jobs", list_jobs),
+    (r"GET /actions/workflows/([\w.-]+)/runs", list_runs),
+    ("GET /releases", list_releases),
+    ("POST /releases", create_release),
+    (r"PATCH /releases/(\d+)", update_release),
+    (r"POST /releases/(\d+)/assets", add_asset),
+    (r"GET /releases/assets/(\d+)", read_asset),
+    (r"DELETE /releases/assets/(\d+)", remove_asset),
     (r"GET /users/(\w+)", read_user),
 ]
 
@@ -198,14 +260,16 @@ def serve() -> Iterator[FakeGitHub]:
             text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
             query = {key: values[0] for key, values in parse_qs(url.query).items()}
-            status, answer = fake.answer(self.command, url.path, query, json.loads(text) if text else None, token)
-            data = json.dumps(answer).encode()
+            plain = url.path.endswith("/assets")
+            body = text if plain else json.loads(text) if text else None
+            status, answer = fake.answer(self.command, url.path, query, body, token)
+            data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = do_PATCH = do_PUT = handle_any
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any
 
         def log_message(self, *_: object) -> None:
             """Keep the test's output clean."""

@@ -15,6 +15,12 @@ WRITES = {
     ("bootstrap.yml", "bootstrap", "contents"),
     ("report-comment.yml", "comment", "pull-requests"),
     ("codeql.yml", "analyze", "security-events"),
+    ("release.yml", "image", "attestations"),
+    ("release.yml", "image", "id-token"),
+    ("release.yml", "image", "packages"),
+    ("release.yml", "publish", "contents"),
+    ("release.yml", "deploy", "contents"),
+    ("deploy.yml", "record", "contents"),
 }
 
 
@@ -48,8 +54,11 @@ def _of_workflow(workflow: dict[str, Any]) -> Iterator[str]:
 
 
 def _of_job(name: str, job_id: str, job: dict[str, Any]) -> Iterator[str]:
-    if "timeout-minutes" not in job:
+    # A job that calls a workflow has no time of its own: the jobs that it calls have.
+    if "timeout-minutes" not in job and "uses" not in job:
         yield "no timeout-minutes"
+    if not job.get("uses", "./").startswith("./"):
+        yield f"calls a workflow of another repository: {job['uses']}"
     if "permissions" not in job:
         yield "no permissions of its own"
     for scope, level in (job.get("permissions") or {}).items():

@@ -226,7 +226,8 @@ def test_protection_is_told_first_applied_on_wish_and_then_left_alone(mlops: Mlo
     assert {row["state"] for row in done} == {"created", "allowed"}
     assert {row["name"] for row in api.rulesets} == {"main", "dev", "release and hotfix", "release tags"}
     assert api.environments["production"]["reviewers"] == [{"type": "User", "id": 4711}]
-    assert api.environments["staging"]["policies"] == [{"name": "v*-rc.*", "type": "tag"}]
+    tags_and_main = [{"name": "v*-rc.*", "type": "tag"}, {"name": "main", "type": "branch"}]
+    assert api.environments["staging"]["policies"] == tags_and_main
     again = json.loads(mlops("protect", "--apply", "--json", token="admin-token").stdout)
     assert {row["state"] for row in again} == {"as it is"}
     api.rulesets[0]["enforcement"] = "disabled"

@@ -27,7 +27,9 @@ EVENTS = [
     ("push", "refs/heads/hotfix/1.0.1", "", {"train.yml"}),
     ("push", "refs/heads/feature/x", "", set()),
     ("push", "refs/heads/backmerge/main-0123456789ab", "", set()),
-    ("push", "refs/tags/v1.0.0", "", set()),
+    ("push", "refs/tags/v1.0.0", "", {"release.yml"}),
+    ("push", "refs/tags/v1.0.0-rc.1", "", {"release.yml"}),
+    ("push", "refs/tags/1.0.0", "", set()),
     ("pull_request", "dev", "opened", {"pull-request.yml", "codeql.yml", "template.yml"}),
     ("pull_request", "main", "synchronize", {"pull-request.yml", "codeql.yml", "template.yml"}),
     ("pull_request", "main", "edited", {"pull-request.yml"}),
@@ -35,7 +37,7 @@ EVENTS = [
     ("pull_request", "feature/x", "opened", set()),
     ("pull_request", "dev", "labeled", set()),
     ("merge_group", "", "checks_requested", {"pull-request.yml"}),
-    ("workflow_dispatch", "", "", {"train.yml", "bootstrap.yml", "template.yml"}),
+    ("workflow_dispatch", "", "", {"train.yml", "bootstrap.yml", "template.yml", "deploy.yml"}),
     ("schedule", "", "", {"codeql.yml"}),
 ]
 
@@ -55,6 +57,8 @@ def test_an_event_starts_these_workflows_and_no_other(event: str, ref: str, acti
         "codeql.yml",
         "template.yml",
         "report-comment.yml",
+        "release.yml",
+        "deploy.yml",
     }
     assert triggers.started(WORKFLOWS, event, ref, action) & known == expected
 
@@ -110,9 +114,59 @@ def test_only_one_job_at_a_time_writes_the_store_and_none_is_cancelled() -> None
     assert register["concurrency"] == {"group": "mlops-store", "queue": "max", "cancel-in-progress": False}
     for file in FILES:
         for name, job in triggers.load(file)["jobs"].items():
-            commands = [step.get("run", "") for step in job["steps"]]
+            commands = [step.get("run", "") for step in job.get("steps", [])]
             if any(command.startswith("mlops store run") for command in commands):
                 assert job["concurrency"]["group"] == "mlops-store", f"{file.name}: {name}"
+
+
+def test_one_deployment_at_a_time_goes_to_an_environment_and_none_is_cancelled() -> None:
+    workflow = triggers.load(WORKFLOWS / "deploy.yml")
+    expected = {"group": "deploy-${{ inputs.environment }}", "queue": "max", "cancel-in-progress": False}
+    assert workflow["concurrency"] == expected
+    assert workflow["jobs"]["deploy"]["environment"] == {"name": "${{ inputs.environment }}"}
+    release = triggers.load(WORKFLOWS / "release.yml")
+    assert release["concurrency"]["cancel-in-progress"] is False
+    assert release["concurrency"]["group"] != workflow["concurrency"]["group"], "the one would wait for the other for ever"
+
+
+def test_the_environments_are_those_that_an_administrator_protects() -> None:
+    from mlops.gitflow import protect, tags
+
+    inputs = triggers.load(WORKFLOWS / "deploy.yml")["on"]["workflow_dispatch"]["inputs"]
+    assert set(inputs["environment"]["options"]) == set(protect.ENVIRONMENTS)
+    for tag in ("v1.0.0", "v1.0.0-rc.1"):
+        patterns = protect.ENVIRONMENTS[tags.parse(tag).environment]
+        assert any(triggers.fits(tag, [name]) for name, kind in patterns.items() if kind == "tag")
+    assert all(patterns.get("main") == "branch" for patterns in protect.ENVIRONMENTS.values()), "a dispatch runs on main"
+    assert not any(triggers.fits("v1.0.0", [name]) for name in protect.ENVIRONMENTS["staging"])
+    (rule,) = json.loads((GITHUB / "rulesets" / "tags.json").read_text())["conditions"]["ref_name"]["include"]
+    (pattern,) = triggers.load(WORKFLOWS / "release.yml")["on"]["push"]["tags"]
+    assert rule == f"refs/tags/{pattern}"
+
+
+def test_a_release_hands_to_the_deployment_what_it_asks_for_and_nothing_else() -> None:
+    call = triggers.load(WORKFLOWS / "release.yml")["jobs"]["deploy"]
+    wanted = triggers.load(WORKFLOWS / "deploy.yml")["on"]["workflow_call"]
+    assert call["uses"] == "./.github/workflows/deploy.yml"
+    assert set(call["secrets"]) == set(wanted["secrets"])
+    assert (
+        {name for name, one in wanted["inputs"].items() if one.get("required")} <= set(call["with"]) <= set(wanted["inputs"])
+    )
+    granted = triggers.load(WORKFLOWS / "deploy.yml")["jobs"]
+    needed = {scope: level for job in granted.values() for scope, level in job["permissions"].items()}
+    assert call["permissions"] == {**needed, "contents": "write"}
+
+
+def test_nothing_is_published_before_its_contract_was_kept() -> None:
+    jobs = triggers.load(WORKFLOWS / "release.yml")["jobs"]
+    steps = [step.get("run", step.get("uses", "")) for step in jobs["image"]["steps"]]
+    order = [
+        next(place for place, step in enumerate(steps) if step.startswith(start))
+        for start in ("mlops release image", "mlops verify", "mlops release push", "actions/attest@", "mlops release attested")
+    ]
+    assert order == sorted(order)
+    assert "image" in jobs["publish"]["needs"] and "publish" in jobs["deploy"]["needs"]
+    assert not any("if" in jobs[name] for name in ("image", "publish", "deploy")), "a job that failed stops those after it"
 
 
 def test_what_answers_a_workflow_run_checks_out_nothing_of_the_pull_request() -> None:
@@ -130,7 +184,7 @@ def test_each_action_has_one_pin_everywhere() -> None:
 def test_every_action_that_runs_offline_has_a_stand_in_for_its_pin() -> None:
     texts = [file.read_text(encoding="utf-8") for file in GITHUB.rglob("*.yml")]
     pinned = {f"{action}@{sha}" for action, found in rules.pins(texts).items() for sha, _ in found}
-    elsewhere = ("actions/checkout@", "github/codeql-action@", "docker/", "actions/attest", "anchore/", "softprops/")
+    elsewhere = ("actions/checkout@", "github/codeql-action@", "docker/", "anchore/", "softprops/")
     assert {pin for pin in pinned if not pin.startswith(elsewhere)} == set(offline.stand_ins())
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from mlops.errors import UserError
 from mlops.gitflow import branches, tags, versions
 from mlops.git import git, run
-from mlops.gitflow.git import credentials, current_branch, exists
+from mlops.gitflow.git import credentials, current_branch, exists, text_at
 from mlops.gitflow.git import tags as local_tags
 
 SETUP = "setup.py"
@@ -67,7 +67,8 @@ def tag_problems(name: str, root: Path) -> list[str]:
         raise UserError(f"there is no tag {name} here: git fetch origin --tags")
     commit = git("rev-parse", f"refs/tags/{name}^{{commit}}", root=root)
     holding = [branch for branch in wanted if _holds(branch, commit, root)]
-    return tags.problems(name, versions.project_version(git("show", f"{commit}:{SETUP}", root=root)), holding)
+    found = tags.problems(name, versions.project_version(git("show", f"{commit}:{SETUP}", root=root)), holding)
+    return found + versions.entry_problems(tags.parse(name).version, text_at(commit, CHANGELOG, root))
 
 
 def remote_tags(root: Path) -> list[str]:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from mlops.errors import UserError
 from mlops.gitflow import github
 
-ENVIRONMENTS = {"staging": "v*-rc.*", "production": "v*"}
+# What may deploy there: a tag by being pushed; main by a dispatch, which redeploys a tag or goes back.
+ENVIRONMENTS = {"staging": {"v*-rc.*": "tag", "main": "branch"}, "production": {"v*": "tag", "main": "branch"}}
 PERMISSIONS = {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": True}
 
 
@@ -41,8 +42,8 @@ def protect(repository: github.Repository, folder: Path, reviewers: list[str], a
     """Return the outcome of every wish; nothing is changed unless `apply`."""
     outcomes = [_ruleset(repository, ruleset, apply) for ruleset in wanted_rulesets(folder)]
     outcomes += [
-        _environment(repository, name, pattern, reviewers if name == "production" else [], apply)
-        for name, pattern in ENVIRONMENTS.items()
+        _environment(repository, name, patterns, reviewers if name == "production" else [], apply)
+        for name, patterns in ENVIRONMENTS.items()
     ]
     return [*outcomes, _permissions(repository, apply)]
 
@@ -67,20 +68,23 @@ def _ruleset(repository: github.Repository, wanted: dict[str, Any], apply: bool)
         return _not_available(what, refused)
 
 
-def _environment(repository: github.Repository, name: str, pattern: str, reviewers: list[str], apply: bool) -> Outcome:
+def _environment(
+    repository: github.Repository, name: str, patterns: dict[str, str], reviewers: list[str], apply: bool
+) -> Outcome:
     what = f"environment {name}"
     try:
         policies = _policies(repository, name)
-        if policies is not None and pattern in policies and not reviewers:
+        missing = [pattern for pattern in patterns if pattern not in (policies or [])]
+        if policies is not None and not missing and not reviewers:
             return Outcome(what, "as it is", "")
-        why = f"deploys tags {pattern}" + (f", reviewed by {', '.join(reviewers)}" if reviewers else "")
+        why = f"deploys {' and '.join(patterns)}" + (f", reviewed by {', '.join(reviewers)}" if reviewers else "")
         if not apply:
             return Outcome(what, "would create" if policies is None else "would update", why)
         people = [{"type": "User", "id": github.call(repository, "GET", f"/users/{login}")["id"]} for login in reviewers]
         wish: dict[str, Any] = {"deployment_branch_policy": {"protected_branches": False, "custom_branch_policies": True}}
         github.call(repository, "PUT", f"environments/{name}", {**wish, **({"reviewers": people} if people else {})})
-        if pattern not in (policies or []):
-            rule = {"name": pattern, "type": "tag"}
+        for pattern in missing:
+            rule = {"name": pattern, "type": patterns[pattern]}
             github.call(repository, "POST", f"environments/{name}/deployment-branch-policies", rule)
         return Outcome(what, "created" if policies is None else "updated", why)
     except github.Refused as refused:

@@ -57,3 +57,13 @@ def output(name: str, value: str) -> None:
             raise UserError(f"the output {name} must be one line")
         with open(path, "a", encoding="utf-8") as file:
             file.write(f"{name}={value}\n")
+
+
+def variable(name: str, value: str) -> None:
+    """Set a variable for the later steps of the job; does nothing outside of a workflow."""
+    path = os.environ.get("GITHUB_ENV", "")
+    if path and in_actions():
+        if "\n" in value:
+            raise UserError(f"the variable {name} must be one line")
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{name}={value}\n")

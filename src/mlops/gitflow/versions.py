@@ -86,6 +86,16 @@ def latest(tags: Iterable[str]) -> str:
     return max(versions, key=parts, default="")
 
 
+def entry_problems(version: str, changelog: str) -> list[str]:
+    """Return why the changelog does not fit a version, whose entry comes first; an empty list is a pass."""
+    released = changelog_versions(changelog)
+    if version not in released:
+        return [f"CHANGELOG.md has no entry for {version}: add the heading `## [{version}] - YYYY-MM-DD`"]
+    if released[0] != version:
+        return [f"CHANGELOG.md has {released[0]} above {version}: the entry of the release comes first"]
+    return []
+
+
 def release_problems(branch: str, setup_py: str, changelog: str, tags: Iterable[str]) -> list[str]:
     """Return why a release or hotfix branch is not ready for main; an empty list is a pass, other branches always pass."""
     version = version_of(branch)
@@ -95,11 +105,7 @@ def release_problems(branch: str, setup_py: str, changelog: str, tags: Iterable[
     project = project_version(setup_py)
     if project != version:
         found.append(f'the branch says {version}, setup.py says {project}: set version="{version}" in setup.py')
-    if version not in changelog_versions(changelog):
-        found.append(f"CHANGELOG.md has no entry for {version}: add the heading `## [{version}] - YYYY-MM-DD`")
-    elif changelog_versions(changelog)[0] != version:
-        newest = changelog_versions(changelog)[0]
-        found.append(f"CHANGELOG.md has {newest} above {version}: the entry of the release comes first")
+    found += entry_problems(version, changelog)
     newest_tag = latest(tags)
     if newest_tag and parts(version) <= parts(newest_tag):
         found.append(f"{version} is not greater than the latest tag v{newest_tag}: rename the branch to a higher version")

@@ -1,0 +1,51 @@
+"""What the jobs of a release left behind, brought together: the manifest, and the files to publish beside it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlops.errors import UserError
+from mlops.files import replacing
+from mlops.gitflow import tags
+from mlops.release.manifest import Release, parse
+
+SUFFIXES = (".cdx.json", ".card.md")
+
+
+def gather(tag: str, commit: str, folder: Path, names: Sequence[str]) -> Release:
+    """The release of a tag from folder/release-NAME/model.json; raises UserError for one that is missing or wrong."""
+    missing = [name for name in names if not (folder / f"release-{name}" / "model.json").is_file()]
+    if missing:
+        raise UserError(f"{folder} has no image of {', '.join(missing)}: run the failed jobs of the workflow `release` again")
+    if not names:
+        raise UserError(f"{tag} has no use case that is served: set serving.image: true in the config of one")
+    parsed = tags.parse(tag)
+    models = {name: json.loads((folder / f"release-{name}" / "model.json").read_text(encoding="utf-8")) for name in names}
+    content = {"tag": tag, "version": parsed.version, "commit": commit, "environment": parsed.environment, "models": models}
+    return parse(json.dumps(content), str(folder))
+
+
+def beside(folder: Path, names: Sequence[str]) -> list[Path]:
+    """The bills of materials and model cards of the use cases."""
+    found = [folder / f"release-{name}" / f"{name}{suffix}" for name in names for suffix in SUFFIXES]
+    return [file for file in found if file.is_file()]
+
+
+def attested(folder: Path, release: Release) -> dict[str, str]:
+    """Use case → page of the attestation of its image, for those that have one."""
+    files = {name: folder / f"release-{name}" / "attestation.json" for name in release.models}
+    return {name: json.loads(file.read_text(encoding="utf-8"))["url"] for name, file in files.items() if file.is_file()}
+
+
+def archive(folder: Path, to: Path) -> Path | None:
+    """The pages below a folder as one archive, the same bytes for the same pages; None where there are none."""
+    pages = sorted(folder.rglob("*.html"))
+    if not pages:
+        return None
+    with replacing(to) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target:
+        for page in pages:
+            target.writestr(zipfile.ZipInfo(page.relative_to(folder).as_posix()), page.read_bytes(), zipfile.ZIP_DEFLATED)
+    return to

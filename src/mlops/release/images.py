@@ -1,0 +1,90 @@
+"""The image of a registered version: built or taken over, pushed, and named by the digest that the registry gives it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mlops import digests
+from mlops.errors import UserError
+from mlops.serving import image as serving
+from mlops.serving.manifest import Bundle
+
+DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
+# Runs inside the image, with its own interpreter: what is installed there, not what a lock file says should be.
+INVENTORY = """
+import importlib.metadata, json, platform, re, sys
+python = sorted({
+    (each.metadata["Name"], each.version, each.metadata.get("License-Expression") or "")
+    for each in importlib.metadata.distributions(path=["/srv/packages"])
+})
+system = []
+try:
+    text = open("/var/lib/dpkg/status", encoding="utf-8").read()
+except OSError:
+    text = ""
+for block in text.split("\\n\\n"):
+    fields = dict(re.findall(r"(?m)^(Package|Version|Architecture|Status): (.*)$", block))
+    if fields.get("Status", "").endswith(" installed"):
+        system.append((fields["Package"], fields["Version"], fields["Architecture"]))
+release = platform.freedesktop_os_release() if sys.version_info >= (3, 10) else {}
+json.dump({"python": python, "system": sorted(system), "interpreter": platform.python_version(),
+           "distribution": release.get("ID", ""), "release": release.get("VERSION_ID", "")}, sys.stdout)
+"""
+
+
+def server_digest(root: Path, bundle: Bundle) -> str:
+    """The digest of what an image holds beside the bundle: the server's modules, its lock file and the Dockerfile."""
+    with tempfile.TemporaryDirectory() as temporary:
+        context = Path(temporary) / "context"
+        serving.stage(root, bundle, context)
+        shutil.rmtree(context / "bundle")
+        return digests.of_files(context, (path for path in context.rglob("*") if path.is_file()))
+
+
+def pull(image: str) -> None:
+    """Bring an image here; raises UserError where the registry has it no more or does not answer."""
+    docker("pull", "--quiet", image, mend="log in with: mlops release login")
+
+
+def push(image: str, name: str) -> str:
+    """Push an image under a name with a tag and return the digest that it has in the registry.
+
+    Raises UserError where the registry does not answer or refuses.
+    """
+    if image != name:
+        docker("tag", image, name)
+    said = docker("push", name, mend="start the registry or correct MLOPS_REGISTRY, log in with: mlops release login")
+    found = DIGEST.search(said)
+    if not found:
+        raise UserError(f"docker push {name} named no digest: {said.splitlines()[-1] if said else 'it said nothing'}")
+    return found[1]
+
+
+def inventory(image: str) -> dict[str, Any]:
+    """What is installed in an image: `python` (name, version, licence), `system` (name, version, architecture)."""
+    said = docker("run", "--rm", "--interactive", "--network", "none", "--entrypoint", "python", image, "-", stdin=INVENTORY)
+    return dict(json.loads(said))
+
+
+def login(host: str, user: str, password: str) -> None:
+    """Log Docker in to a registry; the password goes in by standard input, it stands on no command line."""
+    docker("login", "--username", user, "--password-stdin", host, stdin=password, mend="look at the user and its password")
+
+
+def docker(*arguments: str, stdin: str | None = None, mend: str = "") -> str:
+    """What docker says on standard output; raises UserError with its own last words when it fails."""
+    try:
+        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, input=stdin)
+    except FileNotFoundError:
+        raise UserError("docker is not installed: a release builds, tests and pushes images with it") from None
+    if done.returncode:
+        lines = [line for line in (done.stderr.strip() or done.stdout.strip()).splitlines() if line.strip()]
+        what = " ".join(part for part in arguments[:1])
+        raise UserError(f"docker {what} failed: {lines[-1] if lines else done.returncode}{f'; {mend}' if mend else ''}")
+    return done.stdout.strip()

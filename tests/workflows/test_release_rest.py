@@ -1,0 +1,153 @@
+"""What a release asks of GitHub and tells it: the wait for training, the draft that is published, what is fetched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_github import NAME, FakeGitHub, serve
+
+from mlops.errors import StoreUnreachable, UserError
+from mlops.gitflow import github
+from mlops.release import manifest, publish, wait
+
+COMMIT = "c" * 40
+
+
+@pytest.fixture
+def api() -> Iterator[FakeGitHub]:
+    with serve() as fake:
+        yield fake
+
+
+@pytest.fixture
+def there(api: FakeGitHub) -> github.Repository:
+    return github.Repository(api.url, NAME, "workflow-token")
+
+
+def run(number: int, status: str = "completed", conclusion: str | None = "success", **more: Any) -> dict[str, Any]:
+    made = {"head_sha": COMMIT, "path": ".github/workflows/train.yml", "run_number": number, "html_url": f"https://x/{number}"}
+    return {**made, "status": status, "conclusion": conclusion, **more}
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        ([], "none"),
+        ([run(1)], "done"),
+        ([run(1, conclusion="failure")], "failed"),
+        ([run(1, conclusion="cancelled")], "failed"),
+        ([run(1, "queued", None)], "under way"),
+        ([run(2, "in_progress", None), run(1)], "under way"),
+        ([run(1, conclusion="failure"), run(2)], "done"),
+        ([run(2, run_attempt=2), run(2, conclusion="failure", run_attempt=1)], "done"),
+    ],
+)
+def test_the_newest_run_says_how_training_stands(runs: list[dict[str, Any]], expected: str) -> None:
+    assert wait.state_of(runs).word == expected
+
+
+def test_the_wait_ends_when_training_does(api: FakeGitHub, there: github.Repository) -> None:
+    api.runs = [run(1, "in_progress", None), run(9, "queued", None, head_sha="d" * 40)]
+    said: list[str] = []
+
+    def hear(message: str) -> None:
+        said.append(message)
+        api.runs[0] |= {"status": "completed", "conclusion": "success"}
+
+    wait.for_training(there, COMMIT, timeout=30, poll=0.01, say=hear)
+    assert said == ["the training of commit cccccccccccc is under way: https://x/1"]
+    assert len(api.requests) == 2
+
+
+def test_the_wait_is_bounded_and_a_failed_training_ends_it_at_once(api: FakeGitHub, there: github.Repository) -> None:
+    api.runs = [run(1, "in_progress", None)]
+    with pytest.raises(UserError, match="was not done within 0 s: see https://x/1"):
+        wait.for_training(there, COMMIT, timeout=0.1, poll=0.05)
+    api.runs = [run(1, conclusion="failure")]
+    with pytest.raises(UserError, match="has failed: mend it, see https://x/1"):
+        wait.for_training(there, COMMIT, timeout=30, poll=30)
+    api.runs = []
+    wait.for_training(there, COMMIT, timeout=30, poll=30)
+
+
+def release(tag: str = "v1.0.0") -> manifest.Release:
+    image = f"ghcr.io/ada/demo/iris@sha256:{'d' * 64}"
+    parts = {name: letter * 64 for name, letter in {"key": "a", "data": "b", "bundle": "e", "server": "f"}.items()}
+    model = {"number": "1.0.0", "run_id": "r", "commit": COMMIT, "metrics": {"accuracy": 0.9}, "image": image, **parts}
+    environment = "staging" if "rc" in tag else "production"
+    content = {"tag": tag, "version": "1.0.0", "commit": COMMIT, "environment": environment, "models": {"iris": model}}
+    return manifest.parse(json.dumps(content), "made")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    manifest.write(tmp_path / "release.json", release())
+    (tmp_path / "iris.cdx.json").write_text("{}")
+    return [tmp_path / "release.json", tmp_path / "iris.cdx.json"]
+
+
+def assets(api: FakeGitHub) -> dict[str, bytes]:
+    return {row["name"]: api.assets[row["id"]] for row in api.releases[0]["assets"]}
+
+
+def test_a_release_is_published_with_its_notes_and_assets(
+    api: FakeGitHub, there: github.Repository, files: list[Path]
+) -> None:
+    done = publish.publish(there, release(), "notes", files, candidate=False)
+    assert done["html_url"].endswith("/releases/tag/v1.0.0")
+    (made,) = api.releases
+    assert (made["draft"], made["prerelease"], made["body"], made["make_latest"]) == (False, False, "notes", "legacy")
+    assert assets(api) == {file.name: file.read_bytes() for file in files}
+    assert publish.fetch(there, "v1.0.0") == release()
+
+
+def test_a_candidate_is_a_prerelease_and_never_the_latest(
+    api: FakeGitHub, there: github.Repository, files: list[Path]
+) -> None:
+    publish.publish(there, release("v1.0.0-rc.1"), "notes", files, candidate=True)
+    assert (api.releases[0]["prerelease"], api.releases[0]["make_latest"]) == (True, "false")
+
+
+def test_what_broke_off_is_not_seen_and_is_completed_by_the_next_run(
+    api: FakeGitHub, there: github.Repository, files: list[Path], tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone.json"
+    with pytest.raises(FileNotFoundError):
+        publish.publish(there, release(), "half", [files[0], gone], candidate=False)
+    assert api.releases[0]["draft"] is True
+    with pytest.raises(UserError, match="no published release with a release.json"):
+        publish.fetch(there, "v1.0.0")
+    publish.publish(there, release(), "whole", files, candidate=False)
+    assert len(api.releases) == 1 and api.releases[0]["body"] == "whole"
+    assert set(assets(api)) == {"release.json", "iris.cdx.json"}
+    sent = [path for method, path, _ in api.requests if method == "POST" and path.endswith("/assets")]
+    assert len(sent) == 2, "what was there already was sent again"
+
+
+def test_an_asset_of_other_content_is_replaced(api: FakeGitHub, there: github.Repository, files: list[Path]) -> None:
+    publish.publish(there, release(), "notes", files, candidate=False)
+    files[1].write_text("[]")
+    publish.publish(there, release(), "notes", files, candidate=False)
+    assert assets(api)["iris.cdx.json"] == b"[]" and len(assets(api)) == 2
+
+
+def test_a_token_that_may_only_read_publishes_nothing(api: FakeGitHub, files: list[Path]) -> None:
+    with pytest.raises(github.Refused, match="403"):
+        publish.publish(github.Repository(api.url, NAME, "fork-token"), release(), "notes", files, candidate=False)
+    assert api.releases == []
+
+
+def test_a_damaged_manifest_of_a_release_is_refused(api: FakeGitHub, there: github.Repository, files: list[Path]) -> None:
+    files[0].write_text('{"tag": "v1.0.0"}')
+    publish.publish(there, release(), "notes", files, candidate=False)
+    with pytest.raises(UserError, match="release.json of v1.0.0"):
+        publish.fetch(there, "v1.0.0")
+
+
+def test_a_host_that_does_not_answer_is_told(files: list[Path]) -> None:
+    with pytest.raises(StoreUnreachable, match="does not answer"):
+        publish.download(github.Repository("http://127.0.0.1:9", NAME, "t"), "http://127.0.0.1:9/assets/1")
