@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import offline
 import pytest
+import registry
 from fake_github import FakeGitHub, serve
 
 
@@ -20,3 +21,23 @@ def github() -> Iterator[FakeGitHub]:
 def project(tmp_path_factory: pytest.TempPathFactory, github: FakeGitHub) -> offline.Project:
     """A repository with main alone, tested on one Python; its use case is iris."""
     return offline.make(tmp_path_factory.mktemp("project"), github.url)
+
+
+@pytest.fixture(scope="session")
+def registry_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A container registry, one for all stories, as what lies below the images is pushed once."""
+    if why := registry.why_not():
+        pytest.skip(why)
+    with registry.serve(tmp_path_factory.mktemp("registry")) as host:
+        yield host
+
+
+@pytest.fixture(scope="module")
+def releasing(tmp_path_factory: pytest.TempPathFactory, github: FakeGitHub, registry_host: str) -> Iterator[offline.Project]:
+    """A repository with what a release needs; the images that it makes are removed in the end."""
+    try:
+        yield offline.make(tmp_path_factory.mktemp("releasing"), github.url, keep=("docker/",))
+    finally:
+        named = registry.docker("images", "--quiet", "--no-trunc", f"{registry_host}/*/*/*").split()
+        if named:
+            registry.docker("rmi", "--force", *dict.fromkeys(named))

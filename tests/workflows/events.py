@@ -15,6 +15,16 @@ def push(branch: str, created: bool = False, commit: str = "") -> dict[str, Any]
     return {"ref": f"refs/heads/{branch}", "created": created, "after": commit, "head_commit": head, "repository": REPOSITORY}
 
 
+def tag(name: str) -> dict[str, Any]:
+    """Return the payload of a tag that is pushed."""
+    return {"ref": f"refs/tags/{name}", "created": True, "head_commit": {"message": name}, "repository": REPOSITORY}
+
+
+def dispatch(branch: str, **inputs: str) -> dict[str, Any]:
+    """Return the payload of a workflow that is started by hand."""
+    return {"ref": f"refs/heads/{branch}", "inputs": inputs, "repository": REPOSITORY}
+
+
 def pull_request(
     head: str, base: str, head_sha: str, base_sha: str, owner: str = "ada", action: str = "opened"
 ) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,14 +176,24 @@ class Project:
         (self.work / "artifacts").mkdir()
 
 
-def make(folder: Path, api: str, pythons: tuple[str, ...] = ("3.12",), use_cases: tuple[str, ...] = ("iris",)) -> Project:
-    """Make a repository from this tree with a bare origin, reduced to the use cases and a small test; main is pushed."""
+def make(
+    folder: Path,
+    api: str,
+    pythons: tuple[str, ...] = ("3.12",),
+    use_cases: tuple[str, ...] = ("iris",),
+    keep: tuple[str, ...] = (),
+    changes: Callable[[Path], None] = lambda root: None,
+) -> Project:
+    """Make a repository from this tree with a bare origin, reduced to the use cases and a small test; main is pushed.
+
+    `keep` names folders that are otherwise left out; `changes` is what the first commit has on top.
+    """
     root, origin, work = folder / "project", folder / "origin.git", folder / "work"
     git(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(origin))
     git(folder, "clone", "--quiet", str(origin), str(root))
     for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
         git(root, "config", key, value)
-    for name in _files(use_cases):
+    for name in _files(use_cases, keep):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(TREE / name, root / name)
     for name in ("tests", "docs", "benchmarks"):
@@ -192,6 +202,7 @@ def make(folder: Path, api: str, pythons: tuple[str, ...] = ("3.12",), use_cases
     (root / "tests" / "test_small.py").write_text(SMALL_TEST, encoding="utf-8")
     settings = root / "config" / "project.yaml"
     settings.write_text(re.sub(r"(?m)^default_use_case:.*$", f"default_use_case: {use_cases[0]}", settings.read_text()))
+    changes(root)
     git(root, "checkout", "--quiet", "-b", "main")
     git(root, "add", "-A")
     git(root, "commit", "--quiet", "-m", "Initial commit")
@@ -217,13 +228,14 @@ def stand_ins() -> dict[str, Path]:
     return found
 
 
-def _files(use_cases: tuple[str, ...]) -> Iterator[str]:
+def _files(use_cases: tuple[str, ...], keep: tuple[str, ...]) -> Iterator[str]:
     listed = git(TREE, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     every = [path.stem for path in (TREE / "config").glob("*.yaml") if path.stem != "project"]
     others = [name for name in every if name not in use_cases]
     for name in listed:
         of_another = any(f"/{other}/" in name or name == f"config/{other}.yaml" for other in others)
-        if not name.startswith(LEFT_OUT) and not of_another and (TREE / name).is_file():
+        left_out = name.startswith(LEFT_OUT) and not name.startswith(keep or ("\0",))
+        if not left_out and not of_another and (TREE / name).is_file():
             yield name
 
 

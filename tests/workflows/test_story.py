@@ -12,6 +12,7 @@ import pytest
 import triggers
 from fake_github import FakeGitHub
 from offline import Project, Run, git
+from scenes import push
 
 pytestmark = [pytest.mark.workflows, pytest.mark.timeout(600), pytest.mark.xdist_group("story")]
 
@@ -33,16 +34,6 @@ def pull_request(project: Project, head: str, base: str, *more: str) -> Run:
     sha = git(project.root, "rev-parse", "HEAD")
     payload = events.pull_request(head, base, sha, git(project.root, "rev-parse", f"origin/{base}"))
     return project.run("pull-request.yml", "pull_request", payload, *more)
-
-
-def push(project: Project, branch: str, workflow: str = "train.yml", bot: str = "") -> Run:
-    """Run one of the workflows that a push of the branch starts."""
-    assert workflow in triggers.started(project.root / ".github" / "workflows", "push", f"refs/heads/{branch}")
-    project.forget_artifacts()
-    git(project.root, "fetch", "--quiet", "origin")
-    git(project.root, "checkout", "--quiet", "-B", branch, f"origin/{branch}")
-    payload = events.push(branch, commit=git(project.root, "rev-parse", "HEAD"))
-    return project.run(workflow, "push", payload, bot=bot)
 
 
 def test_1_the_first_push_creates_dev_and_trains_nothing(project: Project) -> None:

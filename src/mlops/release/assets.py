@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mlops.errors import UserError
@@ -29,8 +29,14 @@ def gather(tag: str, commit: str, folder: Path, names: Sequence[str]) -> Release
 
 
 def beside(folder: Path, names: Sequence[str]) -> list[Path]:
-    """The bills of materials and model cards of the use cases."""
-    found = [folder / f"release-{name}" / f"{name}{suffix}" for name in names for suffix in SUFFIXES]
+    """The bills of materials and model cards of the use cases; a card with plots also as an archive that holds them."""
+    found = []
+    for name in names:
+        place = folder / f"release-{name}"
+        found += [place / f"{name}{suffix}" for suffix in SUFFIXES]
+        if (place / f"{name}.card").is_dir():
+            parts = [place / f"{name}.card.md", *(place / f"{name}.card").iterdir()]
+            found.append(_archive(place, parts, place / f"{name}.card.zip"))
     return [file for file in found if file.is_file()]
 
 
@@ -41,11 +47,14 @@ def attested(folder: Path, release: Release) -> dict[str, str]:
 
 
 def archive(folder: Path, to: Path) -> Path | None:
-    """The pages below a folder as one archive, the same bytes for the same pages; None where there are none."""
-    pages = sorted(folder.rglob("*.html"))
-    if not pages:
-        return None
+    """The pages below a folder as one archive; None where there are none."""
+    pages = list(folder.rglob("*.html"))
+    return _archive(folder, pages, to) if pages else None
+
+
+def _archive(root: Path, parts: Iterable[Path], to: Path) -> Path:
+    """Files as one archive, named as they are below `root`: the same bytes for the same files."""
     with replacing(to) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target:
-        for page in pages:
-            target.writestr(zipfile.ZipInfo(page.relative_to(folder).as_posix()), page.read_bytes(), zipfile.ZIP_DEFLATED)
+        for part in sorted(parts):
+            target.writestr(zipfile.ZipInfo(part.relative_to(root).as_posix()), part.read_bytes(), zipfile.ZIP_DEFLATED)
     return to

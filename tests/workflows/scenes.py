@@ -1,0 +1,62 @@
+"""What the stories have in common: a branch or a tag that is pushed, and a deployment that is asked for by hand."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import events
+import registry
+import triggers
+from offline import Project, Run, git
+
+
+def push(project: Project, branch: str, workflow: str = "train.yml", bot: str = "") -> Run:
+    """Run one of the workflows that a push of the branch starts."""
+    assert workflow in triggers.started(project.root / ".github" / "workflows", "push", f"refs/heads/{branch}")
+    project.forget_artifacts()
+    git(project.root, "fetch", "--quiet", "origin")
+    git(project.root, "checkout", "--quiet", "-B", branch, f"origin/{branch}")
+    payload = events.push(branch, commit=git(project.root, "rev-parse", "HEAD"))
+    return project.run(workflow, "push", payload, bot=bot)
+
+
+def tag(project: Project, place: str, *more: str) -> str:
+    """Tag a branch at origin with the command that a person has for it, and return the tag."""
+    git(project.root, "fetch", "--quiet", "origin", "--tags")
+    git(project.root, "checkout", "--quiet", "-B", place, f"origin/{place}")
+    done = project.mlops("gitflow", "tag", *more)
+    assert done.returncode == 0, done.stderr
+    return git(project.root, "describe", "--tags", "--exact-match", f"origin/{place}")
+
+
+def release(project: Project, name: str, host: str, *more: str) -> Run:
+    """Run what a pushed tag starts, with the registry at `host`."""
+    assert triggers.started(project.root / ".github" / "workflows", "push", f"refs/tags/{name}") == {"release.yml"}
+    project.forget_artifacts()
+    git(project.root, "fetch", "--quiet", "--force", "origin", "--tags", "+refs/heads/*:refs/remotes/origin/*")
+    git(project.root, "checkout", "--quiet", "--detach", name)
+    return project.run("release.yml", "push", events.tag(name), *_registry(host), *more)
+
+
+def dispatch(project: Project, host: str, **inputs: str) -> Run:
+    """Run the deployment that somebody asks for by hand, on main."""
+    project.forget_artifacts()
+    git(project.root, "fetch", "--quiet", "origin")
+    git(project.root, "checkout", "--quiet", "-B", "main", "origin/main")
+    return project.run("deploy.yml", "workflow_dispatch", events.dispatch("main", **inputs), *_registry(host))
+
+
+def digest_at(host: str, name: str, reference: str, home: Path) -> str:
+    """The digest of an image that a registry really holds, by pulling it."""
+    env = {**os.environ, "HOME": str(home)}
+    image = f"{host}/{name}{'@' if ':' in reference else ':'}{reference}"
+    done = subprocess.run(["docker", "pull", image], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    return next(line.removeprefix("Digest: ") for line in done.stdout.splitlines() if line.startswith("Digest: "))
+
+
+def _registry(host: str) -> list[str]:
+    user, password = f"MLOPS_REGISTRY_USERNAME={registry.USER}", f"MLOPS_REGISTRY_PASSWORD={registry.PASSWORD}"
+    return ["--var", f"MLOPS_REGISTRY={host}", "--var", user, "--secret", password]
