@@ -131,6 +131,7 @@ class Project:
         with self._callable(text):
             done = subprocess.run([*command, *more], cwd=self.root, env=self.plain(), capture_output=True, text=True)
         run = _read(done, file)
+        (self.work / f"{workflow}.log").write_text(run.log, encoding="utf-8")
         run.seconds["all"] = time.monotonic() - started
         return run
 
