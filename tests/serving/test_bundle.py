@@ -153,7 +153,7 @@ def test_an_onnx_server_imports_neither_mlflow_nor_pandas_nor_scikit_learn(flowe
     script = (
         "import sys, pathlib; from mlops.serving import app, run, service, settings;"
         "state = service.create(pathlib.Path(sys.argv[1]), settings.Settings()); service.start(state); app.create(state);"
-        "from mlops.serving import openapi, page; import json;"
+        "from mlops.serving import openapi, page, reference; import json;"
         "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
     )
     command = [sys.executable, "-c", script, str(flowers_bundle.folder)]
@@ -164,9 +164,7 @@ def test_an_onnx_server_imports_neither_mlflow_nor_pandas_nor_scikit_learn(flowe
 def test_the_image_holds_every_module_that_the_server_imports():
     from mlops.serving.image import MODULES
 
-    script = (
-        "import sys; from mlops.serving import run, openapi, page; print(*[m for m in sys.modules if 'mlops.serving.' in m])"
-    )
+    script = "import sys; from mlops.serving import run, openapi, page, reference; print(*[m for m in sys.modules if 'mlops.serving.' in m])"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert {f"{name.rsplit('.', 1)[1]}.py" for name in loaded} <= set(MODULES)
 

@@ -1,5 +1,6 @@
 """What the endpoints answer, with MLflow's own scoring server beside ours; and what bad input gets."""
 
+import html
 import io
 import json
 import socket
@@ -219,6 +220,16 @@ def test_v2_names_its_tensors_and_its_errors(flowers_server):
     inputs[1]["shape"] = [4]
     refused = post(flowers_server, "/v2/models/iris/infer", json.dumps({"inputs": inputs}))
     assert refused.status_code == 400 and "sepal_width" in refused.json()["error"]
+
+
+def test_the_page_of_the_endpoints_describes_each_path_of_the_document(flowers_server):
+    page, document = httpx.get(f"{flowers_server}/docs"), httpx.get(f"{flowers_server}/openapi.json").json()
+    assert all(f">{path}</" in page.text for path in document["paths"])
+    assert all(f"<td>{name}</td><td>double</td>" in page.text for name in NAMES)
+    assert (
+        html.escape(json.dumps(document["paths"]["/predict"]["post"]["requestBody"]["content"][JSON]["example"])) in page.text
+    )
+    assert "<script" not in page.text and "default-src 'none'" in page.headers["content-security-policy"]
 
 
 def test_the_page_shows_what_is_served_and_loads_nothing_from_elsewhere(flowers_server):

@@ -14,10 +14,10 @@ from mlops.serving.signature import FLOATS, INTEGERS, Column
 
 def render(bundle: Bundle) -> str:
     """The page's HTML."""
-    template = Template(files("mlops.serving").joinpath("page.html").read_text(encoding="utf-8"))
     content, example = bundle.content, bundle.example
     body = json.dumps({"rows": [example]})
-    return template.substitute(
+    return fill(
+        "page.html",
         name=html.escape(bundle.name),
         number=html.escape(bundle.number),
         format=html.escape(bundle.format),
@@ -30,6 +30,13 @@ def render(bundle: Bundle) -> str:
         fields="".join(_field(column, example[column.name]) for column in bundle.signature.columns),
         curl=html.escape(f"curl -s $ORIGIN/predict -H 'content-type: application/json' \\\n  -d '{body}'"),
     )
+
+
+def fill(page: str, **parts: str) -> str:
+    """One of the HTML files beside this module with its parts filled in, which are escaped already, and the common style."""
+    folder = files("mlops.serving")
+    style = folder.joinpath("page.css").read_text(encoding="utf-8")
+    return Template(folder.joinpath(page).read_text(encoding="utf-8")).substitute(parts, style=style)
 
 
 def _facts(bundle: Bundle) -> dict[str, str]:

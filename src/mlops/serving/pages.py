@@ -101,12 +101,22 @@ async def _index(request: Request) -> Response:
     return HTMLResponse(render(_bundle(request)), headers={"content-security-policy": POLICY})
 
 
+async def _reference(request: Request) -> Response:
+    from mlops.serving.openapi import document
+    from mlops.serving.reference import render
+
+    service, bundle = _service(request), _bundle(request)
+    page = render(bundle, document(bundle, service.settings, bool(service.secret)))
+    return HTMLResponse(page, headers={"content-security-policy": POLICY})
+
+
 async def _icon(request: Request) -> Response:
     return Response(status_code=204)
 
 
 HANDLERS: dict[str, Any] = {
     "/": _index,
+    "/docs": _reference,
     "/favicon.ico": _icon,
     "/ping": _ping,
     "/health": _ping,
