@@ -7,14 +7,18 @@ ARG PYTHON=3.12
 FROM python:${PYTHON}-slim AS packages
 WORKDIR /build
 COPY requirements.txt .
-# Wheels only, each with the digest of the lock; what is only needed to develop is left out. Files get one fixed time,
-# so that the layer is the same whenever it is built.
+# Wheels only, each with the digest of the lock; what is only needed to develop is left out.
 RUN pip install --no-cache-dir --no-compile --no-deps --require-hashes --only-binary :all: --disable-pip-version-check \
-        --root-user-action ignore --target /packages -r requirements.txt \
- && rm -rf /packages/bin \
- && find /packages -type d \( -name tests -o -name test -o -name __pycache__ \) -prune -exec rm -rf {} + \
- && find /packages -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' -o -name '*.a' -o -name RECORD \) -delete \
- && find /packages -exec touch --no-dereference --date=@946684800 {} +
+        --root-user-action ignore --target /layer/srv/packages -r requirements.txt \
+ && rm -rf /layer/srv/packages/bin \
+ && find /layer -type d \( -name tests -o -name test -o -name __pycache__ \) -prune -exec rm -rf {} + \
+ && find /layer -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' -o -name '*.a' -o -name RECORD \) -delete \
+ && find /layer -exec touch --no-dereference --date=@946684800 {} +
+
+FROM python:${PYTHON}-slim AS files
+COPY app /layer/srv/app
+COPY bundle /layer/srv/bundle
+RUN find /layer -exec touch --no-dereference --date=@946684800 {} +
 
 FROM python:${PYTHON}-slim
 ARG NAME
@@ -33,9 +37,10 @@ ENV PYTHONPATH=/srv/app:/srv/packages \
     HOME=/tmp \
     MLOPS_SERVE_HOST=0.0.0.0 \
     MLOPS_SERVE_PORT=8080
-COPY --from=packages /packages /srv/packages
-COPY app /srv/app
-COPY bundle /srv/bundle
+# Two layers, of which the first is the same for every version. Files and folders have one fixed time, so that a layer is the
+# same, to its digest, whenever it is built.
+COPY --from=packages /layer/ /
+COPY --from=files /layer/ /
 # No shell, no user database: a number is enough, and Kubernetes can check that it is not root.
 USER 65532:65532
 EXPOSE 8080

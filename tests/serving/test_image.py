@@ -54,3 +54,15 @@ def test_the_image_runs_locked_down_and_answers_as_the_trained_model(flowers, fl
         assert docker("stop", "--time", "10", name)
     finally:
         subprocess.run(["docker", "rm", "--force", name], capture_output=True)
+
+
+@pytest.mark.docker
+def test_an_image_built_again_has_the_same_layers(flowers_bundle, tmp_path):
+    first = build(ROOT, flowers_bundle, "mlops-test-iris:1.2.3")["image"]
+    stage(ROOT, flowers_bundle, tmp_path / "context")
+    again = docker("build", "--quiet", "--no-cache", "--tag", "mlops-test-again", str(tmp_path / "context"))
+    try:
+        layers = [docker("image", "inspect", "--format", "{{json .RootFS.Layers}}", image) for image in (first, again)]
+        assert layers[0] == layers[1]
+    finally:
+        docker("rmi", "--force", "mlops-test-again")
