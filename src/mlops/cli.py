@@ -13,6 +13,7 @@ from mlops import console, gitflow
 from mlops.data import commands as data
 from mlops.deploy import commands as deploy
 from mlops.errors import MlopsError
+from mlops.monitoring import commands as monitoring
 from mlops.notebooks import commands as notebooks
 from mlops.registry import commands as registry
 from mlops.registry import store_commands
@@ -49,6 +50,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(training.app)
 app.add_typer(notebooks.app, name="notebooks")
 app.add_typer(gitflow.app, name="gitflow")
+app.add_typer(monitoring.app)
 app.add_typer(store_commands.app, name="store")
 app.add_typer(release.app, name="release")
 

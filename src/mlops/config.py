@@ -198,6 +198,72 @@ class Serving(Frozen):
     personal: tuple[str, ...] = ()
 
 
+class Limits(Frozen):
+    """Where a statistic begins to warn, and where it counts as drift; both in the statistic's own unit."""
+
+    warn: float = Field(ge=0, allow_inf_nan=False)
+    drift: float = Field(ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Limits:
+        if self.warn > self.drift:
+            raise ValueError("warn is above drift")
+        return self
+
+
+class Thresholds(Frozen):
+    """The limits of each statistic; see docs/monitoring.md for what they measure and why these are the defaults.
+
+    `alpha` is the chance of one false alarm that chance alone may cause in a whole check of all features.
+    """
+
+    psi: Limits = Limits(warn=0.1, drift=0.25)
+    ks: Limits = Limits(warn=0.125, drift=0.2)
+    js: Limits = Limits(warn=0.13, drift=0.21)
+    missing: Limits = Limits(warn=0.05, drift=0.1)
+    unseen: Limits = Limits(warn=0.02, drift=0.05)
+    alpha: float = Field(default=0.01, gt=0, lt=1)
+
+
+class FeatureMonitor(Frozen):
+    """What one feature has of its own: limits that take the place of the common ones, or no watch at all."""
+
+    ignore: bool = False
+    psi: Limits | None = None
+    ks: Limits | None = None
+    js: Limits | None = None
+    missing: Limits | None = None
+    unseen: Limits | None = None
+
+
+class Monitor(Frozen):
+    """The watch on what a served model is asked and answers: where its prediction log lies, and what counts as drift.
+
+    labels: a file or folder of late outcomes (CSV, Parquet); empty takes the use case's raw data, once they have arrived.
+    quality: metric → limit in service, where it differs from the gate's.
+    retrain: off (a report only), issue, or auto (an issue, and the labelled rows proposed as new raw data).
+    """
+
+    log_uri: str = ""
+    days: float = Field(default=7, gt=0)
+    min_rows: int = Field(default=100, ge=10)
+    thresholds: Thresholds = Thresholds()
+    features: dict[str, FeatureMonitor] = {}
+    labels: str = ""
+    min_labels: int = Field(default=30, ge=5)
+    quality: dict[str, float] = {}
+    retrain: Literal["off", "issue", "auto"] = "issue"
+    webhook: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _off_is_a_word(cls, values: Any) -> Any:
+        # YAML 1.1 reads a bare `off` as false.
+        if isinstance(values, dict) and values.get("retrain") is False:
+            return {**values, "retrain": "off"}
+        return values
+
+
 class UseCaseConfig(Frozen):
     """The configuration of one use case.
 
@@ -216,6 +282,7 @@ class UseCaseConfig(Frozen):
     tune: Tune | None = None
     serving: Serving = Serving()
     slices: tuple[str, ...] = ()
+    monitor: Monitor = Monitor()
 
     @model_validator(mode="after")
     def _target_is_no_key(self) -> UseCaseConfig:

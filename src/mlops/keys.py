@@ -65,4 +65,4 @@ def machinery(names: Sequence[str] = MACHINERY) -> str:
 
 def of_config(config: UseCaseConfig) -> str:
     """The digest of a configuration after all overrides, without what cannot change a model."""
-    return digests.of_value(config.model_dump(mode="json", exclude={"description", "tune", "serving", "slices"}))
+    return digests.of_value(config.model_dump(mode="json", exclude={"description", "tune", "serving", "slices", "monitor"}))

@@ -192,6 +192,30 @@ def load_model(folder: Path) -> Any:
     return mlflow.sklearn.load_model(str(folder))
 
 
+def download(address: str, to: Path) -> Path:
+    """Bring a file or folder from storage that MLflow can read (s3://, gs://, …) into the folder `to`; returns where it lies.
+
+    Raises StoreUnreachable where the storage does not answer, UserError where nothing is there or its package is missing.
+    """
+    _quiet()
+    # A workflow hands on every variable, also those that nobody has set; an empty region is an error to boto3.
+    for name in [name for name, value in os.environ.items() if name.startswith(("AWS_", "MLFLOW_S3_")) and not value]:
+        del os.environ[name]
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(download_artifacts(artifact_uri=address, dst_path=str(to)))
+    except ModuleNotFoundError as error:
+        raise UserError(f"{address}: {error.name} is missing for this storage; pip install '.[server]'") from error
+    except MlflowException as error:
+        raise UserError(f"{address}: cannot be read ({_first_line(error)}); correct the address") from error
+    except Exception as error:
+        if not _is_of_the_store(error):
+            raise
+        raise StoreUnreachable(f"{address}: cannot be read ({_first_line(error)}); look at address and credentials") from error
+
+
 def _quiet() -> None:
     """Before MLflow is imported: no telemetry, no advertising, and a server that is gone is given up soon."""
     for name, value in {

@@ -37,8 +37,8 @@ EVENTS = [
     ("pull_request", "feature/x", "opened", set()),
     ("pull_request", "dev", "labeled", set()),
     ("merge_group", "", "checks_requested", {"pull-request.yml"}),
-    ("workflow_dispatch", "", "", {"train.yml", "bootstrap.yml", "template.yml", "deploy.yml"}),
-    ("schedule", "", "", {"codeql.yml"}),
+    ("workflow_dispatch", "", "", {"train.yml", "bootstrap.yml", "template.yml", "deploy.yml", "monitor.yml"}),
+    ("schedule", "", "", {"codeql.yml", "monitor.yml"}),
 ]
 
 
@@ -59,6 +59,7 @@ def test_an_event_starts_these_workflows_and_no_other(event: str, ref: str, acti
         "report-comment.yml",
         "release.yml",
         "deploy.yml",
+        "monitor.yml",
     }
     assert triggers.started(WORKFLOWS, event, ref, action) & known == expected
 

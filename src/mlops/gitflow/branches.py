@@ -3,7 +3,7 @@
 | into | may come | from a fork |
 |---|---|---|
 | main | release/X.Y.Z, hotfix/X.Y.Z | nothing |
-| dev | feature/*, bugfix/*, release/*, hotfix/*, backmerge/*, dependabot/*, main | any name but main and backmerge/* |
+| dev | feature/*, bugfix/*, data/*, release/*, hotfix/*, backmerge/*, dependabot/*, main | any name but main and backmerge/* |
 | release/X.Y.Z | bugfix/* | nothing |
 """
 
@@ -16,10 +16,10 @@ from mlops.errors import UserError
 MAIN = "main"
 DEV = "dev"
 VERSION = r"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)"
-KINDS = ("feature", "bugfix", "release", "hotfix", "backmerge", "dependabot")
+KINDS = ("feature", "bugfix", "data", "release", "hotfix", "backmerge", "dependabot")
 ALLOWED = {
     MAIN: ("release", "hotfix"),
-    DEV: ("feature", "bugfix", "release", "hotfix", "backmerge", "dependabot", MAIN),
+    DEV: ("feature", "bugfix", "data", "release", "hotfix", "backmerge", "dependabot", MAIN),
     "release": ("bugfix",),
 }
 
@@ -66,7 +66,7 @@ def _foreign_problems(head: str, base: str) -> list[str]:
 
 def _way_out(head: str, base: str) -> str:
     if base == MAIN:
-        into = DEV if kind(head) in ("feature", "bugfix", "dependabot") else ""
+        into = DEV if kind(head) in ("feature", "bugfix", "data", "dependabot") else ""
         return (
             f"set the base of the pull request to {into}"
             if into
@@ -86,7 +86,15 @@ def start_point(branch_kind: str) -> str:
 
 def target(branch: str) -> str:
     """Return the branch that this one is to be merged into; raise UserError where the name does not say."""
-    targets = {"feature": DEV, "bugfix": DEV, "backmerge": DEV, "dependabot": DEV, "release": MAIN, "hotfix": MAIN}
+    targets = {
+        "feature": DEV,
+        "bugfix": DEV,
+        "data": DEV,
+        "backmerge": DEV,
+        "dependabot": DEV,
+        "release": MAIN,
+        "hotfix": MAIN,
+    }
     if kind(branch) not in targets:
         raise UserError(f"{branch} goes nowhere by itself: name a branch feature/*, bugfix/*, release/X.Y.Z or hotfix/X.Y.Z")
     return targets[kind(branch)]

@@ -85,7 +85,7 @@ def start(
         params=[Param(key, str(value)) for key, value in params.items()],
     )
     client.log_inputs(run.info.run_id, _datasets(manifest))
-    for file in ("manifest.json", "holdout.parquet", "features.skops"):
+    for file in ("manifest.json", "holdout.parquet", "reference.json", "features.skops"):
         if (candidate.path / file).is_file():
             client.log_artifact(run.info.run_id, str(candidate.path / file), "candidate")
     client.log_artifacts(run.info.run_id, str(report.parent), "report")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import tracking
+from mlops import digests, tracking
 from mlops.config import Project, nearest
-from mlops.errors import UserError
+from mlops.errors import DataError, UserError
 from mlops.registry import numbers
 from mlops.training import candidate as candidates
 from mlops.training.candidate import Candidate
@@ -123,6 +125,23 @@ def fetch(project: Project, version: Version, to: Path) -> Candidate:
         download_artifacts(run_id=version.run_id, artifact_path="candidate", dst_path=str(to))
         download_artifacts(artifact_uri=f"models:/{version.model_id}", dst_path=str(to / "candidate" / "model"))
     return candidates.read(to / "candidate")
+
+
+def fetch_files(project: Project, version: Version, names: Sequence[str], to: Path) -> dict[str, Any]:
+    """Download some files of a version's candidate into the folder `to`, those that it has; returns its manifest.
+
+    Raises DataError when a file does not have the digest that training recorded.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    with tracking.open_store(project):
+        file = download_artifacts(run_id=version.run_id, artifact_path="candidate/manifest.json", dst_path=str(to))
+        manifest = json.loads(Path(file).read_text(encoding="utf-8"))
+        for name in (name for name in names if name in manifest["files"]):
+            file = download_artifacts(run_id=version.run_id, artifact_path=f"candidate/{name}", dst_path=str(to))
+            if digests.of_file(Path(file)) != manifest["files"][name]:
+                raise DataError(f"{version.title}: {name} in the store is not what training wrote; take another version")
+    return dict(manifest)
 
 
 def next_number(versions: list[Version], target: int, improved: bool) -> str:

@@ -5,6 +5,7 @@ rows → split → fit → predict the holdout → metrics → candidate
 
 from __future__ import annotations
 
+import json
 import platform
 import time
 from dataclasses import asdict
@@ -18,7 +19,7 @@ from mlops.console import step
 from mlops.data import stages
 from mlops.errors import UserError
 from mlops.training import candidate as candidates
-from mlops.training import model_file
+from mlops.training import model_file, reference
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
 from mlops.training.metrics import Predictions, encode, score
 from mlops.training.ranges import ranges_of
@@ -99,6 +100,11 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
     simple = _as_predictions(use_case.baseline(training, holdout), classes)
     truth = as_truth(holdout[target], classes)
     _write_holdout(folder / "holdout.parquet", holdout, use_case, said, simple, classes)
+    outputs = said.values if classes is None else classes[said.values]
+    # What the years have changed is no drift: with a split by time, the last period is what the model has proved itself on.
+    known = holdout if config.split.method == "time" else training
+    spread = reference.profile(known[inputs], outputs, classes is not None)
+    files.write_text(folder / "reference.json", json.dumps(spread, separators=(",", ":")) + "\n")
     answers = holdout[target].head(3).to_frame()
     tracking.save_model(
         folder / "model", model, holdout[inputs].head(3), answers, [f"{name}=={installed(name)}" for name in PACKAGES]

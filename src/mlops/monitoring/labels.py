@@ -1,0 +1,141 @@
+"""Late outcomes: where they come from, and how they find the logged rows that they belong to.
+
+Three ways, by the columns that the labels have:
+- `request` (and `row`, else every request has one row) with the target: joined by the id that the service answered with;
+- the columns of the use case's raw schema: rows as they will be trained on, joined by the inputs that their features give;
+- none configured: the use case's raw data, once new files have arrived, joined in the same way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops.config import Project
+from mlops.data import schemas, stages
+from mlops.data.parse import parse
+from mlops.errors import DataError
+from mlops.monitoring import log
+from mlops.monitoring.log import REQUEST, ROW
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops.use_case import UseCase
+
+TRUTH = "__truth__"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Outcomes: `rows` as they came, and `kind`: request, raw, or own for the project's raw data."""
+
+    kind: str
+    rows: pd.DataFrame
+
+
+def load(project: Project, use_case: UseCase) -> Labels:
+    """The labels that the configuration names, or the project's own raw data.
+
+    Raises UserError where nothing lies at the address, DataError for a file that cannot be read or joined.
+    """
+    address = use_case.config.monitor.labels
+    if not address:
+        return Labels("own", stages.read_processed(project, use_case)[0])
+    with log.fetched(address, project.root, f"monitor.labels in config/{use_case.name}.yaml") as place:
+        rows = _parsed(place, address)
+    if "request" in rows:
+        target = use_case.config.target.column
+        if target not in rows:
+            raise DataError(f"{address}: column {target}, the target, is missing; there are: {', '.join(map(str, rows))}")
+        return Labels("request", rows)
+    missing = [name for name in raw_columns(use_case) if name not in rows]
+    if missing:
+        raise DataError(
+            f"{address}: column {missing[0]} is missing; labels have the column request and the target, "
+            "or every column of the raw data"
+        )
+    return Labels("raw", rows)
+
+
+def join(project: Project, use_case: UseCase, labels: Labels, table: pd.DataFrame, schema: dict[str, str]) -> pd.DataFrame:
+    """The logged rows whose outcome is known, with it in column TRUTH; in their order, so that neighbours stay neighbours.
+
+    schema: the inputs of the version. Labels that contradict each other for the same row are no labels.
+    """
+    import pandas as pd
+
+    if labels.kind == "request":
+        on, found = _by_request(labels.rows, use_case.config.target.column)
+        return table.merge(found, on=on, how="inner")
+    processed = labels.rows if labels.kind == "own" else _processed(project, use_case, labels.rows)
+    inputs = [name for name in schema if name in table and name in processed]
+    if not inputs:
+        return table.iloc[:0].assign(**{TRUTH: []})
+    target = use_case.config.target.column
+    found = pd.DataFrame({name: _comparable(processed[name]) for name in inputs})
+    found = _agreeing(found.assign(**{TRUTH: processed[target].to_numpy()}), inputs)
+    keys = pd.DataFrame({name: _comparable(table[name], found[name]) for name in inputs})
+    joined = keys.merge(found, on=inputs, how="left")
+    known = joined[TRUTH].notna().to_numpy()
+    return table[known].assign(**{TRUTH: joined.loc[known, TRUTH].to_numpy()}).reset_index(drop=True)
+
+
+def raw_columns(use_case: UseCase) -> list[str]:
+    """The columns that a raw file has."""
+    return list(use_case.schema("raw").columns)
+
+
+def _parsed(place: Path, address: str) -> pd.DataFrame:
+    import pandas as pd
+
+    if place.is_dir():
+        found = sorted({file for pattern in stages.RAW for file in place.rglob(pattern) if not file.name.startswith(".")})
+    else:
+        found = [place]
+    if not found:
+        raise DataError(f"{address}: no labels there ({', '.join(stages.RAW)}); correct monitor.labels")
+    return pd.concat([parse(file) for file in found], ignore_index=True)
+
+
+def _by_request(rows: pd.DataFrame, target: str) -> tuple[list[str], pd.DataFrame]:
+    on = [REQUEST, ROW] if "row" in rows else [REQUEST]
+    names = {"request": REQUEST, "row": ROW, target: TRUTH}
+    found = rows.rename(columns=names)[[*on, TRUTH]].dropna()
+    return on, _agreeing(found.astype({REQUEST: str}), on)
+
+
+def _agreeing(rows: pd.DataFrame, on: list[str]) -> pd.DataFrame:
+    """One row a key; a key whose outcomes differ is left out."""
+    once = rows.drop_duplicates([*on, TRUTH])
+    return once[~once.duplicated(on, keep=False)]
+
+
+def _processed(project: Project, use_case: UseCase, rows: pd.DataFrame) -> pd.DataFrame:
+    """The processed rows of the raw data with the new ones behind them: a lag of a new row may reach into the old ones."""
+    import pandas as pd
+
+    schema = schemas.complete(use_case.schema("raw"), "raw", use_case.config.key)
+    known = [schemas.validate(parse(item.path), schema, item.path) for item in stages.raw(project, use_case).files]
+    new = schemas.validate(rows, schema, Path(use_case.config.monitor.labels))
+    columns = list(schema.columns)
+    both = pd.concat([*(frame[columns] for frame in known), new[columns]], ignore_index=True)
+    if schema.unique:
+        both = both.drop_duplicates(schema.unique, keep="first", ignore_index=True)
+    return use_case.features(use_case.load(both))
+
+
+def _comparable(values: pd.Series, like: pd.Series | None = None) -> pd.Series:
+    """Values in a form that is equal for equal values on both sides of the join: numbers as float64, times, else objects."""
+    import pandas as pd
+
+    if like is not None and pd.api.types.is_datetime64_any_dtype(like):
+        return pd.to_datetime(values, utc=True, format="ISO8601", errors="coerce").dt.tz_localize(None)
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return values.astype("datetime64[ns]")
+    if pd.api.types.is_bool_dtype(values) or pd.api.types.is_numeric_dtype(values):
+        return values.astype(float)
+    if like is not None and pd.api.types.is_float_dtype(like):
+        return pd.to_numeric(values, errors="coerce").astype(float)
+    return values.astype(object)

@@ -1,0 +1,106 @@
+"""Who is told of drift: one issue a use case, a webhook, and with `retrain: auto` a proposal of new data."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from mlops.config import Project
+from mlops.console import note
+from mlops.gitflow import github, runner
+from mlops.gitflow.git import repository
+from mlops.monitoring import proposal, report
+from mlops.monitoring.monitor import TOO_FEW, Check
+
+if TYPE_CHECKING:
+    from mlops.use_case import UseCase
+
+WEBHOOK = "MLOPS_WEBHOOK_URL"
+TIMEOUT = 10
+
+
+def title(use_case: str) -> str:
+    """The title of a use case's issue; the issue is found by it again."""
+    return f"Drift in service: {use_case}"
+
+
+def tell(project: Project, use_case: UseCase, check: Check) -> dict[str, Any]:
+    """Write the summary of the run; open, update or close the issue; propose new data where that is configured.
+
+    Returns issue (address or ""), closed (how many), branch, pull_request and proposal (in words). A token that may not write
+    issues is told in a notice, and the report stays in the summary. Raises StoreUnreachable where GitHub does not answer.
+    """
+    text = report.markdown(check)
+    told: dict[str, Any] = {"issue": "", "closed": 0, "branch": "", "pull_request": "", "proposal": ""}
+    retrain = use_case.config.monitor.retrain
+    if check.verdict == "drift" and retrain == "auto":
+        made = proposal.propose(project, use_case, check)
+        told |= {"branch": made.branch, "pull_request": made.pull_request, "proposal": made.said}
+        text += f"### New data\n\n{made.said}\n"
+    if retrain != "off" and check.verdict != TOO_FEW:
+        try:
+            there = github.connect(repository(project.root))
+            if check.verdict == "drift":
+                told["issue"] = github.open_issue(there, title(use_case.name), f"{text}\n{_what_to_do(use_case, told)}")[
+                    "html_url"
+                ]
+            else:
+                told["closed"] = github.close_issues(there, title(use_case.name))
+        except github.Refused as refused:
+            runner.notice(f"the report stays in the summary of the run: {refused}", "warning")
+    if told["issue"]:
+        text += f"\nIssue: {told['issue']}\n"
+    runner.summary(text + ("\nThe drift is gone: its issue is closed.\n" if told["closed"] else ""))
+    return told
+
+
+def call_webhook(use_case: UseCase, check: Check, told: dict[str, Any]) -> bool:
+    """Send drift to the address in MLOPS_WEBHOOK_URL, in the form that Slack and what is compatible take.
+
+    Whether it was sent; a webhook that fails is a notice and never stops a check, and its address, which is a secret, is not
+    shown.
+    """
+    if not use_case.config.monitor.webhook or check.verdict != "drift":
+        return False
+    address = os.environ.get(WEBHOOK, "")
+    if not address:
+        runner.notice(f"config/{use_case.name}.yaml has monitor.webhook, but {WEBHOOK} is not set: nobody is called")
+        return False
+    import requests
+
+    link = told.get("issue") or told.get("pull_request") or ""
+    text = f"{check.use_case} has drifted: {report.headline(check)} {link}".strip()
+    try:
+        answer = requests.post(address, json={"text": text}, timeout=TIMEOUT)
+    except (requests.RequestException, ValueError) as error:
+        runner.notice(f"the webhook does not answer ({type(error).__name__}): correct {WEBHOOK}", "warning")
+        return False
+    if not answer.ok:
+        runner.notice(f"the webhook refused with {answer.status_code}: correct {WEBHOOK}", "warning")
+        return False
+    note("the webhook was called")
+    return True
+
+
+def _what_to_do(use_case: UseCase, told: dict[str, Any]) -> str:
+    """What a reader of the issue may do next."""
+    name = use_case.name
+    lines = ["### What to do", ""]
+    lines += [
+        "1. Look at the report with its pictures: artifact `monitor-" + name + "` of the run, "
+        f"or `mlops monitor {name}` on a laptop. Is it the world that has changed, or a broken source of data?",
+    ]
+    if told["branch"]:
+        lines += ["2. The world: review the new data above and merge them; that trains the model anew, through the gate."]
+    else:
+        lines += [
+            f"2. The world: add new labelled rows (`mlops data add {name} FILE`) on a branch and merge it into dev; "
+            "that trains the model anew, through the gate.",
+        ]
+    lines += [
+        "3. A feature that is meant to change: give it limits of its own, or `ignore`, "
+        f"under `monitor.features` in `config/{name}.yaml`.",
+        "",
+        "This issue is brought up to date by each check, and closed when the drift is gone.",
+    ]
+    return "\n".join(lines) + "\n"

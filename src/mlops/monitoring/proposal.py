@@ -1,0 +1,193 @@
+"""New raw data from the labelled log, proposed as a branch and a pull request into dev: they are retrained by merging them.
+
+Nothing is trained or deployed here; the pull request goes through the same checks and the same gate as any other.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops.config import Project
+from mlops.data import schemas, stages
+from mlops.data.parse import parse
+from mlops.errors import DataError
+from mlops.git import git
+from mlops.gitflow import branches, github, runner
+from mlops.gitflow.git import compare_link, credentials, exists, identity, repository
+from mlops.monitoring import labels
+from mlops.monitoring.labels import TRUTH
+from mlops.monitoring.log import REQUEST, ROW
+from mlops.monitoring.monitor import Check
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops.use_case import UseCase
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What became of it: the branch ("" for none), its new rows, the pull request or the link that opens it, and why."""
+
+    branch: str
+    rows: int
+    pull_request: str
+    link: str
+    said: str
+
+
+def propose(project: Project, use_case: UseCase, check: Check) -> Proposal:
+    """Push data/<use case>-<date> with the rows that dev does not have and open its pull request.
+
+    Proposes nothing, and says why, where no outcome has come, where every labelled row is known, where the rows break the
+    raw schema, and where an earlier proposal has not been merged yet.
+    """
+    root = project.root
+    refspec = "+refs/heads/*:refs/remotes/origin/*"
+    git("fetch", "--quiet", "--prune", "origin", refspec, root=root, env=credentials(root))
+    if not exists(f"origin/{branches.DEV}", root):
+        return _nothing(f"origin has no branch {branches.DEV}: make it with `mlops gitflow bootstrap`")
+    if not project.data.is_relative_to(root):
+        return _nothing(f"the data folder {project.data} is not in the repository")
+    if waiting := _waiting(project, use_case.name):
+        return _opened(
+            project, use_case, check, waiting, 0, f"`{waiting}` waits to be merged; delete the branch to have it made anew"
+        )
+    rows, why = labelled_rows(use_case, check)
+    if rows is None:
+        return _nothing(why)
+    branch = _free_name(root, f"data/{use_case.name}-{check.made:%Y-%m-%d}", check)
+    with _dev(project) as there:
+        new = _unknown(there, use_case, rows)
+        if new.empty:
+            return _nothing(f"the {len(rows)} labelled rows are in the raw data already")
+        try:
+            _commit(there, use_case, new, branch, check)
+        except DataError as error:
+            return _nothing(f"the labelled rows break the raw schema: {str(error).replace(str(there.root), '')}")
+        git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}", root=there.root, env=credentials(root))
+    return _opened(project, use_case, check, branch, len(new), f"{len(new)} new labelled rows are proposed as `{branch}`")
+
+
+def labelled_rows(use_case: UseCase, check: Check) -> tuple[pd.DataFrame | None, str]:
+    """The rows with a known outcome in the columns of the raw data, or None and why there are none."""
+    import pandas as pd
+
+    found = check.labels
+    if found is None or found.kind == "own":
+        return None, "no outcomes have come: set `monitor.labels` in the use case's configuration to where they arrive"
+    columns = labels.raw_columns(use_case)
+    if found.kind == "raw":
+        return found.rows[columns], ""
+    joined = [item.joined for item in check.versions if item.joined is not None and len(item.joined)]
+    if not joined:
+        return None, "none of the labels belongs to a row of the log yet"
+    on = {"request": REQUEST, "row": ROW} if "row" in found.rows else {"request": REQUEST}
+    rows = pd.concat(joined, ignore_index=True)
+    given = found.rows.rename(columns=on).astype({REQUEST: str}).drop_duplicates(list(on.values()))
+    # What the labels say of a column is newer than what the log says.
+    logged = rows.drop(columns=[name for name in given if name in rows and name not in on.values()] + [TRUTH])
+    rows = logged.merge(given, on=list(on.values()), how="inner")
+    missing = [name for name in columns if name not in rows]
+    if missing:
+        return None, (
+            f"column {missing[0]} of the raw data is neither in the labels nor in the log: "
+            "give the labels every column of the raw data"
+        )
+    return rows[columns], ""
+
+
+def body(use_case: UseCase, check: Check, rows: int) -> str:
+    """The text of the pull request."""
+    return (
+        f"The inputs or outputs of {use_case.name} have drifted. This adds {rows or 'the'} labelled rows of the prediction "
+        "log to the raw data: keys that are there already were left out, and the rows keep to the raw schema.\n\n"
+        "Merging it trains the model anew, through the same gate as any change: it becomes the challenger if it is good "
+        "enough, and nothing is deployed by it.\n\n"
+        f"Window: {check.log.since:%Y-%m-%d %H:%M} to {check.log.until:%Y-%m-%d %H:%M} UTC.\n"
+    )
+
+
+def _nothing(why: str) -> Proposal:
+    return Proposal("", 0, "", "", f"No new data are proposed: {why}")
+
+
+def _waiting(project: Project, name: str) -> str:
+    """A branch of an earlier proposal whose file dev does not have, "" where there is none."""
+    folder = (project.data / "raw" / name).relative_to(project.root)
+    listed = git("for-each-ref", "--format=%(refname:lstrip=3)", f"refs/remotes/origin/data/{name}-*", root=project.root)
+    for branch in sorted(listed.splitlines(), reverse=True):
+        file = folder / f"{branch.removeprefix('data/')}.csv"
+        if not git("ls-tree", f"origin/{branches.DEV}", "--", str(file), root=project.root):
+            return branch
+    return ""
+
+
+def _free_name(root: Path, name: str, check: Check) -> str:
+    """The name of today's branch; a second one of a day carries the time."""
+    return f"{name}-{check.made:%H%M%S}" if exists(f"origin/{name}", root) else name
+
+
+@contextmanager
+def _dev(project: Project) -> Iterator[Project]:
+    """The project as dev has it, in a checkout of its own that is gone afterwards."""
+    root = project.root
+    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
+        place = Path(scratch).resolve() / "dev"
+        git("worktree", "add", "--quiet", "--detach", str(place), f"origin/{branches.DEV}", root=root)
+        try:
+            yield project.model_copy(update={"root": place, "data": place / project.data.relative_to(root)})
+        finally:
+            git("worktree", "remove", "--force", str(place), root=root, check=False)
+
+
+def _unknown(there: Project, use_case: UseCase, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose key the raw data do not have, each key once."""
+    import pandas as pd
+
+    schema = schemas.complete(use_case.schema("raw"), "raw", use_case.config.key)
+    keys = schema.unique or []
+    if not keys:
+        return rows
+    known = pd.concat([parse(item.path)[keys] for item in stages.raw(there, use_case).files], ignore_index=True)
+    both = pd.concat([_texts(known, schema), _texts(rows[keys], schema)], ignore_index=True)
+    return rows[~both.duplicated().to_numpy()[len(known) :]].reset_index(drop=True)
+
+
+def _texts(keys: pd.DataFrame, schema: object) -> pd.DataFrame:
+    """Keys in the types of the schema, as texts: two spellings of a date are the same key."""
+    columns = schema.columns  # type: ignore[attr-defined]
+    return keys.apply(lambda column: column.astype(str(columns[column.name].dtype)).astype(str))
+
+
+def _commit(there: Project, use_case: UseCase, rows: pd.DataFrame, branch: str, check: Check) -> None:
+    """Add the rows to dev's raw data as `mlops data add` does, and commit them."""
+    numbers = ", ".join(item.number for item in check.versions)
+    source = f"prediction log of version {numbers} and its outcomes, {check.log.since:%Y-%m-%d} to {check.log.until:%Y-%m-%d}"
+    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
+        file = Path(scratch) / f"{branch.removeprefix('data/')}.csv"
+        rows.to_csv(file, index=False)
+        stages.add(there, use_case, file, source, "the project's own")
+    folder = (there.data / "raw" / use_case.name).relative_to(there.root)
+    git("add", "--", str(folder), root=there.root)
+    message = f"{use_case.name}: {len(rows)} new labelled rows from the prediction log"
+    git("commit", "--quiet", "-m", message, root=there.root, env=identity(there.root))
+
+
+def _opened(project: Project, use_case: UseCase, check: Check, branch: str, rows: int, said: str) -> Proposal:
+    """The proposal with its pull request, opened now if there is none, or the link to open it where the token may not."""
+    try:
+        there = github.connect(repository(project.root))
+        title = f"New data for {use_case.name} of {re.sub('^data/[^-]*-', '', branch)}"
+        pull = github.open_pull_request(there, branch, branches.DEV, title, body(use_case, check, rows))
+        return Proposal(branch, rows, pull["html_url"], "", f"{said}: {pull['html_url']}")
+    except github.Refused as refused:
+        runner.notice(str(refused))
+    link = compare_link(project.root, branches.DEV, branch)
+    return Proposal(branch, rows, "", link, f"{said}. The token may not open pull requests: [open it]({link})")
