@@ -7,7 +7,7 @@ NAME ?=
 RUN := $(BIN)/mlops
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format fast-tests test-all test-workflows benchmark-workflows protect lock ui raw-data interim-data processed-data docs lab notebooks clean
+.PHONY: help setup run test lint format fast-tests test-all test-workflows benchmark-workflows protect lock ui drift raw-data interim-data processed-data docs lab notebooks clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ lock: $(VENV)/.venv ## compile the lock files from setup.py
 	@$(BIN)/uv pip compile setup.py --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -c requirements/dev.txt -o requirements/base.txt
 	@for lock in serve serve-skops serve-pyfunc; do \
 		$(BIN)/uv pip compile requirements/$$lock.in --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -c requirements/dev.txt -o requirements/$$lock.txt || exit 1; done
+
+drift: $(VENV)/.dev ## see a drift report: serve, send normal and drifted rows, check (after make run; NAME=iris for another)
+	@$(BIN)/python -m benchmarks.drift $(NAME)
 
 ui: $(VENV)/.base ## MLflow's own page on the store
 	@$(RUN) ui

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-import made
+import traffic
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,11 +19,11 @@ from mlops.training import reference
 @pytest.fixture(scope="module")
 def profile() -> dict:
     """What the made-up training rows look like."""
-    return made.profile()
+    return traffic.profile()
 
 
 def check(profile: dict, rows: pd.DataFrame, outputs: np.ndarray | None = None, **settings: object) -> dict[str, Finding]:
-    found = drift.check(profile, made.logged(rows, outputs), Monitor.model_validate(settings))
+    found = drift.check(profile, traffic.logged(rows, outputs), Monitor.model_validate(settings))
     return {item.name: item for item in found}
 
 
@@ -34,13 +34,13 @@ def verdicts(found: dict[str, Finding]) -> dict[str, str]:
 @pytest.mark.parametrize("count", [100, 400, 3000])
 def test_rows_from_the_same_source_raise_no_alarm(profile: dict, count: int) -> None:
     # At a level of 1 % a check, four checks of ten with an alarm would be one in hundred millions.
-    loud = [seed for seed in range(1, 11) if verdicts(check(profile, made.rows(count, seed)))]
+    loud = [seed for seed in range(1, 11) if verdicts(check(profile, traffic.rows(count, seed)))]
     assert len(loud) <= 1
 
 
 def test_resampled_training_rows_raise_no_alarm() -> None:
-    known = made.rows(300, 0)
-    profile = reference.profile(known[made.COLUMNS], made.said(known), False)
+    known = traffic.rows(300, 0)
+    profile = reference.profile(known[traffic.COLUMNS], traffic.said(known), False)
     alarms = [verdicts(check(profile, known.sample(200, replace=True, random_state=seed))) for seed in range(15)]
     assert sum(map(bool, alarms)) <= 1
 
@@ -62,89 +62,89 @@ KINDS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
 
 @pytest.mark.parametrize(("column", "change"), KINDS.values(), ids=list(KINDS))
 def test_each_kind_of_drift_is_found_in_its_column_and_in_no_other(profile: dict, column: str, change: Callable) -> None:
-    plain = made.rows(500, 5)
-    found = check(profile, change(plain), made.said(plain))
+    plain = traffic.rows(500, 5)
+    found = check(profile, change(plain), traffic.said(plain))
     assert verdicts(found) == {column: "drift"}
     assert found[column].reasons
 
 
 def test_swapped_columns_are_found_in_both(profile: dict) -> None:
-    plain = made.rows(500, 5)
-    found = check(profile, plain.assign(weight=plain["income"], income=plain["weight"]), made.said(plain))
+    plain = traffic.rows(500, 5)
+    found = check(profile, plain.assign(weight=plain["income"], income=plain["weight"]), traffic.said(plain))
     assert verdicts(found) == {"weight": "drift", "income": "drift"}
 
 
 def test_outputs_that_move_alone_are_found(profile: dict) -> None:
-    plain = made.rows(500, 5)
-    assert verdicts(check(profile, plain, made.said(plain) + 2)) == {drift.OUTPUT: "drift"}
+    plain = traffic.rows(500, 5)
+    assert verdicts(check(profile, plain, traffic.said(plain) + 2)) == {drift.OUTPUT: "drift"}
 
 
 def test_a_smaller_change_warns(profile: dict) -> None:
-    plain = made.rows(3000, 5)
-    found = check(profile, plain.assign(weight=plain["weight"] + 4), made.said(plain))
+    plain = traffic.rows(3000, 5)
+    found = check(profile, plain.assign(weight=plain["weight"] + 4), traffic.said(plain))
     assert verdicts(found) == {"weight": "warn"}
 
 
 def test_a_real_change_that_is_too_small_to_matter_is_ok(profile: dict) -> None:
-    plain = made.rows(20_000, 5)
-    found = check(profile, plain.assign(weight=plain["weight"] + 1), made.said(plain))
+    plain = traffic.rows(20_000, 5)
+    found = check(profile, plain.assign(weight=plain["weight"] + 1), traffic.said(plain))
     assert verdicts(found) == {} and 0.05 < found["weight"].shift < 0.2
 
 
 def test_few_rows_that_look_different_by_chance_are_ok(profile: dict) -> None:
     # Twelve rows give PSI beyond 0.25 by chance alone most of the time.
-    found = [check(profile, made.rows(12, seed)) for seed in range(6)]
+    found = [check(profile, traffic.rows(12, seed)) for seed in range(6)]
     assert any(item.psi is not None and item.psi > 0.25 for each in found for item in each.values())
     assert [verdicts(each) for each in found] == [{}] * 6
 
 
 def test_limits_of_one_feature_take_the_place_of_the_common_ones(profile: dict) -> None:
-    plain = made.rows(1000, 5)
+    plain = traffic.rows(1000, 5)
     moved = plain.assign(weight=plain["weight"] + 7)
     loose = {"warn": 5, "drift": 9}
     own = {"weight": {"psi": loose, "ks": {"warn": 0.1, "drift": 0.9}}}
-    assert verdicts(check(profile, moved, made.said(plain), features=own)) == {"weight": "warn"}
-    assert verdicts(check(profile, moved, made.said(plain), features={"weight": {"ignore": True}})) == {"weight": "ignored"}
+    assert verdicts(check(profile, moved, traffic.said(plain), features=own)) == {"weight": "warn"}
+    assert verdicts(check(profile, moved, traffic.said(plain), features={"weight": {"ignore": True}})) == {"weight": "ignored"}
     common = {"psi": loose, "ks": loose, "js": loose}
-    assert verdicts(check(profile, moved, made.said(plain), thresholds=common)) == {}
+    assert verdicts(check(profile, moved, traffic.said(plain), thresholds=common)) == {}
 
 
 def test_limits_of_a_feature_that_is_not_there_are_refused(profile: dict) -> None:
     with pytest.raises(ConfigError, match="monitor.features.wieght: the model has no such input, did you mean 'weight'"):
-        check(profile, made.rows(20, 5), features={"wieght": {"ignore": True}})
+        check(profile, traffic.rows(20, 5), features={"wieght": {"ignore": True}})
 
 
 def test_a_column_that_the_log_leaves_out_is_told_not_judged(profile: dict) -> None:
-    rows = made.rows(200, 5)
-    table = made.logged(rows).drop(columns="income")
+    rows = traffic.rows(200, 5)
+    table = traffic.logged(rows).drop(columns="income")
     found = {item.name: item.verdict for item in drift.check(profile, table, Monitor())}
     assert found["income"] == "not logged"
 
 
 def test_outputs_of_more_than_one_value_are_told_not_judged(profile: dict) -> None:
-    table = made.logged(made.rows(200, 5)).assign(__prediction__=[[1, 2]] * 200)
+    table = traffic.logged(traffic.rows(200, 5)).assign(__prediction__=[[1, 2]] * 200)
     assert drift.check(profile, table, Monitor())[0].verdict == "more than one value a row"
 
 
-@pytest.mark.parametrize("column", made.COLUMNS)
+@pytest.mark.parametrize("column", traffic.COLUMNS)
 def test_a_column_without_a_single_value_is_drift_by_its_gaps(profile: dict, column: str) -> None:
-    rows = made.rows(200, 5)
-    found = check(profile, rows.assign(**{column: pd.NaT if column == "seen" else None}), made.said(rows))
+    rows = traffic.rows(200, 5)
+    found = check(profile, rows.assign(**{column: pd.NaT if column == "seen" else None}), traffic.said(rows))
     assert found[column].verdict == "drift" and found[column].missing == 1
 
 
 def test_a_training_column_without_a_single_value_is_compared_by_its_gaps_alone() -> None:
-    known = made.rows(200, 0).assign(income=np.nan)
-    profile = reference.profile(known[made.COLUMNS], made.said(known), False)
-    found = check(profile, made.rows(200, 5))
+    known = traffic.rows(200, 0).assign(income=np.nan)
+    profile = reference.profile(known[traffic.COLUMNS], traffic.said(known), False)
+    found = check(profile, traffic.rows(200, 5))
     assert (found["income"].verdict, found["income"].psi, found["income"].missing_before) == ("ok", None, 1)
 
 
 @given(st.integers(0, 10_000), st.integers(30, 300))
 @settings(max_examples=15, deadline=None)
 def test_what_holds_of_every_finding(seed: int, count: int) -> None:
-    found = drift.check(made.profile(300), made.logged(made.rows(count, seed)), Monitor())
-    assert found[0].output and {item.name for item in found[1:]} == set(made.COLUMNS)
+    found = drift.check(traffic.profile(300), traffic.logged(traffic.rows(count, seed)), Monitor())
+    assert found[0].output and {item.name for item in found[1:]} == set(traffic.COLUMNS)
     severities = [drift.severity(item.verdict) for item in found[1:]]
     assert severities == sorted(severities, reverse=True)
     for item in found:

@@ -23,7 +23,7 @@ def test_psi_by_hand() -> None:
 
 
 def test_psi_of_a_shift_is_its_square_in_standard_deviations() -> None:
-    # For two normal distributions that differ by d standard deviations the symmetric divergence is d²; ten bins see most of it.
+    # For two normal distributions that differ by d standard deviations the divergence is d²; ten bins see most of it.
     random = np.random.default_rng(0)
     before, now = random.normal(size=200_000), random.normal(0.5, size=200_000)
     edges = statistics.bin_edges(before, len(now))

@@ -129,7 +129,7 @@ def _judged(
     }
     shift = None
     there = before["rows"] - before["missing"]
-    outside, found = unreadable, {}
+    outside, found = unreadable, dict[str, tuple[float, float]]()
     if there and len(known):
         if before["kind"] == "number":
             beyond, found, shift = _numbers(before, known.to_numpy(), there)

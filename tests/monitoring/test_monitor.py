@@ -1,0 +1,227 @@
+"""`mlops monitor` on a registered model: verdicts, exit codes, versions, labels, report."""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import traffic
+from command import mlops
+from mlops.config import Project
+
+
+def many(flowers: pd.DataFrame, count: int = 300, seed: int = 0) -> pd.DataFrame:
+    """As many flowers, drawn again and again."""
+    return flowers.sample(count, replace=True, random_state=seed, ignore_index=True)
+
+
+def larger(flowers: pd.DataFrame) -> pd.DataFrame:
+    """Flowers of which two lengths came in another unit."""
+    return flowers.assign(sepal_length=flowers["sepal_length"] * 2.54, petal_length=flowers["petal_length"] * 2.54)
+
+
+def monitor(log: Path, *more: object) -> Any:
+    return mlops("monitor", "iris", "--log", log, "--json", *more)
+
+
+def test_traffic_like_the_data_is_no_drift_and_its_quality_is_told(
+    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+) -> None:
+    done = monitor(answer(many(flowers, 500)))
+    (version,) = done.value["versions"]
+    assert (done.code, done.value["verdict"]) == (0, "ok"), version["findings"]
+    assert (version["number"], version["rows"], version["serving"]) == ("1.0.0", 500, True)
+    # A flower that has the lengths of one of another species says nothing, so that a few rows stay without label.
+    assert 450 <= version["labelled"] <= 500
+    accuracy = next(row for row in version["quality"] if row["metric"] == "accuracy")
+    assert 0.9 < accuracy["low"] < accuracy["value"] < accuracy["high"] <= 1 and accuracy["verdict"] == "ok"
+    assert {row["metric"] for row in version["quality"]} == {"accuracy", "macro_f1"}
+
+
+def test_drift_is_exit_code_1_and_names_the_columns(
+    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+) -> None:
+    done = monitor(answer(larger(many(flowers))))
+    (version,) = done.value["versions"]
+    assert (done.code, done.value["verdict"]) == (1, "drift")
+    assert {"sepal_length", "petal_length"} <= set(version["drifted"])
+    assert version["labelled"] == 0 and version["quality"] == []
+
+
+def test_too_few_rows_are_a_verdict_of_their_own(watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]) -> None:
+    log = answer(larger(many(flowers, 99)))
+    done = monitor(log)
+    assert (done.code, done.value["verdict"], done.value["log"]["rows"]) == (0, "too few rows", 99)
+    assert monitor(log, "--set", "monitor.min_rows=99").value["verdict"] == "drift"
+
+
+def test_an_empty_log_is_too_few_rows_and_asks_no_store(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "iris.jsonl").touch()
+    done = monitor(tmp_path)
+    assert (done.code, done.value["verdict"]) == (0, "too few rows")
+    assert not project.store.exists()
+
+
+def test_malformed_lines_are_counted_and_told(watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]) -> None:
+    log = answer(many(flowers, 150))
+    with (log / "iris.jsonl").open("a") as file:
+        file.write('half a line\n{"time": "2026')
+    done = monitor(log)
+    assert (done.value["log"]["malformed"], done.value["log"]["rows"], done.code) == (2, 150, 0)
+    assert "2 malformed lines left out" in Path(done.value["report"]).with_name("report.md").read_text()
+
+
+def test_versions_are_judged_apart_and_those_that_answer_now_decide(
+    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+) -> None:
+    log = answer(larger(many(flowers)), version="0.9.0", days=6, prefix="old")
+    text = (log / "iris.jsonl").read_text()
+    earlier = re.sub(r'"time": "[^"]*"', f'"time": "{(datetime.now(UTC) - timedelta(days=5)).isoformat()}"', text)
+    (log / "iris.jsonl").write_text(earlier.replace('"0.9.0"', '"1.0.0"'))
+    (log / "iris.jsonl").rename(log / "iris.jsonl.1")
+    answer(many(flowers, 150), version="9.9.9", days=0.5)
+    done = monitor(log)
+    found = {item["number"]: (item["verdict"], item["serving"], item["rows"]) for item in done.value["versions"]}
+    assert found == {"9.9.9": ("no reference", True, 150), "1.0.0": ("drift", False, 300)}
+    assert (done.code, done.value["verdict"]) == (0, "too few rows")
+
+
+def test_a_log_whose_versions_the_store_does_not_have_says_how_to_bring_them(
+    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+) -> None:
+    done = monitor(answer(many(flowers, 120), version="7.0.0"))
+    assert done.code == 2 and "the store has none of the versions in the log (7.0.0)" in done.error
+    assert "mlops store pull" in done.error
+
+
+def test_no_log_and_no_address_are_user_errors(project: Project, tmp_path: Path) -> None:
+    done = mlops("monitor", "iris")
+    assert done.code == 2 and done.error.startswith("config/iris.yaml: monitor.log_uri is not set")
+    assert mlops("monitor", "iris", "--log", tmp_path / "none").code == 2
+    assert mlops("monitor", "iris", "--log", tmp_path, "--since", "yesterday").error.startswith("--since yesterday: no date")
+    assert mlops("monitor", "iris", "--log", tmp_path, "--since", "2026-01-01", "--days", "3").code == 2
+
+
+def test_the_window_leaves_older_rows_out(watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]) -> None:
+    log = answer(many(flowers, 400), days=8)
+    assert monitor(log, "--days", "4").value["log"]["rows"] == pytest.approx(200, abs=2)
+    assert monitor(log).value["log"]["rows"] == pytest.approx(350, abs=2)
+    since = (datetime.now(UTC) - timedelta(days=2)).astimezone().isoformat()
+    assert monitor(log, "--since", since).value["log"]["rows"] == pytest.approx(100, abs=2)
+
+
+def test_labels_of_requests_are_joined_where_they_have_come(
+    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
+) -> None:
+    rows = many(flowers, 300)
+    log = answer(rows, prefix="a")
+    known = pd.DataFrame({"request": [f"a-{index}" for index in range(300)], "row": 0, "species": rows["species"]}).head(120)
+    known.loc[len(known)] = ["of another log", 0, "setosa"]
+    known.loc[len(known)] = ["a-0", 0, "setosa" if rows["species"][0] != "setosa" else "virginica"]  # contradicts the first
+    known.to_csv(tmp_path / "labels.csv", index=False)
+    done = monitor(log, "--set", f"monitor.labels={tmp_path / 'labels.csv'}")
+    assert done.value["versions"][0]["labelled"] == 119
+
+
+def test_quality_below_its_limit_is_drift_though_the_inputs_are_as_they_were(
+    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
+) -> None:
+    rows = many(flowers, 300)
+    log = answer(rows)
+    wrong = rows["species"].where(rows.index % 3 > 0, "setosa")
+    pd.DataFrame({"request": [f"q-{index}" for index in range(300)], "species": wrong}).to_parquet(tmp_path / "labels.parquet")
+    labels = f"monitor.labels={tmp_path / 'labels.parquet'}"
+    done = monitor(log, "--set", labels)
+    assert done.code == 1 and set(done.value["versions"][0]["drifted"]) == {"accuracy", "macro_f1"}
+    lower = ("--set", "monitor.quality={accuracy: 0.5, macro_f1: 0.5}")
+    relaxed = monitor(log, "--set", labels, *lower)
+    assert relaxed.code == 0 and relaxed.value["verdict"] == "warn"  # still worse than on the holdout
+
+
+def test_labels_without_the_columns_they_need_are_refused(
+    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
+) -> None:
+    log, file = answer(many(flowers, 120)), tmp_path / "labels.csv"
+    file.write_text("request,kind\nq-1,setosa\n")
+    done = monitor(log, "--set", f"monitor.labels={file}")
+    assert done.code == 2 and "column species, the target, is missing" in done.error
+    file.write_text("flower,species\n1,setosa\n")
+    done = monitor(log, "--set", f"monitor.labels={file}")
+    assert done.code == 2 and "column sepal_length is missing" in done.error
+
+
+def test_a_version_from_before_profiles_were_kept_is_compared_with_its_holdout(
+    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+) -> None:
+    log = answer(larger(many(flowers)))
+    (manifest,) = watched.store.glob("artifacts/iris/*/artifacts/candidate/manifest.json")
+    content = json.loads(manifest.read_text())
+    del content["files"]["reference.json"]
+    manifest.write_text(json.dumps(content))
+    manifest.with_name("reference.json").unlink()
+    assert monitor(log).value["verdict"] == "drift"
+
+
+def test_a_reference_that_was_changed_in_the_store_is_refused(
+    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+) -> None:
+    log = answer(many(flowers, 120))
+    (file,) = watched.store.glob("artifacts/iris/*/artifacts/candidate/reference.json")
+    file.write_text(file.read_text().replace("rows", "sowr", 1))
+    done = monitor(log)
+    assert done.code == 2 and "reference.json in the store is not what training wrote" in done.error
+
+
+def test_the_report_stands_on_its_own_and_escapes_what_comes_from_the_log(
+    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
+) -> None:
+    log = answer(larger(many(flowers)))
+    text = (log / "iris.jsonl").read_text().replace('"prediction": "setosa"', '"prediction": "<script>alert(1)</script>"')
+    (log / "iris.jsonl").write_text(text)
+    assert monitor(log, "--out", tmp_path / "out").code == 1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<script" not in page and not re.search(r'(src|href)="https?:', page)
+    assert page.count("<svg ") >= 4 and "sepal_length" in page and "Outputs over time" in page
+    markdown = (tmp_path / "out" / "report.md").read_text()
+    assert markdown.startswith("## iris: 🔴 drift") and "| sepal_length |" in markdown
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["verdict"] == "drift"
+
+
+def test_monitored_names_the_use_cases_with_a_log_and_says_how_to_turn_it_on(project: Project) -> None:
+    done = mlops("monitored", "--json")
+    assert done.value == {"use_cases": [], "group": "base"} and "monitor: {log_uri:" in done.err
+    for name, text in (("iris", "monitor: {log_uri: /var/log/mlops}\n"), ("ridership", "monitor: {log_uri: 's3://logs/x'}\n")):
+        file = project.root / "config" / f"{name}.yaml"
+        file.write_text(re.sub(r"(?ms)^monitor:.*?(?=^\S|\Z)", "", file.read_text()) + text)
+    assert mlops("monitored", "--json").value == {"use_cases": ["iris", "ridership"], "group": "dev"}
+    assert mlops("monitored", "--only", "iris", "--json").value == {"use_cases": ["iris"], "group": "base"}
+
+
+def test_rows_that_are_trained_on_are_joined_by_their_inputs(
+    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
+) -> None:
+    new = flowers.assign(flower=range(1000, 1000 + len(flowers)), sepal_width=flowers["sepal_width"] + 0.0123)
+    log = answer(many(new, 200))
+    new.to_csv(tmp_path / "measured.csv", index=False)
+    found = monitor(log, "--set", f"monitor.labels={tmp_path}/measured.csv").value["versions"][0]
+    assert found["labelled"] >= 150 and monitor(log).value["versions"][0]["labelled"] == 0
+
+
+def test_a_regression_with_lags_is_watched_on_raw_rows(project: Project, tmp_path: Path) -> None:
+    """The inputs of ridership are made of other days' rows: what arrives is raw, and finds its logged row by them."""
+    from mlops.data import stages
+    from mlops.monitoring import labels
+    from mlops.use_case import load_use_case
+
+    use_case = load_use_case(project, "ridership", (f"monitor.labels={tmp_path / 'new.csv'}",))
+    raw = pd.read_csv(project.data / "raw/ridership/ridership.csv", float_precision="round_trip")
+    processed, _ = stages.read_processed(project, use_case)
+    raw.tail(20).assign(ridership=lambda rows: rows["ridership"] + 0).to_csv(tmp_path / "new.csv", index=False)
+    table = traffic.logged(processed[use_case.inputs(processed)].tail(50), processed["rides"].tail(50).to_numpy() + 1)
+    joined = labels.join(project, use_case, labels.load(project, use_case), table, dict.fromkeys(use_case.inputs(processed)))
+    assert len(joined) == 50
+    assert (joined["__prediction__"] - joined["__truth__"]).to_numpy() == pytest.approx([1.0] * 50)
