@@ -29,6 +29,7 @@ EXTRAS = {
         "uvicorn>=0.35",
         "uvloop>=0.22; sys_platform != 'win32'",
         "httptools>=0.7",
+        "msgspec>=0.20",
         "pysimdjson>=7",
         "nanoarrow>=0.8",
         "onnxruntime>=1.23",
@@ -69,6 +70,7 @@ EXTRAS = {
         "tox>=4.30",
         "tox-uv-bare>=1.29",
         "build>=1.3",
+        "kubernetes-validate>=1.37",
     ],
     "docs": ["sphinx>=8.2,<9", "myst-parser>=4", "furo>=2025.7", "sphinxcontrib-mermaid>=1"],
 }

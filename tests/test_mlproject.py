@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import mlops
+import pytest
 import yaml
 from mlops import tracking
 from mlops.config import Project
@@ -16,6 +17,7 @@ from mlops.registry import versions
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.mark.servers
 def test_a_run_that_mlflow_starts_registers_in_the_embedded_store_and_leaves_nothing_else(project: Project):
     for name in ("MLproject", "python_env.yaml"):
         shutil.copyfile(ROOT / name, project.root / name)

@@ -60,11 +60,39 @@ class Compose(Frozen):
     wait: float = Field(default=300, ge=0)
 
 
+class Kubernetes(Frozen):
+    """A cluster as kubectl knows it, and what is applied to it.
+
+    context: of the kubeconfig, "" for the current one. overlay: a kustomize folder, seen from the project's root; by default
+    deploy/kubernetes/overlays/<environment>. timeout: seconds for each rollout.
+    """
+
+    namespace: str = Field(default="models", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    context: str = ""
+    overlay: str = ""
+    timeout: int = Field(default=300, ge=1)
+
+
+class Cloud(Frozen):
+    """A service of a cloud, by MLflow's deployment client.
+
+    uri: the client's, such as `sagemaker:/eu-west-1`. endpoint: its name there, `{use_case}` is replaced. options: what the
+    client's `config` takes, as its documentation names it. require: environment variables without which it cannot work.
+    """
+
+    uri: str = ""
+    endpoint: str = "{use_case}"
+    options: dict[str, Any] = {}
+    require: tuple[str, ...] = ()
+
+
 class Environment(Frozen):
     """Where the services of an environment run; `none` verifies an image and deploys nothing."""
 
     target: Literal["none", "compose", "kubernetes", "sagemaker", "azureml", "databricks"] = "none"
     compose: Compose = Compose()
+    kubernetes: Kubernetes = Kubernetes()
+    cloud: Cloud = Cloud()
 
 
 class Project(Frozen):

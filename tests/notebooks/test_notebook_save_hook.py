@@ -10,6 +10,8 @@ import pytest
 from mlops.notebooks import export, savehook
 from made import code, eventually, notebook, stream, text
 
+pytestmark = pytest.mark.servers
+
 SIMPLE = notebook(text("# Title"), code("x = 1"))
 
 

@@ -16,6 +16,8 @@ from mlops.registry import versions
 from mlops.training.train import train
 from mlops.use_case import load_use_case
 
+pytestmark = pytest.mark.servers
+
 Crew = Callable[[list[tuple[Path, list[str], float | None]]], tuple[list[int], float]]
 
 KILLED = -9
@@ -93,7 +95,7 @@ def test_a_registration_may_be_killed_at_any_moment(registered: Project, crew: C
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_a_registration_may_be_killed_at_any_of_many_moments(registered: Project, crew: Crew, load):
-    kill_and_heal(registered, crew, load, moments=100, seed=2)
+    kill_and_heal(registered, crew, load, moments=50, seed=2)
 
 
 def first_run_killed(project: Project, crew: Crew, load, moments: int, seed: int, tmp_path: Path) -> None:
@@ -119,7 +121,7 @@ def test_the_first_run_may_be_killed_while_the_store_is_made(project: Project, c
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_the_first_run_may_be_killed_at_any_of_many_moments(project: Project, crew: Crew, load, tmp_path: Path):
-    first_run_killed(project, crew, load, 60, 4, tmp_path)
+    first_run_killed(project, crew, load, 25, 4, tmp_path)
 
 
 def test_training_may_be_killed_and_leaves_no_half_candidate(fresh: Project, crew: Crew, load):

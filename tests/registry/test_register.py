@@ -12,6 +12,7 @@ from mlops import pipeline, tracking
 from mlops.config import Project
 from mlops.errors import UserError
 from mlops.registry import by_hand
+from mlops.registry import register as register_module
 from mlops.registry.register import REQUIRED_TAGS, Outcome, register
 from mlops.registry.versions import Version
 from mlops.training import candidate as candidates
@@ -22,6 +23,8 @@ Stored = Callable[[Project], list[Version]]
 
 # A weaker model, which passes where nothing better is known.
 WEAK = ("parameters.regularisation=100", "metrics.macro_f1.limit=0.5", "metrics.accuracy.limit=0.5")
+# Better than the weaker one, and worse than what the configuration trains.
+WORSE = ("parameters.regularisation=99", "metrics.macro_f1.limit=0.5", "metrics.accuracy.limit=0.5")
 # Another key, with as good a model.
 OTHER = ("parameters.regularisation=1.5",)
 
@@ -44,6 +47,15 @@ def test_a_second_run_registers_nothing_and_says_which_version_it_is(registered:
     assert len(stored(registered)) == 1
 
 
+def test_a_report_that_another_process_is_writing_is_logged_without_its_unfinished_files(fresh: Project, run: Run):
+    plots = pipeline.try_out(fresh, load_use_case(fresh, "iris")).report.parent / "plots"
+    (plots / ".calibration.png.half_").write_bytes(b"half a picture")
+    outcome = run(fresh)
+    with tracking.open_store(fresh) as client:
+        logged = {Path(item.path).name for item in client.list_artifacts(outcome.version.run_id, "report/plots")}
+    assert "calibration.png" in logged and not any(name.startswith(".") for name in logged)
+
+
 def test_the_same_key_under_another_alias_moves_the_alias_only(registered: Project, run: Run, stored: Stored):
     outcome = run(registered, alias="challenger")
     assert not outcome.made and outcome.moved and outcome.moved.after == "1.0.0"
@@ -57,6 +69,25 @@ def test_a_better_model_raises_the_performance_part(fresh: Project, run: Run, st
     assert better.version.number == "1.1.0"
     assert better.evaluation.verdict.improved
     assert aliases(stored(fresh)) == {"champion": "1.1.0"}
+
+
+def test_the_gate_is_asked_again_when_the_champion_moves_meanwhile(
+    fresh: Project, run: Run, stored: Stored, monkeypatch: pytest.MonkeyPatch
+):
+    """As on a server, where no lock keeps two registrations apart."""
+    assert run(fresh, *WEAK).moved
+    better = run(fresh, alias="challenger").version
+    log_model = register_module.runs.log_model
+
+    def overtaken(client, *given):
+        client.set_registered_model_alias(better.name, "champion", better.version)
+        return log_model(client, *given)
+
+    monkeypatch.setattr(register_module.runs, "log_model", overtaken)
+    outcome = run(fresh, *WORSE)
+    assert not outcome.passed and "worse than the champion" in " ".join(outcome.reasons)
+    assert aliases(stored(fresh)) == {"champion": better.number, "challenger": better.number}
+    assert len(stored(fresh)) == 2
 
 
 def test_another_model_that_is_as_good_raises_the_data_part(registered: Project, run: Run):

@@ -17,6 +17,8 @@ from mlops.config import Project
 from mlops.registry import versions
 from mlops.use_case import load_use_case
 
+pytestmark = pytest.mark.servers
+
 OTHER = ("parameters.regularisation=1.5",)
 
 

@@ -15,6 +15,8 @@ from mlops.errors import StoreUnreachable
 from mlops.training import candidate as candidates
 from mlops.use_case import load_use_case
 
+pytestmark = pytest.mark.servers
+
 OTHER = ("parameters.regularisation=1.5",)
 
 

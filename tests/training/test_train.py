@@ -37,6 +37,7 @@ def trained(project: Project, iris: UseCase) -> Candidate:
     return train(project, iris)[0]
 
 
+@pytest.mark.servers
 def test_two_processes_in_two_places_make_the_same_bytes(template: Path, environment: None, tmp_path: Path) -> None:
     code = """
 from mlops.config import load_project

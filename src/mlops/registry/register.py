@@ -99,10 +99,25 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
         version, made = (
             (same, False) if same else _make(client, project, experiment, name, use_case, candidate, tags, evaluation, written)
         )
-        moved = aliases.move(client, versions.all_of(client, name), alias, version, why)
+        # On a server nothing keeps two registrations apart: the champion of a moment ago need not be the one of now.
+        now = versions.all_of(client, name)
+        if _moved(known, now, version):
+            evaluation = evaluate(use_case, candidate, champion_of(client, now))
+            written = report.write(project, use_case, candidate, evaluation, [])
+            if not evaluation.verdict.passed:
+                if made:
+                    client.delete_model_version(name, version.version)
+                return _refuse(client, experiment, use_case, candidate, tags, evaluation, written, alias)
+        moved = aliases.move(client, now, alias, version, why)
         tracking.back_up(project)
         version = next(item for item in versions.all_of(client, name) if item.version == version.version)
     return Outcome(use_case.name, True, version, made, alias, moved, evaluation, written)
+
+
+def _moved(before: list[Version], now: list[Version], own: Version) -> bool:
+    """Whether another registration moved the champion while this one was under way."""
+    was, found = versions.by_alias(before, "champion"), versions.by_alias(now, "champion")
+    return found is not None and found.version not in (own.version, was.version if was else None)
 
 
 def as_value(outcome: Outcome) -> dict[str, Any]:

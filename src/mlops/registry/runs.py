@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,7 +90,10 @@ def start(
     for file in ("manifest.json", "holdout.parquet", "reference.json", "features.skops"):
         if (candidate.path / file).is_file():
             client.log_artifact(run.info.run_id, str(candidate.path / file), "candidate")
-    client.log_artifacts(run.info.run_id, str(report.parent), "report")
+    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
+        # Another process may be writing the same report: its unfinished files, whose names begin with a dot, are left out.
+        finished = shutil.copytree(report.parent, Path(scratch) / "report", ignore=shutil.ignore_patterns(".*"))
+        client.log_artifacts(run.info.run_id, str(finished), "report")
     return run.info.run_id
 
 

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from operator import itemgetter
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from mlops.serving.signature import Refused, Rows, Signature, from_columns, from_matrix, schema_mismatch
@@ -26,9 +27,19 @@ EMPTY = frozenset(
     ",#N/A,#N/A N/A,#NA,-1.#IND,-1.#QNAN,-NaN,-nan,1.#IND,1.#QNAN,<NA>,N/A,NA,NULL,NaN,None,n/a,nan,null,".split(",")
 )
 
+decode = msgspec.json.Decoder().decode
+
 
 def parse_json(body: bytes) -> Any:
     """The JSON value of a body; NaN and Infinity are taken as MLflow takes them. Raises Refused."""
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        # Whatever the fast and strict reader does not take, the other one reads, or says why it cannot.
+        return _parse_freely(body)
+
+
+def _parse_freely(body: bytes) -> Any:
     try:
         return json.loads(body)
     except RecursionError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +26,7 @@ class Scorer:
     max_rows: int
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """An answer's bytes, with the rows and outputs for the count and the prediction log."""
 
     payload: bytes
@@ -43,6 +42,8 @@ def score(scorer: Scorer, endpoint: str, body: bytes, content_type: str, accept:
 
 def _media_type(content_type: str) -> str:
     """The media type in lower case; only UTF-8 is taken and no other parameter, as by MLflow. Raises Refused."""
+    if content_type == JSON:
+        return JSON
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
     for parameter in parameters:
         name, _, value = parameter.partition("=")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 FLOATS = frozenset({"double", "float"})
+LARGEST = float(np.finfo(np.float64).max)
 INTEGERS = {"long": 2.0**63, "integer": 2.0**31}
 NUMBERS = FLOATS | INTEGERS.keys()
 TYPES = NUMBERS | {"boolean", "string", "datetime"}
@@ -92,10 +93,10 @@ class Rows:
 
 def from_matrix(signature: Signature, matrix: np.ndarray) -> Rows:
     """Rows of a signature whose columns are all numbers; raises Refused for a value that a column cannot hold."""
-    if not np.isfinite(matrix).all():
+    # One look at the largest number tells that nothing is wrong: it is NaN or infinite if any value is.
+    if not np.abs(matrix).max(initial=0.0) <= (LARGEST if signature.limit is None else signature.limit):
         for place, column in enumerate(signature.columns):
-            _check_special(signature.columns[place], matrix[:, place])
-    if signature.limit is not None and np.abs(matrix).max(initial=0.0) > signature.limit:
+            _check_special(column, matrix[:, place])
         _check_limit(signature, matrix)
     for place in signature.exact:
         matrix[:, place] = _fit(signature.columns[place], matrix[:, place])
@@ -206,6 +207,8 @@ def _check_special(column: Column, values: np.ndarray) -> None:
 
 
 def _check_limit(signature: Signature, matrix: np.ndarray) -> None:
+    if signature.limit is None:
+        return
     large = (np.abs(matrix) > signature.limit) & np.isfinite(matrix)
     if large.any():
         raise _too_large(signature.columns[int(np.argmax(large.any(axis=0)))])
