@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -104,9 +105,10 @@ def answering(target: ComposeTarget) -> str:
 
 
 def names(target: ComposeTarget) -> dict[str, str]:
-    """The containers that are there: name without the environment's → state."""
+    """The containers that are there: name without the environment's → state. A lock may still be on its way out."""
     found = HERE("ps", "--all", "--filter", f"name={target.name('iris')}", "--format", "{{.Names}} {{.State}}")
-    return {line.split()[0].removeprefix(target.name("iris")): line.split()[1] for line in found.splitlines()}
+    states = {line.split()[0].removeprefix(target.name("iris")): line.split()[1] for line in found.splitlines()}
+    return {name: state for name, state in states.items() if (name, state) != ("-lock", "removing")}
 
 
 @pytest.fixture
@@ -230,27 +232,84 @@ def test_two_deployments_at_once_the_second_waits_or_is_refused(images, make) ->
     assert answering(target) == "1.0.0" and HERE.inspect(lock) is None
 
 
-def test_a_deployment_that_is_killed_leaves_no_lock_and_the_next_one_clears_up(images, make) -> None:
-    target = make(watch=60)
-    target.deploy(images["1.0.0"])
+def interrupted(target: ComposeTarget, service: Service, by: signal.Signals) -> None:
+    """Deploy in another process that gets a signal while the new service, answering everything, is watched."""
     code = (
         "from mlops.config import *; from mlops.deploy.compose import *\n"
         f"project = Project.model_validate(dict(root={str(ROOT)!r}, name={target.project.name!r}, default_use_case='iris'))\n"
         f"target = ComposeTarget(project, 'production', Compose(**{target.settings.model_dump()!r}))\n"
-        f"target.deploy(Service(*{tuple(images['1.0.1'])!r}))"
+        f"target.deploy(Service(*{tuple(service)!r}))"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
-    while answering(target) != "1.0.1":
+    while answering(target) != service.number:
         assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
         time.sleep(0.1)
-    process.kill()
-    process.wait()
+    process.send_signal(by)
+    process.communicate(timeout=60)
+
+
+def test_a_deployment_that_is_killed_leaves_no_lock_and_the_next_one_clears_up(images, make) -> None:
+    target = make(watch=60)
+    target.deploy(images["1.0.0"])
+    interrupted(target, images["1.0.1"], signal.SIGKILL)
     assert target.running("iris") == images["1.0.0"]
     quick = ComposeTarget(target.project, "production", target.settings.model_copy(update={"watch": 0.5}))
     quick.deploy(images["1.0.1"])
     assert answering(target) == "1.0.1"
     assert sorted(names(target).values()) == ["exited", "running", "running"]
+
+
+def test_a_deployment_that_is_interrupted_goes_back_first(images, make, row) -> None:
+    target = make(watch=60)
+    target.deploy(images["1.0.0"])
+    with Load(target.address("iris"), row) as load:
+        interrupted(target, images["1.0.1"], signal.SIGINT)
+        load.versions()
+        time.sleep(0.3)
+    assert not load.errors and set(load.answers) == {"1.0.0"}
+    assert target.running("iris") == images["1.0.0"]
+    assert sorted(names(target).values()) == ["running", "running"]
+
+
+def test_what_was_started_by_hand_is_taken_over_without_a_failed_request(images, make, row) -> None:
+    command = next((words for words in (["docker", "compose"], ["docker-compose"]) if has(words)), None)
+    if command is None:
+        pytest.skip("no docker compose here")
+    target = make()
+    port = str(target.settings.ports["iris"])
+    given = {"PROJECT": target.project.name, "IMAGE": images["1.0.0"].image, "PORT": port}
+    up = [
+        *command,
+        "--project-name",
+        target.name("iris"),
+        "--file",
+        str(ROOT / "deploy/compose/compose.yaml"),
+        "up",
+        "--detach",
+    ]
+    subprocess.run(up, env={**os.environ, **given}, check=True, capture_output=True)
+    deadline = time.monotonic() + 30
+    while target.running("iris") != images["1.0.0"] or not answers(target):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    with Load(target.address("iris"), row) as load:
+        target.deploy(images["1.0.1"])
+    assert not load.errors and answering(target) == "1.0.1"
+    HERE.run("image", "rm", f"{target.name('iris')}_proxy", f"{target.name('iris')}-proxy")
+
+
+def has(words: list[str]) -> bool:
+    """Whether a form of docker compose is installed."""
+    return shutil.which(words[0]) is not None and subprocess.run([*words, "version"], capture_output=True).returncode == 0
+
+
+def answers(target: ComposeTarget) -> bool:
+    """Whether anything answers at the published port."""
+    try:
+        return bool(answering(target))
+    except OSError:
+        return False
 
 
 def test_only_the_service_that_proved_itself_is_restarted_with_the_engine_and_the_proxy_finds_it(images, make, row) -> None:
@@ -262,12 +321,10 @@ def test_only_the_service_that_proved_itself_is_restarted_with_the_engine_and_th
     # What a restart of the engine does to the containers that it restarts.
     HERE("restart", f"{target.name('iris')}-proxy", next(item.id for item in target._containers("iris") if item.runs))
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            assert answering(target) == "1.0.1"
-            break
-        except OSError:
-            time.sleep(0.2)
+    while not answers(target):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert answering(target) == "1.0.1"
     with Load(target.address("iris"), row) as load:
         target.deploy(images["1.0.0"])
     assert not load.errors and answering(target) == "1.0.0"

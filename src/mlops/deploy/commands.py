@@ -91,16 +91,18 @@ def deploy(
     from mlops.config import load_project
     from mlops.deploy import deploying, log, targets
     from mlops.errors import UserError
+    from mlops.registry import aliases
 
     project = load_project()
     targets.environment_of(project, to)
+    aliases.check(to)  # the alias of this name will follow what is deployed
     why = log.check_reason(reason)
     if manifest and (image or ref):
         raise UserError("a release manifest names version and image itself: leave REF and --image away")
     if manifest:
         services, released = deploying.of_release(Path(manifest), name)
     else:
-        services, released = [deploying.of_version(project, name, ref or None, image)], ""
+        services, released = [deploying.of_version(project, name, ref or None, image, make=not dry_run)], ""
     ordered = deploying.Ordered(services, to, tag or released, why)
     if dry_run:
         return _show_plan(deploying.plan(project, ordered), json)

@@ -114,7 +114,7 @@ def wait_ready(url: str, seconds: float = PATIENCE, alive: Callable[[], str] = l
             said = str(broken)
         if gone := alive():
             raise DeployFailed(gone)
-        time.sleep(0.05)
+        time.sleep(0.2)
     raise DeployFailed(f"{url} is not ready after {seconds:g} s: {said}")
 
 

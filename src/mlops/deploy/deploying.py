@@ -68,8 +68,8 @@ def _released(file: Path, name: str, model: Any) -> Service:
     return Service(name, model["number"], model["image"], model["bundle"])
 
 
-def of_version(project: Project, use_case: str, ref: str | None, image: str = "") -> Service:
-    """Return the service of a registered version with its image, which is built here where it is not there yet.
+def of_version(project: Project, use_case: str, ref: str | None, image: str = "", make: bool = True) -> Service:
+    """Return the service of a registered version with its image, which is built here where it is not there yet (`make`).
 
     `image` names one that is there already; its bundle says what it serves.
     """
@@ -88,7 +88,7 @@ def of_version(project: Project, use_case: str, ref: str | None, image: str = ""
     tag = f"{bundle.name}:{bundle.number}"
     found = here.inspect(tag, "image")
     labels = (found or {}).get("Config", {}).get("Labels") or {}
-    if labels.get("io.mlops.bundle.sha256") != bundle.digest:
+    if make and labels.get("io.mlops.bundle.sha256") != bundle.digest:
         with console.step(f"building the image of {bundle.name} {bundle.number}"):
             build(project.root, bundle, tag)
     return Service(bundle.name, bundle.number, tag, bundle.digest)

@@ -212,6 +212,7 @@ def tunnel(proxy: Proxy, container: str, port: int = PORT) -> Iterator[str]:
                         stdout=connection.fileno(),
                         stderr=subprocess.DEVNULL,
                         env=proxy.docker.environment(),
+                        start_new_session=True,  # Ctrl-C is for this process, which then still needs its connections
                     )
                 )
 
@@ -263,7 +264,12 @@ def _take(docker: Docker, name: str, image: str, who: str) -> subprocess.Popen |
     command = ["docker", "run", "--rm", "--interactive", "--name", name, "--network", "none", *HARDENED]
     command += ["--label", f"io.mlops.who={who}", "--entrypoint", "cat", image]
     child = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=docker.environment()
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=docker.environment(),
+        start_new_session=True,
     )
     assert child.stdin and child.stdout and child.stderr
     with suppress(BrokenPipeError):
