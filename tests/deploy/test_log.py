@@ -101,7 +101,7 @@ def test_a_result_file_is_recorded_by_the_command_and_others_are_refused(two: Pr
     assert len(again.value) == 2 and "holds this already" in again.err
     assert [item["environment"] for item in mlops("deployments", "iris", "--to", "staging", "--json").value] == ["staging"]
     table = mlops("deployments", "iris").out
-    assert "iris, staging" in table and "verified, not" in table and "Ann: tests" in table
+    assert {"staging", "verified,", "1.0.0", "Ann:"} <= set(table.split())
     for content, said in (("{", "is not JSON"), ("[]", "an object is expected"), ("{}", "is not a result")):
         file.write_text(content)
         assert said in mlops("deployments", "--record", file).error
