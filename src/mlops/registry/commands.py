@@ -193,6 +193,33 @@ def card(
 
 
 @app.command()
+def lineage(
+    asked: str = typer.Argument("", metavar="[NAME[@REF] | IMAGE]", help="Use case with alias or number, or an image."),
+    ref: str = typer.Argument("", help="Alias or number, where it is not in NAME@REF; default: the champion."),
+    json: bool = JSON,
+) -> None:
+    """From an image or version back to run, commit, pull request and data, and forward to its deployments.
+
+    An image is named as the deployment log has it, by a digest (12 characters or more), or by its name on this machine.
+
+    Example: mlops lineage ridership@production
+    """
+    from mlops.config import load_project
+    from mlops.registry import lineage as origins
+
+    found = origins.trace(load_project(), asked, ref or None)
+    if json:
+        from dataclasses import asdict
+
+        return console.as_json(asdict(found))
+    console.table(f"{found.origin.use_case} {found.origin.number}: made from", ("what", "is"), origins.rows(found))
+    went = [
+        (item.when, item.environment or item.alias, item.action, item.result, item.who, item.why) for item in found.deployments
+    ]
+    console.table("and went to", ("when", "where", "what", "result", "who", "why"), went)
+
+
+@app.command()
 def alias(
     name: str = typer.Argument(help="Use case."),
     alias_: str = typer.Argument(metavar="ALIAS", help="The alias that moves."),

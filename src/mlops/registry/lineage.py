@@ -1,14 +1,25 @@
-"""Where a version comes from: version → run → commit → pull request, data, configuration, environment."""
+"""Where a version comes from and where it went.
+
+image → version → run → commit → pull request, data, configuration, environment; version → deployments
+"""
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlops import git
+from mlops import git, tracking
 from mlops.config import Project
+from mlops.errors import UserError
+from mlops.registry import versions
 from mlops.registry.versions import Version
+
+if TYPE_CHECKING:
+    from mlops.deploy.log import Deployment
 
 # How GitHub names a pull request in the message of the commit that it makes: squashed or rebased, and merged.
 PULL_REQUESTS = (re.compile(r"\(#(\d+)\)\s*$"), re.compile(r"^Merge pull request #(\d+) "))
@@ -70,3 +81,124 @@ def subject_of(root: Path, commit: str) -> str | None:
     """Return the first line of a commit's message; None where this clone does not have the commit."""
     done = git.run("log", "-1", "--format=%s", commit, root=root)
     return done.stdout.strip() if not done.returncode else None
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """A version from its image back to what it was made from, and forward to where it went; the newest deployment first."""
+
+    origin: Origin
+    aliases: tuple[str, ...]
+    data: list[dict[str, Any]]
+    images: tuple[str, ...]
+    bundles: tuple[str, ...]
+    deployments: list[Deployment]
+
+
+def trace(project: Project, asked: str, ref: str | None = None) -> Lineage:
+    """Return the lineage of `NAME@REF`, of `NAME` with a ref, or of an image by its reference, digest or bundle's digest.
+
+    An image is looked for in the deployment log, then among those of this machine, by their labels.
+    Raises UserError for a version or image that is not known.
+    """
+    from mlops.deploy import log
+
+    name, ref, image = _asked(project, asked, ref)
+    version = versions.resolve(project, name, ref)
+    if image and image.run and image.run != version.run_id:
+        raise UserError(
+            f"{asked}: labelled {name} {ref} of run {image.run}, but the store's {ref} is of run {version.run_id}; "
+            "the image comes from another store"
+        )
+    went = [item for item in log.history(project, name) if item.number == version.number]
+    known = [*([image.name] if image else []), *(item.image for item in went if item.image)]
+    return Lineage(
+        origin=origin(project, version),
+        aliases=version.aliases,
+        data=_manifest(project, version)["data"],
+        images=tuple(dict.fromkeys(known)),
+        bundles=tuple(dict.fromkeys(item.bundle for item in went if item.bundle)),
+        deployments=went,
+    )
+
+
+class Image(NamedTuple):
+    """An image that was found: its name, what it serves, and the run that its label names, "" where none does."""
+
+    name: str
+    use_case: str
+    number: str
+    run: str
+
+
+def _asked(project: Project, asked: str, ref: str | None) -> tuple[str, str | None, Image | None]:
+    """Return use case, ref and, where an image was asked for, what it is."""
+    name, _, after = asked.partition("@")
+    if ref is None and (name or project.default_use_case) in project.use_cases and not after.startswith("sha256:"):
+        return name or project.default_use_case, after or None, None
+    if ref is not None:
+        return asked, ref, None
+    image = _in_log(project, asked) or _on_this_machine(asked)
+    if image is None:
+        raise UserError(
+            f"{asked}: neither a use case ({', '.join(project.use_cases)}) nor an image of the deployment log or of this "
+            "machine; ask as NAME@production, NAME@1.2.3, or by the image's digest"
+        )
+    return image.use_case, image.number, image
+
+
+def _in_log(project: Project, asked: str) -> Image | None:
+    """The image or bundle of a deployment; a digest counts from 12 characters on, as it is shown."""
+    from mlops.deploy import log
+
+    digest = re.search(r"[0-9a-f]{12,64}$", asked)
+    for name in project.use_cases:
+        for item in log.history(project, name):
+            held = item.image.rpartition("@sha256:")[2] if "@sha256:" in item.image else ""
+            by_digest = digest and any(known.startswith(digest[0]) for known in (held, item.bundle) if known)
+            if by_digest or (item.image and item.image == asked):
+                return Image(item.image, name, item.number, "")
+    return None
+
+
+def _on_this_machine(asked: str) -> Image | None:
+    """The image of that name or id, by the labels that `mlops image` writes."""
+    try:
+        done = subprocess.run(["docker", "image", "inspect", asked], capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    found = json.loads(done.stdout)[0] if done.returncode == 0 else {}
+    labels = found.get("Config", {}).get("Labels") or {}
+    if "io.mlops.run" not in labels:
+        return None
+    title, version = (labels.get(f"org.opencontainers.image.{key}", "") for key in ("title", "version"))
+    return Image(asked, title, version, labels["io.mlops.run"])
+
+
+def _manifest(project: Project, version: Version) -> dict[str, Any]:
+    """What training recorded of a version."""
+    from mlflow.artifacts import download_artifacts
+
+    with tracking.open_store(project):
+        path = download_artifacts(run_id=version.run_id, artifact_path="candidate/manifest.json")
+    return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
+
+def rows(found: Lineage) -> list[tuple[str, str]]:
+    """Return a lineage as a table: what, and what it is, from the image back to the data."""
+    made = found.origin
+    dirty = " with uncommitted changes" if made.dirty else ""
+    return [
+        *(("image", image) for image in found.images),
+        *(("bundle", bundle) for bundle in found.bundles),
+        ("version", f"{made.number} (MLflow's {made.version})"),
+        ("aliases", ", ".join(found.aliases) or "–"),
+        ("run", made.run_id),
+        ("model", made.model_id),
+        ("commit", f"{made.commit}{dirty}"),
+        ("branch", made.branch),
+        ("pull request", f"#{made.pull_request}" if made.pull_request else "–"),
+        ("subject", made.subject or "– (the commit is not in this clone)"),
+        *((f"data {item['file']}", f"{item['rows']} rows, {item['sha256']}") for item in found.data),
+        *((name, getattr(made, name)) for name in ("key", "code", "machinery", "config", "environment")),
+    ]
