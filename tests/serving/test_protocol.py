@@ -273,6 +273,27 @@ def test_schemathesis_finds_no_answer_that_the_document_does_not_promise(request
     assert tried > 50
 
 
+@pytest.mark.parametrize("which", ["flowers_server", "numbers_server"])
+def test_schemathesis_gets_a_refusal_for_each_body_that_the_document_forbids(request, which):
+    import schemathesis
+    from schemathesis import GenerationMode, checks
+
+    address = request.getfixturevalue(which)
+    schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
+    named = ["status_code_conformance", "response_schema_conformance", "negative_data_rejection"]
+    wanted = [checks.not_a_server_error, *checks.CHECKS.get_by_names(named)]
+    refused = 0
+
+    @given(case=schema["/predict"]["POST"].as_strategy(generation_mode=GenerationMode.NEGATIVE))
+    @settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    def check(case):
+        nonlocal refused
+        refused += case.call_and_validate(checks=wanted).status_code >= 400
+
+    check()
+    assert refused > 50
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["a", "b", "columns", "data", "x"]), inner),

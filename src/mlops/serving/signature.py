@@ -13,6 +13,12 @@ import numpy as np
 FLOATS = frozenset({"double", "float"})
 LARGEST = float(np.finfo(np.float64).max)
 INTEGERS = {"long": 2.0**63, "integer": 2.0**31}
+BOUNDS = {
+    "long": (-(2**63), 2**63 - 1024),  # the largest that a float64 holds
+    "integer": (-(2**31), 2**31 - 1),
+    "double": (-int(LARGEST), int(LARGEST)),
+    "float": (-int(np.finfo(np.float32).max), int(np.finfo(np.float32).max)),
+}
 NUMBERS = FLOATS | INTEGERS.keys()
 TYPES = NUMBERS | {"boolean", "string", "datetime"}
 
@@ -138,12 +144,22 @@ def _numbers(column: Column, values: Sequence[Any] | np.ndarray, strict: bool) -
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
         return values.astype(np.float64)
     allowed = {int, float, type(None)} if strict else {int, float, type(None), bool, str}
+    if strict and int in set(map(type, values)):
+        _check_bounds(column, values)
     if not set(map(type, values)) <= allowed:
         raise _wrong_type(column, next(row for row, value in enumerate(values) if type(value) not in allowed))
     try:
         return np.array(values, dtype=np.float64)
     except (ValueError, TypeError, OverflowError):
         raise _wrong_type(column, next(row for row, value in enumerate(values) if not _is_number(value))) from None
+
+
+def _check_bounds(column: Column, values: Sequence[Any]) -> None:
+    """Refuse a whole number that would be rounded to the largest or smallest one that the column holds."""
+    low, high = BOUNDS[column.type]
+    for row, value in enumerate(values):
+        if type(value) is int and not low <= value <= high:
+            raise _wrong_type(column, row)
 
 
 def _is_number(value: Any) -> bool:
