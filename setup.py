@@ -42,7 +42,6 @@ EXTRAS = {
         "ipykernel>=7",
         "nbconvert>=7.17",
         "nbdime==4.0.4",
-        "nbmake>=1.5.5",
         "papermill>=2.6",
         "nbqa>=1.9",
     ],

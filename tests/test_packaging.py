@@ -113,3 +113,20 @@ def test_the_installed_package_names_the_same_pythons():
     from mlops.doctor import supported_pythons
 
     assert supported_pythons() == PYTHONS
+
+
+def test_the_installed_package_has_the_files_that_its_pages_are_made_of():
+    from importlib.resources import files
+
+    there = {file.name: file.read_text(encoding="utf-8") for file in files("mlops.notebooks").iterdir() if file.is_file()}
+    for name in ("review.css", "review.html", "review.js", "review_index.html"):
+        assert there[name].strip(), name
+    sources = [file for pattern in ARGUMENTS["package_data"][""] for file in (ROOT / "src" / "mlops").rglob(pattern)]
+    found = {file.name for package in {file.parent for file in sources} for file in _installed(package).iterdir()}
+    assert {file.name for file in sources} <= found
+
+
+def _installed(package: Path):
+    from importlib.resources import files
+
+    return files(".".join(package.relative_to(ROOT / "src").parts))

@@ -61,15 +61,9 @@ def doctor(json: bool = typer.Option(False, "--json", help="Print the result as 
 
     Example: mlops doctor
     """
-    from mlops.doctor import examine
+    from mlops.doctor import examine, show
 
-    found = examine()
-    if json:
-        console.as_json([vars(item) for item in found])
-    else:
-        rows = [("ok" if item.ok else "missing", item.what, item.found, item.mend) for item in found]
-        console.table("mlops doctor", ("", "what", "found", "how to mend"), rows)
-    raise typer.Exit(0 if all(item.ok for item in found) else 2)
+    raise typer.Exit(show("mlops doctor", examine(), json))
 
 
 @app.command()

@@ -30,6 +30,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
 
 def note(message: str) -> None:
     """Say what a step did, on standard error, so that standard output stays the result."""
+    if not sys.stderr.isatty():  # nothing to style: a program or a log reads it, and rich takes time to import
+        print(message, file=sys.stderr)
+        return
     from rich.text import Text
 
     _console(stderr=True).print(Text(message))
@@ -55,11 +58,10 @@ def text(content: str) -> None:
 @contextmanager
 def step(message: str) -> Iterator[None]:
     """Show a spinner on a terminal while a long step works; silent elsewhere."""
-    console = _console(stderr=True)
-    if console.is_terminal:
-        with console.status(message):
-            yield
-    else:
+    if not sys.stderr.isatty():
+        yield
+        return
+    with _console(stderr=True).status(message):
         yield
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops import git, keys, tracking
+from mlops import console, git, keys, tracking
 from mlops.config import Project, load_project
 from mlops.errors import MlopsError
 from mlops.use_case import load_use_case
@@ -42,6 +42,16 @@ def examine() -> list[Finding]:
     commit = _try("commit", lambda: git.commit(project.root), lambda found: f"{found.sha[:12]} on {found.branch}")[1]
     store = _try("store", lambda: _open(project), str)[1]
     return [*first, finding, commit, *checks, _lock(project), store, _space(project)]
+
+
+def show(title: str, found: list[Finding], json: bool) -> int:
+    """Print the findings, as a table or as JSON; return the exit code: 2 where something is missing."""
+    if json:
+        console.as_json([vars(item) for item in found])
+    else:
+        rows = [("ok" if item.ok else "missing", item.what, item.found, "" if item.ok else item.mend) for item in found]
+        console.table(title, ("", "what", "found", "how to mend"), rows)
+    return 0 if all(item.ok for item in found) else 2
 
 
 def supported_pythons() -> list[str]:

@@ -5,10 +5,12 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import requests
+import websocket
 from made import eventually, write
 
 
@@ -53,6 +55,27 @@ class Server:
     def save(self, path, value):
         body = {"type": "notebook", "format": "json", "content": value}
         return requests.put(f"{self.url}/api/contents/{path}", json=body, headers=self.headers, timeout=60)
+
+    def run(self, source):
+        """Start a kernel and have it run some lines; return its id without waiting for an answer."""
+        started = requests.post(f"{self.url}/api/kernels", json={"name": "python3"}, headers=self.headers, timeout=60)
+        kernel = started.json()["id"]
+        address = f"{self.url.replace('http', 'ws', 1)}/api/kernels/{kernel}/channels"
+        content = {"code": source, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": True}
+        header = {"msg_id": "m1", "msg_type": "execute_request", "session": "s1", "username": "", "version": "5.3"}
+        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
+        with closing(websocket.create_connection(address, timeout=60, header=self.headers)) as channel:
+            channel.send(json.dumps(message))
+            said = ""
+            while '"execute_input"' not in said:  # the kernel has taken the lines
+                said = str(channel.recv())
+        return kernel
+
+    def kernel(self, kernel):
+        return requests.get(f"{self.url}/api/kernels/{kernel}", headers=self.headers, timeout=60).json()
+
+    def stop(self, kernel):
+        requests.delete(f"{self.url}/api/kernels/{kernel}", headers=self.headers, timeout=60)
 
     def status(self):
         return requests.get(f"{self.url}/api/status", headers=self.headers, timeout=60)

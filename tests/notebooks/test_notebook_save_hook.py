@@ -2,16 +2,18 @@
 
 import json
 import os
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mlops.notebooks import export, savehook
-from made import code, eventually, notebook, stream, text
+from mlops.notebooks import export, savehook, setup
+from made import PNG, code, eventually, notebook, shown, stream, text
 
 pytestmark = pytest.mark.servers
 
+STATE = {"application/vnd.jupyter.widget-state+json": {"state": {"m1": {}}, "version_major": 2, "version_minor": 0}}
 SIMPLE = notebook(text("# Title"), code("x = 1"))
 
 
@@ -94,6 +96,100 @@ def test_a_file_where_the_folder_should_be_is_logged(server):
     assert server.save("blocked/a.ipynb", SIMPLE).status_code == 201
     entry = eventually(lambda: [e for e in server.log() if "blocked" in e["notebook"]])[0]
     assert "cannot be written" in entry["error"]
+
+
+ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+@pytest.fixture
+def mounted():
+    """Mount small file systems in memory, and take them away in the end; `mounted(folder, options)`."""
+    places = []
+
+    def mount(place, options):
+        place.mkdir(parents=True, exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        if not ROOT or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("may not mount a file system here")
+        places.append(place)
+
+    yield mount
+    for place in places:
+        subprocess.run(["umount", "--lazy", str(place)], check=False)
+
+
+def errors(server, name):
+    return [entry["error"] for entry in server.log() if f"/{name}/" in entry["notebook"]]
+
+
+def test_a_full_disk_fails_no_save_and_the_next_one_mends_it(server, mounted, monkeypatch):
+    place = server.root / "full"
+    mounted(place, "size=200k")
+    (place / ".ipynb_saveprocess").touch()
+    assert server.save("full/a.ipynb", SIMPLE).status_code == 201
+    assert "No space left on device" in eventually(lambda: errors(server, "full"))[0]
+    assert [path.name for path in (place / "a").iterdir()] == ["a.py"], "no half-written page"
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(server.runtime))
+    (failed,) = [found for found in setup.examine(place) if found.what == "export"]
+    assert "No space left on device" in failed.found and failed.mend == "mend it and save again"
+    subprocess.run(["mount", "-o", "remount,size=9m", str(place)], check=True)
+    assert server.save("full/a.ipynb", SIMPLE).ok
+    eventually(lambda: errors(server, "full")[-1] is None and (place / "a" / "a.html").is_file())
+    assert not [found for found in setup.examine(place) if found.what == "export"]
+
+
+def test_a_read_only_folder_fails_no_save_and_the_next_one_mends_it(server, mounted):
+    place = folder(server, "readonly")
+    mounted(place / "a", "size=1m,ro")
+    assert server.save("readonly/a.ipynb", SIMPLE).status_code == 201
+    assert "Read-only file system" in eventually(lambda: errors(server, "readonly"))[0]
+    subprocess.run(["umount", str(place / "a")], check=True)
+    assert server.save("readonly/a.ipynb", SIMPLE).ok
+    eventually(lambda: errors(server, "readonly")[-1] is None and (place / "a" / "a.html").is_file())
+
+
+def test_a_save_during_a_run_is_exported(server):
+    place = folder(server, "running")
+    kernel = server.run("while True: pass")
+    try:
+        assert server.save("running/a.ipynb", SIMPLE).ok
+        eventually((place / "a" / "a.html").is_file)
+        assert server.kernel(kernel)["execution_state"] == "busy"
+    finally:
+        server.stop(kernel)
+
+
+def test_a_save_after_the_kernel_has_died_is_exported(server):
+    place = folder(server, "died")
+    kernel = server.run("import os; os._exit(1)")
+    try:
+        assert server.save("died/a.ipynb", SIMPLE).ok
+        eventually((place / "a" / "a.html").is_file)
+        assert server.status().ok
+    finally:
+        server.stop(kernel)
+
+
+def test_widgets_scripts_pictures_and_cells_without_ids(server):
+    place = folder(server, "rich")
+    widget = shown(text_plain="Slider()") | {"data": {"application/vnd.jupyter.widget-view+json": {"model_id": "m1"}}}
+    outputs = [widget, shown(application_javascript="window.ran = 1"), shown(image_png=PNG)]
+    value = notebook(code("draw()", outputs), widgets=STATE)
+    old = dict(notebook(code("x = 1")), nbformat_minor=4)
+    del old["cells"][0]["id"]
+    assert server.save("rich/new.ipynb", value).ok and server.save("rich/old.ipynb", old).ok
+    eventually(lambda: (place / "new" / "new.html").is_file() and (place / "old" / "old.html").is_file())
+    page = _read(place / "new" / "new.html")
+    assert "widget-view+json" in page and "window.ran" in page and PNG in page
+    assert "x = 1" in _read(place / "old" / "old.py")
+
+
+def test_a_notebook_that_another_program_broke_is_logged_and_the_next_save_mends_it(server):
+    place = folder(server, "broken")
+    (place / "a.ipynb").write_text("{ no notebook")
+    assert savehook._run([str(place / "a.ipynb")])[0]["error"].startswith(f"{place}/a.ipynb: not a notebook")
+    assert server.save("broken/a.ipynb", SIMPLE).ok
+    eventually((place / "a" / "a.html").is_file)
 
 
 def test_fifty_megabytes_of_output_are_cut_and_the_server_keeps_answering(server):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
+from checkouts import git
 
 from mlops import tracking
 from mlops.config import Project
@@ -15,20 +15,10 @@ from mlops.registry import releases
 from mlops.registry.releases import Entry
 
 
-def git(root: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
-
-
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(environment: None, tmp_path: Path) -> Project:
     """A project with a commit and an empty store; the variable for a server is set to nothing, as workflows do."""
-    for name in list(os.environ):
-        if name.startswith(("GITHUB_", "MLFLOW_", "MLOPS_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "Ada")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "ada@example.org")
+    os.environ["MLFLOW_TRACKING_URI"] = ""
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
     git(tmp_path, "commit", "--quiet", "--allow-empty", "-m", "first")
     return Project(root=tmp_path, name="demo", default_use_case="demo")

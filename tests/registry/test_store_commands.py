@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from checkouts import git
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -24,19 +23,9 @@ WRITE = [
 Store = Callable[..., Result]
 
 
-def git(root: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
-
-
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout of a project with a bare origin."""
-    for name in list(os.environ):
-        if name.startswith(("GITHUB_", "MLFLOW_", "MLOPS_")):
-            monkeypatch.delenv(name)
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "Ada")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "ada@example.org")
     git(tmp_path, "init", "--quiet", "--bare", "origin.git")
     git(tmp_path, "clone", "--quiet", "origin.git", "project")
     (tmp_path / "project" / "config").mkdir()

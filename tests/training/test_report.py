@@ -62,6 +62,30 @@ def test_report_has_well_formed_tables_and_its_plots(evaluated: tuple) -> None:
     assert "- a note" in text.splitlines()
 
 
+def test_the_chart_shows_the_primary_metric_of_all_models_and_its_limit(evaluated: tuple) -> None:
+    _, use_case, candidate, evaluation = evaluated
+    name, metric = next((name, metric) for name, metric in use_case.config.metrics.items() if metric.primary)
+    row = next(row for row in evaluation.verdict.rows if row.metric == name)
+    lines = report.chart(candidate, evaluation)
+    assert (lines[0], lines.count("```")) == ("```mermaid", 1)
+    assert '  x-axis ["this model", "champion 1.0.0", "baseline"]' in lines
+    assert f"  bar [{row.candidate:.6g}, {row.champion:.6g}, {row.baseline:.6g}]" in lines
+    assert f"  line [{', '.join([f'{metric.limit:.6g}'] * 3)}]" in lines
+    low, high = re.search(r'y-axis "\w+" (\S+) --> (\S+)', "\n".join(lines)).groups()
+    assert float(low) <= 0 < max(row.candidate, row.champion, row.baseline, metric.limit) < float(high)
+
+
+def test_the_chart_leaves_out_what_is_no_number(evaluated: tuple) -> None:
+    _, _, candidate, evaluation = evaluated
+
+    def with_rows(**values: float) -> Evaluation:
+        rows = tuple(replace(row, **values) for row in evaluation.verdict.rows)
+        return replace(evaluation, verdict=replace(evaluation.verdict, rows=rows))
+
+    assert '  x-axis ["this model", "champion 1.0.0"]' in report.chart(candidate, with_rows(baseline=float("inf")))
+    assert report.chart(candidate, with_rows(candidate=float("nan"))) == []
+
+
 def test_pipe_or_line_break_in_a_name_does_not_break_a_table(evaluated: tuple) -> None:
     _, _, candidate, evaluation = evaluated
     candidate.manifest["git"]["branch"] = "feature/a|b\nc"

@@ -1,4 +1,4 @@
-"""What the stories have in common: a branch or a tag that is pushed, and a deployment that is asked for by hand."""
+"""What the stories have in common: a pull request, a push, a tag, and a deployment that is asked for by hand."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ import events
 import registry
 import triggers
 from offline import Project, Run, git
+
+
+def pull_request(project: Project, head: str, base: str, *more: str) -> Run:
+    """Run what a pull request starts, on its head."""
+    assert "pull-request.yml" in triggers.started(project.root / ".github" / "workflows", "pull_request", base, "opened")
+    project.forget_artifacts()
+    git(project.root, "fetch", "--quiet", "origin")
+    git(project.root, "checkout", "--quiet", "-B", head, f"origin/{head}")
+    sha = git(project.root, "rev-parse", "HEAD")
+    payload = events.pull_request(head, base, sha, git(project.root, "rev-parse", f"origin/{base}"))
+    return project.run("pull-request.yml", "pull_request", payload, *more)
 
 
 def push(project: Project, branch: str, workflow: str = "train.yml", bot: str = "") -> Run:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from checkouts import git
 from click.testing import Result
 from fake_github import NAME, FakeGitHub, serve
 from typer.testing import CliRunner
@@ -20,10 +20,6 @@ from mlops.gitflow import comment, github
 
 TREE = Path(__file__).parents[2]
 Mlops = Callable[..., Result]
-
-
-def git(root: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture

@@ -9,10 +9,9 @@ import re
 
 import events
 import pytest
-import triggers
 from fake_github import FakeGitHub
-from offline import Project, Run, git
-from scenes import push
+from offline import Project, git
+from scenes import pull_request, push
 
 pytestmark = [pytest.mark.workflows, pytest.mark.timeout(600), pytest.mark.xdist_group("story")]
 
@@ -23,17 +22,6 @@ def tuned(project: Project, value: str) -> dict[str, str]:
     """Return the configuration of iris with another regularisation."""
     text = git(project.root, "show", "origin/dev:config/iris.yaml")
     return {"config/iris.yaml": re.sub(r"regularisation: [\d.]+", f"regularisation: {value}", text, count=1)}
-
-
-def pull_request(project: Project, head: str, base: str, *more: str) -> Run:
-    """Run what a pull request starts, on its head."""
-    assert "pull-request.yml" in triggers.started(project.root / ".github" / "workflows", "pull_request", base, "opened")
-    project.forget_artifacts()
-    git(project.root, "fetch", "--quiet", "origin")
-    git(project.root, "checkout", "--quiet", "-B", head, f"origin/{head}")
-    sha = git(project.root, "rev-parse", "HEAD")
-    payload = events.pull_request(head, base, sha, git(project.root, "rev-parse", f"origin/{base}"))
-    return project.run("pull-request.yml", "pull_request", payload, *more)
 
 
 def test_1_the_first_push_creates_dev_and_trains_nothing(project: Project) -> None:

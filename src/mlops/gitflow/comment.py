@@ -1,6 +1,6 @@
-"""The model report as a comment on a pull request, written by a run that never sees the pull request's code.
+"""The model report and the review of notebooks as a comment on a pull request, by a run that never sees its code.
 
-The report comes from an artifact of an untrusted run: it is text to show and nothing else. Which pull request it belongs to is
+Both come from artifacts of an untrusted run: they are text to show and nothing else. Which pull request it belongs to is
 taken from the event, never from the artifact.
 """
 
@@ -15,6 +15,7 @@ from mlops.gitflow import github
 MARKER = "<!-- mlops: model report -->"
 LIMIT = 60_000
 READ = 200_000
+NOTEBOOKS = Path("report-notebooks", "review.md")
 FOLDER = re.compile(r"report-[a-z0-9_-]{1,60}")
 
 
@@ -31,9 +32,13 @@ def pull_requests(repository: github.Repository, run: dict[str, Any]) -> list[in
 
 
 def reports(folder: Path) -> list[str]:
-    """Return the texts of report-*/[*/]report.md below the folder, ordered by name; no symbolic link is followed."""
+    """Return the texts of report-*/[*/]report.md below the folder, ordered by name, then of the review of notebooks.
+
+    No symbolic link is followed.
+    """
     found = []
-    for file in sorted([*folder.glob("report-*/report.md"), *folder.glob("report-*/*/report.md")]):
+    models = sorted([*folder.glob("report-*/report.md"), *folder.glob("report-*/*/report.md")])
+    for file in [*models, folder / NOTEBOOKS]:
         way = [file, *file.parents][: len(file.relative_to(folder).parts)]
         if FOLDER.fullmatch(way[-1].name) and file.is_file() and not any(place.is_symlink() for place in way):
             with open(file, encoding="utf-8", errors="replace") as text:
@@ -46,7 +51,7 @@ def body(texts: list[str], link: str) -> str:
     text = "\n\n".join(harmless(text) for text in texts)
     if len(text) > LIMIT:
         text = text[:LIMIT].rsplit("\n", 1)[0]
-        text += "\n```" * (len(re.findall(r"(?m)^```", text)) % 2) + "\n\nThe report is longer than a comment may be."
+        text += f"\n{_open_fence(text)}\n\nThe report is longer than a comment may be."
     return f"{text}\n\n[The whole report is in the summary of the run]({link})\n"
 
 
@@ -59,3 +64,14 @@ def harmless(text: str) -> str:
     text = re.sub(r"<\s*/?\s*(img|picture|source|video|audio|a)\b[^>]*>?", "", text, flags=re.IGNORECASE)
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
     return text.replace("@", "@\u200b").replace("://", ":\u200b//").strip()
+
+
+def _open_fence(text: str) -> str:
+    """Return the fence that closes the code block in which the text ends, "" where it ends in none."""
+    fence = ""
+    for mark, rest in re.findall(r"(?m)^(`{3,})(.*)$", text):
+        if not fence:
+            fence = mark
+        elif len(mark) >= len(fence) and not rest.strip():
+            fence = ""
+    return fence

@@ -49,6 +49,14 @@ def notice(message: str, level: str = "notice") -> None:
         note(message)
 
 
+def page() -> str:
+    """Return the address of the run's page, where its artifacts are; "" outside of a workflow."""
+    if not in_actions():
+        return ""
+    server, repository = os.environ.get("GITHUB_SERVER_URL", "https://github.com"), os.environ.get("GITHUB_REPOSITORY", "")
+    return f"{server}/{repository}/actions/runs/{os.environ.get('GITHUB_RUN_ID', '')}#artifacts"
+
+
 def output(name: str, value: str) -> None:
     """Hand a value of one line to the later jobs of the run; does nothing outside of a workflow."""
     path = os.environ.get("GITHUB_OUTPUT", "")

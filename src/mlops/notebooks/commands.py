@@ -130,16 +130,23 @@ def review(
 ) -> None:
     """Show what changed in notebooks, cell by cell: Markdown for the pull request, pages for a browser, no server.
 
+    In a workflow the Markdown goes to the summary of the run, with a link to the run's artifacts.
+
     Example: mlops notebooks review --base origin/main --head HEAD --output output/review
     """
     from mlops import files
+    from mlops.gitflow import runner
     from mlops.notebooks import changes, pages
     from mlops.notebooks import review as reviews
 
     with console.step("comparing notebooks"):
         found = changes.between(_root(), base, head or None, [str(path.resolve()) for path in paths or []])
         index = pages.write(found, output)
-        files.write_text(output / "review.md", reviews.markdown(found, link))
+        text = reviews.markdown(found, link or runner.page())
+        files.write_text(output / "review.md", text)
+    runner.output("notebooks", str(len(found)))
+    if found and runner.event_name():
+        runner.summary(text)
     rows = [reviews.summary(change) for change in found]
     if json:
         console.as_json({"index": index, "markdown": output / "review.md", "notebooks": rows})
@@ -172,15 +179,10 @@ def doctor(json: bool = JSON) -> None:
 
     Example: mlops notebooks doctor
     """
+    from mlops.doctor import show
     from mlops.notebooks.setup import examine
 
-    found = examine(_root())
-    if json:
-        console.as_json([vars(item) for item in found])
-    else:
-        rows = [("ok" if item.ok else "missing", item.what, item.found, item.mend) for item in found]
-        console.table("mlops notebooks doctor", ("", "what", "found", "how to mend"), rows)
-    raise typer.Exit(0 if all(item.ok for item in found) else 2)
+    raise typer.Exit(show("mlops notebooks doctor", examine(_root()), json))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -5,6 +5,7 @@ Only the standard library, because the save hook starts this at each save.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -29,10 +30,11 @@ SLOW_OPTIONAL = ("rfc3987_syntax", "isoduration", "webcolors", "uri_template", "
 
 
 def quick_imports() -> None:
-    """Keep nbformat's slow optional imports out of this process.
+    """Keep nbformat's slow optional imports out of this process, and let its garbage lie longer.
 
     For programs, before their first import of nbformat; never in a library or a test process, which others share.
     """
+    gc.set_threshold(50_000)  # imports make many objects that stay: looking for garbage among them costs a tenth
     for name in SLOW_OPTIONAL:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 

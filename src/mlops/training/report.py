@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,16 +61,47 @@ def table(verdict: Verdict) -> list[tuple[Any, ...]]:
     return [(row.metric, row.candidate, row.champion, row.baseline, row.limit, row.verdict) for row in verdict.rows]
 
 
+CHART = '{xyChart: {width: 600, height: 200}, themeVariables: {xyChart: {plotColorPalette: "#0072B2, #D55E00"}}}'
 HEAD = ("metric", "this model", "champion", "baseline", "limit", "verdict")
 
 
 def markdown(candidate: Candidate, evaluation: Evaluation, notes: list[str], drawn: list[str]) -> str:
-    """The report as GitHub-flavoured Markdown; the plots are linked below `plots/`."""
-    lines = [summary(candidate, evaluation, notes), ""]
+    """The report as GitHub-flavoured Markdown; the plots are linked below `plots/`.
+
+    A summary page shows no pictures of a run, but it draws Mermaid: so the primary metric has a chart as well.
+    """
+    lines = [summary(candidate, evaluation, notes), "", *chart(candidate, evaluation), ""]
     lines += [f"![{name.removesuffix('.png')}](plots/{name})" for name in drawn]
     lines += ["", "<details><summary>What it was made from</summary>", "", "| | |", "|:--|:--|"]
     lines += [_row(pair) for pair in _facts(candidate.manifest)]
     return "\n".join([*lines, "", "</details>", ""])
+
+
+def chart(candidate: Candidate, evaluation: Evaluation) -> list[str]:
+    """Lines of a Mermaid chart of the primary metric: a bar for this model, champion and baseline, a line for the limit.
+
+    No lines where the model's value is no number.
+    """
+    metrics = candidate.manifest["config"]["metrics"]
+    row = next(row for row in evaluation.verdict.rows if metrics[row.metric]["primary"])
+    named = {"this model": row.candidate, f"champion {evaluation.champion_number}": row.champion, "baseline": row.baseline}
+    bars = {name: value for name, value in named.items() if value is not None and math.isfinite(value)}
+    limit = metrics[row.metric]["limit"]
+    if "this model" not in bars:
+        return []
+    seen = [0.0, *bars.values(), *([limit] if limit is not None else [])]
+    lines = ["```mermaid", "---", f"config: {CHART}", "---", "xychart-beta horizontal"]
+    lines += [f"  x-axis [{', '.join(_quoted(name) for name in bars)}]"]
+    lines += [f"  y-axis {_quoted(row.metric)} {min(seen):.6g} --> {max(seen) * 1.05 or 1:.6g}"]
+    lines += [f"  bar [{', '.join(f'{value:.6g}' for value in bars.values())}]"]
+    lines += [f"  line [{', '.join([f'{limit:.6g}'] * len(bars))}]"] if limit is not None else []
+    direction = {"higher": "higher is better", "lower": "lower is better", "zero": "nearer to 0 is better"}
+    said = "; line: the limit" if limit is not None else ""
+    return [*lines, "```", "", f"{row.metric}: {direction[metrics[row.metric]['direction']]}{said}."]
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', "'") + '"'
 
 
 def summary(candidate: Candidate, evaluation: Evaluation, notes: list[str]) -> str:
