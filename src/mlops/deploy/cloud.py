@@ -1,0 +1,310 @@
+"""SageMaker, Azure ML and Databricks as targets, by MLflow's deployment clients: what differs between them stands in CLIENTS.
+
+They build their own server around the registered model: what is deployed is a version of the registry, not our image. It is
+asked, once it is there, for the predictions that training recorded for rows of its holdout.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mlops import tracking
+from mlops.config import Environment, Project
+from mlops.console import step
+from mlops.deploy import log
+from mlops.deploy.targets import DeployFailed, Service
+from mlops.errors import UserError
+from mlops.registry import versions
+from mlops.registry.versions import Version
+from mlops.training.candidate import SAID
+
+ROWS = 5
+# What a service's own server may add to a number on its way through JSON.
+TOLERANCE = 1e-6
+
+
+def target(project: Project, environment: str, chosen: Environment) -> Remote:
+    """Return the cloud of an environment; raise UserError for an address of another cloud."""
+    kind = chosen.target
+    uri = chosen.cloud.uri or kind
+    if uri.partition(":")[0] != kind or (kind != "databricks" and ":" not in uri):
+        raise UserError(
+            f"config/project.yaml: deploy.{environment}.cloud.uri is {chosen.cloud.uri!r}; "
+            f"{kind} takes {CLIENTS[kind].address}"
+        )
+    return Remote(project, environment, chosen, uri)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of the client: the method and its arguments; `files` are options that the client reads from a file of JSON."""
+
+    method: str
+    arguments: dict[str, Any]
+    files: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """The call as Python would have it."""
+        return f"{self.method}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a cloud is to run: endpoint, version and model URI, and the options of the configuration."""
+
+    endpoint: str
+    version: Version
+    model_uri: str
+    options: dict[str, Any]
+
+    @property
+    def deployment(self) -> str:
+        """The name of this version within the endpoint: letters, digits and dashes."""
+        return f"v{self.version.number.replace('.', '-')}"
+
+
+def _sagemaker(asked: Asked, there: bool) -> list[Step]:
+    """A new endpoint, or a new variant that SageMaker puts in the old one's place when it is in service."""
+    arguments: dict[str, Any] = {"name": asked.endpoint, "model_uri": asked.model_uri, "config": dict(asked.options)}
+    if there:
+        arguments["config"]["mode"] = "replace"
+    return [Step("update_deployment" if there else "create_deployment", arguments)]
+
+
+def _azureml(asked: Asked, there: bool) -> list[Step]:
+    """A deployment of its own for the version beside the old one, then all of the traffic."""
+    create = [] if there else [Step("create_endpoint", {"name": asked.endpoint})]
+    deployment = {"name": asked.deployment, "model_uri": asked.model_uri, "endpoint": asked.endpoint}
+    return [
+        *create,
+        Step("create_deployment", {**deployment, "config": {"deploy-config-file": asked.options}}, ("deploy-config-file",)),
+        Step(
+            "update_endpoint",
+            {"endpoint": asked.endpoint, "config": {"endpoint-config-file": {"traffic": {asked.deployment: 100}}}},
+            ("endpoint-config-file",),
+        ),
+    ]
+
+
+def _databricks(asked: Asked, there: bool) -> list[Step]:
+    """A serving endpoint of one entity; Databricks keeps the old one answering until the new one is ready."""
+    entity = {"name": asked.deployment, "entity_name": asked.version.name, "entity_version": asked.version.version}
+    config = {"served_entities": [{"workload_size": "Small", "scale_to_zero_enabled": True, **asked.options, **entity}]}
+    if there:
+        return [Step("update_endpoint_config", {"endpoint": asked.endpoint, "config": config})]
+    return [Step("create_endpoint", {"config": {"name": asked.endpoint, "config": config}})]
+
+
+def _named(found: Sequence[Any], endpoint: str) -> bool:
+    return any(dict(item).get("name") == endpoint for item in found)
+
+
+def _sagemaker_has(client: Any, endpoint: str) -> bool:
+    """SageMaker lists ten endpoints at a time, so the one is asked for by its name."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_deployment(endpoint)
+    except MlflowException as error:
+        if "could not find endpoint" in str(error).lower():
+            return False
+        raise
+    return True
+
+
+class Client(NamedTuple):
+    """What differs between the clouds: its address, what to install, the calls, and how it is asked for predictions."""
+
+    address: str
+    install: str
+    own_registry: bool
+    steps: Callable[[Asked, bool], list[Step]]
+    has: Callable[[Any, str], bool]
+    predict: Callable[[Any, Asked, Any], Any]
+
+
+CLIENTS = {
+    "sagemaker": Client(
+        "sagemaker:/REGION or sagemaker:/REGION/arn:aws:…:role/NAME",
+        "boto3",
+        False,
+        _sagemaker,
+        _sagemaker_has,
+        lambda client, asked, rows: client.predict(asked.endpoint, rows),
+    ),
+    "azureml": Client(
+        "azureml://REGION.api.azureml.ms/mlflow/v1.0/subscriptions/…",
+        "azureml-mlflow",
+        True,
+        _azureml,
+        lambda client, name: _named(client.list_endpoints(), name),
+        lambda client, asked, rows: client.predict(asked.deployment, rows, asked.endpoint),
+    ),
+    "databricks": Client(
+        "databricks or databricks://PROFILE",
+        "databricks-sdk",
+        True,
+        _databricks,
+        lambda client, name: _named(client.list_endpoints(), name),
+        lambda client, asked, rows: client.predict(
+            endpoint=asked.endpoint, inputs={"dataframe_split": json.loads(rows.to_json(orient="split", index=False))}
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Remote:
+    """An environment whose services a cloud runs."""
+
+    project: Project
+    environment: str
+    chosen: Environment
+    uri: str
+
+    def deploy(self, service: Service) -> str:
+        """Deploy the registered version, return where it answers; raise DeployFailed where it does not answer as trained."""
+        self._check()
+        before = self.running(service.use_case)
+        asked = self._asked(service.use_case, service.number)
+        with tracking.open_store(self.project):
+            client = self._client()
+            self._call(client, self._kind.steps(asked, self._has(client, asked)))
+            try:
+                self._hold(client, asked)
+            except DeployFailed as failed:
+                self._take_back(client, service, before)
+                raise DeployFailed(str(failed)) from None
+        return f"{self.uri} {asked.endpoint}"
+
+    def running(self, use_case: str) -> Service | None:
+        """Return what was deployed last, by the deployment log: the clouds do not know our version numbers."""
+        live = [item for item in log.history(self.project, use_case, self.environment) if item.result == log.DEPLOYED]
+        return Service(use_case, live[0].number, live[0].image, live[0].bundle) if live else None
+
+    def plan(self, service: Service) -> list[str]:
+        """Return the calls that `deploy` would make, one a line; the cloud is not asked, so that no credentials are needed."""
+        asked = self._asked(service.use_case, service.number)
+        first, later = (self._kind.steps(asked, there) for there in (False, True))
+        lines = [f"get_deploy_client({self.uri!r})"]
+        lines += [f"{call}" for call in later] if first == later else []
+        if first != later:
+            lines += [f"where {asked.endpoint} is not there yet: {'; '.join(map(str, first))}"]
+            lines += [f"where it is there: {'; '.join(map(str, later))}"]
+        return [*lines, f"ask it for {ROWS} rows of the holdout and compare with what training recorded"]
+
+    @property
+    def _kind(self) -> Client:
+        return CLIENTS[self.chosen.target]
+
+    def _asked(self, use_case: str, number: str) -> Asked:
+        """What is asked for; raise UserError where the cloud cannot read the store that the version is in."""
+        kind, place = self.chosen.target, tracking.uri(self.project)
+        if self._kind.own_registry and place.partition(":")[0] != kind:
+            raise UserError(
+                f"{kind} serves models of its own registry only, and the store is {tracking.shown(self.project)}: "
+                f"set MLFLOW_TRACKING_URI={self.uri}"
+            )
+        version = versions.resolve(self.project, use_case, number)
+        endpoint = self.chosen.cloud.endpoint.replace("{use_case}", use_case.replace("_", "-"))
+        return Asked(endpoint, version, f"models:/{version.name}/{version.version}", self.chosen.cloud.options)
+
+    def _check(self) -> None:
+        """Raise UserError naming the first variable that the configuration requires and nobody has set."""
+        if missing := next((name for name in self.chosen.cloud.require if not os.environ.get(name)), None):
+            raise UserError(f"{self.chosen.target}: {missing} is not set; it is required by deploy.{self.environment}.cloud")
+
+    def _client(self) -> Any:
+        """MLflow's client; raise UserError naming what to install where there is none."""
+        from mlflow.deployments import get_deploy_client
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return get_deploy_client(self.uri)
+        except (MlflowException, RuntimeError, ImportError) as error:
+            if isinstance(error, MlflowException) and "No plugin found" not in str(error):
+                raise UserError(f"{self.uri}: {_first_line(error)}") from None
+            raise UserError(f"no deployment client for {self.uri}: pip install {self._kind.install}") from None
+
+    def _has(self, client: Any, asked: Asked) -> bool:
+        try:
+            return self._kind.has(client, asked.endpoint)
+        except Exception as error:
+            raise UserError(self._failure("cannot be asked", error)) from error
+
+    def _call(self, client: Any, steps: Sequence[Step]) -> None:
+        """Make the calls; raise DeployFailed with the first line of what the cloud says."""
+        for call in steps:
+            with step(f"{self.chosen.target}: {call.method}"), tempfile.TemporaryDirectory(prefix="mlops-") as folder:
+                try:
+                    getattr(client, call.method)(**_with_files(call, Path(folder)))
+                except Exception as error:
+                    raise DeployFailed(self._failure(f"{call.method} failed", error)) from error
+
+    def _failure(self, what: str, error: Exception) -> str:
+        hint = "" if type(error).__name__ not in ("NoCredentialsError", "ClientAuthenticationError") else "; log in first"
+        missing = f"; pip install {self._kind.install}" if isinstance(error, ImportError) else ""
+        return f"{self.chosen.target}: {what}: {_first_line(error)}{hint}{missing}"
+
+    def _hold(self, client: Any, asked: Asked) -> None:
+        """Compare what the endpoint answers for rows of the holdout with what training recorded for them."""
+        with tempfile.TemporaryDirectory(prefix="mlops-") as folder:
+            candidate = versions.fetch(self.project, asked.version, Path(folder))
+            rows = candidate.holdout().head(ROWS)
+            inputs = rows[list(candidate.manifest["problem"]["schema"])]
+        try:
+            answered = answers(self._kind.predict(client, asked, inputs))
+        except Exception as error:
+            raise DeployFailed(self._failure(f"{asked.endpoint} does not answer", error)) from error
+        expected = rows[SAID].tolist()
+        if len(answered) != len(expected) or not all(map(_same, expected, answered)):
+            raise DeployFailed(f"{asked.endpoint} predicts {answered}, the model {expected}")
+
+    def _take_back(self, client: Any, service: Service, before: Service | None) -> None:
+        """Deploy again what was there before; where there was nothing, the endpoint stays for a person to look at."""
+        if before and before.number != service.number:
+            old = self._asked(before.use_case, before.number)
+            calls = self._kind.steps(old, True)
+            # On Azure ML the old deployment is still there: only the traffic goes back.
+            self._call(client, [call for call in calls if call.method != "create_deployment"])
+
+
+def answers(said: Any) -> list[Any]:
+    """Return the predictions in an answer: a frame, an array, or what the scoring protocol answers."""
+    if hasattr(said, "get_predictions"):
+        said = said.get_predictions()
+    if isinstance(said, str):
+        said = json.loads(said)
+    if isinstance(said, dict):
+        said = said["predictions"]
+    if hasattr(said, "iloc"):
+        said = said.iloc[:, 0]
+    return list(said.tolist() if hasattr(said, "tolist") else said)
+
+
+def _with_files(call: Step, folder: Path) -> dict[str, Any]:
+    """Return a call's arguments with the options that the client wants in a file written there, and their paths instead."""
+    if not call.files:
+        return call.arguments
+    config = dict(call.arguments["config"])
+    for name in call.files:
+        (folder / f"{name}.json").write_text(json.dumps(config[name]), encoding="utf-8")
+        config[name] = str(folder / f"{name}.json")
+    return {**call.arguments, "config": config}
+
+
+def _same(expected: Any, got: Any) -> bool:
+    if isinstance(expected, float) and isinstance(got, int | float):
+        return math.isclose(expected, got, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return bool(expected == got)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
