@@ -96,6 +96,7 @@ def test_key_changes_with_any_file_of_the_use_cases_code(project: Project, tmp_p
 
 UNCHANGED: dict[str, Callable[[Project], object]] = {
     "description": lambda project: config_text(project, "Species of", "The species of"),
+    "monitor": lambda project: config_text(project, "monitor: {days: 7,", "monitor: {days: 9, log_uri: /var/log/mlops,"),
     "comment and order": lambda project: config_text(project, "# Species of iris", "# The species of iris"),
     "search": lambda project: config_text(project, "trials: 12", "trials: 2"),
     "slices": lambda project: config_text(project, "bootstrap:", "slices: [petal_width]\nbootstrap:"),

@@ -209,7 +209,11 @@ def download(address: str, to: Path) -> Path:
     except ModuleNotFoundError as error:
         raise UserError(f"{address}: {error.name} is missing for this storage; pip install '.[server]'") from error
     except MlflowException as error:
-        raise UserError(f"{address}: cannot be read ({_first_line(error)}); correct the address") from error
+        # MLflow gathers what each file met in one text: the last line of it says what it was.
+        reason = " ".join(str(error).split())[-200:]
+        if any(sign in reason.lower() for sign in ("connect", "timed out", "timeout")):
+            raise StoreUnreachable(f"{address}: does not answer (… {reason}); look at address and network") from error
+        raise UserError(f"{address}: cannot be read (… {reason}); correct the address or the credentials") from error
     except Exception as error:
         if not _is_of_the_store(error):
             raise

@@ -225,3 +225,11 @@ def test_a_regression_with_lags_is_watched_on_raw_rows(project: Project, tmp_pat
     joined = labels.join(project, use_case, labels.load(project, use_case), table, dict.fromkeys(use_case.inputs(processed)))
     assert len(joined) == 50
     assert (joined["__prediction__"] - joined["__truth__"]).to_numpy() == pytest.approx([1.0] * 50)
+
+
+def test_answers_of_several_values_are_no_defect(watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]) -> None:
+    log = answer(many(flowers, 200))
+    text = re.sub(r'"prediction": "(\w+)"', r'"prediction": ["\1", 0.5]', (log / "iris.jsonl").read_text())
+    (log / "iris.jsonl").write_text(text)
+    (version,) = monitor(log).value["versions"]
+    assert version["findings"][0]["verdict"] == "more than one value a row" and version["quality"] == []

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LEVELS = ("ok", "warn", "drift")
 TESTS = ("psi", "distance", "missing", "unseen")
 OUTPUT = "prediction"
+MANY = "more than one value a row"
 WORDS = {"psi": "PSI {:.2f}", "ks": "KS {:.2f}", "js": "JS {:.2f}", "missing": "missing {:.1%}", "unseen": "never seen {:.1%}"}
 
 
@@ -104,7 +105,7 @@ def _output(before: Mapping[str, Any], table: pd.DataFrame, monitor: Monitor, al
     own = monitor.features.get(OUTPUT, FeatureMonitor())
     said = table[SAID]
     if own.ignore or said.map(lambda value: isinstance(value, list | dict)).any():
-        return Finding(OUTPUT, True, before["kind"], 0, "ignored" if own.ignore else "more than one value a row")
+        return Finding(OUTPUT, True, before["kind"], 0, "ignored" if own.ignore else MANY)
     return _judged(OUTPUT, True, before, said, own, monitor, alpha)
 
 

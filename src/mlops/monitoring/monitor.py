@@ -201,7 +201,8 @@ def _watch(
     joined, measured = None, []
     if outcomes is not None:
         joined = labels.join(project, use_case, outcomes, table, manifest["problem"]["schema"])
-        if len(joined) >= use_case.config.monitor.min_labels:
+        joined = joined[joined[SAID].notna()]
+        if len(joined) >= use_case.config.monitor.min_labels and findings[0].verdict != drift.MANY:
             measured = quality.check(use_case, manifest, joined)
     verdict = drift.worst([*(item.verdict for item in findings), *(item.verdict for item in measured)])
     labelled = 0 if joined is None else len(joined)
