@@ -77,13 +77,21 @@ def test_a_dry_run_writes_manifest_and_notes_and_publishes_nothing(tagged: Proje
     assert done.value["url"] is None and done.value["assets"] == ["release.json", "iris.cdx.json", "ridership.cdx.json"]
     written = json.loads((tagged.output / "release" / "release.json").read_text())
     assert written["commit"] == git(tagged, "rev-parse", "HEAD") and set(written["models"]) == {"iris", "ridership"}
-    assert "ridership: the image of v1.0.0-rc.1" in (tagged.output / "release" / "notes.md").read_text()
+    assert ", the image of v1.0.0-rc.1, taken over unchanged" in (tagged.output / "release" / "notes.md").read_text()
 
 
 def test_a_release_without_all_of_its_images_is_not_published(tagged: Project, tmp_path: Path) -> None:
     folder = artifacts(tmp_path / "artifacts", iris=model())
     refused = mlops("release", "publish", "v1.0.0", folder)
     assert (refused.code, "has no image of ridership" in refused.error) == (2, True)
+
+
+def test_what_the_plan_said_is_expected_and_nothing_else(tagged: Project, tmp_path: Path) -> None:
+    folder = artifacts(tmp_path / "artifacts", iris=model())
+    done = mlops("release", "publish", "v1.0.0", folder, "--expect", '["iris"]', "--dry-run", "--json")
+    assert set(done.value["release"]["models"]) == {"iris"}
+    for wrong in ("iris", '{"iris": 1}', "[1]"):
+        assert "is no list of use cases" in mlops("release", "publish", "v1.0.0", folder, "--expect", wrong).error
 
 
 def test_an_image_that_is_not_named_by_its_digest_is_not_published(tagged: Project, tmp_path: Path) -> None:

@@ -22,15 +22,17 @@ def test_the_notes_are_the_changelog_and_each_model_in_numbers() -> None:
     made = release("v1.0.0", iris=model(metrics={"accuracy": 0.97, "log_loss": 0.12, "bias": 0.001}))
     text = notes.markdown(made, "### Added\n\n- Smaller flowers.", RULES, "ada/demo", {"iris": "https://x"})
     assert text.startswith("### Added\n\n- Smaller flowers.\n")
-    assert "| iris | 1.0.0 | ✅ accuracy 0.97 (≥ 0.9)<br>bias 0.001<br>❌ log_loss 0.12 (≤ 0.1) |" in text
-    assert f"`{IMAGE}`" in text and "`sha256:bbbbbbbbbbbb`" in text
+    assert (
+        "| iris | 1.0.0 | ✅ accuracy 0.97 (≥ 0.9)<br>bias 0.001<br>❌ log_loss 0.12 (≤ 0.1) | `sha256:bbbbbbbbbbbb` |" in text
+    )
+    assert f"- iris: `{IMAGE}`\n" in text
     assert f"gh attestation verify oci://{IMAGE} --repo ada/demo" in text
     assert "taken over" not in text
 
 
 def test_they_say_what_was_taken_over_and_what_is_not_attested() -> None:
     text = notes.markdown(release("v1.0.0", iris=model(promoted="v1.0.0-rc.2")), "", {}, "ada/demo", {})
-    assert "iris: the image of v1.0.0-rc.2, taken over unchanged." in text
+    assert f"- iris: `{IMAGE}`, the image of v1.0.0-rc.2, taken over unchanged\n" in text
     assert "carry no attestation" in text and "gh attestation" not in text
     assert text.startswith("No entry in the changelog.")
 

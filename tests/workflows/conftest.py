@@ -38,6 +38,4 @@ def releasing(tmp_path_factory: pytest.TempPathFactory, github: FakeGitHub, regi
     try:
         yield offline.make(tmp_path_factory.mktemp("releasing"), github.url, keep=("docker/",))
     finally:
-        named = registry.docker("images", "--quiet", "--no-trunc", f"{registry_host}/*/*/*").split()
-        if named:
-            registry.docker("rmi", "--force", *dict.fromkeys(named))
+        registry.remove_images(registry_host)

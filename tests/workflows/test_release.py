@@ -124,7 +124,7 @@ def test_7_the_release_takes_over_the_image_of_its_candidate(
     assert set(run.jobs.values()) == {"success"}, run.log[-8000:]
     before, now = model(github, "v1.0.0-rc.1"), model(github, "v1.0.0")
     assert now["image"] == before["image"] and now["promoted"] == "v1.0.0-rc.1"
-    assert "iris: the image of v1.0.0-rc.1, taken over unchanged." in github.releases[1]["body"]
+    assert ", the image of v1.0.0-rc.1, taken over unchanged" in github.releases[1]["body"]
     assert (releasing.work / "attested").read_text() == f"{now['image']}\n"
     assert f"gh attestation verify oci://{now['image']} --repo {NAME}" in github.releases[1]["body"]
     assert github.releases[1]["prerelease"] is False

@@ -58,7 +58,8 @@ def test_the_wait_ends_when_training_does(api: FakeGitHub, there: github.Reposit
         said.append(message)
         api.runs[0] |= {"status": "completed", "conclusion": "success"}
 
-    wait.for_training(there, COMMIT, timeout=30, poll=0.01, say=hear)
+    state = wait.for_training(there, COMMIT, timeout=30, poll=0.01, say=hear)
+    assert state == ("done", "https://x/1")
     assert said == ["the training of commit cccccccccccc is under way: https://x/1"]
     assert len(api.requests) == 2
 
@@ -71,7 +72,7 @@ def test_the_wait_is_bounded_and_a_failed_training_ends_it_at_once(api: FakeGitH
     with pytest.raises(UserError, match="has failed: mend it, see https://x/1"):
         wait.for_training(there, COMMIT, timeout=30, poll=30)
     api.runs = []
-    wait.for_training(there, COMMIT, timeout=30, poll=30)
+    assert wait.for_training(there, COMMIT, timeout=30, poll=30).word == "none"
 
 
 def release(tag: str = "v1.0.0") -> manifest.Release:

@@ -15,6 +15,17 @@ from mlops.release.manifest import Release, parse
 SUFFIXES = (".cdx.json", ".card.md")
 
 
+def names(text: str) -> list[str]:
+    """The use cases in a JSON list, sorted; raises UserError for anything else."""
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise UserError(f"{text!r} is no list of use cases in JSON: take the output of mlops release plan")
+    return sorted(found)
+
+
 def gather(tag: str, commit: str, folder: Path, names: Sequence[str]) -> Release:
     """The release of a tag from folder/release-NAME/model.json; raises UserError for one that is missing or wrong."""
     missing = [name for name in names if not (folder / f"release-{name}" / "model.json").is_file()]

@@ -29,26 +29,19 @@ def wait(
     poll: float = typer.Option(20.0, "--poll", min=0.01, help="Seconds between two looks."),
     json: bool = JSON,
 ) -> None:
-    """Wait for the training run of the tagged commit, then read which versions it registered.
+    """Wait for the training run of the tagged commit; where there is none, the plan finds out whether it was registered.
 
     Example: mlops release wait v1.4.0 --timeout 600
     """
-    from mlops.errors import UserError
-    from mlops.registry import releases, repository_store
     from mlops.release import wait as waiting
 
     project = _project()
     commit = _commit(project, tag)
-    try:
-        found = releases.read(project, commit)
-    except UserError:
-        waiting.for_training(_github(project), commit, timeout, poll, console.note)
-        if not project.tracking_uri:
-            repository_store.pull(project.root, project.store)
-        found = releases.read(project, commit)
-    _tell(
-        f"{tag} at {commit[:12]}", ["use case", "version"], sorted(found.items()), {"commit": commit, "versions": found}, json
-    )
+    state = waiting.for_training(_github(project), commit, timeout, poll, console.note)
+    if json:
+        console.as_json({"commit": commit, "training": state.word, "run": state.link or None})
+    else:
+        console.note(f"the training of commit {commit[:12]}: {state.word} {state.link}".rstrip())
 
 
 @app.command()
@@ -196,6 +189,7 @@ def attested(
 def publish(
     tag: str = TAG,
     folder: Path = typer.Argument(help="Where the artifacts release-NAME were put."),
+    expect: str = typer.Option("", "--expect", metavar="JSON", help="The use cases that are released; default: the plan's."),
     notebooks: str = typer.Option("", "--notebooks", metavar="DIR", help="Pages of the notebooks, to be attached."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Write release.json and the notes, publish nothing."),
     json: bool = JSON,
@@ -210,7 +204,8 @@ def publish(
     from mlops.release import publish as publishing
 
     project = _project()
-    release = assets.gather(tag, _commit(project, tag), folder, sorted(_served(project, tag)))
+    names = assets.names(expect) if expect else sorted(_served(project, tag))
+    release = assets.gather(tag, _commit(project, tag), folder, names)
     there = _github(project)
     notes = _notes(project, release, folder, there.name)
     output = project.output / "release"

@@ -23,16 +23,18 @@ def markdown(
     of the attestation of each use case that has one.
     """
     lines = [entry.strip() or "No entry in the changelog.", "", "## Models", ""]
-    lines += ["| use case | version | metrics, with their limits | image | data |", "|---|---|---|---|---|"]
+    lines += ["| use case | version | metrics, with their limits | data |", "|---|---|---|---|"]
     for name, model in sorted(release.models.items()):
         metrics = _metrics(model, rules.get(name, {}))
-        lines.append(f"| {name} | {model.number} | {metrics} | `{model.image}` | `sha256:{model.data[:12]}` |")
-    taken = {name: model.promoted for name, model in sorted(release.models.items()) if model.promoted}
-    if taken:
-        lines += ["", *(f"{name}: the image of {tag}, taken over unchanged." for name, tag in taken.items())]
+        lines.append(f"| {name} | {model.number} | {metrics} | `sha256:{model.data[:12]}` |")
+    lines += ["", "## Images", "", *(_image(name, model) for name, model in sorted(release.models.items()))]
     lines += ["", f"Commit {release.commit}, for {release.environment}. `release.json` holds all of this for programs."]
     lines += _how_to_verify(release, repository, attested)
     return "\n".join(lines) + "\n"
+
+
+def _image(name: str, model: Model) -> str:
+    return f"- {name}: `{model.image}`" + (f", the image of {model.promoted}, taken over unchanged" if model.promoted else "")
 
 
 def _metrics(model: Model, rules: Mapping[str, Metric]) -> str:

@@ -36,8 +36,8 @@ def for_training(
     timeout: float,
     poll: float,
     say: Callable[[str], None] = lambda message: None,
-) -> None:
-    """Return when the training of the commit has succeeded, or when there is no run of it to wait for; times in seconds.
+) -> State:
+    """Return how the training of the commit stands when it has succeeded, or when there is no run of it; times in seconds.
 
     Raises UserError when it has failed, or is still under way after `timeout`.
     """
@@ -47,7 +47,7 @@ def for_training(
         state = state_of(github.listed(repository, f"actions/workflows/{WORKFLOW}/runs", key="workflow_runs", head_sha=commit))
         waited = time.monotonic() - began
         if state.word in ("done", "none"):
-            return
+            return state
         if state.word == "failed":
             raise UserError(f"{subject} has failed: mend it, see {state.link}")
         if waited >= timeout:
