@@ -53,6 +53,8 @@ def test_a_use_case_that_is_not_served_has_no_image(tagged: Project) -> None:
         config.write("serving: {image: false}\n")
     assert mlops("release", "plan", "v1.0.0", "--json").value["use_cases"] == ["iris"]
     refused = mlops("release", "image", "ridership", "--tag", "v1.0.0")
+    os.environ["MLOPS__IRIS__SERVING__IMAGE"] = "false"
+    assert "no use case that is served" in mlops("release", "plan", "v1.0.0").error
     assert (refused.code, "v1.0.0 releases no 'ridership'; it releases: iris" in refused.error) == (2, True)
 
 

@@ -7,14 +7,18 @@ what they answer to a client.
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import events
 import offline
+import pandas as pd
 import pytest
 import registry
 import requests
@@ -35,13 +39,16 @@ pytestmark = [
 ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 BETTER = "0.5"
 PORTS: dict[str, int] = {}
+# What is watched in service: the log that production's containers write, and where the outcomes arrive later.
+WATCHED = "monitor: {{log_uri: {log}, labels: {labels}, retrain: auto, min_rows: 50}}\n"
 
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory, github: FakeGitHub, registry_host: str) -> Iterator[Project]:
     """A repository whose staging and production are containers on this machine; all of them are removed in the end."""
     PORTS.update(staging=_free_port(), production=_free_port())
-    name = f"story-{PORTS['production']}"
+    name, service = f"story-{PORTS['production']}", tmp_path_factory.mktemp("service")
+    (service / "log").mkdir()
 
     def configure(root: Path) -> None:
         file = root / "config" / "project.yaml"
@@ -50,7 +57,10 @@ def story(tmp_path_factory: pytest.TempPathFactory, github: FakeGitHub, registry
             environment: {"target": "compose", "compose": {"ports": {"iris": port}, "watch": 3}}
             for environment, port in PORTS.items()
         }
+        settings["deploy"]["production"]["compose"]["prediction_log"] = str(service / "log")
         file.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+        with open(root / "config" / "iris.yaml", "a", encoding="utf-8") as config:
+            config.write(WATCHED.format(log=service / "log", labels=service / "labels.csv"))
 
     try:
         yield offline.make(tmp_path_factory.mktemp("story"), github.url, keep=("docker/", "deploy/"), changes=configure)
@@ -150,6 +160,64 @@ def test_6_a_rollback_brings_the_version_before_back(story: Project, registry_ho
         ("deploy", "production", None, "1.0.0", "release v1.0.0"),
         ("deploy", "staging", None, "1.0.0", "release v1.0.0-rc.1"),
     ]
+
+
+def test_7_drifted_traffic_raises_an_issue_and_is_proposed_as_new_data(story: Project, github: FakeGitHub) -> None:
+    settings = yaml.safe_load((story.root / "config" / "iris.yaml").read_text(encoding="utf-8"))["monitor"]
+    _begin_log_anew(Path(settings["log_uri"]))
+    flowers = _narrow_flowers(story)
+    rows = flowers[list(ROW)].to_dict("records")
+    address = f"http://127.0.0.1:{PORTS['production']}/predict"
+    assert requests.post(address, json={"rows": rows}, headers={"X-Request-Id": "r1"}, timeout=10).status_code == 200
+    labels = flowers[["flower", "species"]].assign(request="r1", row=range(len(flowers)))
+    labels.to_csv(settings["labels"], index=False)
+    _wait_for_log(Path(settings["log_uri"]), len(rows))
+    story.merge("main", "dev")
+    git(story.root, "checkout", "--quiet", "-B", "main", "origin/main")
+    story.forget_artifacts()
+    run = story.run("monitor.yml", "workflow_dispatch", events.dispatch("main", use_case="iris"), bot="app-token")
+    assert set(run.jobs.values()) == {"success"}, run.log[-8000:]
+    (issue,) = [row for row in github.issues if row["title"] == "Drift in service: iris"]
+    assert "sepal_width" in issue["body"]
+    (pull,) = [row for row in github.pulls if row["head"]["ref"].startswith("data/iris-")]
+    assert pull["base"]["ref"] == "dev"
+
+
+def test_8_the_new_data_make_a_new_challenger_and_deploy_nothing(story: Project, github: FakeGitHub) -> None:
+    before = story.registry()["iris"]
+    (branch,) = [row["head"]["ref"] for row in github.pulls if row["head"]["ref"].startswith("data/iris-")]
+    story.merge(branch, "dev")
+    run = push(story, "dev")
+    assert run.names("success") == {"plan", "train", "register"}, run.log[-8000:]
+    now = story.registry()["iris"]
+    assert now["challenger"] > before["champion"], "no new version was registered"
+    assert {name: now[name] for name in before if name != "challenger"} == {
+        name: before[name] for name in before if name != "challenger"
+    }
+    assert answering("production") == "1.0.0"
+
+
+def _narrow_flowers(project: Project) -> pd.DataFrame:
+    """New flowers, whose sepals are narrower than those that the model knows, with their species."""
+    known = pd.read_csv(project.root / "data" / "raw" / "iris" / "iris.csv")
+    return known.assign(flower=known["flower"] + 1000, sepal_width=(known["sepal_width"] * 0.8).round(2))
+
+
+def _begin_log_anew(folder: Path) -> None:
+    """Forget what the load has asked: one flower, again and again."""
+    files = list(folder.rglob("*.jsonl*"))
+    assert files, "production writes no prediction log"
+    for file in files:
+        os.truncate(file, 0)
+
+
+def _wait_for_log(folder: Path, rows: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if any(file.read_text(encoding="utf-8").count('"r1"') for file in folder.rglob("*.jsonl")):
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"the log holds none of {rows} rows")
 
 
 def _hotfix(project: Project, version: str, changes: dict[str, str]) -> None:

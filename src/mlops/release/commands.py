@@ -52,10 +52,13 @@ def plan(tag: str = TAG, json: bool = JSON) -> None:
     """
     from json import dumps
 
+    from mlops.errors import UserError
     from mlops.gitflow import runner, tags
 
     parsed = tags.parse(tag)
     versions = _served(_project(), tag)
+    if not versions:
+        raise UserError(f"{tag} has no use case that is served: set serving.image: true in the config of one")
     result = {"environment": parsed.environment, "use_cases": sorted(versions), "versions": versions}
     runner.output("environment", parsed.environment)
     runner.output("use_cases", dumps(result["use_cases"]))
