@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from mlops.deploy.targets import DeployFailed
 from mlops.errors import UserError
-from mlops.serving.open_inference import DATATYPES
+from mlops.serving.signature import DATATYPES
 
 TOLERANCE = 1e-9  # relative, as between the bundle's forms of one model
 LIMIT = 5.0  # seconds for one answer

@@ -12,9 +12,8 @@ import numpy as np
 from mlops.serving.invocations import parse_json
 from mlops.serving.manifest import Bundle
 from mlops.serving.model import Outputs
-from mlops.serving.signature import Column, Refused, Rows, Signature, from_columns, schema_mismatch
+from mlops.serving.signature import DATATYPES, Column, Refused, Rows, Signature, from_columns, schema_mismatch
 
-DATATYPES = {"double": "FP64", "float": "FP32", "long": "INT64", "integer": "INT32", "boolean": "BOOL"}
 NUMERIC = {"FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
 ACCEPTED = {"boolean": {"BOOL"}, "string": {"BYTES"}, "datetime": {"BYTES"}}
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from mlops.serving.arrow import CONTENT_TYPE as ARROW
 from mlops.serving.manifest import Bundle
-from mlops.serving.open_inference import ACCEPTED, DATATYPES
+from mlops.serving.open_inference import ACCEPTED
 from mlops.serving.settings import Settings
-from mlops.serving.signature import INTEGERS, NUMBERS, Column, Signature
+from mlops.serving.signature import DATATYPES, INTEGERS, NUMBERS, Column, Signature
 
 DOUBLE_MAX = 1.7976931348623157e308
 FLOAT_MAX = 3.4028234663852886e38

@@ -21,6 +21,8 @@ BOUNDS = {
 }
 NUMBERS = FLOATS | INTEGERS.keys()
 TYPES = NUMBERS | {"boolean", "string", "datetime"}
+# The names of types in the Open Inference Protocol; text and moments are BYTES.
+DATATYPES = {"double": "FP64", "float": "FP32", "long": "INT64", "integer": "INT32", "boolean": "BOOL"}
 
 
 class Refused(Exception):
