@@ -13,11 +13,12 @@ import numpy as np
 FLOATS = frozenset({"double", "float"})
 LARGEST = float(np.finfo(np.float64).max)
 INTEGERS = {"long": 2.0**63, "integer": 2.0**31}
+# What /openapi.json says: the decimals, not the binary numbers that they stand for.
 BOUNDS = {
     "long": (-(2**63), 2**63 - 1024),  # the largest that a float64 holds
     "integer": (-(2**31), 2**31 - 1),
-    "double": (-int(LARGEST), int(LARGEST)),
-    "float": (-int(np.finfo(np.float32).max), int(np.finfo(np.float32).max)),
+    "double": (-17976931348623157 * 10**292, 17976931348623157 * 10**292),
+    "float": (-34028234663852886 * 10**22, 34028234663852886 * 10**22),
 }
 NUMBERS = FLOATS | INTEGERS.keys()
 TYPES = NUMBERS | {"boolean", "string", "datetime"}
@@ -156,7 +157,7 @@ def _numbers(column: Column, values: Sequence[Any] | np.ndarray, strict: bool) -
         raise _wrong_type(column, next(row for row, value in enumerate(values) if not _is_number(value))) from None
 
 
-def _check_bounds(column: Column, values: Sequence[Any]) -> None:
+def _check_bounds(column: Column, values: Sequence[Any] | np.ndarray) -> None:
     """Refuse a whole number that would be rounded to the largest or smallest one that the column holds."""
     low, high = BOUNDS[column.type]
     for row, value in enumerate(values):
