@@ -59,8 +59,11 @@ def story(tmp_path_factory: pytest.TempPathFactory, github: FakeGitHub, registry
         }
         settings["deploy"]["production"]["compose"]["prediction_log"] = str(service / "log")
         file.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-        with open(root / "config" / "iris.yaml", "a", encoding="utf-8") as config:
-            config.write(WATCHED.format(log=service / "log", labels=service / "labels.csv"))
+        config = root / "config" / "iris.yaml"
+        watched = WATCHED.format(log=service / "log", labels=service / "labels.csv")
+        text, found = re.subn(r"(?m)^monitor: .*\n", watched, config.read_text(encoding="utf-8"))
+        assert found == 1, "iris is not watched"
+        config.write_text(text, encoding="utf-8")
 
     try:
         yield offline.make(tmp_path_factory.mktemp("story"), github.url, keep=("docker/", "deploy/"), changes=configure)
