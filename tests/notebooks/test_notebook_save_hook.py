@@ -161,7 +161,9 @@ def test_a_save_during_a_run_is_exported(server):
 
 def test_a_save_after_the_kernel_has_died_is_exported(server):
     place = folder(server, "died")
-    kernel = server.run("import os; os._exit(1)")
+    # A moment of life, in which the kernel tells that it has taken the lines.
+    kernel = server.run("import os, time; time.sleep(0.5); os._exit(1)")
+    time.sleep(1)
     try:
         assert server.save("died/a.ipynb", SIMPLE).ok
         eventually((place / "a" / "a.html").is_file)
