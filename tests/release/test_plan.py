@@ -66,7 +66,7 @@ def test_an_image_is_promoted_only_for_the_same_version_key_and_server(
     earlier = release("v1.0.0-rc.2", iris=model(**differs))
     this = model()
     found = plan.promotion("iris", str(this["number"]), str(this["key"]), str(this["server"]), [earlier])
-    assert found == expected
+    assert found == (expected and (*expected, earlier.models["iris"].bundle))
     assert plan.promotion("taxi", "1.0.0", "0" * 64, "0" * 64, [earlier]) is None
 
 
@@ -77,7 +77,7 @@ def test_the_first_that_fits_is_taken() -> None:
     found = plan.promotion(
         "iris", str(this["number"]), str(this["key"]), str(this["server"]), [*earlier, release("v1.0.0-rc.1")]
     )
-    assert found == ("v1.0.0-rc.2", other)
+    assert found == ("v1.0.0-rc.2", other, model()["bundle"])
 
 
 @pytest.mark.parametrize(

@@ -51,12 +51,12 @@ def release(project: Project, name: str, host: str, *more: str) -> Run:
     return project.run("release.yml", "push", events.tag(name), *_registry(host), *more)
 
 
-def dispatch(project: Project, host: str, **inputs: str) -> Run:
+def dispatch(project: Project, host: str, *more: str, **inputs: str) -> Run:
     """Run the deployment that somebody asks for by hand, on main."""
     project.forget_artifacts()
     git(project.root, "fetch", "--quiet", "origin")
     git(project.root, "checkout", "--quiet", "-B", "main", "origin/main")
-    return project.run("deploy.yml", "workflow_dispatch", events.dispatch("main", **inputs), *_registry(host))
+    return project.run("deploy.yml", "workflow_dispatch", events.dispatch("main", **inputs), *_registry(host), *more)
 
 
 def digest_at(host: str, name: str, reference: str, home: Path) -> str:

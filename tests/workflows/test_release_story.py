@@ -148,7 +148,19 @@ def test_5_a_container_that_breaks_its_contract_leaves_production_as_it_is(
     assert story.registry()["iris"]["production"] == before
 
 
-def test_6_a_rollback_brings_the_version_before_back(story: Project, registry_host: str) -> None:
+def test_6_a_deployment_that_fails_is_red_and_stands_in_the_log(story: Project, registry_host: str) -> None:
+    before = answering("production")
+    starved = ("--env", "MLOPS__PROJECT__DEPLOY__PRODUCTION__COMPOSE__MEMORY=6m")
+    asked = {"action": "redeploy", "environment": "production", "tag": "v1.0.0", "reason": "too little memory"}
+    run = dispatch(story, registry_host, *starved, **asked)
+    assert run.jobs == {"deploy": "failure", "record": "success"}, run.log[-8000:]
+    assert answering("production") == before
+    assert f"| iris | production | ❌ returned to the old one | {before} | {before} | ada | too little memory |" in run.summary
+    newest = log(story)[0]
+    assert (newest["result"], newest["number"], newest["before"]) == ("returned to the old one", "1.0.0", before)
+
+
+def test_7_a_rollback_brings_the_version_before_back(story: Project, registry_host: str) -> None:
     gone = answering("production")
     asked = {"action": "rollback", "environment": "production", "use_case": "iris", "reason": "wrong on small flowers"}
     with Load(f"http://127.0.0.1:{PORTS['production']}", ROW, rate=200) as load:
@@ -159,13 +171,14 @@ def test_6_a_rollback_brings_the_version_before_back(story: Project, registry_ho
     told = [(entry["action"], entry["environment"], entry["before"], entry["number"], entry["why"]) for entry in log(story)]
     assert told == [
         ("rollback", "production", gone, "1.0.0", "wrong on small flowers"),
+        ("deploy", "production", gone, "1.0.0", "too little memory"),
         ("deploy", "production", "1.0.0", gone, "release v1.1.0"),
         ("deploy", "production", None, "1.0.0", "release v1.0.0"),
         ("deploy", "staging", None, "1.0.0", "release v1.0.0-rc.1"),
     ]
 
 
-def test_7_drifted_traffic_raises_an_issue_and_is_proposed_as_new_data(story: Project, github: FakeGitHub) -> None:
+def test_8_drifted_traffic_raises_an_issue_and_is_proposed_as_new_data(story: Project, github: FakeGitHub) -> None:
     settings = yaml.safe_load((story.root / "config" / "iris.yaml").read_text(encoding="utf-8"))["monitor"]
     _begin_log_anew(Path(settings["log_uri"]))
     flowers = _narrow_flowers(story)
@@ -186,7 +199,7 @@ def test_7_drifted_traffic_raises_an_issue_and_is_proposed_as_new_data(story: Pr
     assert pull["base"]["ref"] == "dev"
 
 
-def test_8_the_new_data_make_a_new_challenger_and_deploy_nothing(story: Project, github: FakeGitHub) -> None:
+def test_9_the_new_data_make_a_new_challenger_and_deploy_nothing(story: Project, github: FakeGitHub) -> None:
     before = story.registry()["iris"]
     (branch,) = [row["head"]["ref"] for row in github.pulls if row["head"]["ref"].startswith("data/iris-")]
     story.merge(branch, "dev")

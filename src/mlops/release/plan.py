@@ -17,10 +17,11 @@ REGISTRY = "ghcr.io"
 
 
 class Promotion(NamedTuple):
-    """An image that was made for an earlier tag and is the same that would be built now."""
+    """An image that was made for an earlier tag and is the same that would be built now; `bundle` is the digest in it."""
 
     tag: str
     image: str
+    bundle: str
 
 
 def served(record: Mapping[str, str], images: Mapping[str, bool]) -> dict[str, str]:
@@ -51,7 +52,7 @@ def promotion(name: str, number: str, key: str, server: str, earlier: Iterable[R
     for release in earlier:
         model = release.models.get(name)
         if model and (model.number, model.key, model.server) == (number, key, server):
-            return Promotion(model.promoted or release.tag, model.image)
+            return Promotion(model.promoted or release.tag, model.image, model.bundle)
     return None
 
 
