@@ -169,11 +169,11 @@ def running(image: str, memory: str = MEMORY, variables: tuple[str, ...] = (), p
     made = docker("create", *HARDENED, *limits, *given, "--publish", f"127.0.0.1::{PORT}", image)
     try:
         docker("start", made)
-        gone = why_gone(docker, made)
         found = docker.inspect(made) or {}
         ports = found.get("NetworkSettings", {}).get("Ports", {}).get(f"{PORT}/tcp") or []
-        if gone or not ports:
-            raise DeployFailed(gone or "the container has no port")
+        # A container that has ended has no port; why it ended says more.
+        if not ports:
+            raise DeployFailed(why_gone(docker, made) or "the container has no port")
         url = f"http://127.0.0.1:{ports[0]['HostPort']}"
         wait_ready(url, patience, lambda: why_gone(docker, made))
         yield url

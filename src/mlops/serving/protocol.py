@@ -12,6 +12,37 @@ from mlops.serving.settings import Settings
 MAX_HEAD = 65_536  # bytes of a request's head
 
 
+class Joined:
+    """A transport that sends the head of an answer with what follows it: one call of the system and one packet less."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """Write, or keep the head of a final answer until the next call."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
+            self._head = data
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send a head that nothing followed."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
+
+    def close(self) -> None:
+        """Send what is kept, and close."""
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class Guarded(HttpToolsProtocol):
     """One connection; uvicorn asks for a class."""
 
@@ -24,7 +55,7 @@ class Guarded(HttpToolsProtocol):
         self.settings = settings
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(Joined(transport))  # type: ignore[arg-type]
         if len(self.connections) > self.settings.connections:
             return transport.close()
         self._limit()
@@ -64,6 +95,10 @@ class Guarded(HttpToolsProtocol):
         self._unlimit()
         self.reading_head, self.head = True, 0
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self.transport.flush()  # type: ignore[attr-defined]
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         self._close_with(b"400 Bad Request", "this is not a valid HTTP request")

@@ -101,6 +101,8 @@ def main() -> None:
     try:
         if not folder:
             raise UserError("no bundle was named: python -m mlops.serving.run BUNDLE")
+        # The application flushes its log several times a second, whatever PYTHONUNBUFFERED says: a call of the system less.
+        sys.stdout = open(1, "w", buffering=65_536, encoding="utf-8", closefd=False)
         run(Path(folder), from_environment())
     except MlopsError as error:
         print(f"error: {error}", file=sys.stderr)
