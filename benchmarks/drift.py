@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pandas as pd
 from mlops.config import load_project
+from mlops.errors import MlopsError
 from mlops.registry import versions
 from mlops.serving import registered
 
@@ -102,4 +103,7 @@ def spread(log: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MlopsError as error:
+        sys.exit(f"error: {error}")
