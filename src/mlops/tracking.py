@@ -43,8 +43,9 @@ PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1
 PATIENCE = 4
 # The request for encryption that opens a PostgreSQL connection; every server answers it with one letter.
 POSTGRES_HELLO = bytes.fromhex("0000000804d2162f")
-# MLflow's codes for a server that cannot do what is asked; BAD_REQUEST is how it words an error of its database.
-OUTAGES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "PERMISSION_DENIED", "UNAUTHENTICATED", "BAD_REQUEST")
+# MLflow's codes for an error of its database, and for a server that cannot do what is asked.
+DATABASE_ERRORS = ("BAD_REQUEST", "INTERNAL_ERROR")
+OUTAGES = (*DATABASE_ERRORS, "TEMPORARILY_UNAVAILABLE", "PERMISSION_DENIED", "UNAUTHENTICATED")
 
 
 def is_embedded(project: Project) -> bool:

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlops import pipeline, tracking
 from mlops.config import Project
-from mlops.errors import UserError
+from mlops.errors import StoreUnreachable, UserError
 from mlops.registry import by_hand
 from mlops.registry import register as register_module
 from mlops.registry.register import REQUIRED_TAGS, Outcome, register
@@ -54,6 +57,27 @@ def test_a_report_that_another_process_is_writing_is_logged_without_its_unfinish
     with tracking.open_store(fresh) as client:
         logged = {Path(item.path).name for item in client.list_artifacts(outcome.version.run_id, "report/plots")}
     assert "calibration.png" in logged and not any(name.startswith(".") for name in logged)
+
+
+@pytest.mark.parametrize("refusals", [1, 2])
+def test_a_data_set_that_another_run_logs_at_the_same_moment_is_asked_for_once_more(
+    fresh: Project, run: Run, monkeypatch: pytest.MonkeyPatch, refusals: int
+):
+    log_inputs, answers = MlflowClient.log_inputs, iter([False] * refusals + [True])
+
+    def meet_another(client: MlflowClient, run_id: str, datasets: list) -> None:
+        if not next(answers):
+            raise MlflowException("UNIQUE constraint failed: datasets.experiment_id, datasets.name", BAD_REQUEST)
+        log_inputs(client, run_id, datasets)
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", meet_another)
+    if refusals > 1:
+        with pytest.raises(StoreUnreachable, match="UNIQUE constraint failed"):
+            run(fresh)
+        return
+    outcome = run(fresh)
+    with tracking.open_store(fresh) as client:
+        assert len(client.get_run(outcome.version.run_id).inputs.dataset_inputs) == 1
 
 
 def test_the_same_key_under_another_alias_moves_the_alias_only(registered: Project, run: Run, stored: Stored):

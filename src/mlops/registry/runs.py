@@ -86,7 +86,7 @@ def start(
         metrics=[Metric(key, float(value), now, 0) for key, value in measured.items()],
         params=[Param(key, str(value)) for key, value in params.items()],
     )
-    client.log_inputs(run.info.run_id, _datasets(manifest))
+    _log_datasets(client, run.info.run_id, _datasets(manifest))
     for file in ("manifest.json", "holdout.parquet", "reference.json", "features.skops"):
         if (candidate.path / file).is_file():
             client.log_artifact(run.info.run_id, str(candidate.path / file), "candidate")
@@ -154,6 +154,22 @@ def _make_experiment(client: MlflowClient, project: Project, name: str, descript
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     return client.search_experiments(ViewType.ALL, filter_string=f"name = '{name}'")[0]
+
+
+def _log_datasets(client: MlflowClient, run_id: str, datasets: list) -> None:
+    """Log what a run was trained on.
+
+    Runs of an experiment share their data sets. A server looks whether one is there and then inserts it, so of two runs that
+    bring the same one for the first time the slower is refused by the database; asked again, the server finds it there.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.log_inputs(run_id, datasets)
+    except MlflowException as error:
+        if error.error_code not in tracking.DATABASE_ERRORS:
+            raise
+        client.log_inputs(run_id, datasets)
 
 
 def _datasets(manifest: dict[str, Any]) -> list:
