@@ -10,8 +10,9 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 import pytest
-from mlops import cli
+from mlops import cli, pipeline
 from mlops.config import Project, load_project
+from mlops.use_case import load_use_case
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("config", "data/raw", "requirements/base.txt", ".gitignore")
@@ -52,6 +53,26 @@ def project(template: Path, environment: None, tmp_path: Path) -> Project:
     shutil.copytree(template, root)
     os.environ["MLOPS_PROJECT"] = str(root)
     return load_project()
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the project with a champion is kept for the next test."""
+    return tmp_path_factory.mktemp("registered") / "project"
+
+
+@pytest.fixture
+def registered(project: Project, kept: Path) -> Project:
+    """A project on branch main whose iris 1.0.0 is the champion; for all but the first test its store was moved there."""
+    if kept.is_dir():
+        shutil.rmtree(project.root)
+    else:
+        pipeline.run(project, load_use_case(project, "iris"))
+        shutil.copytree(project.root, kept.with_name("half"))
+        kept.with_name("half").rename(kept)
+        return project
+    shutil.copytree(kept, project.root)
+    return project
 
 
 class Said(NamedTuple):

@@ -29,7 +29,7 @@ def monitor(log: Path, *more: object) -> Any:
 
 
 def test_traffic_like_the_data_is_no_drift_and_its_quality_is_told(
-    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
 ) -> None:
     done = monitor(answer(many(flowers, 500)))
     (version,) = done.value["versions"]
@@ -43,7 +43,7 @@ def test_traffic_like_the_data_is_no_drift_and_its_quality_is_told(
 
 
 def test_drift_is_exit_code_1_and_names_the_columns(
-    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
 ) -> None:
     done = monitor(answer(larger(many(flowers))))
     (version,) = done.value["versions"]
@@ -52,7 +52,9 @@ def test_drift_is_exit_code_1_and_names_the_columns(
     assert version["labelled"] == 0 and version["quality"] == []
 
 
-def test_too_few_rows_are_a_verdict_of_their_own(watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]) -> None:
+def test_too_few_rows_are_a_verdict_of_their_own(
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+) -> None:
     log = answer(larger(many(flowers, 99)))
     done = monitor(log)
     assert (done.code, done.value["verdict"], done.value["log"]["rows"]) == (0, "too few rows", 99)
@@ -66,7 +68,7 @@ def test_an_empty_log_is_too_few_rows_and_asks_no_store(project: Project, tmp_pa
     assert not project.store.exists()
 
 
-def test_malformed_lines_are_counted_and_told(watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]) -> None:
+def test_malformed_lines_are_counted_and_told(registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]) -> None:
     log = answer(many(flowers, 150))
     with (log / "iris.jsonl").open("a") as file:
         file.write('half a line\n{"time": "2026')
@@ -76,7 +78,7 @@ def test_malformed_lines_are_counted_and_told(watched: Project, flowers: pd.Data
 
 
 def test_versions_are_judged_apart_and_those_that_answer_now_decide(
-    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
 ) -> None:
     log = answer(larger(many(flowers)), version="0.9.0", days=6, prefix="old")
     text = (log / "iris.jsonl").read_text()
@@ -91,7 +93,7 @@ def test_versions_are_judged_apart_and_those_that_answer_now_decide(
 
 
 def test_a_log_whose_versions_the_store_does_not_have_says_how_to_bring_them(
-    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
 ) -> None:
     done = monitor(answer(many(flowers, 120), version="7.0.0"))
     assert done.code == 2 and "the store has none of the versions in the log (7.0.0)" in done.error
@@ -106,7 +108,7 @@ def test_no_log_and_no_address_are_user_errors(project: Project, tmp_path: Path)
     assert mlops("monitor", "iris", "--log", tmp_path, "--since", "2026-01-01", "--days", "3").code == 2
 
 
-def test_the_window_leaves_older_rows_out(watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]) -> None:
+def test_the_window_leaves_older_rows_out(registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]) -> None:
     log = answer(many(flowers, 400), days=8)
     assert monitor(log, "--days", "4").value["log"]["rows"] == pytest.approx(200, abs=2)
     assert monitor(log).value["log"]["rows"] == pytest.approx(350, abs=2)
@@ -115,7 +117,7 @@ def test_the_window_leaves_older_rows_out(watched: Project, flowers: pd.DataFram
 
 
 def test_labels_of_requests_are_joined_where_they_have_come(
-    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
 ) -> None:
     rows = many(flowers, 300)
     log = answer(rows, prefix="a")
@@ -128,7 +130,7 @@ def test_labels_of_requests_are_joined_where_they_have_come(
 
 
 def test_quality_below_its_limit_is_drift_though_the_inputs_are_as_they_were(
-    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
 ) -> None:
     rows = many(flowers, 300)
     log = answer(rows)
@@ -143,7 +145,7 @@ def test_quality_below_its_limit_is_drift_though_the_inputs_are_as_they_were(
 
 
 def test_labels_without_the_columns_they_need_are_refused(
-    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
 ) -> None:
     log, file = answer(many(flowers, 120)), tmp_path / "labels.csv"
     file.write_text("request,kind\nq-1,setosa\n")
@@ -155,10 +157,10 @@ def test_labels_without_the_columns_they_need_are_refused(
 
 
 def test_a_version_from_before_profiles_were_kept_is_compared_with_its_holdout(
-    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
 ) -> None:
     log = answer(larger(many(flowers)))
-    (manifest,) = watched.store.glob("artifacts/iris/*/artifacts/candidate/manifest.json")
+    (manifest,) = registered.store.glob("artifacts/iris/*/artifacts/candidate/manifest.json")
     content = json.loads(manifest.read_text())
     del content["files"]["reference.json"]
     manifest.write_text(json.dumps(content))
@@ -167,17 +169,17 @@ def test_a_version_from_before_profiles_were_kept_is_compared_with_its_holdout(
 
 
 def test_a_reference_that_was_changed_in_the_store_is_refused(
-    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
 ) -> None:
     log = answer(many(flowers, 120))
-    (file,) = watched.store.glob("artifacts/iris/*/artifacts/candidate/reference.json")
+    (file,) = registered.store.glob("artifacts/iris/*/artifacts/candidate/reference.json")
     file.write_text(file.read_text().replace("rows", "sowr", 1))
     done = monitor(log)
     assert done.code == 2 and "reference.json in the store is not what training wrote" in done.error
 
 
 def test_the_report_stands_on_its_own_and_escapes_what_comes_from_the_log(
-    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
 ) -> None:
     log = answer(larger(many(flowers)))
     text = (log / "iris.jsonl").read_text().replace('"prediction": "setosa"', '"prediction": "<script>alert(1)</script>"')
@@ -202,7 +204,7 @@ def test_monitored_names_the_use_cases_with_a_log_and_says_how_to_turn_it_on(pro
 
 
 def test_rows_that_are_trained_on_are_joined_by_their_inputs(
-    watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
 ) -> None:
     new = flowers.assign(flower=range(1000, 1000 + len(flowers)), sepal_width=flowers["sepal_width"] + 0.0123)
     log = answer(many(new, 200))
@@ -227,7 +229,9 @@ def test_a_regression_with_lags_is_watched_on_raw_rows(project: Project, tmp_pat
     assert (joined["__prediction__"] - joined["__truth__"]).to_numpy() == pytest.approx([1.0] * 50)
 
 
-def test_answers_of_several_values_are_no_defect(watched: Project, flowers: pd.DataFrame, answer: Callable[..., Path]) -> None:
+def test_answers_of_several_values_are_no_defect(
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+) -> None:
     log = answer(many(flowers, 200))
     text = re.sub(r'"prediction": "(\w+)"', r'"prediction": ["\1", 0.5]', (log / "iris.jsonl").read_text())
     (log / "iris.jsonl").write_text(text)

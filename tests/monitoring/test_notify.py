@@ -22,15 +22,15 @@ def git(root: Path, *arguments: str) -> str:
 
 
 @pytest.fixture
-def shared(watched: Project, github: Any, tmp_path: Path) -> Project:
+def shared(registered: Project, github: Any, tmp_path: Path) -> Project:
     """The project with main and dev at a bare origin, and the fake of GitHub for its token."""
     git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
-    git(watched.root, "add", "--all")
-    git(watched.root, "commit", "--quiet", "--allow-empty", "-m", "recorded")
-    git(watched.root, "remote", "add", "origin", str(tmp_path / "origin.git"))
-    git(watched.root, "push", "--quiet", "origin", "main", "main:dev")
+    git(registered.root, "add", "--all")
+    git(registered.root, "commit", "--quiet", "--allow-empty", "-m", "recorded")
+    git(registered.root, "remote", "add", "origin", str(tmp_path / "origin.git"))
+    git(registered.root, "push", "--quiet", "origin", "main", "main:dev")
     os.environ |= {"GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": "ada/demo", "GITHUB_TOKEN": "app-token"}
-    return watched
+    return registered
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def s3(environment: None) -> Iterator[Any]:
 
 
 def test_a_rotated_log_and_labels_in_s3(
-    watched: Project, s3: Any, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
+    registered: Project, s3: Any, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
 ) -> None:
     rows = flowers.sample(240, replace=True, random_state=3, ignore_index=True)
     lines = (answer(rows) / "iris.jsonl").read_text().splitlines(keepends=True)
@@ -66,7 +66,7 @@ def test_a_rotated_log_and_labels_in_s3(
     assert done.value["versions"][0]["labelled"] == 90
 
 
-def test_what_is_not_there_or_does_not_answer_is_told(watched: Project, s3: Any) -> None:
+def test_what_is_not_there_or_does_not_answer_is_told(registered: Project, s3: Any) -> None:
     missing = mlops("monitor", "iris", "--log", "s3://logs/nothing")
     assert missing.code == 2 and "s3://logs/nothing: cannot be read" in missing.error
     nowhere = mlops("monitor", "iris", "--log", "s3://no-such-bucket/x")

@@ -1,4 +1,4 @@
-"""A project whose store holds a champion; it is trained once and copied, so every test but the first opens a moved store."""
+"""An empty store, and what a test asks of a store: run, list, load."""
 
 import shutil
 from collections.abc import Callable
@@ -11,26 +11,6 @@ from mlops.registry import versions
 from mlops.registry.register import Outcome
 from mlops.registry.versions import Version
 from mlops.use_case import load_use_case
-
-
-@pytest.fixture(scope="session")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the project with a champion is kept for the next test."""
-    return tmp_path_factory.mktemp("registered") / "project"
-
-
-@pytest.fixture
-def registered(project: Project, kept: Path) -> Project:
-    """A project on branch main whose iris 1.0.0 is the champion."""
-    if kept.is_dir():
-        shutil.rmtree(project.root)
-    else:
-        pipeline.run(project, load_use_case(project, "iris"))
-        shutil.copytree(project.root, kept.with_name("half"))
-        kept.with_name("half").rename(kept)
-        return project
-    shutil.copytree(kept, project.root)
-    return project
 
 
 @pytest.fixture(scope="session")
