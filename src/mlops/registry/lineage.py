@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlops import git, tracking
+from mlops import git
 from mlops.config import Project
 from mlops.errors import UserError
 from mlops.registry import versions
@@ -115,7 +115,7 @@ def trace(project: Project, asked: str, ref: str | None = None) -> Lineage:
     return Lineage(
         origin=origin(project, version),
         aliases=version.aliases,
-        data=_manifest(project, version)["data"],
+        data=versions.manifest_of(project, version)["data"],
         images=tuple(dict.fromkeys(known)),
         bundles=tuple(dict.fromkeys(item.bundle for item in went if item.bundle)),
         deployments=went,
@@ -173,15 +173,6 @@ def _on_this_machine(asked: str) -> Image | None:
         return None
     title, version = (labels.get(f"org.opencontainers.image.{key}", "") for key in ("title", "version"))
     return Image(asked, title, version, labels["io.mlops.run"])
-
-
-def _manifest(project: Project, version: Version) -> dict[str, Any]:
-    """What training recorded of a version."""
-    from mlflow.artifacts import download_artifacts
-
-    with tracking.open_store(project):
-        path = download_artifacts(run_id=version.run_id, artifact_path="candidate/manifest.json")
-    return dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def rows(found: Lineage) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlops import git, keys, tracking
 from mlops.config import Project
@@ -168,17 +168,9 @@ def _below(folder: Path, name: str) -> Candidate | None:
 
 def _reproduced(project: Project, same: Version, trained: Candidate) -> str:
     """Return in words whether retraining a registered key gave its metrics again."""
-    before, now = _manifest(project, same)["metrics"], trained.manifest["metrics"]
+    before, now = versions.manifest_of(project, same)["metrics"], trained.manifest["metrics"]
     off = [name for name in before if not math.isclose(before[name], now.get(name, math.nan), rel_tol=SAME, abs_tol=1e-12)]
     return f"no: {', '.join(f'{name} {before[name]:.6g} → {now[name]:.6g}' for name in off)}" if off else "yes"
-
-
-def _manifest(project: Project, version: Version) -> dict[str, Any]:
-    from mlflow.artifacts import download_artifacts
-
-    with tracking.open_store(project):
-        path = download_artifacts(run_id=version.run_id, artifact_path="candidate/manifest.json")
-    return dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def _of_key(known: Sequence[Version], key: str) -> Version | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -125,6 +126,12 @@ def fetch(project: Project, version: Version, to: Path) -> Candidate:
         download_artifacts(run_id=version.run_id, artifact_path="candidate", dst_path=str(to))
         download_artifacts(artifact_uri=f"models:/{version.model_id}", dst_path=str(to / "candidate" / "model"))
     return candidates.read(to / "candidate")
+
+
+def manifest_of(project: Project, version: Version) -> dict[str, Any]:
+    """Return what training recorded of a version."""
+    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
+        return fetch_files(project, version, [], Path(scratch))
 
 
 def fetch_files(project: Project, version: Version, names: Sequence[str], to: Path) -> dict[str, Any]:
