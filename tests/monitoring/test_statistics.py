@@ -102,12 +102,3 @@ def test_chance_of_a_psi_falls_with_its_size_and_the_rows(before: int, now: int)
     chances = [statistics.psi_chance(value, 10, before, now) for value in (0.0, 0.1, 0.25, 1.0)]
     assert chances[0] == 1 and chances == sorted(chances, reverse=True)
     assert statistics.psi_chance(0.1, 10, before, now * 2) <= statistics.psi_chance(0.1, 10, before, now)
-
-
-def test_bootstrap_interval_holds_the_mean_about_as_often_as_it_says() -> None:
-    held = 0
-    for seed in range(60):
-        values = np.random.default_rng(seed).normal(size=80)
-        low, high = statistics.bootstrap(lambda rows, values=values: values[rows].mean(), 80, 200, 1, seed)
-        held += low <= 0 <= high
-    assert 50 <= held <= 60

@@ -10,10 +10,9 @@ import numpy as np
 
 from mlops.config import Metric, nearest
 from mlops.errors import ConfigError
-from mlops.monitoring import statistics
 from mlops.monitoring.labels import TRUTH
 from mlops.monitoring.log import SAID
-from mlops.training.metrics import MEASURES, Measure, Predictions, encode
+from mlops.training.metrics import MEASURES, Measure, Predictions, bootstrap, encode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,10 +51,8 @@ def check(use_case: UseCase, manifest: Mapping[str, Any], joined: pd.DataFrame) 
     for name, measure in _measures(use_case).items():
         rule = config.metrics[name]
         limit = config.monitor.quality.get(name, rule.limit)
-        resamples, block = config.bootstrap.resamples, config.bootstrap.block
-        low, high = statistics.bootstrap(
-            lambda rows, measure=measure: measure(truth[rows], said.take(rows)), len(truth), resamples, block, config.seed
-        )
+        drawn = config.bootstrap
+        low, high = bootstrap(measure, said, truth, drawn.resamples, drawn.block, config.seed)
         value, holdout = measure(truth, said), manifest["metrics"].get(name)
         verdict, reason = _verdict(rule, value, (low, high), limit, holdout)
         found.append(Quality(name, value, low, high, limit, holdout, verdict, reason))

@@ -6,7 +6,6 @@ Sizes are judged by limits in the configuration; a probability only keeps small 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,17 +105,3 @@ def over_categories(before: Mapping[str, int], now: Mapping[str, int]) -> tuple[
         one.append(sum(before.get(name, 0) for name in rare))
         two.append(sum(now.get(name, 0) for name in rare))
     return np.asarray(one, dtype=float), np.asarray(two, dtype=float)
-
-
-def bootstrap(measure: Any, rows: int, resamples: int, block: int, seed: int) -> tuple[float, float]:
-    """The 95 % percentile interval of `measure` (positions → value) over resamples of blocks of neighbouring rows.
-
-    Source: Künsch 1989, as in the gate's comparison; a block of 1 is the plain bootstrap.
-    """
-    random, block = np.random.default_rng(seed), min(block, rows)
-    values = np.empty(resamples)
-    for index in range(resamples):
-        starts = random.integers(0, rows - block + 1, -(-rows // block))
-        values[index] = measure((starts[:, None] + np.arange(block)).ravel()[:rows])
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)
