@@ -39,6 +39,12 @@ def credentials(root: Path, remote: str = "origin") -> dict[str, str]:
     }
 
 
+def fetch_branches(root: Path) -> None:
+    """Bring what origin's branches are now, and forget those that are gone."""
+    refspec = "+refs/heads/*:refs/remotes/origin/*"
+    git("fetch", "--quiet", "--prune", "origin", refspec, root=root, env=credentials(root))
+
+
 def in_actions() -> bool:
     """Return whether this runs in a GitHub Actions job."""
     return os.environ.get("GITHUB_ACTIONS") == "true"

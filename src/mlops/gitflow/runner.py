@@ -59,19 +59,19 @@ def page() -> str:
 
 def output(name: str, value: str) -> None:
     """Hand a value of one line to the later jobs of the run; does nothing outside of a workflow."""
-    path = os.environ.get("GITHUB_OUTPUT", "")
-    if path and in_actions():
-        if "\n" in value:
-            raise UserError(f"the output {name} must be one line")
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(f"{name}={value}\n")
+    _assign("GITHUB_OUTPUT", f"output {name}", f"{name}={value}")
 
 
 def variable(name: str, value: str) -> None:
     """Set a variable for the later steps of the job; does nothing outside of a workflow."""
-    path = os.environ.get("GITHUB_ENV", "")
+    _assign("GITHUB_ENV", f"variable {name}", f"{name}={value}")
+
+
+def _assign(file: str, what: str, line: str) -> None:
+    """Add a line to the file that a variable of the runner names."""
+    path = os.environ.get(file, "")
     if path and in_actions():
-        if "\n" in value:
-            raise UserError(f"the variable {name} must be one line")
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(f"{name}={value}\n")
+        if "\n" in line:
+            raise UserError(f"the {what} must be one line")
+        with open(path, "a", encoding="utf-8") as target:
+            target.write(f"{line}\n")

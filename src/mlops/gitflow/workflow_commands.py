@@ -18,7 +18,7 @@ from mlops.errors import MlopsError, UserError
 from mlops.gitflow import backmerge as rules
 from mlops.gitflow import branches, checks, runner
 from mlops.git import git, run
-from mlops.gitflow.git import compare_link, credentials, exists, project_root, repository
+from mlops.gitflow.git import compare_link, credentials, exists, fetch_branches, project_root, repository
 
 if TYPE_CHECKING:
     from mlops.config import Project
@@ -129,7 +129,7 @@ def backmerge(dry_run: bool = DRY_RUN, json: bool = JSON) -> None:
     Example: mlops gitflow backmerge --dry-run
     """
     root = project_root()
-    _fetch_branches(root)
+    fetch_branches(root)
     commit = git("rev-parse", f"origin/{branches.MAIN}", root=root)
     decision = rules.decide(commit, *_trees(root))
     result: dict[str, Any] = {**decision._asdict(), "commit": commit, "pull_request": None, "issue": None}
@@ -150,7 +150,7 @@ def bootstrap(dry_run: bool = DRY_RUN) -> None:
     Example: mlops gitflow bootstrap --dry-run
     """
     root = project_root()
-    _fetch_branches(root)
+    fetch_branches(root)
     there = exists(f"origin/{branches.DEV}", root)
     if not there and not dry_run:
         source = f"refs/remotes/origin/{branches.MAIN}:refs/heads/{branches.DEV}"
@@ -270,11 +270,6 @@ def _outcomes(root: Path, reviewers: list[str], apply: bool) -> list[Any]:
     from mlops.gitflow.protect import protect as wish
 
     return wish(github.connect(repository(root)), root / ".github" / "rulesets", reviewers, apply)
-
-
-def _fetch_branches(root: Path) -> None:
-    refspec = "+refs/heads/*:refs/remotes/origin/*"
-    git("fetch", "--quiet", "--prune", "origin", refspec, root=root, env=credentials(root))
 
 
 def _trees(root: Path) -> tuple[str, str, tuple[str, ...]]:

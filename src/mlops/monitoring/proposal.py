@@ -19,7 +19,7 @@ from mlops.data.parse import parse
 from mlops.errors import DataError
 from mlops.git import git
 from mlops.gitflow import branches, github, runner
-from mlops.gitflow.git import compare_link, credentials, exists, identity, repository
+from mlops.gitflow.git import compare_link, credentials, exists, fetch_branches, identity, repository
 from mlops.monitoring import labels
 from mlops.monitoring.labels import TRUTH
 from mlops.monitoring.log import REQUEST, ROW
@@ -49,8 +49,7 @@ def propose(project: Project, use_case: UseCase, check: Check) -> Proposal:
     raw schema, and where an earlier proposal has not been merged yet.
     """
     root = project.root
-    refspec = "+refs/heads/*:refs/remotes/origin/*"
-    git("fetch", "--quiet", "--prune", "origin", refspec, root=root, env=credentials(root))
+    fetch_branches(root)
     if not exists(f"origin/{branches.DEV}", root):
         return _nothing(f"origin has no branch {branches.DEV}: make it with `mlops gitflow bootstrap`")
     if not project.data.is_relative_to(root):
