@@ -30,7 +30,8 @@ NUMBERS = ("1.0.0", "1.0.1")
 def measure(runs: int, rate: float) -> dict[str, Any]:
     """Return the figures in seconds and MB; what was built and started is removed."""
     from load import Load
-    from mlops.config import Compose, Project
+    from mlops.config import Project
+    from mlops.operations import Compose
     from mlops.deploy.compose import ComposeTarget
     from mlops.deploy.docker import Docker
     from mlops.deploy.targets import Service

@@ -18,6 +18,7 @@ EXCEPTIONS = {
     "": "the name of the package",
     "console": "tells what is done",
     "errors": "tells what is wrong",
+    "operations": "what serving, deployment and monitoring are set to; a model is the same for all of it",
     "git": "says which commit it was, which is logged beside the model",
     "tracking": "keeps what training hands it; moving a store must not make a new version",
 }

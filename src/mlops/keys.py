@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlops.use_case import UseCase
 
 # The machinery that has a say in what a model becomes: every module that data and training run through.
-MACHINERY = ("config.py", "digests.py", "files.py", "keys.py", "use_case.py", "data", "training")
+MACHINERY = ("config.py", "digests.py", "files.py", "frozen.py", "keys.py", "use_case.py", "data", "training")
 LOCK = Path("requirements") / "base.txt"
 
 

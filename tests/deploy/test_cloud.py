@@ -15,7 +15,8 @@ import pytest
 from mlflow.deployments import BaseDeploymentClient
 from mlflow.deployments.interface import plugin_store
 from mlops import tracking
-from mlops.config import Cloud, Environment, Project
+from mlops.config import Project
+from mlops.operations import Cloud, Environment
 from mlops.deploy import cloud, log
 from mlops.deploy.cloud import Remote
 from mlops.deploy.log import DEPLOYED, Deployment

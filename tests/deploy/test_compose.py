@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 from load import Load
-from mlops.config import Compose, Project
+from mlops.config import Project
+from mlops.operations import Compose
 from mlops.deploy.compose import ComposeTarget
 from mlops.deploy.docker import Docker
 from mlops.deploy.targets import DeployFailed, Service

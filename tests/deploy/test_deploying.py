@@ -11,7 +11,8 @@ import pytest
 import yaml
 from command import mlops
 from mlops import tracking
-from mlops.config import Compose, Project
+from mlops.config import Project
+from mlops.operations import Compose
 from mlops.deploy import docker, targets, trial
 from mlops.deploy.compose import ComposeTarget
 from mlops.deploy.contract import counters

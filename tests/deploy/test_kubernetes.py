@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from command import mlops
-from mlops.config import Environment, Kubernetes, Project, load_project
+from mlops.config import Project, load_project
+from mlops.operations import Environment, Kubernetes
 from mlops.deploy import kubernetes, targets
 from mlops.deploy.kubernetes import Cluster
 from mlops.deploy.targets import DeployFailed, Service

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlops import tracking
-from mlops.config import Environment, Project
+from mlops.config import Project
 from mlops.console import step
 from mlops.deploy import log
 from mlops.deploy.targets import DeployFailed, Service
 from mlops.errors import UserError
+from mlops.operations import Environment
 from mlops.registry import versions
 from mlops.registry.versions import Version
 from mlops.training.candidate import SAID
@@ -179,9 +180,9 @@ class Remote:
             self._call(client, self._kind.steps(asked, self._has(client, asked)))
             try:
                 self._hold(client, asked)
-            except DeployFailed as failed:
+            except DeployFailed:
                 self._take_back(client, service, before)
-                raise DeployFailed(str(failed)) from None
+                raise
         return f"{self.uri} {asked.endpoint}"
 
     def running(self, use_case: str) -> Service | None:

@@ -20,12 +20,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mlops import console
-from mlops.config import Compose, Environment, Project
+from mlops.config import Project
 from mlops.deploy import contract, docker, proxy, trial
 from mlops.deploy.docker import HARDENED, Docker
 from mlops.deploy.proxy import Proxy, other_than
 from mlops.deploy.targets import DeployFailed, Service
 from mlops.errors import UserError
+from mlops.operations import Compose, Environment
 from mlops.registry import aliases
 
 LABEL = "io.mlops."
@@ -209,7 +210,8 @@ class ComposeTarget:
         """
         host, configured = self.docker, self.settings
         token = os.environ.get("MLOPS_SERVE_TOKEN", "")
-        slot = next(item.slot for item in self._containers(manifest.content["use_case"]) if item.name == new)
+        placed = _container(host.inspect(new) or {}, manifest.content["use_case"])
+        slot = placed.slot
 
         def alive() -> str:
             return docker.why_gone(host, new)
@@ -221,9 +223,7 @@ class ComposeTarget:
             if old and not proven:
                 self._shadow(front, old, url, token)
             front.allow(slot)
-            front.wait_up(
-                slot, (host.inspect(new) or {})["NetworkSettings"]["Networks"][front.name.removesuffix("-proxy")]["IPAddress"]
-            )
+            front.wait_up(slot, placed.address)
             if old and not proven and configured.share.percent:
                 front.lead(old.slot, configured.share.percent)
                 with contract.explained(f"with {configured.share.percent} % of the requests"):

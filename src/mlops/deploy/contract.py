@@ -5,6 +5,7 @@ Only what the bundle's manifest says is asked for, so that any address and any i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -17,6 +18,7 @@ from mlops.deploy.targets import DeployFailed
 from mlops.errors import UserError
 from mlops.serving.signature import DATATYPES
 
+MANIFEST = "/srv/bundle/manifest.json"  # where an image keeps it
 TOLERANCE = 1e-9  # relative, as between the bundle's forms of one model
 LIMIT = 5.0  # seconds for one answer
 PATIENCE = 60.0  # seconds from the start of a container until it is ready
@@ -39,6 +41,11 @@ class Manifest(NamedTuple):
 
     content: dict[str, Any]
     digest: str
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Manifest:
+        """Return the manifest in the bytes of its file."""
+        return cls(json.loads(raw), hashlib.sha256(raw).hexdigest())
 
     @property
     def columns(self) -> list[dict[str, Any]]:

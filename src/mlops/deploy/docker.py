@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -14,11 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from mlops.deploy.contract import Manifest, wait_ready
+from mlops.deploy.contract import MANIFEST, Manifest, wait_ready
 from mlops.deploy.targets import DeployFailed, Service
 from mlops.errors import UserError
 
-MANIFEST = "/srv/bundle/manifest.json"
 PORT = 8080
 # What a service needs and nothing more: no root, no writing but to /tmp, no new privileges, bounded memory and processes.
 HARDENED = (
@@ -113,8 +111,6 @@ def carry(here: Docker, there: Docker, image: str) -> None:
 
 def manifest_of(docker: Docker, image: str) -> Manifest:
     """Return the manifest of the bundle in an image, without starting it. Raise UserError for an image without one."""
-    import hashlib
-
     made = docker("create", image)
     try:
         done = docker.run("cp", f"{made}:{MANIFEST}", "-")
@@ -124,7 +120,7 @@ def manifest_of(docker: Docker, image: str) -> Manifest:
         raise UserError(f"{image} holds no bundle ({MANIFEST}): build it with mlops image")
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         raw = archive.extractfile(archive.getmembers()[0]).read()  # type: ignore[union-attr]
-    return Manifest(json.loads(raw), hashlib.sha256(raw).hexdigest())
+    return Manifest.parse(raw)
 
 
 def service_of(docker: Docker, image: str) -> Service:
@@ -162,8 +158,6 @@ def running(image: str, memory: str = MEMORY, variables: tuple[str, ...] = (), p
     DeployFailed where it ends or is not ready within `patience` seconds.
     """
     docker = Docker()
-    if not shutil.which("docker"):
-        raise UserError("docker is not installed: install Docker Engine's command line")
     given = [part for variable in variables for part in ("--env", variable)]
     limits = ["--memory", memory, "--memory-swap", memory]
     made = docker("create", *HARDENED, *limits, *given, "--publish", f"127.0.0.1::{PORT}", image)

@@ -9,7 +9,6 @@ The pods that answer are replaced only after a pod of the same image has kept th
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import os
 import re
@@ -26,19 +25,18 @@ from typing import Any
 
 import yaml
 
-from mlops.config import Environment, Kubernetes, Project
+from mlops.config import Project
 from mlops.console import step
 from mlops.deploy import contract
-from mlops.deploy.contract import Manifest, explained, wait_ready
+from mlops.deploy.contract import MANIFEST, Manifest, explained, wait_ready
 from mlops.deploy.targets import DeployFailed, Service
 from mlops.errors import UserError
+from mlops.operations import Environment, Kubernetes
 
 OVERLAYS = Path("deploy") / "kubernetes" / "overlays"
 # What the base calls its Deployment, and the image that stands for the real one.
 BASE = "serving"
 PROOF = "proof"
-# Where the image keeps what it promises.
-BUNDLE = "/srv/bundle/manifest.json"
 NUMBER, DIGEST, USE_CASE = "mlops/number", "mlops/bundle", "mlops/use-case"
 BY_DIGEST = re.compile(r"(?P<name>[^@]+)@(?P<digest>sha256:[0-9a-f]{64})")
 FORWARDED = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
@@ -205,11 +203,10 @@ class Cluster:
 
     def _manifest(self, service: Service, name: str) -> Manifest:
         """Read what the image promises from a pod; its digest, which the release names, says whether it can be believed."""
-        raw = self._kubectl("exec", name, "--", "cat", BUNDLE, strip=False).encode()
-        digest = hashlib.sha256(raw).hexdigest()
-        if digest != service.bundle:
-            raise DeployFailed(f"the pod holds bundle {digest[:12]}, {service.bundle[:12]} was to be deployed")
-        return Manifest(json.loads(raw), digest)
+        found = Manifest.parse(self._kubectl("exec", name, "--", "cat", MANIFEST, strip=False).encode())
+        if found.digest != service.bundle:
+            raise DeployFailed(f"the pod holds bundle {found.digest[:12]}, {service.bundle[:12]} was to be deployed")
+        return found
 
     @contextmanager
     def _forwarded(self, name: str) -> Iterator[str]:

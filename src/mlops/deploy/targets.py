@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import NamedTuple, Protocol
 
-from mlops.config import Environment, Project
+from mlops.config import Project
 from mlops.errors import MlopsError, UserError
+from mlops.operations import Environment
 
 MODULES = {
     "compose": "compose",

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.config import FeatureMonitor, Limits, Monitor, nearest
+from mlops.config import nearest
 from mlops.errors import ConfigError
 from mlops.monitoring import statistics
 from mlops.monitoring.log import SAID
+from mlops.operations import FeatureMonitor, Limits, Monitor
 from mlops.training import reference
 
 if TYPE_CHECKING:

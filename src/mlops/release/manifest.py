@@ -11,8 +11,8 @@ from pathlib import Path
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mlops import files
-from mlops.config import Frozen
 from mlops.errors import UserError
+from mlops.frozen import Frozen
 from mlops.gitflow import tags
 
 FILE = "release.json"
