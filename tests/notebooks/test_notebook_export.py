@@ -3,15 +3,29 @@
 import ast
 import json
 import re
+import subprocess
+import sys
 
+import bs4
 import pytest
 
 from mlops.errors import UserError
-from mlops.notebooks import content, export
+from mlops.notebooks import content, css_select, export
 from made import PNG, code, notebook, shown, stream, text, write
 
 WIDGET = {"application/vnd.jupyter.widget-view+json": {"model_id": "m1", "version_major": 2, "version_minor": 0}}
 STATE = {"application/vnd.jupyter.widget-state+json": {"state": {"m1": {}}, "version_major": 2, "version_minor": 0}}
+
+
+# What nbconvert looks for in a page: pictures without a description, and inputs and outputs within the notebook.
+MARKUP = [
+    "<img src=x><IMG SRC=x ALT=''><img src=x alt><svg><image/><img src=x></svg><!-- <img src=x> -->",
+    "<div class='jp-OutputArea-output'></div><div class='x\n jp-OutputArea-output\ty'></div><DIV CLASS=jp-OutputArea-output>",
+    "<span class='jp-OutputArea-output'></span><div class='JP-OutputArea-Output'></div><div class></div>",
+    "<iframe srcdoc=x><img src=x><div class='jp-Cell-inputWrapper'></div></iframe>",
+    "</main></body><div class='jp-Cell-inputWrapper'></div><main class='a jp-Notebook'><div class='jp-Cell-inputWrapper'>",
+]
+TEMPLATE = "<template><img src=x><div class='jp-OutputArea-output'>in</div></template>"
 
 
 def rich():
@@ -49,6 +63,33 @@ def test_a_sanitized_page_has_no_script_of_the_notebook():
     body = page[page.index("<body") :]
     assert not re.search(r"<[^>]*(onerror|javascript:window)", body)
     assert "window.a=1</script>" not in body and "window.shown" not in body
+
+
+@pytest.mark.parametrize("selector", css_select.KNOWN)
+@pytest.mark.parametrize("more", ["", TEMPLATE])
+def test_quick_selectors_find_what_soupsieve_finds(selector, more):
+    soup = bs4.BeautifulSoup(f"<main class='jp-Notebook'>{''.join(MARKUP)}{more}</main>{MARKUP[1]}", "html.parser")
+    found = css_select.select(selector, soup)
+    assert found and list(map(id, found)) == list(map(id, css_select._soupsieve().select(selector, soup)))
+
+
+def test_other_selectors_go_to_soupsieve():
+    soup = bs4.BeautifulSoup("".join(MARKUP), "html.parser")
+    assert css_select.select("div > img, svg img", soup) == soup.find_all("svg")[0].find_all("img")
+    assert len(css_select.select("img:not([alt])", soup, None, 1)) == 1
+    assert css_select.escape("a.b") == r"a\.b"
+
+
+@pytest.mark.parametrize("options", [[], ["--sanitize"]])
+def test_the_command_writes_what_nbconvert_writes_and_compiles_no_selector(tmp_path, monkeypatch, options):
+    value = notebook(*map(text, MARKUP), *(code("x", [shown(text_html=markup)]) for markup in MARKUP), *rich()["cells"])
+    path = write(tmp_path / "a.ipynb", value)
+    command = ["mlops", "notebooks", "export", "--format", "html", *options, str(path)]
+    run = subprocess.run([sys.executable, "-X", "importtime", "-m", *command], check=True, capture_output=True, text=True)
+    monkeypatch.setattr("bs4.css.soupsieve", css_select._soupsieve())
+    expected = export.page(content.read(path), "a", sanitize=bool(options))
+    assert (tmp_path / "a" / "a.html").read_text(encoding="utf-8") == expected
+    assert "nbconvert" in run.stderr and "soupsieve" not in run.stderr
 
 
 @pytest.mark.parametrize(

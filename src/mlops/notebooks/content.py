@@ -17,6 +17,7 @@ from typing import Any
 
 from mlops import files
 from mlops.errors import UserError
+from mlops.notebooks import css_select
 
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
@@ -26,17 +27,18 @@ TEXT_LIMIT = 1_000_000  # characters of a stream or plain text that an export or
 DATA_LIMIT = 20_000_000  # characters of any other output: an image, a page, a widget
 SKIPPED = {".ipynb_checkpoints", ".git", ".venv", ".tox", "node_modules", "build", "dist", "output", "models", "__pycache__"}
 # Optional packages of jsonschema that build grammars when imported: 0.6 to 1.4 s that a notebook never needs.
-SLOW_OPTIONAL = ("rfc3987_syntax", "isoduration", "webcolors", "uri_template", "fqdn")
+SLOW_OPTIONAL = ("rfc3987_syntax", "rfc3986_validator", "isoduration", "webcolors", "uri_template", "fqdn")
 
 
 def quick_imports() -> None:
-    """Keep nbformat's slow optional imports out of this process, and let its garbage lie longer.
+    """Keep the slow imports of nbformat and nbconvert out of this process, and let its garbage lie longer.
 
     For programs, before their first import of nbformat; never in a library or a test process, which others share.
     """
     gc.set_threshold(50_000)  # imports make many objects that stay: looking for garbage among them costs a tenth
     for name in SLOW_OPTIONAL:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    sys.modules.setdefault("soupsieve", css_select)
 
 
 def read(path: Path) -> Notebook:
