@@ -3,7 +3,6 @@
 import html
 import io
 import json
-import socket
 
 import httpx
 import numpy as np
@@ -353,14 +352,3 @@ def test_the_way_of_large_bodies_reads_what_the_general_way_reads(rows):
         json.dumps({"dataframe_split": {**body, "index": list(range(len(rows)))}}).encode(), signature
     )
     np.testing.assert_array_equal(large.matrix, general.matrix)
-
-
-def test_a_half_closed_connection_is_answered(flowers_server):
-    body = split().encode()
-    host, port = flowers_server.removeprefix("http://").split(":")
-    head = f"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
-        connection.sendall(head + body[:10])
-        connection.shutdown(socket.SHUT_WR)
-        connection.recv(1000)
-    assert post(flowers_server, "/invocations", body).status_code == 200

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-import itertools
-import json
-import re
-import secrets
 import sys
 import time
-import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from mlops.serving import pages
+from mlops.serving import pages, replies
+from mlops.serving.replies import Reply
 from mlops.serving.scoring import Answer, score
-from mlops.serving.service import Service, access_log, count, start
+from mlops.serving.service import Service, count, start
+from mlops.serving.short import LARGEST
 from mlops.serving.signature import Refused
 
 Scope = Any
 Receive = Any
 Send = Any
-INLINE = 16_384  # bytes of a body up to which an ONNX model answers on the event loop: less than a thread's hand-over
-OPEN_PATHS = frozenset({"/ping", "/health", "/v2/health/live", "/v2/health/ready"})
-REQUEST_ID = re.compile(rb"[\w.:-]{1,128}")
 FLUSH_SECONDS = 0.2
 
 
@@ -36,58 +29,37 @@ class ClientGone(Exception):
 def create(service: Service) -> Any:
     """The application; it asks the service to stop when the bundle turns out not to be loadable."""
     starlette = pages.create(service, _lifespan(service))
-    prefix = secrets.token_hex(4)
-    numbers = itertools.count()
-    note = access_log(service)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await starlette(scope, receive, send)
         began = time.perf_counter()
         headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"")
-        request = given.decode() if given and REQUEST_ID.fullmatch(given) else f"{prefix}-{next(numbers):x}"
+        request = service.identify(headers.get(b"x-request-id", b""))
         method, path = scope["method"], scope["path"]
         endpoint = service.routes.get(path)
         status, rows, size = 499, 0, 0
         try:
-            _authorize(service, path, headers)
+            replies.authorize(service, path, headers)
             if endpoint is None:
                 status = await _page(starlette, scope, receive, send, request, service.draining)
             else:
                 answer = await _scored(service, endpoint, method, headers, receive, request)
                 rows, size, status = answer.rows.count, len(answer.payload), 200
                 count(service, request, answer)
-                await _send(send, 200, answer.payload, answer.media_type, request, service.draining)
+                await _send(send, Reply(200, answer.payload, answer.media_type.encode(), service.draining), request)
         except ClientGone:
             pass
         except Refused as refused:
             status = refused.status
-            await _refuse(send, refused, endpoint, request, service.draining)
+            await _send(send, replies.refusal(refused, endpoint, service.draining), request)
         except Exception as error:
             status = 500
-            _report(error, request)
-            await _refuse(send, UNEXPECTED, endpoint, request, service.draining)
+            await _send(send, replies.refusal(replies.unexpected(error, request), endpoint, service.draining), request)
         finally:
-            note(request, method, endpoint or path, status, time.perf_counter() - began, rows, size)
+            service.note(request, method, endpoint or path, status, time.perf_counter() - began, rows, size)
 
     return app
-
-
-UNEXPECTED = Refused("The server met an error of its own; its log has more under the request id.", None, 500, "INTERNAL_ERROR")
-
-
-def _report(error: Exception, request: str) -> None:
-    """The place of an unexpected error on standard error, without its message, which may hold a client's values."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    print(f"request {request}: {type(error).__name__}\n{frames}", file=sys.stderr, flush=True)
-
-
-def _authorize(service: Service, path: str, headers: dict[bytes, bytes]) -> None:
-    if service.secret and path not in OPEN_PATHS:
-        given = headers.get(b"authorization", b"")
-        if not hmac.compare_digest(given, b"Bearer " + service.secret):
-            raise Refused("A bearer token is needed: Authorization: Bearer …", "authorization", 401, "UNAUTHENTICATED")
 
 
 async def _scored(
@@ -98,7 +70,7 @@ async def _scored(
         raise Refused("Only POST is answered here.", None, 405, "METHOD_NOT_ALLOWED")
     settings = service.settings
     if service.in_flight >= settings.concurrency:
-        raise Refused("Too many requests are in work; try again.", None, 429, "RESOURCE_EXHAUSTED")
+        raise replies.too_many_requests()
     service.in_flight += 1
     release = True
     try:
@@ -107,7 +79,7 @@ async def _scored(
         accept = headers.get(b"accept", b"").decode("latin-1")
         scorer = service.scorer
         assert scorer is not None  # routes are filled with it
-        if len(body) <= INLINE and scorer.bundle.format == "onnx":
+        if len(body) <= LARGEST and scorer.bundle.format == "onnx":
             return score(scorer, endpoint, body, content_type, accept, request)
         work = asyncio.get_running_loop().run_in_executor(
             service.pool, score, scorer, endpoint, body, content_type, accept, request
@@ -166,44 +138,9 @@ def _too_large(limit: int) -> Refused:
     return Refused(f"The body is larger than {limit / 1e6:g} MB.", None, 413, "REQUEST_TOO_LARGE")
 
 
-async def _send(
-    send: Send,
-    status: int,
-    payload: bytes,
-    media_type: str,
-    request: str,
-    closing: bool,
-    more: tuple[tuple[bytes, bytes], ...] = (),
-) -> None:
-    headers = [
-        (b"content-type", media_type.encode()),
-        (b"content-length", b"%d" % len(payload)),
-        (b"x-request-id", request.encode()),
-        *more,
-    ]
-    if closing:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": payload})
-
-
-RETRY = {
-    401: (b"www-authenticate", b"Bearer"),
-    405: (b"allow", b"POST"),
-    429: (b"retry-after", b"1"),
-    503: (b"retry-after", b"1"),
-}
-
-
-async def _refuse(send: Send, refused: Refused, endpoint: str | None, request: str, closing: bool) -> None:
-    content = refused.as_dict()
-    if endpoint is not None and endpoint.startswith("/v2"):
-        content["error"] = refused.message
-    # What is left of a body that was not read in time will not be waited for.
-    more = (RETRY[refused.status],) if refused.status in RETRY else ()
-    await _send(
-        send, refused.status, json.dumps(content).encode(), "application/json", request, closing or refused.status == 408, more
-    )
+async def _send(send: Send, reply: Reply, request: str) -> None:
+    await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers(request)})
+    await send({"type": "http.response.body", "body": reply.payload})
 
 
 async def _page(starlette: Any, scope: Scope, receive: Receive, send: Send, request: str, closing: bool) -> int:

@@ -7,7 +7,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from mlops.serving.settings import Settings
+from mlops.serving.service import Service
+from mlops.serving.short import LARGEST, Answerer
 
 MAX_HEAD = 65_536  # bytes of a request's head
 
@@ -44,25 +45,47 @@ class Joined:
 
 
 class Guarded(HttpToolsProtocol):
-    """One connection; uvicorn asks for a class."""
+    """One connection; uvicorn asks for a class.
+
+    A small request that arrives whole, as most do, is answered here by `short`. Whatever else comes goes on to uvicorn and
+    the application: what is read in pieces, waits for an answer before it, or is not a plain POST of HTTP/1.1.
+    """
 
     deadline: asyncio.TimerHandle | None = None
+    idle: asyncio.TimerHandle | None = None
+    answered = 0.0
     head = 0
+    begun = False
     reading_head = True
+    pieces: list[bytes] | None = None
 
-    def __init__(self, settings: Settings, **given: Any) -> None:
+    def __init__(self, service: Service, answer: Answerer, **given: Any) -> None:
         super().__init__(**given)
-        self.settings = settings
+        self.service, self.answer = service, answer
+        self.settings = service.settings
+        self.largest = min(LARGEST, int(self.settings.max_body_mb * 1e6))
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Joined(transport))  # type: ignore[arg-type]
+        self.plain = transport
         if len(self.connections) > self.settings.connections:
             return transport.close()
         self._limit()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unlimit()
+        if self.idle is not None:
+            self.idle.cancel()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """The client sends no more: what was read whole is still answered, what was not is refused."""
+        if self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body:
+            self.cycle.keep_alive = False
+            return True
+        if self.begun or not self.reading_head:
+            self._close_with(b"400 Bad Request", "the request ended too early")
+        return None
 
     def data_received(self, data: bytes) -> None:
         if self.reading_head:
@@ -70,6 +93,10 @@ class Guarded(HttpToolsProtocol):
             if self.head > MAX_HEAD and self._head_only(data):
                 return self._close_with(b"431 Request Header Fields Too Large", "the head is too large")
         super().data_received(data)
+        if self.pieces is not None:
+            self._hand_over()
+        elif self.reading_head and (self.begun or self.head) and self.deadline is None:
+            self._limit()
 
     def _head_only(self, data: bytes) -> bool:
         """Whether the head still has no end: what came after it is the body's, which has its own limit."""
@@ -77,15 +104,36 @@ class Guarded(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.reading_head = True
-        self._limit()
+        self.begun = True
 
     def on_headers_complete(self) -> None:
-        self.reading_head, self.head = False, 0
+        self.begun, self.reading_head, self.head = False, False, 0
         self._unlimit()
-        super().on_headers_complete()
+        if self.parser.should_upgrade():
+            # The parser takes what follows for another protocol: the body would be lost.
+            self._close_with(b"400 Bad Request", "the protocol is not changed here: leave out the header upgrade")
+        elif self._is_plain():
+            self.pieces = []
+        else:
+            super().on_headers_complete()
+
+    def _is_plain(self) -> bool:
+        """Whether the request can be answered by `short`, if all of it is here."""
+        parser = self.parser
+        return (
+            self.url in self.service.short_routes
+            and parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and not (self.expect_100_continue or self.flow.write_paused)
+            and (self.cycle is None or self.cycle.response_complete)
+        )
 
     def on_body(self, body: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self.pieces is not None:
+            self.pieces.append(body)
+            return
         # A body that was refused is read and dropped for a while, so that its sender sees the answer.
         if self.cycle.response_complete and self.deadline is None:
             self._limit()
@@ -94,7 +142,48 @@ class Guarded(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._unlimit()
         self.reading_head, self.head = True, 0
-        super().on_message_complete()
+        if self.pieces is not None:
+            body = b"".join(self.pieces)
+            if len(body) <= self.largest:
+                return self._answer(body)
+            self._hand_over()
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def _answer(self, body: bytes) -> None:
+        self.pieces = None
+        if self.plain.is_closing():
+            return
+        answer, last = self.answer(self.url, self.headers, body, not self.parser.should_keep_alive())
+        self.server_state.total_requests += 1
+        self.plain.write(answer)
+        self.answered = self.loop.time()
+        if last:
+            self.plain.close()
+        elif self.idle is None:
+            self.idle = self.loop.call_later(self.timeout_keep_alive, self._look)
+
+    def _look(self) -> None:
+        """Close the connection if nothing came for a while; a timer for each answer would cost more than this look."""
+        self.idle = None
+        rest = self.answered + self.timeout_keep_alive - self.loop.time()
+        if rest > 0:
+            self.idle = self.loop.call_later(rest, self._look)
+        elif not self._busy():
+            self.plain.close()
+
+    def _busy(self) -> bool:
+        """Whether a request is being read or answered, or a timer of another kind runs."""
+        reading = self.begun or not self.reading_head
+        answering = self.cycle is not None and not self.cycle.response_complete
+        return reading or answering or self.deadline is not None or self.timeout_keep_alive_task is not None
+
+    def _hand_over(self) -> None:
+        """Let uvicorn have the request as far as it is here."""
+        body, self.pieces = b"".join(self.pieces or ()), None
+        super().on_headers_complete()
+        if body:
+            super().on_body(body)
 
     def on_response_complete(self) -> None:
         self.transport.flush()  # type: ignore[attr-defined]

@@ -17,7 +17,7 @@ from typing import Any
 import uvicorn
 
 from mlops.errors import MlopsError, UserError
-from mlops.serving import app, service
+from mlops.serving import app, service, short
 from mlops.serving.protocol import Guarded
 from mlops.serving.settings import Settings, from_environment
 
@@ -44,7 +44,7 @@ def _server(state: service.Service, settings: Settings) -> uvicorn.Server:
     config = uvicorn.Config(
         app.create(state),
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http=partial(Guarded, settings),  # type: ignore[arg-type]
+        http=partial(Guarded, state, short.create(state)),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         interface="asgi3",

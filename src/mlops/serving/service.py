@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
+import re
+import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +22,9 @@ from mlops.serving.model import load
 from mlops.serving.scoring import Answer, Scorer, score
 from mlops.serving.settings import Settings, processors
 
+REQUEST_ID = re.compile(rb"[\w.:-]{1,128}")
+# Takes id, method, path, status, seconds, rows and bytes of an answered request.
+Note = Callable[[str, str, str, int, float, int, int], None]
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -34,6 +40,7 @@ class Service:
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     scorer: Scorer | None = None
     routes: dict[str, str] = field(default_factory=dict)
+    short_routes: dict[bytes, str] = field(default_factory=dict)
     draining: bool = False
     in_flight: int = 0
     requests: int = 0
@@ -42,16 +49,25 @@ class Service:
     log_rows: prediction_log.Write | None = None
     close_log: Callable[[], None] = lambda: None
     stop: Callable[[], None] = lambda: None
+    note: Note = lambda *request: None
+    prefix: str = field(default_factory=lambda: secrets.token_hex(4))
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def ready(self) -> bool:
         """Whether rows are scored: the digests are verified, the model has answered once, and no stop was asked for."""
         return self.scorer is not None and not self.draining
 
+    def identify(self, given: bytes) -> str:
+        """The id of a request: the client's own, where it is fit for a log."""
+        return given.decode() if given and REQUEST_ID.fullmatch(given) else f"{self.prefix}-{next(self.numbers):x}"
+
 
 def create(folder: Path, settings: Settings) -> Service:
     """A service that has loaded nothing yet."""
-    return Service(folder, settings, settings.secret, ThreadPoolExecutor(max(2, threads(settings)), "score"), _metrics())
+    service = Service(folder, settings, settings.secret, ThreadPoolExecutor(max(2, threads(settings)), "score"), _metrics())
+    service.note = access_log(service)
+    return service
 
 
 def threads(settings: Settings) -> int:
@@ -69,6 +85,8 @@ def start(service: Service) -> None:
         service.log_rows, service.close_log = prediction_log.open_log(bundle, service.settings)
     service.metrics["model"].labels(bundle.name, bundle.number, bundle.format, bundle.digest).set(1)
     service.routes = scoring_routes(bundle)
+    if bundle.format == "onnx":
+        service.short_routes = {path.encode(): endpoint for path, endpoint in service.routes.items()}
     # What is loaded by now stays: the garbage collector would look through it again and again, which takes milliseconds.
     gc.collect()
     gc.freeze()
@@ -117,7 +135,7 @@ def _metrics() -> dict[str, Any]:
     }
 
 
-def access_log(service: Service) -> Callable[[str, str, str, int, float, int, int], None]:
+def access_log(service: Service) -> Note:
     """A function that notes one answered request in the metrics and as a JSON line, without a byte of its payload."""
     children: dict[tuple[str, int], Any] = {}
     timers: dict[str, Any] = {}

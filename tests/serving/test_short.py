@@ -1,0 +1,165 @@
+"""The short way to the model says what the long one says, wherever a request is cut, and in the order of the requests."""
+
+import json
+import re
+import socket
+import time
+
+import pytest
+
+from .conftest import serving
+
+NAMES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
+ROW = [5.1, 3.5, 1.4, 0.2]
+GOOD = json.dumps({"dataframe_split": {"columns": NAMES, "data": [ROW]}})
+TYPED = json.dumps({"rows": [dict(zip(NAMES, ROW, strict=True))]})
+TOKEN = {"authorization": "Bearer secret"}
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture(scope="module")
+def server(flowers_bundle):
+    with serving(flowers_bundle.folder, token="secret", max_body_mb=0.01, keep_alive=1, read_timeout=2) as (address, process):
+        host, port = address.removeprefix("http://").split(":")
+        yield (host, int(port)), process
+
+
+def request(body=GOOD, path="/invocations", method="POST", version="1.1", **headers):
+    """The bytes of a request."""
+    given = {"host": "x", "content-type": "application/json", "content-length": str(len(body)), "x-request-id": "r"}
+    given |= TOKEN | {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = [f"{name}: {value}\r\n" for name, value in given.items() if value is not None]
+    return f"{method} {path} HTTP/{version}\r\n{''.join(lines)}\r\n{body}".encode()
+
+
+def chunked(body):
+    return "".join(f"{len(part):x}\r\n{part}\r\n" for part in (body[:7], body[7:])) + "0\r\n\r\n"
+
+
+def exchange(server, *pieces, pause=0.02):
+    """Send the pieces as packets of their own; returns all that comes back until the server closes or is silent."""
+    with socket.create_connection(server[0], timeout=0.3) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for number, piece in enumerate(pieces):
+            if number:
+                time.sleep(pause)
+            connection.sendall(piece)
+        return read(connection)
+
+
+def read(connection):
+    said = b""
+    try:
+        while part := connection.recv(65_536):
+            said += part
+    except TimeoutError:
+        pass
+    return said
+
+
+CASES = {
+    "rows": request(),
+    "typed rows": request(TYPED, "/predict"),
+    "tensors": request('{"inputs": []}', "/v2/models/flowers/infer"),
+    "broken JSON": request("{"),
+    "no body": request(""),
+    "no token": request(authorization="Bearer wrong"),
+    "another content type": request(content_type="text/html"),
+    "a body beyond the limit": request(GOOD + " " * 12_000),
+    "in chunks": request(chunked(GOOD), content_length=None, transfer_encoding="chunked"),
+    "the last of its connection": request(connection="close"),
+    "HTTP/1.0": request(version="1.0"),
+    "a query": request(path="/invocations?a=b"),
+    "another method": request("", method="GET"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_request_in_one_piece_is_answered_like_one_in_two(server, case):
+    raw = CASES[case]
+    head = raw.index(b"\r\n\r\n") + 4
+    whole = exchange(server, raw)
+    assert re.match(rb"HTTP/1.1 [245]\d\d ", whole) and b"x-request-id: r\r\n" in whole
+    for cut in (9, head - 1, head, min(head + 5, len(raw) - 1)):
+        assert exchange(server, raw[:cut], raw[cut:]) == whole
+
+
+def test_a_client_that_waits_for_continue_gets_it(server):
+    head, body = request(expect="100-continue").split(b"\r\n\r\n", 1)
+    with socket.create_connection(server[0], timeout=5) as connection:
+        connection.sendall(head + b"\r\n\r\n")
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_another_protocol_is_refused_with_the_reason(server):
+    for raw in (
+        request(connection="upgrade", upgrade="h2c"),
+        request("", "/", "GET", connection="upgrade", upgrade="websocket"),
+    ):
+        head, body = exchange(server, raw).split(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400") and "leave out the header upgrade" in json.loads(body)["message"]
+
+
+def test_requests_on_one_connection_are_answered_in_their_order(server):
+    kinds = [request(x_request_id=f"r{number}") for number in range(12)]
+    kinds[3] = request("", "/version", "GET", x_request_id="r3")
+    kinds[7] = request("{", x_request_id="r7")
+    kinds[8] = request(GOOD + " " * 9_000, x_request_id="r8")
+    stream = b"".join(kinds)
+    for size in (len(stream), 700, 97):
+        said = exchange(server, *(stream[start : start + size] for start in range(0, len(stream), size)), pause=0.001)
+        assert re.findall(rb"x-request-id: (\w+)", said) == [b"r%d" % number for number in range(12)]
+        assert said.count(b"HTTP/1.1 200") == 11 and said.count(b"HTTP/1.1 400") == 1
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_a_client_that_sends_no_more_still_gets_its_answer(server, pieces):
+    raw = request()
+    with socket.create_connection(server[0], timeout=5) as connection:
+        for start in range(0, len(raw), -(-len(raw) // pieces)):
+            connection.sendall(raw[start : start - (-len(raw) // pieces)])
+            time.sleep(0.02)
+        connection.shutdown(socket.SHUT_WR)
+        assert read(connection).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("cut", [20, -5])
+def test_a_client_that_stops_in_the_middle_is_told_so(server, cut):
+    with socket.create_connection(server[0], timeout=5) as connection:
+        connection.sendall(request()[:cut])
+        time.sleep(0.02)
+        connection.shutdown(socket.SHUT_WR)
+        head, body = read(connection).split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400") and json.loads(body)["error_code"] == "BAD_REQUEST"
+
+
+def test_an_idle_connection_is_closed_and_one_in_use_is_not(server):
+    with socket.create_connection(server[0], timeout=5) as connection:
+        for _ in range(5):  # together longer than keep_alive
+            connection.sendall(request())
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+            time.sleep(0.4)
+        began = time.monotonic()
+        assert connection.recv(1000) == b""
+        assert time.monotonic() - began < 4
+
+
+def test_both_ways_are_counted_and_logged_alike(server):
+    _, process = server
+    raw = request(x_request_id="counted")
+    before = counted(server)
+    exchange(server, raw)
+    exchange(server, raw[:30], raw[30:])
+    assert counted(server) == before + 2
+    time.sleep(0.5)  # the log is written several times a second
+    lines = [json.loads(line) for line in process.lines]
+    first, second = ({**line, "time": "", "ms": 0} for line in lines if line["request"] == "counted")
+    assert first == second and first["rows"] == 1 and first["status"] == 200
+
+
+def counted(server):
+    said = exchange(server, request("", "/visitors", "GET"))
+    return json.loads(said.split(b"\r\n\r\n")[1])["predictions"]
