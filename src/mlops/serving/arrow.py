@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlops.serving.model import Outputs
-from mlops.serving.signature import NUMBERS, Column, Refused, Rows, Signature, from_columns, schema_mismatch
+from mlops.serving.signature import NUMBERS, Column, Refused, Rows, Signature, from_columns, from_matrix, schema_mismatch
 
 CONTENT_TYPE = "application/vnd.apache.arrow.stream"
 PLAIN = {"DOUBLE": "f8", "FLOAT": "f4", "HALF_FLOAT": "f2"} | {
@@ -33,16 +33,35 @@ def read_arrow(body: bytes, signature: Signature, max_rows: int) -> Rows:
     count = sum(len(batch) for batch in batches)
     if count > max_rows:
         raise too_many(count, max_rows)
+    places = [fields.index(name) if name in fields else None for name in signature.names]
+    if signature.numeric and None not in places:
+        matrix = _matrix(batches, signature, places, count)
+        if matrix is not None:
+            return from_matrix(signature, matrix)
     columns: list[Any] = []
-    for column in signature.columns:
-        if column.name not in fields:
+    for column, place in zip(signature.columns, places, strict=True):
+        if place is None:
             columns.append([None] * count)
             continue
-        place = fields.index(column.name)
         parts = [_values(batch.child(place), column) for batch in batches]
         plain = column.type in NUMBERS and all(isinstance(part, np.ndarray) for part in parts) and parts
         columns.append(np.concatenate(parts) if plain else [value for part in parts for value in part])
     return from_columns(signature, columns)
+
+
+def _matrix(batches: list[Any], signature: Signature, places: list[Any], count: int) -> np.ndarray | None:
+    """The plain numbers of all columns, [rows, columns], each copied once; None where a column holds anything else."""
+    matrix = np.empty((count, len(places)))
+    start = 0
+    for batch in batches:
+        part = matrix[start : start + len(batch)]
+        for target, place in enumerate(places):
+            values = _values(batch.child(place), signature.columns[target])
+            if not isinstance(values, np.ndarray):
+                return None
+            part[:, target] = values
+        start += len(batch)
+    return matrix
 
 
 def too_many(count: int, limit: int) -> Refused:
@@ -66,11 +85,12 @@ def _values(array: Any, column: Column) -> Any:
 
 def _numbers(array: Any, dtype: np.dtype) -> np.ndarray:
     start, count = array.offset, len(array)
-    values = np.frombuffer(array.buffer(1), dtype=dtype)[start : start + count].astype(np.float64)
+    values = np.frombuffer(array.buffer(1), dtype=dtype)[start : start + count]
     if len(values) != count:
         raise ValueError("short buffer")
     validity = array.buffer(0)
     if validity is not None and validity.size_bytes:
+        values = values.astype(np.float64)
         bits = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")[start : start + count]
         values[bits == 0] = np.nan
     return values
