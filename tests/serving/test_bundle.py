@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from mlops.errors import UserError
+from mlops.serving import model as models
 from mlops.serving.bundle import FLOAT32_LIMIT, build, frame_to_rows
 from mlops.serving.manifest import BundleDamaged, verify
 from mlops.serving.model import load
@@ -201,3 +202,20 @@ def test_pickle_joblib_json_onnx_and_skops_hold_the_same_model(flowers, flowers_
     assert (joblib.load(tmp_path / "m.joblib").predict(frame) == said).all()
     assert (skops.io.loads(raw, trusted=skops.io.get_untrusted_types(data=raw)).predict(frame) == said).all()
     assert (again["classes"][scores.argmax(axis=1)] == said).all()
+
+
+@pytest.mark.parametrize("odd,joins", [(None, True), (7, False), (1, False)])
+def test_requests_are_joined_only_where_a_row_answers_the_same_in_any_company(flowers, tmp_path, monkeypatch, odd, joins):
+    load = models.load_onnx
+
+    def in_company(raw, signature, layout, threads=1):
+        model = load(raw, signature, layout, threads)
+
+        def answer(rows, params):
+            said = model(rows, params)
+            return np.append(said[1:], "none") if rows.count == odd and threads == 2 else said
+
+        return answer
+
+    monkeypatch.setattr(models, "load_onnx", in_company)
+    assert build(flowers, tmp_path / "bundle", "iris", VERSION, form="onnx").content["onnx"]["joins"] == joins

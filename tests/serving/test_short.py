@@ -1,11 +1,18 @@
-"""The short way to the model says what the long one says, wherever a request is cut, and in the order of the requests."""
+"""The short way to the model says what the long one says, wherever a request is cut and in whatever company it comes."""
 
+import asyncio
 import json
 import re
 import socket
 import time
+from dataclasses import replace
 
 import pytest
+
+from mlops.serving import service
+from mlops.serving.settings import Settings
+from mlops.serving.short import TOGETHER, Desk
+from mlops.serving.signature import Refused
 
 from .conftest import serving
 
@@ -13,6 +20,7 @@ NAMES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 ROW = [5.1, 3.5, 1.4, 0.2]
 GOOD = json.dumps({"dataframe_split": {"columns": NAMES, "data": [ROW]}})
 TYPED = json.dumps({"rows": [dict(zip(NAMES, ROW, strict=True))]})
+JSON = [(b"content-type", b"application/json")]
 TOKEN = {"authorization": "Bearer secret"}
 
 pytestmark = pytest.mark.servers
@@ -163,3 +171,100 @@ def test_both_ways_are_counted_and_logged_alike(server):
 def counted(server):
     said = exchange(server, request("", "/visitors", "GET"))
     return json.loads(said.split(b"\r\n\r\n")[1])["predictions"]
+
+
+class Wire:
+    """A connection that keeps what is sent to it."""
+
+    def __init__(self):
+        self.sent = []
+
+    def reply(self, content, last):
+        head, body = content.split(b"\r\n\r\n")
+        self.sent.append((int(head[9:12]), json.loads(body)))
+
+
+@pytest.fixture
+def desk(flowers_bundle):
+    """A desk whose model notes how many rows it is asked for at once, and fails where a sepal is 6 cm wide."""
+    state = service.create(flowers_bundle.folder, Settings(access_log=False))
+    service.start(state)
+    assert state.joins
+    model, calls = state.scorer.predict, []
+
+    def predict(rows, params):
+        calls.append(rows.count)
+        if 6 in rows.matrix[:, 1]:
+            raise Refused("too wide") if rows.count == 1 else ValueError("nothing for anybody")
+        return model(rows, params)
+
+    state.scorer = replace(state.scorer, predict=predict)
+    desk = Desk(state)
+    desk.calls = calls
+    return desk
+
+
+def take(desk, *bodies, alone=False):
+    """Let the desk take bodies in one turn of an event loop; returns what each connection got."""
+
+    async def turn():
+        wires = [Wire() for _ in bodies]
+        for wire, body in zip(wires, bodies, strict=True):
+            desk.take(wire, b"/invocations", JSON, body.encode(), False, alone)
+        if not alone and len(bodies) < TOGETHER:
+            assert not any(wire.sent for wire in wires)
+        await asyncio.sleep(0)
+        return [wire.sent for wire in wires]
+
+    return asyncio.run(turn())
+
+
+def split(*rows):
+    return json.dumps({"dataframe_split": {"columns": NAMES, "data": rows}})
+
+
+FLOWERS = [[[5.1, 3.5, 1.4, 0.2]], [[6.3, 2.9, 5.6, 1.8], [5.1, 3.5, 1.4, 0.2]], [[5.9, 2.8, 4.3, 1.3]]]
+
+
+def test_requests_of_one_turn_are_scored_in_one_call_and_each_gets_its_own_rows(desk):
+    one_by_one = [take(desk, split(*rows), alone=True) for rows in FLOWERS]
+    assert desk.calls == [1, 2, 1]
+    said = take(desk, *(split(*rows) for rows in FLOWERS))
+    assert desk.calls[3:] == [4]
+    assert [[answer] for answer in said] == one_by_one
+    assert [len(content["predictions"]) for ((_, content),) in said] == [1, 2, 1]
+    assert desk.service.predictions == 8
+
+
+def test_a_request_at_fault_spoils_no_other_of_its_turn(desk):
+    said = take(desk, split(ROW), "{", split([5, 6, 1, 1]), split(ROW))
+    assert [status for ((status, _),) in said] == [200, 400, 400, 200]
+    assert "too wide" in said[2][0][1]["message"]
+    assert desk.calls == [3, 1, 1, 1]
+
+
+def test_a_bundle_that_does_not_allow_it_is_asked_for_each_request(desk):
+    desk.service.joins = False
+    desk.take(Wire(), b"/invocations", [], b"", False, False)
+    desk.take(Wire(), b"/invocations", JSON, split(ROW).encode(), False, False)
+    desk.take(Wire(), b"/invocations", JSON, split(ROW).encode(), False, False)
+    assert desk.calls == [1, 1]
+
+
+def test_a_long_turn_is_answered_in_parts(desk):
+    said = take(desk, *[split(ROW)] * (TOGETHER + 2))
+    assert desk.calls == [TOGETHER, 2] and all(status == 200 for ((status, _),) in said)
+
+
+def test_clients_that_ask_at_once_get_the_answers_that_they_get_alone(server):
+    bodies = [split([4 + number / 10, 3, 1 + number / 7, 0.2]) for number in range(24)] + ["{", GOOD]
+    alone = [exchange(server, request(body)) for body in bodies]
+    connections = [socket.create_connection(server[0], timeout=5) for _ in bodies]
+    try:
+        for _ in range(20):
+            for connection, body in zip(connections, bodies, strict=True):
+                connection.sendall(request(body))
+            assert [connection.recv(65_536) for connection in connections] == alone
+    finally:
+        for connection in connections:
+            connection.close()

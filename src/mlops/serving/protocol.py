@@ -8,7 +8,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mlops.serving.service import Service
-from mlops.serving.short import LARGEST, Answerer
+from mlops.serving.short import LARGEST, Desk
 
 MAX_HEAD = 65_536  # bytes of a request's head
 
@@ -58,10 +58,11 @@ class Guarded(HttpToolsProtocol):
     begun = False
     reading_head = True
     pieces: list[bytes] | None = None
+    waits = False
 
-    def __init__(self, service: Service, answer: Answerer, **given: Any) -> None:
+    def __init__(self, service: Service, desk: Desk, **given: Any) -> None:
         super().__init__(**given)
-        self.service, self.answer = service, answer
+        self.service, self.desk = service, desk
         self.settings = service.settings
         self.largest = min(LARGEST, int(self.settings.max_body_mb * 1e6))
 
@@ -80,6 +81,8 @@ class Guarded(HttpToolsProtocol):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client sends no more: what was read whole is still answered, what was not is refused."""
+        if self.waits:
+            self.desk.answer()
         if self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body:
             self.cycle.keep_alive = False
             return True
@@ -103,6 +106,8 @@ class Guarded(HttpToolsProtocol):
         return self.head - len(data) > MAX_HEAD or b"\r\n\r\n" not in data[:MAX_HEAD]
 
     def on_message_begin(self) -> None:
+        if self.waits:
+            self.desk.answer()  # in the order of the requests
         super().on_message_begin()
         self.begun = True
 
@@ -152,16 +157,29 @@ class Guarded(HttpToolsProtocol):
 
     def _answer(self, body: bytes) -> None:
         self.pieces = None
+        if not self.transport.is_closing():
+            self.waits = True
+            last = not self.parser.should_keep_alive()
+            self.desk.take(self, self.url, self.headers, body, last, alone=len(self.connections) == 1)
+
+    def reply(self, content: bytes, last: bool) -> None:
+        """Send the answer to a request that went to the desk, and close after the last one."""
+        self.waits = False
         if self.plain.is_closing():
             return
-        answer, last = self.answer(self.url, self.headers, body, not self.parser.should_keep_alive())
         self.server_state.total_requests += 1
-        self.plain.write(answer)
+        self.plain.write(content)
         self.answered = self.loop.time()
         if last:
             self.plain.close()
         elif self.idle is None:
             self.idle = self.loop.call_later(self.timeout_keep_alive, self._look)
+
+    def shutdown(self) -> None:
+        """Called by uvicorn when the server stops."""
+        if self.waits:
+            self.desk.answer()
+        super().shutdown()
 
     def _look(self) -> None:
         """Close the connection if nothing came for a while; a timer for each answer would cost more than this look."""
@@ -174,7 +192,7 @@ class Guarded(HttpToolsProtocol):
 
     def _busy(self) -> bool:
         """Whether a request is being read or answered, or a timer of another kind runs."""
-        reading = self.begun or not self.reading_head
+        reading = self.begun or self.waits or not self.reading_head
         answering = self.cycle is not None and not self.cycle.response_complete
         return reading or answering or self.deadline is not None or self.timeout_keep_alive_task is not None
 

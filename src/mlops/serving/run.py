@@ -44,7 +44,7 @@ def _server(state: service.Service, settings: Settings) -> uvicorn.Server:
     config = uvicorn.Config(
         app.create(state),
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http=partial(Guarded, state, short.create(state)),  # type: ignore[arg-type]
+        http=partial(Guarded, state, short.Desk(state)),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         interface="asgi3",

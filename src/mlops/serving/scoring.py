@@ -35,9 +35,37 @@ class Answer(NamedTuple):
     outputs: Outputs
 
 
+class Asked(NamedTuple):
+    """A request that was read: its rows and params, and what makes an answer of the outputs."""
+
+    rows: Rows
+    params: Any
+    write: Callable[[Outputs], Answer]
+
+
 def score(scorer: Scorer, endpoint: str, body: bytes, content_type: str, accept: str, request: str) -> Answer:
     """Read, predict, write. Raises Refused for whatever the client can mend."""
-    return ENDPOINTS[endpoint](scorer, body, _media_type(content_type), accept, request)
+    asked = read(scorer, endpoint, body, content_type, accept, request)
+    return asked.write(predict(scorer, asked.rows, asked.params))
+
+
+def read(scorer: Scorer, endpoint: str, body: bytes, content_type: str, accept: str, request: str) -> Asked:
+    """What a request asks. Raises Refused."""
+    asked = ENDPOINTS[endpoint](scorer, body, _media_type(content_type), accept, request)
+    if not asked.rows.count:
+        raise Refused("Invalid input. The request has no rows.")
+    if asked.rows.count > scorer.max_rows:
+        raise arrow.too_many(asked.rows.count, scorer.max_rows)
+    return asked
+
+
+def predict(scorer: Scorer, rows: Rows, params: Any) -> Outputs:
+    """The model's outputs, one for each row. Raises Refused where the model refuses the values."""
+    outputs = scorer.predict(rows, params)
+    answered = len(next(iter(outputs.values()))) if isinstance(outputs, dict) else len(outputs)
+    if answered != rows.count:
+        raise RuntimeError(f"the model answered {answered} rows for {rows.count}")
+    return outputs
 
 
 def _media_type(content_type: str) -> str:
@@ -56,19 +84,7 @@ def _unsupported(message: str) -> Refused:
     return Refused(message, "content-type", status=415, code="UNSUPPORTED_MEDIA_TYPE")
 
 
-def _predict(scorer: Scorer, rows: Rows, params: Any) -> Outputs:
-    if not rows.count:
-        raise Refused("Invalid input. The request has no rows.")
-    if rows.count > scorer.max_rows:
-        raise arrow.too_many(rows.count, scorer.max_rows)
-    outputs = scorer.predict(rows, params)
-    answered = len(next(iter(outputs.values()))) if isinstance(outputs, dict) else len(outputs)
-    if answered != rows.count:
-        raise RuntimeError(f"the model answered {answered} rows for {rows.count}")
-    return outputs
-
-
-def _invocations(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Answer:
+def _invocations(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Asked:
     signature = scorer.bundle.signature
     params = None
     if media_type == JSON:
@@ -79,10 +95,14 @@ def _invocations(scorer: Scorer, body: bytes, media_type: str, accept: str, requ
         rows = arrow.read_arrow(body, signature, scorer.max_rows)
     else:
         raise _unsupported(f"Only these content types are taken: {JSON}, {CSV}, {arrow.CONTENT_TYPE}.")
-    outputs = _predict(scorer, rows, params)
-    if _wants_arrow(media_type, accept):
-        return Answer(arrow.write_arrow(outputs), arrow.CONTENT_TYPE, rows, outputs)
-    return Answer(json.dumps({"predictions": _listed(outputs)}).encode(), JSON, rows, outputs)
+    in_arrow = _wants_arrow(media_type, accept)
+
+    def write(outputs: Outputs) -> Answer:
+        if in_arrow:
+            return Answer(arrow.write_arrow(outputs), arrow.CONTENT_TYPE, rows, outputs)
+        return Answer(json.dumps({"predictions": _listed(outputs)}).encode(), JSON, rows, outputs)
+
+    return Asked(rows, params, write)
 
 
 def _wants_arrow(media_type: str, accept: str) -> bool:
@@ -100,25 +120,31 @@ def _listed(outputs: Outputs, finite: bool = False) -> list[Any]:
     return outputs.tolist()
 
 
-def _typed(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Answer:
+def _typed(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Asked:
     if media_type != JSON:
         raise _unsupported(f"Only {JSON} is taken here; /invocations takes CSV and Arrow.")
     rows = invocations.read_typed(body, scorer.bundle.signature)
-    outputs = _predict(scorer, rows, None)
-    content = {"predictions": _listed(outputs, finite=True), "model": scorer.bundle.name, "version": scorer.bundle.number}
-    return Answer(json.dumps(content).encode(), JSON, rows, outputs)
+    model = {"model": scorer.bundle.name, "version": scorer.bundle.number}
+
+    def write(outputs: Outputs) -> Answer:
+        return Answer(json.dumps({"predictions": _listed(outputs, finite=True)} | model).encode(), JSON, rows, outputs)
+
+    return Asked(rows, None, write)
 
 
-def _infer(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Answer:
+def _infer(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Asked:
     if media_type != JSON:
         raise _unsupported(f"Only {JSON} is taken here; /invocations takes CSV and Arrow.")
     rows, identity = open_inference.read_infer(body, scorer.bundle.signature)
-    outputs = _predict(scorer, rows, None)
-    content = open_inference.write_infer(outputs, scorer.bundle, identity, request)
-    return Answer(json.dumps(content).encode(), JSON, rows, outputs)
+
+    def write(outputs: Outputs) -> Answer:
+        content = open_inference.write_infer(outputs, scorer.bundle, identity, request)
+        return Answer(json.dumps(content).encode(), JSON, rows, outputs)
+
+    return Asked(rows, None, write)
 
 
-ENDPOINTS: dict[str, Callable[[Scorer, bytes, str, str, str], Answer]] = {
+ENDPOINTS: dict[str, Callable[[Scorer, bytes, str, str, str], Asked]] = {
     "/invocations": _invocations,
     "/predict": _typed,
     "/v2/models/{name}/infer": _infer,

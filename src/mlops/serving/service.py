@@ -41,6 +41,7 @@ class Service:
     scorer: Scorer | None = None
     routes: dict[str, str] = field(default_factory=dict)
     short_routes: dict[bytes, str] = field(default_factory=dict)
+    joins: bool = False
     draining: bool = False
     in_flight: int = 0
     requests: int = 0
@@ -87,6 +88,7 @@ def start(service: Service) -> None:
     service.routes = scoring_routes(bundle)
     if bundle.format == "onnx":
         service.short_routes = {path.encode(): endpoint for path, endpoint in service.routes.items()}
+        service.joins = bool(bundle.content["onnx"].get("joins"))
     # What is loaded by now stays: the garbage collector would look through it again and again, which takes milliseconds.
     gc.collect()
     gc.freeze()

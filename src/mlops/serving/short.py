@@ -1,55 +1,141 @@
-"""The short way: a small request that arrived whole is answered at once, without a task of the event loop.
+"""The short way: small requests that arrived whole are answered without a task of the event loop.
 
-It does what `app` does for the same request, and nothing else: what is not plain goes there.
+Where several clients ask at once, what arrived in one turn of the event loop is scored in one call of the model: much of the
+time of a row is what it takes to call the model at all. Nobody waits for that, and it is done only where the bundle has proved
+that a row's answer does not depend on its company (`joins` in the manifest).
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
 
+import numpy as np
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from mlops.serving import replies
+from mlops.serving.model import Outputs
 from mlops.serving.replies import Reply
-from mlops.serving.scoring import score
+from mlops.serving.scoring import Asked, Scorer, predict, read
 from mlops.serving.service import Service, count
-from mlops.serving.signature import Refused
+from mlops.serving.signature import Refused, Rows
 
 LARGEST = 16_384  # bytes of a body up to which an ONNX model answers on the event loop: less than a thread's hand-over
+TOGETHER = 64  # requests that are scored in one call
+Headers = list[tuple[bytes, bytes]]
 
-# Path, headers, body and whether it is the connection's last request, to the answer's bytes and whether it is the last.
-Answerer = Callable[[bytes, list[tuple[bytes, bytes]], bytes, bool], tuple[bytes, bool]]
+
+class Connection(Protocol):
+    """Where an answer goes."""
+
+    def reply(self, content: bytes, last: bool) -> None:
+        """Send an answer, and close after the last one."""
 
 
-def create(service: Service) -> Answerer:
-    """A function that answers a POST to one of `service.short_routes` whose body is whole and has at most LARGEST bytes."""
+class Waiting:
+    """A request that was read and is not answered yet. What is raised on the way becomes its answer."""
 
-    def answer(path: bytes, given: list[tuple[bytes, bytes]], body: bytes, last: bool) -> tuple[bytes, bool]:
-        began = time.perf_counter()
-        headers = dict(given)
-        request = service.identify(headers.get(b"x-request-id", b""))
-        endpoint = service.short_routes[path]
-        rows = 0
-        last = last or service.draining
+    def __init__(self, service: Service, connection: Connection, endpoint: str, headers: Headers, last: bool) -> None:
+        self.began = time.perf_counter()
+        self.service, self.connection, self.endpoint, self.last = service, connection, endpoint, last
+        self.headers = dict(headers)
+        self.id = service.identify(self.headers.get(b"x-request-id", b""))
+        self.asked: Asked | None = None
+        self.outputs: Outputs | None = None
+        self.refused: Refused | None = None
+
+    def read(self, scorer: Scorer, body: bytes) -> None:
+        """See what is asked."""
+        headers = self.headers
         try:
-            replies.authorize(service, endpoint, headers)
-            if service.in_flight >= service.settings.concurrency:
+            replies.authorize(self.service, self.endpoint, headers)
+            if self.service.in_flight >= self.service.settings.concurrency:
                 raise replies.too_many_requests()
-            scorer = service.scorer
-            assert scorer is not None  # routes are filled with it
             content_type = headers.get(b"content-type", b"").decode("latin-1")
-            said = score(scorer, endpoint, body, content_type, headers.get(b"accept", b"").decode("latin-1"), request)
-            rows = said.rows.count
-            count(service, request, said)
-            reply = Reply(200, said.payload, said.media_type.encode(), last)
-        except Refused as refused:
-            reply = replies.refusal(refused, endpoint, last)
+            self.asked = read(
+                scorer, self.endpoint, body, content_type, headers.get(b"accept", b"").decode("latin-1"), self.id
+            )
         except Exception as error:
-            reply = replies.refusal(replies.unexpected(error, request), endpoint, last)
-        size = len(reply.payload) if reply.status == 200 else 0
-        service.note(request, "POST", endpoint, reply.status, time.perf_counter() - began, rows, size)
-        lines = [b"%s: %s\r\n" % header for header in reply.headers(request)]
-        return b"".join([STATUS_LINE[reply.status], *lines, b"\r\n", reply.payload]), reply.last
+            self._refuse(error)
 
-    return answer
+    def predict(self, scorer: Scorer) -> None:
+        """Let the model answer this request alone."""
+        assert self.asked is not None
+        try:
+            self.outputs = predict(scorer, self.asked.rows, self.asked.params)
+        except Exception as error:
+            self._refuse(error)
+
+    def answer(self) -> None:
+        """Write the answer, count it and log it."""
+        service, rows, size = self.service, 0, 0
+        last = self.last or service.draining
+        if self.asked is not None and self.outputs is not None:
+            try:
+                said = self.asked.write(self.outputs)
+                rows, size = said.rows.count, len(said.payload)
+                count(service, self.id, said)
+                reply = Reply(200, said.payload, said.media_type.encode(), last)
+            except Exception as error:
+                self._refuse(error)
+        if self.refused is not None:
+            reply = replies.refusal(self.refused, self.endpoint, last)
+        service.note(self.id, "POST", self.endpoint, reply.status, time.perf_counter() - self.began, rows, size)
+        lines = [b"%s: %s\r\n" % header for header in reply.headers(self.id)]
+        self.connection.reply(b"".join([STATUS_LINE[reply.status], *lines, b"\r\n", reply.payload]), reply.last)
+
+    def _refuse(self, error: Exception) -> None:
+        self.refused = error if isinstance(error, Refused) else replies.unexpected(error, self.id)
+
+
+class Desk:
+    """Takes the small requests of all connections and answers them, together where that is allowed."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.waiting: list[Waiting] = []
+
+    def take(self, connection: Connection, path: bytes, headers: Headers, body: bytes, last: bool, alone: bool) -> None:
+        """Answer a POST to one of `service.short_routes`, whose body is whole, or do so when this turn of the loop ends.
+
+        alone: there is no other connection whose request could come in the same turn.
+        """
+        scorer = self.service.scorer
+        assert scorer is not None  # routes are filled with it
+        request = Waiting(self.service, connection, self.service.short_routes[path], headers, last)
+        request.read(scorer, body)
+        self.waiting.append(request)
+        if alone or not self.service.joins or len(self.waiting) >= TOGETHER:
+            self.answer()
+        elif len(self.waiting) == 1:
+            asyncio.get_running_loop().call_soon(self.answer)
+
+    def answer(self) -> None:
+        """Answer what waits, in the order of its arrival."""
+        waiting, self.waiting = self.waiting, []
+        if asking := [request for request in waiting if request.asked]:
+            assert self.service.scorer is not None
+            _predict(self.service.scorer, asking)
+        for request in waiting:
+            request.answer()
+
+
+def _predict(scorer: Scorer, waiting: list[Waiting]) -> None:
+    """The outputs of all requests by one call of the model; by one call each, where they cannot be joined."""
+    matrices = [request.asked.rows.matrix for request in waiting if request.asked and request.asked.rows.matrix is not None]
+    outputs: Outputs = {}
+    if 1 < len(waiting) == len(matrices):
+        joined = np.concatenate(matrices)
+        # A model that fails on these rows is asked for each request, so that only the one at fault is refused.
+        with suppress(Exception):
+            outputs = predict(scorer, Rows(len(joined), joined, []), None)
+    if isinstance(outputs, dict):
+        for request in waiting:
+            request.predict(scorer)
+        return
+    start = 0
+    for request, matrix in zip(waiting, matrices, strict=True):
+        request.outputs = outputs[start : start + len(matrix)]
+        start += len(matrix)

@@ -104,7 +104,7 @@ def from_matrix(signature: Signature, matrix: np.ndarray) -> Rows:
     """Rows of a signature whose columns are all numbers; raises Refused for a value that a column cannot hold."""
     # One look at the largest and the smallest number tells that nothing is wrong: they are NaN or infinite if any value is.
     limit = LARGEST if signature.limit is None else signature.limit
-    if matrix.size and not (np.maximum.reduce(matrix, None) <= limit and np.minimum.reduce(matrix, None) >= -limit):
+    if matrix.size and not (matrix.max() <= limit and matrix.min() >= -limit):
         for place, column in enumerate(signature.columns):
             _check_special(column, matrix[:, place])
         _check_limit(signature, matrix)
