@@ -18,6 +18,7 @@ Predict = Callable[[Rows, Any], Outputs]
 ONNX_FILE = "model.onnx"
 SKOPS_FILE = "model.skops"
 PYFUNC_FOLDER = "model"
+TOGETHER = 16  # rows of several requests that a server scores in one call at most
 
 
 def load(bundle: Bundle, threads: int = 1) -> Predict:

@@ -16,14 +16,13 @@ import numpy as np
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from mlops.serving import replies
-from mlops.serving.model import Outputs
+from mlops.serving.model import TOGETHER, Outputs
 from mlops.serving.replies import Reply
 from mlops.serving.scoring import Asked, Scorer, predict, read
 from mlops.serving.service import Service, count
 from mlops.serving.signature import Refused, Rows
 
 LARGEST = 16_384  # bytes of a body up to which an ONNX model answers on the event loop: less than a thread's hand-over
-TOGETHER = 64  # requests that are scored in one call
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -96,6 +95,7 @@ class Desk:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.waiting: list[Waiting] = []
+        self.rows = 0
 
     def take(self, connection: Connection, path: bytes, headers: Headers, body: bytes, last: bool, alone: bool) -> None:
         """Answer a POST to one of `service.short_routes`, whose body is whole, or do so when this turn of the loop ends.
@@ -106,15 +106,19 @@ class Desk:
         assert scorer is not None  # routes are filled with it
         request = Waiting(self.service, connection, self.service.short_routes[path], headers, last)
         request.read(scorer, body)
+        rows = request.asked.rows.count if request.asked else 0
+        if self.rows + rows > TOGETHER:
+            self.answer()
         self.waiting.append(request)
-        if alone or not self.service.joins or len(self.waiting) >= TOGETHER:
+        self.rows += rows
+        if alone or not self.service.joins or self.rows >= TOGETHER:
             self.answer()
         elif len(self.waiting) == 1:
             asyncio.get_running_loop().call_soon(self.answer)
 
     def answer(self) -> None:
         """Answer what waits, in the order of its arrival."""
-        waiting, self.waiting = self.waiting, []
+        waiting, self.waiting, self.rows = self.waiting, [], 0
         if asking := [request for request in waiting if request.asked]:
             assert self.service.scorer is not None
             _predict(self.service.scorer, asking)
