@@ -112,7 +112,7 @@ async def _body(receive: Receive, headers: dict[bytes, bytes], limit: int, timeo
             message = await receive()
             body = message.get("body", b"")
             if message.get("more_body"):
-                body = await _rest(receive, bytearray(body), limit)
+                body = await _rest(receive, body, limit)
     except TimeoutError:
         raise Refused(f"The body did not arrive within {timeout:g} s.", None, 408, "REQUEST_TIMEOUT") from None
     if message["type"] == "http.disconnect":
@@ -122,16 +122,17 @@ async def _body(receive: Receive, headers: dict[bytes, bytes], limit: int, timeo
     return body
 
 
-async def _rest(receive: Receive, body: bytearray, limit: int) -> bytes:
-    while True:
+async def _rest(receive: Receive, body: bytes, limit: int) -> bytes:
+    pieces, size, more = [body], len(body), True
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        body += message.get("body", b"")
-        if len(body) > limit:
+        pieces.append(message.get("body", b""))
+        size, more = size + len(pieces[-1]), message.get("more_body", False)
+        if size > limit:
             raise _too_large(limit)
-        if not message.get("more_body"):
-            return bytes(body)
+    return b"".join(pieces)
 
 
 def _too_large(limit: int) -> Refused:

@@ -23,6 +23,7 @@ def read_arrow(body: bytes, signature: Signature, max_rows: int) -> Rows:
     try:
         stream = nanoarrow.ArrayStream.from_readable(io.BytesIO(body))
         fields = [field.name for field in stream.schema.fields]
+        kinds = [field.type.name for field in stream.schema.fields]
         batches = list(stream)
     # nanoarrow raises its own and built-in exceptions for a broken stream; each means the same to a client.
     except Exception:
@@ -34,10 +35,9 @@ def read_arrow(body: bytes, signature: Signature, max_rows: int) -> Rows:
     if count > max_rows:
         raise too_many(count, max_rows)
     places = [fields.index(name) if name in fields else None for name in signature.names]
-    if signature.numeric and None not in places:
-        matrix = _matrix(batches, signature, places, count)
-        if matrix is not None:
-            return from_matrix(signature, matrix)
+    if signature.numeric and all(place is not None and kinds[place] in PLAIN for place in places):
+        dtypes = [np.dtype(PLAIN[kinds[place]]) for place in places if place is not None]
+        return from_matrix(signature, _matrix(batches, signature, places, dtypes, count))
     columns: list[Any] = []
     for column, place in zip(signature.columns, places, strict=True):
         if place is None:
@@ -49,17 +49,19 @@ def read_arrow(body: bytes, signature: Signature, max_rows: int) -> Rows:
     return from_columns(signature, columns)
 
 
-def _matrix(batches: list[Any], signature: Signature, places: list[Any], count: int) -> np.ndarray | None:
-    """The plain numbers of all columns, [rows, columns], each copied once; None where a column holds anything else."""
+def _matrix(batches: list[Any], signature: Signature, places: list[Any], dtypes: list[np.dtype], count: int) -> np.ndarray:
+    """The plain numbers of all columns, [rows, columns], each copied once."""
+    import nanoarrow
+
     matrix = np.empty((count, len(places)))
     start = 0
     for batch in batches:
-        part = matrix[start : start + len(batch)]
-        for target, place in enumerate(places):
-            values = _values(batch.child(place), signature.columns[target])
-            if not isinstance(values, np.ndarray):
-                return None
-            part[:, target] = values
+        view, part = nanoarrow.c_array(batch).view(), matrix[start : start + len(batch)]
+        for target, (column, place, dtype) in enumerate(zip(signature.columns, places, dtypes, strict=True)):
+            try:
+                part[:, target] = _numbers(view.child(place), dtype)
+            except Exception:
+                raise _unreadable(column) from None
         start += len(batch)
     return matrix
 
@@ -71,24 +73,31 @@ def too_many(count: int, limit: int) -> Refused:
 
 def _values(array: Any, column: Column) -> Any:
     """A column's values: without a Python object a value where they are plain numbers."""
+    import nanoarrow
+
     kind = array.schema.type.name
     try:
-        if column.type in NUMBERS and kind in PLAIN and array.n_buffers == 2:
-            return _numbers(array, np.dtype(PLAIN[kind]))
+        if column.type in NUMBERS and kind in PLAIN:
+            return _numbers(nanoarrow.c_array(array).view(), np.dtype(PLAIN[kind])).astype(np.float64)
         values = array.to_pylist()
     except Exception:
-        raise Refused(f"Invalid input. Column {column.name!r} cannot be read from the Arrow stream.", column.name) from None
+        raise _unreadable(column) from None
     if column.type == "datetime":
         return [value.isoformat() if hasattr(value, "isoformat") else value for value in values]
     return values
 
 
-def _numbers(array: Any, dtype: np.dtype) -> np.ndarray:
-    start, count = array.offset, len(array)
-    values = np.frombuffer(array.buffer(1), dtype=dtype)[start : start + count]
+def _unreadable(column: Column) -> Refused:
+    return Refused(f"Invalid input. Column {column.name!r} cannot be read from the Arrow stream.", column.name)
+
+
+def _numbers(view: Any, dtype: np.dtype) -> np.ndarray:
+    """The values of an array of plain numbers; missing ones are NaN."""
+    start, count = view.offset, view.length
+    values = np.frombuffer(view.buffer(1), dtype=dtype)[start : start + count]
     if len(values) != count:
         raise ValueError("short buffer")
-    validity = array.buffer(0)
+    validity = view.buffer(0)
     if validity is not None and validity.size_bytes:
         values = values.astype(np.float64)
         bits = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")[start : start + count]
