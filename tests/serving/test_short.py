@@ -244,6 +244,15 @@ def test_a_request_at_fault_spoils_no_other_of_its_turn(desk):
     assert desk.calls == [3, 1, 1, 1]
 
 
+def test_a_log_that_cannot_be_written_keeps_nobody_waiting(desk, capfd):
+    def broken(*request):
+        raise BrokenPipeError("nobody reads")
+
+    desk.service.note = broken
+    assert [status for ((status, _),) in take(desk, split(ROW), split(ROW))] == [200, 200]
+    assert "BrokenPipeError" in capfd.readouterr().err
+
+
 def test_a_bundle_that_does_not_allow_it_is_asked_for_each_request(desk):
     desk.service.joins = False
     desk.take(Wire(), b"/invocations", [], b"", False, False)

@@ -81,9 +81,9 @@ class Waiting:
                 self._refuse(error)
         if self.refused is not None:
             reply = replies.refusal(self.refused, self.endpoint, last)
-        service.note(self.id, "POST", self.endpoint, reply.status, time.perf_counter() - self.began, rows, size)
         lines = [b"%s: %s\r\n" % header for header in reply.headers(self.id)]
         self.connection.reply(b"".join([STATUS_LINE[reply.status], *lines, b"\r\n", reply.payload]), reply.last)
+        service.note(self.id, "POST", self.endpoint, reply.status, time.perf_counter() - self.began, rows, size)
 
     def _refuse(self, error: Exception) -> None:
         self.refused = error if isinstance(error, Refused) else replies.unexpected(error, self.id)
@@ -123,7 +123,10 @@ class Desk:
             assert self.service.scorer is not None
             _predict(self.service.scorer, asking)
         for request in waiting:
-            request.answer()
+            try:
+                request.answer()
+            except Exception as error:  # a log that cannot be written, say, keeps no other client waiting
+                replies.unexpected(error, request.id)
 
 
 def _predict(scorer: Scorer, waiting: list[Waiting]) -> None:
