@@ -145,7 +145,7 @@ def test_first_deploy_replace_and_rollback_under_load_lose_no_request(images, ma
 BROKEN = {
     "another answer": sed("scoring.py", '"model": scorer.bundle.name', '"model": "x", "predictions": ["no-flower"]'),
     "it ends at once": ('ENTRYPOINT ["python", "-c", "raise SystemExit(\'no model today\')"]',),
-    "200 to bad input": sed("app.py", "status = refused.status\n", "status = refused.status = 200\n"),
+    "200 to bad input": sed("replies.py", "Reply(refused.status, ", "Reply(200, "),
 }
 
 
