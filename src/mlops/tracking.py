@@ -43,8 +43,9 @@ PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1
 PATIENCE = 4
 # The request for encryption that opens a PostgreSQL connection; every server answers it with one letter.
 POSTGRES_HELLO = bytes.fromhex("0000000804d2162f")
-# MLflow's codes for an error of its database, and for a server that cannot do what is asked.
+# MLflow's codes for an error of its database, for files that are not there, and for a server that cannot do what is asked.
 DATABASE_ERRORS = ("BAD_REQUEST", "INTERNAL_ERROR")
+LOST = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 OUTAGES = (*DATABASE_ERRORS, "TEMPORARILY_UNAVAILABLE", "PERMISSION_DENIED", "UNAUTHENTICATED")
 
 
@@ -219,6 +220,25 @@ def download(address: str, to: Path) -> Path:
         if not _is_of_the_store(error):
             raise
         raise StoreUnreachable(f"{address}: cannot be read ({_first_line(error)}); look at address and credentials") from error
+
+
+def fetch(to: Path | None = None, **place: str) -> Path:
+    """Bring what a run (`run_id`, `artifact_path`) or a model (`artifact_uri`) keeps in the opened store into the folder `to`.
+
+    Returns where it lies. Raises StoreUnreachable where the store knows of files that it has lost.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(download_artifacts(**place, dst_path=str(to) if to else None))
+    except MlflowException as error:
+        if error.error_code not in LOST:
+            raise
+        raise StoreUnreachable(
+            f"the store has lost files: {'/'.join(place.values())} ({_first_line(error).rstrip('.')}); "
+            "bring its artifacts back from a copy, or move the store away and begin anew"
+        ) from None
 
 
 def _quiet() -> None:

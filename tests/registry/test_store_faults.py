@@ -1,6 +1,7 @@
 """A store that is damaged or does not answer: said in one line, with a way on that works; nothing that was made is lost."""
 
 import re
+import shutil
 import socket
 import subprocess
 import threading
@@ -62,6 +63,15 @@ def test_a_damaged_database_is_said_in_one_line_whose_advice_mends_it(
     subprocess.run(advice[1], shell=True, check=True)
     assert [load(registered, version) for version in stored(registered)] == [51]
     assert run(registered, *OTHER).version.number == "1.0.1"
+
+
+@pytest.mark.parametrize("arguments", [("run", "iris", "--set", OTHER[0]), ("bundle", "iris"), ("card", "iris")])
+def test_files_that_the_store_has_lost_are_said_in_one_line(registered: Project, command, stored, arguments: tuple[str, ...]):
+    shutil.rmtree(registered.store / tracking.ARTIFACTS)
+    said = command(*arguments)
+    assert said.code == 3
+    assert "the store has lost files" in said.err.splitlines()[-1] and "Traceback" not in said.err
+    assert [version.number for version in stored(registered)] == ["1.0.0"]
 
 
 def test_without_a_backup_the_advice_begins_anew(registered: Project, command, run):

@@ -155,10 +155,8 @@ def _rows(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _report(project: Project, version: Version, scratch: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The report that was written when the version was registered, and its plots."""
-    from mlflow.artifacts import download_artifacts
-
     with tracking.open_store(project):
-        folder = Path(download_artifacts(run_id=version.run_id, artifact_path="report", dst_path=str(scratch)))
+        folder = tracking.fetch(scratch, run_id=version.run_id, artifact_path="report")
     if not (folder / "report.json").is_file():
         raise UserError(f"{version.title}: its run {version.run_id} has no report; register it again with: mlops run")
     plots = {file.name: file.read_bytes() for file in sorted((folder / "plots").glob("*.png"))}

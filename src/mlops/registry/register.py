@@ -152,9 +152,7 @@ def champion_of(client: MlflowClient, known: list[Version]) -> Champion | None:
     found = versions.by_alias(known, "champion")
     if found is None:
         return None
-    from mlflow.artifacts import download_artifacts
-
-    model = tracking.load_model(Path(download_artifacts(artifact_uri=f"models:/{found.model_id}")))
+    model = tracking.load_model(tracking.fetch(artifact_uri=f"models:/{found.model_id}"))
     problem = json.loads(client.get_run(found.run_id).data.tags["problem"])
     return Champion(found.number, model, problem, int(found.number.split(".")[0]))
 

@@ -120,11 +120,9 @@ def fetch(project: Project, version: Version, to: Path) -> Candidate:
 
     Raises DataError when a file does not have the digest that training recorded.
     """
-    from mlflow.artifacts import download_artifacts
-
     with tracking.open_store(project):
-        download_artifacts(run_id=version.run_id, artifact_path="candidate", dst_path=str(to))
-        download_artifacts(artifact_uri=f"models:/{version.model_id}", dst_path=str(to / "candidate" / "model"))
+        tracking.fetch(to, run_id=version.run_id, artifact_path="candidate")
+        tracking.fetch(to / "candidate" / "model", artifact_uri=f"models:/{version.model_id}")
     return candidates.read(to / "candidate")
 
 
@@ -139,14 +137,12 @@ def fetch_files(project: Project, version: Version, names: Sequence[str], to: Pa
 
     Raises DataError when a file does not have the digest that training recorded.
     """
-    from mlflow.artifacts import download_artifacts
-
     with tracking.open_store(project):
-        file = download_artifacts(run_id=version.run_id, artifact_path="candidate/manifest.json", dst_path=str(to))
-        manifest = json.loads(Path(file).read_text(encoding="utf-8"))
+        file = tracking.fetch(to, run_id=version.run_id, artifact_path="candidate/manifest.json")
+        manifest = json.loads(file.read_text(encoding="utf-8"))
         for name in (name for name in names if name in manifest["files"]):
-            file = download_artifacts(run_id=version.run_id, artifact_path=f"candidate/{name}", dst_path=str(to))
-            if digests.of_file(Path(file)) != manifest["files"][name]:
+            file = tracking.fetch(to, run_id=version.run_id, artifact_path=f"candidate/{name}")
+            if digests.of_file(file) != manifest["files"][name]:
                 raise DataError(f"{version.title}: {name} in the store is not what training wrote; take another version")
     return dict(manifest)
 
