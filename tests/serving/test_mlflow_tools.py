@@ -90,7 +90,8 @@ def test_mlflow_models_build_docker_makes_an_image_that_answers(registered):
     # The base image that MLflow names is the one of this Python to the last number; where only its minor is here, that one.
     minor = f"python:{sys.version_info[0]}.{sys.version_info[1]}-slim"
     subprocess.run(["docker", "tag", minor, f"python:{python}-slim"], capture_output=True)
-    build = mlflow(uri, "models", "build-docker", "-m", "models:/iris@champion", "-n", "mlops-test-mlflow")
+    image = ("-m", "models:/iris@champion", "-n", "mlops-test-mlflow", "--env-manager", "local")
+    build = mlflow(uri, "models", "build-docker", *image)
     said_by_build, _ = build.communicate(timeout=1000)
     assert build.returncode == 0, said_by_build[-3000:]
     run = ["docker", "run", "--detach", "--rm", "--publish", "127.0.0.1::8080", "mlops-test-mlflow"]
