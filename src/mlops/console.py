@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table; cells are shown with str(), numbers are right-aligned and None is a dash."""
+    """Print a table; cells are shown with str(), columns of numbers are right-aligned and None is a dash.
+
+    A float has four digits; one that needs others comes as a text.
+    """
     from rich.table import Table
 
     grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     content = [list(row) for row in rows]
     for index, column in enumerate(columns):
-        numbers = bool(content) and all(isinstance(row[index], int | float | None) for row in content)
+        numbers = bool(content) and all(_is_number(row[index]) for row in content)
         grid.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in content:
         grid.add_row(*(_cell(value) for value in row))
@@ -69,6 +72,12 @@ def _console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def _is_number(value: Any) -> bool:
+    if not isinstance(value, str):
+        return isinstance(value, int | float | None)
+    return value.replace(".", "", 1).isdecimal()
 
 
 def _cell(value: Any) -> Text:

@@ -112,9 +112,7 @@ def run(
     if json:
         console.as_json([vars(result) for result in results])
     else:
-        console.table(
-            "Notebooks run", ("notebook", "seconds", "result", "outputs that differ", "copy"), map(_execution_row, results)
-        )
+        console.table("Notebooks run", ("notebook", "seconds", "result", "differs", "copy"), map(_execution_row, results))
     failed = any(result.error or (strict and result.differing) for result in results)
     raise typer.Exit(1 if failed else 0)
 
@@ -244,4 +242,4 @@ def _report_stale(found: list[Path], json: bool) -> None:
 
 def _execution_row(result) -> tuple:
     differing = ", ".join(f"cell {number}" for number in result.differing) or None
-    return (result.notebook, round(result.seconds, 1), result.error or "ran", differing, result.copy)
+    return (result.notebook, f"{result.seconds:.1f}", result.error or "ran", differing, result.copy)
