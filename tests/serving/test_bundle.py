@@ -108,6 +108,22 @@ def test_text_columns_are_one_input_each(tmp_path):
     assert (predict(bundle, holdout) == holdout["__prediction__"]).all()
 
 
+def test_a_model_that_takes_null_is_no_onnx_where_null_is_answered_like_a_text(tmp_path):
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    chance = np.random.default_rng(0)
+    frame = pd.DataFrame({"city": chance.choice(["None", "Bath", "Cork"], 200), "size": chance.normal(size=200)})
+    target = (frame["size"] + (frame["city"] == "None")).to_numpy()
+    columns = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["city"]), remainder="passthrough")
+    bundle = build(
+        make_candidate(tmp_path, make_pipeline(columns, LinearRegression()), frame, target), tmp_path / "b", "text", VERSION
+    )
+    assert bundle.format == "skops" and "with nan in city" in bundle.content["passed_over"]["onnx"]
+
+
 def test_a_pickle_is_bundled_only_where_the_config_says_so(tmp_path):
     import mlflow.sklearn
     from mlflow.models import infer_signature

@@ -8,10 +8,14 @@ import threading
 import time
 
 import httpx
+import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from mlops.errors import ConfigError
+from mlops.serving import app, commands, prediction_log, service
 from mlops.serving.settings import Settings, from_environment
+from mlops.serving.signature import from_matrix
 
 from .conftest import serving
 
@@ -289,9 +293,59 @@ def test_the_prediction_log_is_sampled_and_rotated(flowers_bundle, tmp_path):
     assert all(path.stat().st_size <= 2_500 for path in tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "name, value", [("PORT", "x"), ("PROT", "1"), ("TIMEOUT", "-1"), ("ACCESS_LOG", "maybe"), ("TIMEOUT", "inf")]
-)
+def test_a_prediction_log_that_cannot_be_written_is_counted_and_shows_no_value(flowers_bundle, tmp_path):
+    (tmp_path / "iris.jsonl").symlink_to("/dev/full")
+    with serving(flowers_bundle.folder, prediction_log=tmp_path) as (address, process):
+        assert [ask(address).status_code for _ in range(3)] == [200, 200, 200]
+        deadline = time.monotonic() + 10
+        while "mlops_prediction_log_dropped_total 3.0" not in httpx.get(f"{address}/metrics").text:
+            assert time.monotonic() < deadline
+    said = process.stderr.read()
+    assert process.returncode == 0 and said.count("cannot be written: No space left on device") == 1
+    assert len(said.splitlines()) == 1 and "5.1" not in said
+
+
+def test_what_the_prediction_log_took_is_written_when_it_closes(flowers_bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(prediction_log, "BACKLOG", 4)
+    dropped = []
+    rows = from_matrix(flowers_bundle.signature, np.tile(ROW, (5_000, 1)))
+    write, close = prediction_log.open_log(flowers_bundle, Settings(prediction_log=str(tmp_path)), lambda: dropped.append(1))
+    for number in range(8):
+        write(str(number), rows, np.full(5_000, "setosa"))
+    close()
+    lines = (tmp_path / "iris.jsonl").read_text().splitlines()
+    assert dropped and len(lines) == (8 - len(dropped)) * 5_000
+
+
+def test_a_request_before_the_model_is_loaded_is_asked_to_come_again(flowers_bundle):
+    state = service.create(flowers_bundle.folder, Settings(access_log=False))
+    transport = httpx.ASGITransport(app.create(state))
+
+    async def post():
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return await client.post("/predict", content="{}", headers=JSON), await client.get("/ping")
+
+    early, probe = asyncio.run(post())
+    assert (early.status_code, early.headers["retry-after"], probe.status_code) == (503, "1", 503)
+    service.start(state)
+    early, probe = asyncio.run(post())
+    assert (early.status_code, probe.status_code) == (400, 200)
+
+
+def test_the_port_comes_from_the_variable_where_none_is_given(monkeypatch, tmp_path):
+    taken = []
+    monkeypatch.setattr("mlops.serving.run.run", lambda folder, settings: taken.append(settings.port))
+    monkeypatch.setenv("MLOPS_SERVE_PORT", "18091")
+    for options in ([], ["--port", "0"]):
+        assert CliRunner().invoke(commands.app, ["serve", "--bundle", str(tmp_path), *options]).exit_code == 0
+    assert taken == [18091, 0]
+
+
+WRONG = [("PORT", "x"), ("PROT", "1"), ("TIMEOUT", "-1"), ("ACCESS_LOG", "maybe"), ("TIMEOUT", "inf"), ("PORT", "70000")]
+WRONG += [("THREADS", "100000"), ("MAX_ROWS", "0"), ("PREDICTION_FILES", "0"), ("PREDICTION_SAMPLE", "2")]
+
+
+@pytest.mark.parametrize("name, value", WRONG)
 def test_a_wrong_variable_is_named(monkeypatch, name, value):
     monkeypatch.setenv(f"MLOPS_SERVE_{name}", value)
     with pytest.raises(ConfigError, match=f"MLOPS_SERVE_{name}"):
@@ -301,6 +355,9 @@ def test_a_wrong_variable_is_named(monkeypatch, name, value):
 def test_a_token_file_is_read_and_an_empty_one_refused(tmp_path):
     (tmp_path / "token").write_text("abc\n")
     assert Settings(token_file=str(tmp_path / "token")).secret == b"abc"
+    (tmp_path / "token").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        assert Settings(token_file=str(tmp_path / "token")).secret
     (tmp_path / "token").write_text("")
     with pytest.raises(ConfigError, match="empty"):
         assert Settings(token_file=str(tmp_path / "token")).secret

@@ -11,10 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlops.serving.bundle import build
 from mlops.serving.client import to_arrow
 from mlops.serving.invocations import read_csv, read_invocations, read_typed
-from mlops.serving.open_inference import read_infer
-from mlops.serving.signature import Column, Refused, Signature
+from mlops.serving.model import load
+from mlops.serving.open_inference import metadata, read_infer, write_infer
+from mlops.serving.signature import Column, Refused, Signature, from_columns
+
+from .conftest import VERSION
 
 NAMES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4], [6, 2, 4, 1]]
@@ -207,6 +211,45 @@ def test_other_paths(flowers_server, method, path, status):
     answer = httpx.request(method, flowers_server + path)
     assert answer.status_code == status
     assert status == 200 or answer.json()["message"]
+
+
+def test_a_compressed_body_is_415(flowers_server):
+    refused = httpx.post(
+        f"{flowers_server}/predict", content=b"{}", headers={"content-type": JSON, "content-encoding": "gzip"}
+    )
+    assert (refused.status_code, refused.json()["field"]) == (415, "content-encoding")
+
+
+@pytest.mark.parametrize("form", ["onnx", "skops", "pyfunc"])
+@pytest.mark.parametrize("which", ["flowers", "numbers"])
+def test_v2_answers_the_types_that_it_names(request, tmp_path, which, form):
+    bundle = build(request.getfixturevalue(which), tmp_path / "b", which, VERSION, form=form)
+    example = from_columns(bundle.signature, [[bundle.example[name]] for name in bundle.signature.names])
+    answered = write_infer(load(bundle)(example, None), bundle, None, "1")["outputs"]
+    described = metadata(bundle)["outputs"]
+    assert [(item["name"], item["datatype"]) for item in described] == [(item["name"], item["datatype"]) for item in answered]
+
+
+@pytest.mark.parametrize(
+    "type, value",
+    [
+        ("datetime", "9999-12-31"),
+        ("datetime", "0001-01-01T00:00+14:00"),
+        ("datetime", "2262-04-12"),
+        ("string", "\ud800"),
+        ("double", "1_000"),
+        ("double", "٣"),
+    ],
+)
+def test_a_value_that_would_become_another_one_is_refused(type, value):
+    with pytest.raises(Refused, match="row 1"):
+        from_columns(Signature((Column("a", type),)), [[None, value]])
+
+
+def test_moments_are_taken_to_the_edge_of_what_nanoseconds_hold():
+    times = ["1677-09-22", "2262-04-11", "2024-05-01T12:00+02:00"]
+    (array,) = from_columns(Signature((Column("a", "datetime"),)), [times]).arrays
+    assert [str(time)[:16] for time in array] == ["1677-09-22T00:00", "2262-04-11T00:00", "2024-05-01T10:00"]
 
 
 def test_v2_names_its_tensors_and_its_errors(flowers_server):

@@ -40,7 +40,9 @@ def create(service: Service) -> Any:
         endpoint = service.routes.get(path)
         status, rows, size = 499, 0, 0
         try:
-            replies.authorize(service, path, headers)
+            replies.admit(service, path, headers)
+            if endpoint is None and method == "POST" and not service.routes:
+                raise replies.not_ready()
             if endpoint is None:
                 status = await _page(starlette, scope, receive, send, request, service.draining)
             else:

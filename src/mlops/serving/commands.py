@@ -45,7 +45,7 @@ def serve(
     name: str = NAME,
     ref: str = REF,
     host: str = typer.Option("", "--host", help="Address to listen on; default: 127.0.0.1."),
-    port: int = typer.Option(8080, "--port", "-p", help="Port; 0 lets the system choose."),
+    port: int | None = typer.Option(None, "--port", "-p", help="Port, 0 lets the system choose; default: 8080."),
     folder: str = typer.Option("", "--bundle", metavar="DIR", help="Serve this bundle instead of a registered version."),
     form: str = FORMAT,
 ) -> None:

@@ -94,6 +94,21 @@ def metadata(bundle: Bundle) -> dict[str, Any]:
         {"name": column.name, "datatype": DATATYPES.get(column.type, "BYTES"), "shape": [-1]}
         for column in bundle.signature.columns
     ]
-    dtype = bundle.content.get("onnx", {}).get("dtype", "object")
-    outputs = [{"name": "predictions", "datatype": output_datatype(dtype), "shape": [-1]}]
+    outputs = [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in _outputs(bundle).items()]
     return {"name": bundle.name, "versions": [bundle.number], "platform": bundle.format, "inputs": inputs, "outputs": outputs}
+
+
+def _outputs(bundle: Bundle) -> dict[str, str]:
+    """Name to the protocol's type of each output."""
+    if bundle.format == "onnx":
+        return {"predictions": output_datatype(bundle.content["onnx"]["dtype"])}
+    answer = bundle.content["example_prediction"]
+    declared = bundle.content["signature"]["outputs"] or [{"type": "string"}]
+    names = list(answer) if isinstance(answer, dict) else ["predictions"]
+    return {name: _declared(output) for name, output in zip(names, declared, strict=False)}
+
+
+def _declared(output: dict[str, Any]) -> str:
+    if output["type"] == "tensor":
+        return output_datatype(np.dtype(output["tensor-spec"]["dtype"]).str)
+    return DATATYPES.get(output["type"], "BYTES")

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from mlops.serving import open_inference
+from mlops.serving import open_inference, replies
 from mlops.serving.manifest import Bundle
 from mlops.serving.service import Service
 from mlops.serving.signature import Refused
@@ -33,7 +33,7 @@ def _service(request: Request) -> Service:
 def _bundle(request: Request) -> Bundle:
     scorer = _service(request).scorer
     if scorer is None:
-        raise Refused("The model is not loaded yet.", None, 503, "NOT_READY")
+        raise replies.not_ready()
     return scorer.bundle
 
 

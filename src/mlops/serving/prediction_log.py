@@ -1,7 +1,7 @@
 """The prediction log: sampled rows and outputs as JSON lines in rotated files, for monitoring.
 
 Off unless MLOPS_SERVE_PREDICTION_LOG names a folder. Columns marked personal are left out. Writing happens in its own thread;
-when that cannot keep up, records are dropped and counted: answering comes first.
+when that cannot keep up, or the files cannot be written, records are dropped and counted: answering comes first.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ import json
 import logging
 import queue
 import random
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from logging.handlers import QueueListener, RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -25,19 +28,48 @@ from mlops.serving.settings import Settings
 from mlops.serving.signature import INTEGERS, Rows
 
 BACKLOG = 1_000
-Write = Callable[[str, Rows, Outputs], bool]
+Write = Callable[[str, Rows, Outputs], None]
 
 
-def open_log(bundle: Bundle, settings: Settings) -> tuple[Write, Callable[[], None]]:
-    """A function that takes a request's id, rows and outputs (False: dropped), and one that closes the log.
+class _Files(RotatingFileHandler):
+    """The files; what they cannot take is counted, and never shown: it holds a client's values."""
 
-    The file is <folder>/<use case>.jsonl, then .1, .2 … as it is rotated. Raises ConfigError where it cannot be written.
+    lines: Callable[[Any], str]
+    dropped: Callable[[], None]
+    failed = False
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self.lines(record.args)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        self.dropped()
+        if not self.failed:
+            error = sys.exc_info()[1]
+            why = error.strerror if isinstance(error, OSError) else type(error).__name__
+            said = f"the prediction log {self.baseFilename} cannot be written: {why}; rows are lost"
+            print(said, file=sys.stderr, flush=True)
+        self.failed = True
+
+
+class _Listener(QueueListener):
+    """The thread that writes."""
+
+    def enqueue_sentinel(self) -> None:
+        """Let the thread end when all that waits is written; the mark waits for a place where the backlog is full."""
+        self.queue.put(None)  # type: ignore[attr-defined]
+
+
+def open_log(bundle: Bundle, settings: Settings, dropped: Callable[[], None]) -> tuple[Write, Callable[[], None]]:
+    """A function that takes a request's id, rows and outputs, and one that closes the log.
+
+    `dropped` is called for each request that the log could not take. The file is <folder>/<use case>.jsonl, then .1, .2 … as
+    it is rotated. Raises ConfigError where it cannot be written.
     """
     path = Path(settings.prediction_log) / f"{bundle.name}.jsonl"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         size = max(1, int(settings.prediction_file_mb * 1e6))
-        files = RotatingFileHandler(path, maxBytes=size, backupCount=settings.prediction_files, encoding="utf-8")
+        files = _Files(path, maxBytes=size, backupCount=settings.prediction_files, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"the prediction log {path} cannot be written: {error.strerror}") from None
     shown = [
@@ -46,25 +78,25 @@ def open_log(bundle: Bundle, settings: Settings) -> tuple[Write, Callable[[], No
         if column.name not in bundle.content["personal"]
     ]
     waiting: queue.Queue[Any] = queue.Queue(BACKLOG)
-    files.format = lambda record: _lines(bundle.number, shown, record.args)  # type: ignore[method-assign]
-    listener = QueueListener(waiting, files)
+    files.lines, files.dropped = partial(_lines, bundle.number, shown), dropped
+    listener = _Listener(waiting, files)
     listener.start()
     chance = random.Random()
 
-    def write(request: str, rows: Rows, outputs: Outputs) -> bool:
+    def write(request: str, rows: Rows, outputs: Outputs) -> None:
         if settings.prediction_sample < 1 and chance.random() >= settings.prediction_sample:
-            return True
+            return
         record = logging.LogRecord("predictions", logging.INFO, "", 0, "", None, None)
         record.args = (datetime.now(UTC).isoformat(timespec="milliseconds"), request, rows, outputs)
         try:
             waiting.put_nowait(record)
         except queue.Full:
-            return False
-        return True
+            dropped()
 
     def close() -> None:
         listener.stop()
-        files.close()
+        with suppress(OSError):
+            files.close()
 
     return write, close
 

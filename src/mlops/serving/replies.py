@@ -43,12 +43,14 @@ class Reply(NamedTuple):
         return headers
 
 
-def authorize(service: Service, path: str, headers: dict[bytes, bytes]) -> None:
-    """Raise Refused where a token is asked for and not given."""
+def admit(service: Service, path: str, headers: dict[bytes, bytes]) -> None:
+    """Raise Refused where a token is asked for and not given, and for a body that is compressed."""
     if service.secret and path not in OPEN_PATHS:
         given = headers.get(b"authorization", b"")
         if not hmac.compare_digest(given, b"Bearer " + service.secret):
             raise Refused("A bearer token is needed: Authorization: Bearer …", "authorization", 401, "UNAUTHENTICATED")
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Refused("A compressed body is not taken.", "content-encoding", 415, "UNSUPPORTED_MEDIA_TYPE")
 
 
 def refusal(refused: Refused, endpoint: str | None, last: bool) -> Reply:
@@ -65,6 +67,11 @@ def unexpected(error: Exception, request: str) -> Refused:
     frames = "".join(traceback.format_tb(error.__traceback__))
     print(f"request {request}: {type(error).__name__}\n{frames}", file=sys.stderr, flush=True)
     return UNEXPECTED
+
+
+def not_ready() -> Refused:
+    """The refusal of whatever needs the model before it is loaded."""
+    return Refused("The model is not loaded yet; try again.", None, 503, "NOT_READY")
 
 
 def too_many_requests() -> Refused:

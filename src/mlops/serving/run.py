@@ -53,7 +53,7 @@ def _server(state: service.Service, settings: Settings) -> uvicorn.Server:
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        timeout_keep_alive=int(settings.keep_alive),
+        timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]
         timeout_graceful_shutdown=int(settings.timeout + settings.read_timeout) + 1,
         backlog=2048,
     )

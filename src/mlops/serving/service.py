@@ -57,7 +57,7 @@ class Service:
     @property
     def ready(self) -> bool:
         """Whether rows are scored: the digests are verified, the model has answered once, and no stop was asked for."""
-        return self.scorer is not None and not self.draining
+        return bool(self.routes) and not self.draining
 
     def identify(self, given: bytes) -> str:
         """The id of a request: the client's own, where it is fit for a log."""
@@ -83,16 +83,19 @@ def start(service: Service) -> None:
     if None not in bundle.example.values():
         score(scorer, "/predict", json.dumps({"rows": [bundle.example]}).encode(), "application/json", "", "start")
     if service.settings.prediction_log:
-        service.log_rows, service.close_log = prediction_log.open_log(bundle, service.settings)
+        dropped = service.metrics["dropped"].inc
+        service.log_rows, service.close_log = prediction_log.open_log(bundle, service.settings, dropped)
     service.metrics["model"].labels(bundle.name, bundle.number, bundle.format, bundle.digest).set(1)
-    service.routes = scoring_routes(bundle)
-    if bundle.format == "onnx":
-        service.short_routes = {path.encode(): endpoint for path, endpoint in service.routes.items()}
-        service.joins = bool(bundle.content["onnx"].get("joins"))
     # What is loaded by now stays: the garbage collector would look through it again and again, which takes milliseconds.
     gc.collect()
     gc.freeze()
+    # Requests come in meanwhile: they find the routes when all that these lead to is there.
     service.scorer = scorer
+    routes = scoring_routes(bundle)
+    if bundle.format == "onnx":
+        service.joins = bool(bundle.content["onnx"].get("joins"))
+        service.short_routes = {path.encode(): endpoint for path, endpoint in routes.items()}
+    service.routes = routes
 
 
 def scoring_routes(bundle: Bundle) -> dict[str, str]:
@@ -108,8 +111,8 @@ def count(service: Service, request: str, answer: Answer) -> None:
     service.requests += 1
     service.predictions += answer.rows.count
     service.metrics["predictions"].inc(answer.rows.count)
-    if service.log_rows and not service.log_rows(request, answer.rows, answer.outputs):
-        service.metrics["dropped"].inc()
+    if service.log_rows:
+        service.log_rows(request, answer.rows, answer.outputs)
 
 
 def _metrics() -> dict[str, Any]:

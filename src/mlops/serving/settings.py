@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,6 +11,15 @@ from typing import Any
 from mlops.errors import ConfigError
 
 PREFIX = "MLOPS_SERVE_"
+NUMBERS: dict[str, tuple[float, float]] = {
+    "port": (0, 65_535),
+    "max_rows": (1, math.inf),
+    "concurrency": (1, math.inf),
+    "connections": (1, math.inf),
+    "threads": (0, 1_024),
+    "prediction_sample": (0, 1),
+    "prediction_files": (1, math.inf),
+}  # the smallest and the largest; 0 or more for all others
 
 
 @dataclass(frozen=True)
@@ -42,8 +52,9 @@ class Settings:
             return self.token.encode()
         try:
             secret = Path(self.token_file).read_text(encoding="utf-8").strip().encode()
-        except OSError as error:
-            raise ConfigError(f"the token file {self.token_file} cannot be read: {error.strerror}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise ConfigError(f"the token file {self.token_file} cannot be read: {why}") from None
         if not secret:
             raise ConfigError(f"the token file {self.token_file} is empty: write the token into it")
         return secret
@@ -70,8 +81,11 @@ def _parse(name: str, text: str, kind: type) -> Any:
         value = kind(text)
     except (ValueError, KeyError):
         raise ConfigError(f"{PREFIX}{name.upper()} is not a {kind.__name__}: {text!r}") from None
-    if kind in (int, float) and not 0 <= value < float("inf"):
-        raise ConfigError(f"{PREFIX}{name.upper()} must be 0 or more: {text!r}")
+    if kind in (int, float):
+        low, high = NUMBERS.get(name, (0, math.inf))
+        if not low <= value <= high or value == math.inf:
+            span = f"{low} or more" if high == math.inf else f"from {low} to {high}"
+            raise ConfigError(f"{PREFIX}{name.upper()} must be {span}: {text!r}")
     return value
 
 

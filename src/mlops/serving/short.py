@@ -49,7 +49,7 @@ class Waiting:
         """See what is asked."""
         headers = self.headers
         try:
-            replies.authorize(self.service, self.endpoint, headers)
+            replies.admit(self.service, self.endpoint, headers)
             if self.service.in_flight >= self.service.settings.concurrency:
                 raise replies.too_many_requests()
             content_type = headers.get(b"content-type", b"").decode("latin-1")

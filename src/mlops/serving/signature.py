@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+# What nanoseconds since 1970 hold in 64 bits.
+EARLIEST, LATEST = datetime(1677, 9, 22), datetime(2262, 4, 11)
 FLOATS = frozenset({"double", "float"})
 LARGEST = float(np.finfo(np.float64).max)
 INTEGERS = {"long": 2.0**63, "integer": 2.0**31}
@@ -148,11 +150,14 @@ def _numbers(column: Column, values: Sequence[Any] | np.ndarray, strict: bool) -
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
         return values.astype(np.float64)
     allowed = {int, float, type(None)} if strict else {int, float, type(None), bool, str}
-    if strict and int in set(map(type, values)):
+    kinds = set(map(type, values))
+    if strict and int in kinds:
         _check_bounds(column, values)
-    if not set(map(type, values)) <= allowed:
+    if not kinds <= allowed:
         raise _wrong_type(column, next(row for row, value in enumerate(values) if type(value) not in allowed))
     try:
+        if str in kinds and not all(map(_is_plain, values)):
+            raise ValueError
         return np.array(values, dtype=np.float64)
     except (ValueError, TypeError, OverflowError):
         raise _wrong_type(column, next(row for row, value in enumerate(values) if not _is_number(value))) from None
@@ -166,12 +171,17 @@ def _check_bounds(column: Column, values: Sequence[Any] | np.ndarray) -> None:
             raise _wrong_type(column, row)
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether a value is not a text that Python alone reads as a number, such as 1_000."""
+    return not isinstance(value, str) or (value.isascii() and "_" not in value)
+
+
 def _is_number(value: Any) -> bool:
     try:
         np.array([value], dtype=np.float64)
     except (ValueError, TypeError, OverflowError):
         return False
-    return True
+    return _is_plain(value)
 
 
 def _booleans(column: Column, values: Sequence[Any] | np.ndarray, strict: bool) -> np.ndarray:
@@ -185,11 +195,21 @@ def _booleans(column: Column, values: Sequence[Any] | np.ndarray, strict: bool) 
 
 def _texts(column: Column, values: Sequence[Any] | np.ndarray) -> np.ndarray:
     for row, value in enumerate(values):
-        if not isinstance(value, str) and not (value is None and column.nan):
+        if not (_is_text(value) or (value is None and column.nan)):
             raise _wrong_type(column, row)
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is text that can be written: JSON may hold half of a character."""
+    if not isinstance(value, str):
+        return False
+    try:
+        return value.isascii() or bool(value.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _moment(column: Column, row: int, value: Any) -> np.datetime64:
@@ -197,12 +217,13 @@ def _moment(column: Column, row: int, value: Any) -> np.datetime64:
         return np.datetime64("NaT", "ns")
     try:
         moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        moment = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except (TypeError, ValueError, OverflowError):
         raise _wrong_type(column, row) from None
-    try:
-        return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment, "ns")
-    except (ValueError, OverflowError):
-        raise _wrong_type(column, row) from None
+    if not EARLIEST <= moment <= LATEST:
+        span = f"{EARLIEST:%Y-%m-%d} to {LATEST:%Y-%m-%d}"
+        raise Refused(f"Invalid input. Column {column.name!r}, row {row}: not a moment from {span}.", column.name)
+    return np.datetime64(moment, "ns")
 
 
 def _wrong_type(column: Column, row: int) -> Refused:
