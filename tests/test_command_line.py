@@ -6,12 +6,13 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 from command import mlops
-from mlops import cli
+from mlops import cli, files
 from mlops.config import Project
 from mlops.errors import DataError, GateRefused, MlopsError, StoreUnreachable, UserError
 
@@ -78,6 +79,23 @@ def test_error_is_one_line_with_its_exit_code(error: type[MlopsError], code: int
     monkeypatch.setattr(cli, "app", fails)
     done = mlops()
     assert (done.code, done.error) == (code, "what, where, how to mend [bold]it[/bold]")
+
+
+@pytest.mark.parametrize("words, place", [("bundle iris --to", "below"), ("image iris --context", "")])
+def test_output_to_a_file_or_below_one_is_one_line_with_code_2(registered: Project, words: str, place: str) -> None:
+    file = registered.root / "setup.py"
+    file.touch()
+    done = mlops(*words.split(), file / place)
+    assert (done.code, f"{file}: cannot be written" in done.error, file.read_bytes()) == (2, True, b"")
+
+
+@pytest.mark.parametrize("place", ["file/below", "file/below/it", "folder"])
+def test_file_that_cannot_be_written_is_one_line(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match=r"cannot be written \(.*choose another path$"):
+        files.write_text(tmp_path / place, "")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
 
 
 def test_refused_candidate_ends_with_code_1_and_registers_nothing(project: Project) -> None:

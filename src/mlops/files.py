@@ -12,35 +12,53 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mlops.errors import UserError
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with those above it; raises UserError where a file is in its way or it may not be made."""
+    with _written(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A temporary path beside `file` that takes its place when the block ends well, and is removed when it does not."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=file.suffix, dir=file.parent)
+    """A temporary path beside `file` that takes its place when the block ends well, and is removed when it does not.
+
+    Raises UserError where the file cannot be there; what the block raises stays as it is.
+    """
+    make_folder(file.parent)
+    with _written(file):
+        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=file.suffix, dir=file.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(file)
+        with _written(file):
+            temporary.chmod(0o644)
+            temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` when the block ends well; if another process was first, its folder stays."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    """A temporary folder that becomes `folder` when the block ends well; if another process was first, its folder stays.
+
+    Raises UserError as `replacing`.
+    """
+    make_folder(folder.parent)
+    with _written(folder):
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield temporary
-        temporary.chmod(0o755)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
+        with _written(folder):
+            temporary.chmod(0o755)
+            try:
+                temporary.rename(folder)
+            except OSError:
+                if not folder.is_dir():
+                    raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -71,3 +89,13 @@ def write_text(file: Path, text: str) -> None:
     """Write a text in UTF-8, atomically."""
     with replacing(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """What the system says against a path that is written becomes one line for a user."""
+    try:
+        yield
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise UserError(f"{path}: cannot be written ({said}); see that nothing is in its way, or choose another path") from error

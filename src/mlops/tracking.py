@@ -84,7 +84,7 @@ def locked(project: Project) -> Iterator[None]:
         return
     from filelock import FileLock
 
-    project.store.mkdir(parents=True, exist_ok=True)
+    files.make_folder(project.store)
     with FileLock(project.store / LOCK, is_singleton=True):
         yield
 
