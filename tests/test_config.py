@@ -110,7 +110,14 @@ def test_wrong_configuration_is_one_line_with_file_line_and_key(project: Project
     assert not project.output.exists()
 
 
-NOT_YAML = {"a: [1,": "not YAML", "\t a: 1": "not YAML", "- 1": "keys and values are expected, found list", "": "is missing"}
+NOT_YAML = {
+    "a: [1,": "not YAML",
+    "\t a: 1": "not YAML",
+    "- 1": "keys and values are expected, found list",
+    "": "is missing",
+    "seed: 2024-13-45": "not YAML (month must be in 1..12; put",
+    "slices: &a [*a]": "not YAML (a value holds itself",
+}
 
 
 @pytest.mark.parametrize("text", NOT_YAML)
@@ -191,6 +198,8 @@ SETS = {
     "seed": "--set seed: key=value is expected",
     "=1": "--set =1: key=value is expected",
     "seed=[": "--set seed: its value is not YAML",
+    "monitor.x=2024-13-45": "--set monitor.x: its value is not YAML; put it in quotation marks",
+    "slices=&a [*a]": "--set slices: its value is not YAML",
     "parameters.degree=x": "--set parameters.degree: parameters.degree: Input should be a valid integer",
     "metrics.accuracy.direction=lower": "--set metrics.accuracy.direction: metrics.accuracy.direction is lower, but of",
 }

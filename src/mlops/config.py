@@ -265,19 +265,31 @@ def _read(file: Path, model: type[Model], overrides: Sequence[str], extra: Mappi
 def _parse(file: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = file.read_text(encoding="utf-8")
-        tree = yaml.safe_load(text) or {}
-        twice = _key_twice(yaml.compose(text))
+        tree, twice = _yaml(text)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{file}{line}: not YAML ({getattr(error, 'problem', error)})") from None
+    tree = tree or {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{file}:1: keys and values are expected, found {type(tree).__name__}")
     if twice:
         raise ConfigError(f"{file}:{twice.start_mark.line + 1}: key {twice.value} stands there twice; leave one")
     return text, tree
+
+
+def _yaml(text: str) -> tuple[Any, yaml.ScalarNode | None]:
+    """What a text holds, and the first key that stands there twice; raises YAMLError for all that cannot be read."""
+    try:
+        return yaml.safe_load(text), _key_twice(yaml.compose(text))
+    except RecursionError:
+        raise yaml.YAMLError("a value holds itself, or its brackets are nested too deeply") from None
+    except yaml.YAMLError:
+        raise
+    except Exception as error:  # yaml takes 2024-13-45 for a date and raises whatever making one leads to
+        raise yaml.YAMLError(f"{error}; put a text that looks like a date or a number in quotation marks") from None
 
 
 def _key_twice(node: yaml.Node | None) -> yaml.ScalarNode | None:
@@ -300,7 +312,7 @@ def _key_twice(node: yaml.Node | None) -> yaml.ScalarNode | None:
 def _value(text: str, origin: str) -> Any:
     """A value that is written in YAML; an error does not show it, as it may be a secret."""
     try:
-        return yaml.safe_load(text)
+        return _yaml(text)[0]
     except yaml.YAMLError:
         raise ConfigError(f"{origin}: its value is not YAML; put it in quotation marks") from None
 

@@ -12,35 +12,63 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mlops.errors import UserError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within it, what the system says against writing the path is a UserError."""
+    try:
+        yield
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise UserError(f"{path}: cannot be written ({said}); see that nothing is in its way, or choose another path") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with those above it; raises UserError where a file is in its way or it may not be made."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A temporary path beside `file` that takes its place when the block ends well, and is removed when it does not."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=file.suffix, dir=file.parent)
+    """A temporary path beside `file` that takes its place when the block ends well, and is removed when it does not.
+
+    Raises UserError where the file cannot be there; what the block raises stays as it is.
+    """
+    make_folder(file.parent)
+    with writing(file):
+        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=file.suffix, dir=file.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(file)
+        with writing(file):
+            temporary.chmod(0o644)
+            temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` when the block ends well; if another process was first, its folder stays."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    """A temporary folder that becomes `folder` when the block ends well; if another process was first, its folder stays.
+
+    Raises UserError as `replacing`.
+    """
+    make_folder(folder.parent)
+    with writing(folder):
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield temporary
-        temporary.chmod(0o755)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
+        with writing(folder):
+            temporary.chmod(0o755)
+            try:
+                temporary.rename(folder)
+            except OSError:
+                if not folder.is_dir():
+                    raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -84,8 +84,11 @@ def locked(project: Project) -> Iterator[None]:
         return
     from filelock import FileLock
 
-    project.store.mkdir(parents=True, exist_ok=True)
-    with FileLock(project.store / LOCK, is_singleton=True):
+    files.make_folder(project.store)
+    lock = project.store / LOCK
+    with files.writing(lock):
+        lock.touch()  # FileLock may wait for ever where it cannot make the file
+    with FileLock(lock, is_singleton=True):
         yield
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from mlops import files
 from mlops.errors import UserError
 from mlops.serving import model as models
 from mlops.serving.manifest import Bundle, columns_of, seal, verify
@@ -55,7 +56,7 @@ def build(
     trained = models.load_pyfunc(source, signature)
     signature = probe(trained, signature, holdout)
 
-    to.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(to.parent)
     with tempfile.TemporaryDirectory(dir=to.parent, prefix=".bundle-") as temporary:
         folder = Path(temporary) / "bundle"
         folder.mkdir()

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from mlops import files
 from mlops.errors import UserError
 from mlops.serving.manifest import Bundle
 
@@ -23,8 +24,9 @@ EPOCH = 946_684_800  # 2000-01-01: the time of every file, so that layers do not
 
 
 def stage(root: Path, bundle: Bundle, to: Path) -> dict[str, str]:
-    """Write the build context into an empty folder; returns the build arguments. Raises UserError for a folder with files."""
-    if to.exists() and any(to.iterdir()):
+    """Write the build context into an empty folder; returns the build arguments. Raises UserError for any other path."""
+    files.make_folder(to)
+    if any(to.iterdir()):
         raise UserError(f"{to} is not empty: choose an empty folder")
     source = Path(__file__).parent
     server = to / "app" / "mlops"
