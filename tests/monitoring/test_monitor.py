@@ -6,12 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
 import traffic
 from command import mlops
 from mlops.config import Project
+from mlops.monitoring import plots
 
 
 def many(flowers: pd.DataFrame, count: int = 300, seed: int = 0) -> pd.DataFrame:
@@ -191,6 +193,26 @@ def test_the_report_stands_on_its_own_and_escapes_what_comes_from_the_log(
     markdown = (tmp_path / "out" / "report.md").read_text()
     assert markdown.startswith("## iris: 🔴 drift") and "| sepal_length |" in markdown
     assert json.loads((tmp_path / "out" / "report.json").read_text())["verdict"] == "drift"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("$_$", "$_$"),
+        (r"$\foo$", r"$\foo$"),
+        ("$10-$20", "$10-$20"),
+        ("a\x00\x1bb", "a\ufffd\ufffdb"),
+        ("\ud800", "\ufffd"),
+        ("<b>&", "&lt;b&gt;&amp;"),
+    ],
+)
+def test_a_picture_shows_the_names_of_categories_as_clients_sent_them(name: str, shown: str) -> None:
+    profile = {"kind": "category", "counts": {name: 5, "b": 5}}
+    daily = [{"day": "2026-05-01", "rows": 2, "shares": {name: 0.5, "b": 0.5}}]
+    for picture in (plots.overlay(name, profile, pd.Series([name, "b"])), plots.over_time(daily, profile)):
+        assert f">{shown}</text>" in picture
+        picture.encode()
+        ElementTree.fromstring(picture)
 
 
 def test_monitored_names_the_use_cases_with_a_log_and_says_how_to_turn_it_on(project: Project) -> None:
