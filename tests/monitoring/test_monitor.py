@@ -6,12 +6,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
 import traffic
 from command import mlops
 from mlops.config import Project
+from mlops.errors import DataError
+from mlops.monitoring import monitor as watch
+from mlops.monitoring import labels, plots
+from mlops.monitoring.log import Traffic
+from mlops.use_case import load_use_case
 
 
 def many(flowers: pd.DataFrame, count: int = 300, seed: int = 0) -> pd.DataFrame:
@@ -50,6 +56,19 @@ def test_drift_is_exit_code_1_and_names_the_columns(
     assert (done.code, done.value["verdict"]) == (1, "drift")
     assert {"sepal_length", "petal_length"} <= set(version["drifted"])
     assert version["labelled"] == 0 and version["quality"] == []
+
+
+def test_a_log_is_sought_where_the_command_is_called_and_a_configured_one_in_the_project(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (tmp_path / "here", project.root):
+        (folder / "log").mkdir(parents=True)
+        (folder / "log/iris.jsonl").touch()
+    (project.root / "log/iris.jsonl.1").touch()
+    monkeypatch.chdir(tmp_path / "here")
+    assert monitor(Path("log")).value["log"]["files"] == 1
+    assert mlops("monitor", "iris", "--set", "monitor.log_uri=log", "--json").value["log"]["files"] == 2
+    assert f"{tmp_path}/here/none: nothing is there" in monitor(Path("none")).error
 
 
 def test_too_few_rows_are_a_verdict_of_their_own(
@@ -92,6 +111,38 @@ def test_versions_are_judged_apart_and_those_that_answer_now_decide(
     assert (done.code, done.value["verdict"]) == (0, "too few rows")
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "kind"),
+    [
+        ("ridership", [1.5, 2, None], "mean"),
+        ("ridership", ["low", "high"], "shares"),
+        ("ridership", [1.5, "low", None], "shares"),
+        ("ridership", [[1.5, 2.5]], "rows"),
+        ("iris", [0, 1], "shares"),
+    ],
+)
+def test_each_version_is_shown_by_what_it_answered(project: Project, name: str, said: list, kind: str) -> None:
+    asked = Traffic("0.9.0")
+    for row, value in enumerate(said):
+        asked.add(datetime(2026, 5, 1, tzinfo=UTC), {"request": "r", "row": row, "inputs": {"x": 1}, "prediction": value})
+    (day,) = watch._watch(project, load_use_case(project, name), asked, None, True, None).daily
+    assert kind in day and day["rows"] == len(said)
+    assert "<svg" in plots.over_time([day], {"kind": "number", "values": [1.0, 2.0]})
+
+
+def test_answers_of_another_kind_do_not_stop_the_check_of_a_version(
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+) -> None:
+    rows = many(flowers, 150)
+    log = answer(rows)
+    traffic.write_log(log, "iris", rows.filter(regex="_")[:10], [0.5] * 10, prefix="other")
+    traffic.write_log(log, "iris", rows.filter(regex="_")[:10], ["low"] * 10, version="0.9.0")
+    done = monitor(log)
+    old, new = sorted(done.value["versions"], key=lambda item: item["number"])
+    assert {name for day in old["daily"] for name in day["shares"]} == {"low"}
+    assert new["rows"] == 160 and 130 <= new["labelled"] <= 150 and new["quality"]
+
+
 def test_a_log_whose_versions_the_store_does_not_have_says_how_to_bring_them(
     registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
 ) -> None:
@@ -106,6 +157,20 @@ def test_no_log_and_no_address_are_user_errors(project: Project, tmp_path: Path)
     assert mlops("monitor", "iris", "--log", tmp_path / "none").code == 2
     assert mlops("monitor", "iris", "--log", tmp_path, "--since", "yesterday").error.startswith("--since yesterday: no date")
     assert mlops("monitor", "iris", "--log", tmp_path, "--since", "2026-01-01", "--days", "3").code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--days", "1e9"),
+        ("--days", "inf"),
+        ("--set", "monitor.days=1e12"),
+        ("--since", "0001-01-01T00:00+14:00"),
+    ],
+)
+def test_a_window_that_leaves_the_calendar_is_a_user_error(project: Project, tmp_path: Path, option: str, value: str) -> None:
+    done = mlops("monitor", "iris", "--log", tmp_path, option, value)
+    assert done.code == 2 and option.replace("--set", "monitor.days") in done.error
 
 
 def test_the_window_leaves_older_rows_out(registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]) -> None:
@@ -127,6 +192,49 @@ def test_labels_of_requests_are_joined_where_they_have_come(
     known.to_csv(tmp_path / "labels.csv", index=False)
     done = monitor(log, "--set", f"monitor.labels={tmp_path / 'labels.csv'}")
     assert done.value["versions"][0]["labelled"] == 119
+
+
+@pytest.fixture
+def join(project: Project, tmp_path: Path) -> Callable[[pd.DataFrame, str], pd.DataFrame]:
+    """Write labels of ridership to a file, and join them with a log whose three requests have ids of digits."""
+
+    def joined(rows: pd.DataFrame, suffix: str) -> pd.DataFrame:
+        file = tmp_path / f"labels{suffix}"
+        rows.to_csv(file, index=False) if suffix == ".csv" else rows.to_parquet(file)
+        use_case = load_use_case(project, "ridership", (f"monitor.labels={file}",))
+        log = pd.DataFrame({"__request__": ["00042", "100000", "1" * 18], "__row__": 0, "__prediction__": 1.5})
+        return labels.join(project, use_case, labels.load(project, use_case), log, {})
+
+    return joined
+
+
+@pytest.mark.parametrize(
+    ("ids", "suffix"),
+    [
+        (["00042", "100000", "1" * 18], ".csv"),
+        (["00042", "100000", "1" * 18, None], ".csv"),
+        (["00042", None], ".parquet"),
+        ([100000, int("1" * 18)], ".parquet"),
+        (pd.array([100000, int("1" * 18), None], dtype="Int64"), ".parquet"),
+    ],
+    ids=["digits", "digits and a gap", "texts", "numbers", "numbers and a gap"],
+)
+def test_ids_of_requests_are_text_though_they_look_like_numbers(
+    join: Callable[..., pd.DataFrame], ids: Any, suffix: str
+) -> None:
+    rows = pd.DataFrame({"request": ids, "row": 0, "rides": 2.5})
+    assert len(join(rows, suffix)) == rows["request"].notna().sum()
+
+
+@pytest.mark.parametrize(("column", "value"), [("rides", "unknown"), ("row", "first")])
+def test_a_text_where_labels_are_numbers_is_refused_with_its_row(
+    join: Callable[..., pd.DataFrame], column: str, value: str
+) -> None:
+    rows = pd.DataFrame({"request": ["00042", "100000"], "row": 0, "rides": [2.5, None]}, dtype=object)
+    assert len(join(rows, ".csv")) == 1  # an empty cell is a label that has not come
+    rows.loc[1, column] = value
+    with pytest.raises(DataError, match=rf"labels.csv: column {column}, row 3: rule .*, found .{value}.; correct the data"):
+        join(rows, ".csv")
 
 
 def test_quality_below_its_limit_is_drift_though_the_inputs_are_as_they_were(
@@ -193,6 +301,37 @@ def test_the_report_stands_on_its_own_and_escapes_what_comes_from_the_log(
     assert json.loads((tmp_path / "out" / "report.json").read_text())["verdict"] == "drift"
 
 
+def test_a_version_that_the_store_does_not_have_is_code_in_the_report(
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
+) -> None:
+    log = answer(many(flowers, 150))
+    answer(many(flowers, 10), version="9 @all ` <img src=x> [a](https://b.c)")
+    monitor(log, "--out", tmp_path / "out")
+    markdown = (tmp_path / "out" / "report.md").read_text()
+    assert "### Version `9 @all · <img src=x> [a](https://b.c)`: " in markdown and "### Version 1.0.0 (" in markdown
+    assert "<img" not in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("$_$", "$_$"),
+        (r"$\foo$", r"$\foo$"),
+        ("$10-$20", "$10-$20"),
+        ("a\x00\x1bb", "a\ufffd\ufffdb"),
+        ("\ud800", "\ufffd"),
+        ("<b>&", "&lt;b&gt;&amp;"),
+    ],
+)
+def test_a_picture_shows_the_names_of_categories_as_clients_sent_them(name: str, shown: str) -> None:
+    profile = {"kind": "category", "counts": {name: 5, "b": 5}}
+    daily = [{"day": "2026-05-01", "rows": 2, "shares": {name: 0.5, "b": 0.5}}]
+    for picture in (plots.overlay(name, profile, pd.Series([name, "b"])), plots.over_time(daily, profile)):
+        assert f">{shown}</text>" in picture
+        picture.encode()
+        ElementTree.fromstring(picture)
+
+
 def test_monitored_names_the_use_cases_with_a_log_and_says_how_to_turn_it_on(project: Project) -> None:
     done = mlops("monitored", "--json")
     assert done.value == {"use_cases": [], "group": "base"} and "monitor: {log_uri:" in done.err
@@ -216,8 +355,6 @@ def test_rows_that_are_trained_on_are_joined_by_their_inputs(
 def test_a_regression_with_lags_is_watched_on_raw_rows(project: Project, tmp_path: Path) -> None:
     """The inputs of ridership are made of other days' rows: what arrives is raw, and finds its logged row by them."""
     from mlops.data import stages
-    from mlops.monitoring import labels
-    from mlops.use_case import load_use_case
 
     use_case = load_use_case(project, "ridership", (f"monitor.labels={tmp_path / 'new.csv'}",))
     raw = pd.read_csv(project.data / "raw/ridership/ridership.csv", float_precision="round_trip")

@@ -38,6 +38,7 @@ BAD = {
     "no version": line().replace('"version"', '"model"'),
     "no prediction": line().replace('"prediction"', '"said"'),
     "a time that is none": line(time="yesterday"),
+    "a version of two lines": line(version="1.0.0\n::error::"),
     "inputs that are none": line(inputs=[1]),
     "a row that is none": line(row=True),
     "too deep": '{"a":' * 100_000,
@@ -72,6 +73,15 @@ def test_replicas_in_folders_below_and_compressed_files_count(tmp_path: Path) ->
     (tmp_path / "two" / "iris.jsonl.2.gz").write_bytes(torn[:-20])
     found = read(tmp_path)
     assert found.files == 3 and found.malformed == 1 and found.rows >= 2
+
+
+def test_damaged_compressed_files_are_counted_and_the_others_are_read(tmp_path: Path) -> None:
+    write(tmp_path / "iris.jsonl", line(request="a"))
+    whole = gzip.compress(f"{line(request='b')}\n".encode())
+    for number, content in enumerate((whole[:10] + b"\xff" * 20 + whole[30:], whole[:-8] + b"\0" * 8, b"no gzip"), start=1):
+        (tmp_path / f"iris.jsonl.{number}.gz").write_bytes(content)
+    found = read(tmp_path)
+    assert (found.files, found.malformed) == (4, 3) and found.rows >= 1
 
 
 def test_a_row_that_two_files_hold_counts_once_in_the_table(tmp_path: Path) -> None:

@@ -46,12 +46,13 @@ def monitor(
     from mlops.errors import UserError
     from mlops.monitoring import monitor as watch
     from mlops.monitoring import notify, report
+    from mlops.monitoring.log import resolved
     from mlops.use_case import load_use_case
 
     project = load_project()
     use_case = load_use_case(project, name, tuple(set_))
     settings = use_case.config.monitor
-    address = log or settings.log_uri
+    address = resolved(log, Path.cwd()) if log else settings.log_uri
     if not address:
         raise UserError(
             f"config/{use_case.name}.yaml: monitor.log_uri is not set; set it, or say where the prediction log is with --log"

@@ -9,6 +9,7 @@ import gzip
 import json
 import re
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 # Rows of a version that are kept at most: enough for every statistic here. Of more, each second one is kept, each fourth, …
 KEPT = 50_000
+STORAGE = re.compile(r"(?!file://)\w[\w+.-]+://")
 KEYS = {"time": str, "version": str, "request": str, "row": int, "inputs": dict}
 TIME, REQUEST, ROW, SAID = "__time__", "__request__", "__row__", "__prediction__"
 
@@ -93,6 +95,11 @@ class Log:
         return list(dict.fromkeys(name for _, name in recent[:number]))
 
 
+def resolved(address: str, folder: Path) -> str:
+    """The address in storage as it is, a path as the absolute one that it is in a folder."""
+    return address if STORAGE.match(address) else str(folder / address.removeprefix("file://"))
+
+
 @contextmanager
 def fetched(address: str, root: Path, option: str) -> Iterator[Path]:
     """Where the file or folder of an address lies on this machine: a path below the project's root, or a download.
@@ -100,8 +107,8 @@ def fetched(address: str, root: Path, option: str) -> Iterator[Path]:
     `option` names what the address came from. Raises UserError where nothing is there, StoreUnreachable where the storage
     does not answer.
     """
-    if not re.match(r"\w[\w+.-]+://", address) or address.startswith("file://"):
-        path = root / address.removeprefix("file://")
+    if not STORAGE.match(address):
+        path = Path(resolved(address, root))
         if not path.exists():
             raise UserError(f"{path}: nothing is there; correct {option}")
         yield path
@@ -141,7 +148,10 @@ def files_of(place: Path, use_case: str) -> list[Path]:
 
 
 def moment(text: str) -> datetime:
-    """A time in ISO 8601 in UTC; one without a zone is UTC already. Raises ValueError for anything else."""
+    """A time in ISO 8601 in UTC; one without a zone is UTC already. Raises ValueError for anything else.
+
+    OverflowError where its zone moves it out of the calendar.
+    """
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
@@ -152,8 +162,8 @@ def _read_file(file: Path, log: Log) -> None:
             for line in lines:
                 if line.strip():
                     _take(line, log)
-    except EOFError:
-        log.malformed += 1  # a compressed file whose end is missing
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        log.malformed += 1  # a compressed file that is damaged, or whose end is missing
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror or error}); correct monitor.log_uri or --log") from None
 
@@ -161,7 +171,7 @@ def _read_file(file: Path, log: Log) -> None:
 def _take(line: bytes, log: Log) -> None:
     try:
         record = json.loads(line)
-        if any(type(record[key]) is not kind for key, kind in KEYS.items()):
+        if any(type(record[key]) is not kind for key, kind in KEYS.items()) or not record["version"].isprintable():
             raise TypeError
         time, version = moment(record["time"]), record["version"]
         record["prediction"]

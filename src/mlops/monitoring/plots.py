@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,24 @@ if TYPE_CHECKING:
 INK, BEFORE, NOW = "#123456", "#8A8F98", "#D55E00"
 CLASSES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#8A8F98")
 BINS, SHOWN = 30, 12
+# What neither XML nor a font can show, although a request may hold it.
+UNSHOWN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
+def _literal(draw: Callable[..., str]) -> Callable[..., str]:
+    """Draw every text as it is written: matplotlib would take what stands between dollar signs for a formula."""
+
+    @wraps(draw)
+    def drawn(*given: Any) -> str:
+        import matplotlib as mpl
+
+        with mpl.rc_context({"text.parse_math": False}):
+            return draw(*given)
+
+    return drawn
+
+
+@_literal
 def overlay(name: str, profile: Mapping[str, Any], logged: pd.Series) -> str:
     """How one column was spread in the reference, and is now."""
     values = as_reference(logged, profile["kind"]).dropna()
@@ -35,6 +52,7 @@ def overlay(name: str, profile: Mapping[str, Any], logged: pd.Series) -> str:
     return _svg(figure, f"{name}: reference and now")
 
 
+@_literal
 def over_time(daily: Sequence[Mapping[str, Any]], profile: Mapping[str, Any]) -> str:
     """The outputs of each day above the number of rows; the reference is the grey band, or the first bar."""
     figure, (above, below) = _figure(9.4, 3.6, rows=2, heights=(3, 1))
@@ -75,7 +93,7 @@ def _categories(axes: Axes, before: Mapping[str, int], now: Mapping[str, int]) -
     for offset, counts, colour, label in ((-0.2, before, BEFORE, "reference"), (0.2, now, NOW, "now")):
         heights = [counts.get(name, 0) / _sum(counts) for name in names]
         axes.bar(places + offset, heights, width=0.38, color=colour, label=label)
-    axes.set_xticks(places, [name if len(name) < 14 else f"{name[:12]}…" for name in names])
+    axes.set_xticks(places, [_shown(name if len(name) < 14 else f"{name[:12]}…") for name in names])
     if sum(map(len, names)) > 50:
         axes.tick_params(axis="x", labelrotation=35)
 
@@ -107,13 +125,17 @@ def _stacked(axes: Axes, places: np.ndarray, daily: Sequence[Mapping[str, Any]],
             width=0.7,
             color=CLASSES[index % len(CLASSES)],
             alpha=0.9,
-            label=name if index < SHOWN else None,
+            label=_shown(name) if index < SHOWN else None,
         )
         floor = floor + heights
     axes.axvline(-0.65, color=BEFORE, linewidth=0.8, linestyle=":")
     axes.text(-1.3, 1.02, "reference", ha="center", va="bottom", fontsize=7, color=INK)
     axes.set_ylabel("share of rows")
     axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1.02), ncols=6, borderaxespad=0)
+
+
+def _shown(text: str) -> str:
+    return UNSHOWN.sub("\ufffd", text)
 
 
 def _sum(counts: Mapping[str, int]) -> int:
@@ -148,6 +170,7 @@ def _svg(figure: Figure, title: str) -> str:
     """The figure as an SVG element: text stays text, and ids are the same at each run."""
     import matplotlib as mpl
 
+    title = _shown(title)
     for axes in figure.axes:
         if legend := axes.get_legend():
             for entry in legend.get_texts():
