@@ -114,6 +114,47 @@ def test_the_gate_is_asked_again_when_the_champion_moves_meanwhile(
     assert len(stored(fresh)) == 2
 
 
+def strong(use_case: UseCase) -> UseCase:
+    """The use case with a build that follows more than its parameters, as one with chance in it does."""
+    return replace(use_case, build=lambda **given: use_case.build(**{**given, "regularisation": 1.0}))
+
+
+def test_the_gate_judges_the_version_of_a_known_key_and_not_what_training_it_again_gave(
+    fresh: Project, run: Run, stored: Stored, capsys: pytest.CaptureFixture[str]
+):
+    weak = run(fresh, *WEAK, alias="challenger").version
+    champion = run(fresh).version
+    again = pipeline.run(fresh, strong(load_use_case(fresh, "iris", WEAK)), again=True)
+    assert candidates.newest(fresh, "iris").manifest["metrics"]["macro_f1"] > 0.9
+    assert not again.passed and "0.8558" in again.reasons[0]
+    assert f"{weak.number} has this key and other files" in capsys.readouterr().err
+    assert aliases(stored(fresh)) == {"champion": champion.number, "challenger": weak.number}
+    with tracking.open_store(fresh) as client:
+        (logged,) = client.search_runs([client.get_experiment_by_name("iris").experiment_id], "tags.gate = 'refused'")
+    assert logged.data.metrics["macro_f1"] == pytest.approx(0.8558, abs=1e-4)
+
+
+def test_a_version_of_another_process_with_the_same_key_is_judged_itself(
+    fresh: Project, run: Run, stored: Stored, monkeypatch: pytest.MonkeyPatch
+):
+    """As on a server: it is registered while this registration, whose model is better, is under way."""
+    run(fresh)
+    use_case, log_model = load_use_case(fresh, "iris", WEAK), register_module.runs.log_model
+
+    def overtaken(client, *given):
+        monkeypatch.setattr(register_module.runs, "log_model", log_model)
+        made = log_model(client, *given)
+        client.delete_registered_model_alias("iris", "champion")
+        assert pipeline.run(fresh, use_case, "challenger", again=True).made
+        client.set_registered_model_alias("iris", "champion", "1")
+        return made
+
+    monkeypatch.setattr(register_module.runs, "log_model", overtaken)
+    outcome = pipeline.run(fresh, strong(use_case), again=True)
+    assert not outcome.passed and "0.8558" in outcome.reasons[0]
+    assert aliases(stored(fresh)) == {"champion": "1.0.0", "challenger": "1.0.1"}
+
+
 def test_another_model_that_is_as_good_raises_the_data_part(registered: Project, run: Run):
     assert run(registered, *OTHER).version.number == "1.0.1"
 
@@ -210,7 +251,7 @@ def lenient(project: Project) -> UseCase:
 @pytest.mark.parametrize(
     ("sabotaged", "reason"),
     [
-        (lambda project: shuffled(load_use_case(project, "iris")), "macro_f1 breaks its limit"),
+        (lambda project: shuffled(load_use_case(project, "iris", OTHER)), "macro_f1 breaks its limit"),
         (lambda project: not_a_number(load_use_case(project, "iris")), "accuracy is not a number"),
         (lenient, "macro_f1 is worse than the champion's by more than 0.02"),
     ],

@@ -6,6 +6,7 @@ the store, it counts from when it has its number, and the alias moves after that
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import tracking
 from mlops.config import Project
+from mlops.console import note
 from mlops.errors import GateRefused, StoreUnreachable, UserError
 from mlops.registry import aliases, runs, versions
 from mlops.registry.versions import Version
@@ -76,7 +78,8 @@ def judge(project: Project, use_case: UseCase, candidate: Candidate) -> tuple[Ev
 def register(project: Project, use_case: UseCase, candidate: Candidate, alias: str, why: str) -> Outcome:
     """Ask the gate about a candidate; if it passes, register it and move the alias.
 
-    The same key is registered once: again, it only moves the alias. A refusal is logged as a run with its reasons.
+    The same key is registered once: again, the gate is asked about the version in the store, to which the alias would move.
+    A refusal is logged as a run with its reasons.
     Raises UserError for a candidate without its tags or an alias that may not be, StoreUnreachable as `open_store` does.
     """
     aliases.check(alias)
@@ -84,34 +87,54 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
     if candidate.use_case != use_case.name:
         raise UserError(f"{candidate.path}: a candidate of {candidate.use_case}, not of {use_case.name}")
     name = versions.qualified(project, use_case.name)
-    with tracking.locked(project), tracking.open_store(project) as client:
+    with (
+        tempfile.TemporaryDirectory(prefix="mlops-") as scratch,
+        tracking.locked(project),
+        tracking.open_store(project) as client,
+    ):
         experiment = runs.experiment(client, project, name, use_case.config.description)
         runs.end_abandoned(client, project, experiment)
         known = versions.all_of(client, name)
-        champion = champion_of(client, known)
-        evaluation = evaluate(use_case, candidate, champion)
-        written = report.write(project, use_case, candidate, evaluation, [])
         same = versions.by_key(known, candidate.key)
+        judged = _stored(project, same, candidate, Path(scratch)) if same else candidate
+        evaluation, written = _ask(client, project, use_case, judged, known)
         if not evaluation.verdict.passed:
-            return _refuse(client, experiment, use_case, candidate, tags, evaluation, written, alias)
+            return _refuse(client, experiment, use_case, judged, evaluation, written, alias)
         if same and "archived" in same.tags:
             raise UserError(f"{same.title} has the same key and is archived ({same.tags['archived']}); @{alias} stays")
         version, made = (
             (same, False) if same else _make(client, project, experiment, name, use_case, candidate, tags, evaluation, written)
         )
-        # On a server nothing keeps two registrations apart: the champion of a moment ago need not be the one of now.
-        now = versions.all_of(client, name)
-        if _moved(known, now, version):
-            evaluation = evaluate(use_case, candidate, champion_of(client, now))
-            written = report.write(project, use_case, candidate, evaluation, [])
+        # On a server nothing keeps two registrations apart: the champion of a moment ago need not be the one of now, and
+        # the version of this key may be another's.
+        now, asked = versions.all_of(client, name), judged
+        judged = judged if same or made else _stored(project, version, candidate, Path(scratch))
+        if judged is not asked or _moved(known, now, version):
+            evaluation, written = _ask(client, project, use_case, judged, now)
             if not evaluation.verdict.passed:
                 if made:
                     client.delete_model_version(name, version.version)
-                return _refuse(client, experiment, use_case, candidate, tags, evaluation, written, alias)
+                return _refuse(client, experiment, use_case, judged, evaluation, written, alias)
         moved = aliases.move(client, now, alias, version, why)
         tracking.back_up(project)
         version = next(item for item in versions.all_of(client, name) if item.version == version.version)
     return Outcome(use_case.name, True, version, made, alias, moved, evaluation, written)
+
+
+def _ask(
+    client: MlflowClient, project: Project, use_case: UseCase, judged: Candidate, known: list[Version]
+) -> tuple[Evaluation, Path]:
+    """Ask the gate beside the champion among the known versions, and write the report."""
+    evaluation = evaluate(use_case, judged, champion_of(client, known))
+    return evaluation, report.write(project, use_case, judged, evaluation, [])
+
+
+def _stored(project: Project, version: Version, candidate: Candidate, to: Path) -> Candidate:
+    """What a version was registered from: `candidate` itself where it has the same files, else fetched from the store."""
+    if versions.manifest_of(project, version)["files"] == candidate.manifest["files"]:
+        return candidate
+    note(f"{candidate.use_case}: {version.number} has this key and other files; the gate is asked about it, not the candidate")
+    return versions.fetch(project, version, to)
 
 
 def _moved(before: list[Version], now: list[Version], own: Version) -> bool:
@@ -228,14 +251,13 @@ def _refuse(
     experiment: str,
     use_case: UseCase,
     candidate: Candidate,
-    tags: Mapping[str, str],
     evaluation: Evaluation,
     written: Path,
     alias: str,
 ) -> Outcome:
     """Log the run with the reasons of the refusal; no version is made and no alias moves."""
     reasons = "; ".join(evaluation.verdict.reasons)
-    full = {**tags, "gate": "refused", "reasons": reasons[:5000], "verdict": evaluation.verdict.word}
+    full = {**tags_of(candidate), "gate": "refused", "reasons": reasons[:5000], "verdict": evaluation.verdict.word}
     run_id = runs.start(
         client, experiment, f"{use_case.name} refused {candidate.key[:8]}", full, candidate, evaluation, written
     )
