@@ -176,9 +176,15 @@ def test_a_raised_target_number_begins_a_new_line_that_is_not_compared(registere
     assert outcome.evaluation.verdict.word == "new question"
 
 
-def test_a_target_number_never_falls(registered: Project, run: Run, stored: Stored):
+def test_a_hotfix_is_numbered_after_its_own_target_whatever_the_challenger_asks(registered: Project, run: Run, stored: Stored):
+    assert run(registered, "target.number=2", alias="challenger").version.number == "2.0.0"
+    assert run(registered, *OTHER, alias="candidate").version.number == "1.0.1"
+    assert aliases(stored(registered)) == {"champion": "1.0.0", "challenger": "2.0.0", "candidate": "1.0.1"}
+
+
+def test_a_target_number_never_falls_below_the_champions(registered: Project, run: Run, stored: Stored):
     run(registered, "target.number=2")
-    with pytest.raises(UserError, match=r"target\.number is 1, but version 2\.0\.0 exists"):
+    with pytest.raises(UserError, match=r"target\.number is 1, but the champion is 2\.0\.0; it may rise"):
         run(registered, *OTHER)
     assert aliases(stored(registered)) == {"champion": "2.0.0"}
 

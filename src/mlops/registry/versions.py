@@ -148,7 +148,10 @@ def fetch_files(project: Project, version: Version, names: Sequence[str], to: Pa
 
 
 def next_number(versions: list[Version], target: int, improved: bool) -> str:
-    """The number of a new version; see `numbers.following`."""
+    """The number of a new version; see `numbers.following`. Raises UserError for a target below the champion's."""
+    champion = by_alias(versions, "champion")
+    if champion and target < numbers.parse(champion.number)[0]:
+        raise UserError(f"target.number is {target}, but the champion is {champion.number}; it may rise, never fall")
     return numbers.show(numbers.following([numbers.parse(item.number) for item in versions], target, improved))
 
 
