@@ -16,6 +16,7 @@ from mlops.config import Project
 from mlops.errors import StoreUnreachable, UserError
 from mlops.registry import by_hand
 from mlops.registry import register as register_module
+from mlops.registry.prune import prune
 from mlops.registry.register import REQUIRED_TAGS, Outcome, register
 from mlops.registry.versions import Version
 from mlops.training import candidate as candidates
@@ -180,6 +181,14 @@ def test_a_hotfix_is_numbered_after_its_own_target_whatever_the_challenger_asks(
     assert run(registered, "target.number=2", alias="challenger").version.number == "2.0.0"
     assert run(registered, *OTHER, alias="candidate").version.number == "1.0.1"
     assert aliases(stored(registered)) == {"champion": "1.0.0", "challenger": "2.0.0", "candidate": "1.0.1"}
+
+
+def test_the_number_of_a_version_that_was_pruned_is_not_given_again(registered: Project, run: Run, stored: Stored):
+    run(registered, *OTHER)
+    by_hand.move(registered, "iris", "champion", "1.0.0", "back")
+    assert prune(registered, recent_runs=0, recent_days=0).versions == 1
+    assert run(registered, "parameters.regularisation=2.5").version.number == "1.0.2"
+    assert sorted(version.number for version in stored(registered)) == ["1.0.0", "1.0.2"]
 
 
 def test_a_target_number_never_falls_below_the_champions(registered: Project, run: Run, stored: Stored):

@@ -217,7 +217,7 @@ def _make(
 ) -> tuple[Version, bool]:
     """Log the run with its model, make the version, number it last; False where another process was first with the key."""
     target, improved = use_case.config.target.number, evaluation.verdict.improved
-    expected = versions.next_number(versions.all_of(client, name), target, improved)
+    expected = versions.next_number(client, name, versions.all_of(client, name), target, improved)
     full = {**tags, "gate": "passed", "verdict": evaluation.verdict.word}
     title = f"{use_case.name} {expected}"
     run_id = runs.start(client, experiment, title, {**full, "number": expected}, candidate, evaluation, written)
@@ -236,13 +236,13 @@ def _make(
     same = versions.by_key(before, candidate.key)
     if same:
         client.delete_model_version(name, str(made.version))
-    number = same.number if same else versions.next_number(before, target, improved)
+    number = same.number if same else versions.next_number(client, name, before, target, improved)
     if number != expected:
         runs.renumber(client, run_id, use_case.name, number)
     if same:
         return same, False
     client.update_model_version(name, str(made.version), _in_words(number, use_case, evaluation))
-    client.set_model_version_tag(name, str(made.version), "number", number)
+    versions.give(client, name, str(made.version), number)
     return versions.choose(name, versions.all_of(client, name), number), True
 
 

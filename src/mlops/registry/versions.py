@@ -19,9 +19,12 @@ from mlops.training.candidate import Candidate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import RegisteredModel
 
 # Seconds until a version that another process made and did not number is taken for the remains of a crash.
 PATIENCE = 15
+# The tags of a registered model that hold the last number of each target, as in last.1 = 1.0.2.
+LAST = "last."
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,11 @@ def qualified(project: Project, use_case: str) -> str:
 
 def all_of(client: MlflowClient, name: str) -> list[Version]:
     """Every version of a registered model, the newest first; none where the model is not registered."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        aliases = client.get_registered_model(name).aliases
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return []
-        raise
+    model = _model(client, name)
+    if model is None:
+        return []
     found = client.search_model_versions(f"name = '{name}'", max_results=10_000)
-    versions = [_version(item, aliases) for item in found if "number" in item.tags]
+    versions = [_version(item, model.aliases) for item in found if "number" in item.tags]
     return sorted(versions, key=lambda item: int(item.version), reverse=True)
 
 
@@ -147,12 +145,36 @@ def fetch_files(project: Project, version: Version, names: Sequence[str], to: Pa
     return dict(manifest)
 
 
-def next_number(versions: list[Version], target: int, improved: bool) -> str:
-    """The number of a new version; see `numbers.following`. Raises UserError for a target below the champion's."""
+def next_number(client: MlflowClient, name: str, versions: list[Version], target: int, improved: bool) -> str:
+    """The number of a new version after these and those that were pruned; see `numbers.following`.
+
+    Raises UserError for a target below the champion's.
+    """
     champion = by_alias(versions, "champion")
     if champion and target < numbers.parse(champion.number)[0]:
         raise UserError(f"target.number is {target}, but the champion is {champion.number}; it may rise, never fall")
-    return numbers.show(numbers.following([numbers.parse(item.number) for item in versions], target, improved))
+    model = _model(client, name)
+    given = [value for tag, value in model.tags.items() if tag.startswith(LAST)] if model else []
+    known = [*given, *(item.number for item in versions)]
+    return numbers.show(numbers.following(map(numbers.parse, known), target, improved))
+
+
+def give(client: MlflowClient, name: str, version: str, number: str) -> None:
+    """Give a version its number; the registered model keeps the last one of each target, which outlives its version."""
+    client.set_model_version_tag(name, version, "number", number)
+    client.set_registered_model_tag(name, f"{LAST}{numbers.parse(number)[0]}", number)
+
+
+def _model(client: MlflowClient, name: str) -> RegisteredModel | None:
+    """The registered model of that name, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
 
 
 def _version(found: Any, aliases: dict[str, str]) -> Version:
