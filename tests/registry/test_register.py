@@ -1,6 +1,5 @@
 """What a registration does, and what it refuses."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from mlops.registry.prune import prune
 from mlops.registry.register import REQUIRED_TAGS, Outcome, register
 from mlops.registry.versions import Version
 from mlops.training import candidate as candidates
+from mlops.training.train import train
 from mlops.use_case import UseCase, load_use_case
 
 Run = Callable[..., Outcome]
@@ -205,6 +205,31 @@ def test_going_back_to_what_a_known_version_was_made_from_goes_back_to_it(regist
     assert aliases(stored(registered)) == {"champion": "1.0.0"}
 
 
+def test_a_champion_that_the_code_cannot_load_is_named_with_two_ways_out(
+    registered: Project, run: Run, stored: Stored, monkeypatch: pytest.MonkeyPatch
+):
+    def load_model(folder: Path):
+        raise AttributeError("module 'use_cases.iris' has no attribute 'scaled'")
+
+    monkeypatch.setattr(tracking, "load_model", load_model)
+    said = r"champion iris 1\.0\.0 does not run .*'scaled'\): restore .* src/use_cases/iris, or raise target\.number"
+    with pytest.raises(UserError, match=said):
+        run(registered, *OTHER)
+    assert run(registered, "target.number=2").version.number == "2.0.0"
+    assert aliases(stored(registered)) == {"champion": "2.0.0"}
+
+
+def test_no_tag_of_a_run_grows_with_the_columns(registered: Project, run: Run):
+    """PostgreSQL keeps 8,000 characters of one."""
+    use_case = load_use_case(registered, "iris", OTHER)
+    candidate, _ = train(registered, use_case)
+    extra = {f"a_column_with_a_rather_long_name_{index}": "float64" for index in range(300)}
+    candidate.manifest["problem"]["schema"] |= extra
+    outcome = register(registered, use_case, candidate, "challenger", "test")
+    with tracking.open_store(registered) as client:
+        assert max(map(len, client.get_run(outcome.version.run_id).data.tags.values())) < 8000
+
+
 def forget_rows(project: Project) -> None:
     """Delete the processed rows, so that they are made again."""
     for file in [*project.data.glob("interim/iris/*"), *project.data.glob("processed/iris/*")]:
@@ -368,7 +393,7 @@ def test_what_is_logged_of_a_run_tells_where_it_came_from(registered: Project, s
     assert run.info.run_name == "iris 1.0.0"
     assert set(REQUIRED_TAGS) <= set(run.data.tags)
     assert run.data.tags["mlflow.source.git.commit"] == version.tags["git_commit"]
-    assert json.loads(run.data.tags["problem"])["split"]["method"] == "hash"
+    assert run.data.params["split"] == "hash"
     assert {"macro_f1", "baseline/macro_f1", "accuracy", "log_loss"} <= set(run.data.metrics)
     assert run.data.params["degree"] == "3"
     assert [item.dataset.name for item in run.inputs.dataset_inputs] == ["iris.csv"]

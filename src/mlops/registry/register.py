@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,13 +66,13 @@ def judge(project: Project, use_case: UseCase, candidate: Candidate) -> tuple[Ev
     Where the store cannot be read, limits and baseline decide and the report says so.
     """
     notes: list[str] = []
-    champion = None
     try:
         with tracking.open_store(project) as client:
-            champion = champion_of(client, versions.all_of(client, versions.qualified(project, use_case.name)))
+            known = versions.all_of(client, versions.qualified(project, use_case.name))
+            evaluation = evaluate(use_case, candidate, champion_of(project, known))
     except StoreUnreachable as error:
         notes.append(f"champion not readable here: {error}")
-    evaluation = evaluate(use_case, candidate, champion)
+        evaluation = evaluate(use_case, candidate, None)
     return evaluation, report.write(project, use_case, candidate, evaluation, notes)
 
 
@@ -97,7 +98,7 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
         known = versions.all_of(client, name)
         same = versions.by_key(known, candidate.key)
         judged = _stored(project, same, candidate, Path(scratch)) if same else candidate
-        evaluation, written = _ask(client, project, use_case, judged, known)
+        evaluation, written = _ask(project, use_case, judged, known)
         if not evaluation.verdict.passed:
             return _refuse(client, experiment, use_case, judged, evaluation, written, alias)
         if same and "archived" in same.tags:
@@ -110,7 +111,7 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
         now, asked = versions.all_of(client, name), judged
         judged = judged if same or made else _stored(project, version, candidate, Path(scratch))
         if judged is not asked or _moved(known, now, version):
-            evaluation, written = _ask(client, project, use_case, judged, now)
+            evaluation, written = _ask(project, use_case, judged, now)
             if not evaluation.verdict.passed:
                 if made:
                     client.delete_model_version(name, version.version)
@@ -121,11 +122,9 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
     return Outcome(use_case.name, True, version, made, alias, moved, evaluation, written)
 
 
-def _ask(
-    client: MlflowClient, project: Project, use_case: UseCase, judged: Candidate, known: list[Version]
-) -> tuple[Evaluation, Path]:
+def _ask(project: Project, use_case: UseCase, judged: Candidate, known: list[Version]) -> tuple[Evaluation, Path]:
     """Ask the gate beside the champion among the known versions, and write the report."""
-    evaluation = evaluate(use_case, judged, champion_of(client, known))
+    evaluation = evaluate(use_case, judged, champion_of(project, known))
     return evaluation, report.write(project, use_case, judged, evaluation, [])
 
 
@@ -168,16 +167,13 @@ def refusal(outcome: Outcome) -> GateRefused:
     )
 
 
-def champion_of(client: MlflowClient, known: list[Version]) -> Champion | None:
-    """The champion with its model, loaded; None where there is none."""
-    import json
-
+def champion_of(project: Project, known: list[Version]) -> Champion | None:
+    """The champion among the known versions; its model is fetched when it is asked. None where there is none."""
     found = versions.by_alias(known, "champion")
     if found is None:
         return None
-    model = tracking.load_model(tracking.fetch(artifact_uri=f"models:/{found.model_id}"))
-    problem = json.loads(client.get_run(found.run_id).data.tags["problem"])
-    return Champion(found.number, model, problem, int(found.number.split(".")[0]))
+    problem = versions.manifest_of(project, found)["problem"]
+    return Champion(found.number, partial(tracking.fetch, artifact_uri=f"models:/{found.model_id}"), problem, found.target)
 
 
 def tags_of(candidate: Candidate) -> dict[str, str]:

@@ -41,6 +41,11 @@ class Version:
     created: int
 
     @property
+    def target(self) -> int:
+        """The first part of its number: the target that it was made for."""
+        return numbers.parse(self.number)[0]
+
+    @property
     def title(self) -> str:
         """The version in words, as in `ridership 1.0.0 (champion)`."""
         aliases = f" ({', '.join(self.aliases)})" if self.aliases else ""
@@ -151,7 +156,7 @@ def next_number(client: MlflowClient, name: str, versions: list[Version], target
     Raises UserError for a target below the champion's.
     """
     champion = by_alias(versions, "champion")
-    if champion and target < numbers.parse(champion.number)[0]:
+    if champion and target < champion.target:
         raise UserError(f"target.number is {target}, but the champion is {champion.number}; it may rise, never fall")
     model = _model(client, name)
     given = [value for tag, value in model.tags.items() if tag.startswith(LAST)] if model else []
