@@ -57,3 +57,9 @@ def test_the_table_of_a_run_says_what_was_refused() -> None:
     assert "| iris | 1.0.0 | ✅ registered as version 1.0.0 | yes |" in text
     assert "| taxi | – | ❌ refused by the gate: worse | – |" in text and "no release record" in text
     assert "no release record" not in releases.markdown([passed], "challenger")
+
+
+def test_metrics_that_did_not_reproduce_are_loud_in_the_table() -> None:
+    text = releases.markdown([Entry("iris", "1.0.0", True, "known", "no: mae 0.8 → 0.6", None)], "champion")
+    assert "| ❗ no: mae 0.8 → 0.6 |" in text and "The gate judged the version in the store" in text
+    assert "❗" not in releases.markdown([Entry("iris", "1.0.0", True, "known", "yes", None)], "champion")

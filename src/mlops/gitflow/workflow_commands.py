@@ -91,6 +91,8 @@ def register(
     alias = alias or project.alias_of(here.branch)
     entries = releases.register_all(project, folder, alias, reason or f"{here.branch} at {here.sha[:12]}", only)
     runner.summary("\n\n".join([releases.markdown(entries, alias), *_reports(entry.report for entry in entries)]))
+    for entry in (entry for entry in entries if entry.differs):
+        runner.notice(f"{entry.use_case}: metrics reproduced: {entry.reproduced}. {releases.DIFFERS}", "warning")
     if json:
         as_json([vars(entry) for entry in entries])
     refused = [entry for entry in entries if not entry.passed]

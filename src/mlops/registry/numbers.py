@@ -28,13 +28,8 @@ def show(number: Number) -> str:
 
 
 def following(numbers: Iterable[Number], target: int, improved: bool) -> Number:
-    """The number of a new version after those that there are; each is given once.
-
-    Raises UserError when the target's part would fall.
-    """
-    last = max(numbers, default=None)
-    if last is None or target > last[0]:
+    """The number of a new version after those of the same target that there are; each is given once."""
+    last = max((number for number in numbers if number[0] == target), default=None)
+    if last is None:
         return target, 0, 0
-    if target < last[0]:
-        raise UserError(f"target.number is {target}, but version {show(last)} exists; it may rise, never fall")
     return (target, last[1] + 1, 0) if improved else (target, last[1], last[2] + 1)

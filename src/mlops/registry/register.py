@@ -6,13 +6,16 @@ the store, it counts from when it has its number, and the alias moves after that
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops import tracking
 from mlops.config import Project
+from mlops.console import note
 from mlops.errors import GateRefused, StoreUnreachable, UserError
 from mlops.registry import aliases, runs, versions
 from mlops.registry.versions import Version
@@ -63,20 +66,21 @@ def judge(project: Project, use_case: UseCase, candidate: Candidate) -> tuple[Ev
     Where the store cannot be read, limits and baseline decide and the report says so.
     """
     notes: list[str] = []
-    champion = None
     try:
         with tracking.open_store(project) as client:
-            champion = champion_of(client, versions.all_of(client, versions.qualified(project, use_case.name)))
+            known = versions.all_of(client, versions.qualified(project, use_case.name))
+            evaluation = evaluate(use_case, candidate, champion_of(project, known))
     except StoreUnreachable as error:
         notes.append(f"champion not readable here: {error}")
-    evaluation = evaluate(use_case, candidate, champion)
+        evaluation = evaluate(use_case, candidate, None)
     return evaluation, report.write(project, use_case, candidate, evaluation, notes)
 
 
 def register(project: Project, use_case: UseCase, candidate: Candidate, alias: str, why: str) -> Outcome:
     """Ask the gate about a candidate; if it passes, register it and move the alias.
 
-    The same key is registered once: again, it only moves the alias. A refusal is logged as a run with its reasons.
+    The same key is registered once: again, the gate is asked about the version in the store, to which the alias would move.
+    A refusal is logged as a run with its reasons.
     Raises UserError for a candidate without its tags or an alias that may not be, StoreUnreachable as `open_store` does.
     """
     aliases.check(alias)
@@ -84,34 +88,52 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
     if candidate.use_case != use_case.name:
         raise UserError(f"{candidate.path}: a candidate of {candidate.use_case}, not of {use_case.name}")
     name = versions.qualified(project, use_case.name)
-    with tracking.locked(project), tracking.open_store(project) as client:
+    with (
+        tempfile.TemporaryDirectory(prefix="mlops-") as scratch,
+        tracking.locked(project),
+        tracking.open_store(project) as client,
+    ):
         experiment = runs.experiment(client, project, name, use_case.config.description)
         runs.end_abandoned(client, project, experiment)
         known = versions.all_of(client, name)
-        champion = champion_of(client, known)
-        evaluation = evaluate(use_case, candidate, champion)
-        written = report.write(project, use_case, candidate, evaluation, [])
         same = versions.by_key(known, candidate.key)
+        judged = _stored(project, same, candidate, Path(scratch)) if same else candidate
+        evaluation, written = _ask(project, use_case, judged, known)
         if not evaluation.verdict.passed:
-            return _refuse(client, experiment, use_case, candidate, tags, evaluation, written, alias)
+            return _refuse(client, experiment, use_case, judged, evaluation, written, alias)
         if same and "archived" in same.tags:
             raise UserError(f"{same.title} has the same key and is archived ({same.tags['archived']}); @{alias} stays")
         version, made = (
             (same, False) if same else _make(client, project, experiment, name, use_case, candidate, tags, evaluation, written)
         )
-        # On a server nothing keeps two registrations apart: the champion of a moment ago need not be the one of now.
-        now = versions.all_of(client, name)
-        if _moved(known, now, version):
-            evaluation = evaluate(use_case, candidate, champion_of(client, now))
-            written = report.write(project, use_case, candidate, evaluation, [])
+        # On a server nothing keeps two registrations apart: the champion of a moment ago need not be the one of now, and
+        # the version of this key may be another's.
+        now, asked = versions.all_of(client, name), judged
+        judged = judged if same or made else _stored(project, version, candidate, Path(scratch))
+        if judged is not asked or _moved(known, now, version):
+            evaluation, written = _ask(project, use_case, judged, now)
             if not evaluation.verdict.passed:
                 if made:
                     client.delete_model_version(name, version.version)
-                return _refuse(client, experiment, use_case, candidate, tags, evaluation, written, alias)
+                return _refuse(client, experiment, use_case, judged, evaluation, written, alias)
         moved = aliases.move(client, now, alias, version, why)
         tracking.back_up(project)
         version = next(item for item in versions.all_of(client, name) if item.version == version.version)
     return Outcome(use_case.name, True, version, made, alias, moved, evaluation, written)
+
+
+def _ask(project: Project, use_case: UseCase, judged: Candidate, known: list[Version]) -> tuple[Evaluation, Path]:
+    """Ask the gate beside the champion among the known versions, and write the report."""
+    evaluation = evaluate(use_case, judged, champion_of(project, known))
+    return evaluation, report.write(project, use_case, judged, evaluation, [])
+
+
+def _stored(project: Project, version: Version, candidate: Candidate, to: Path) -> Candidate:
+    """What a version was registered from: `candidate` itself where it has the same files, else fetched from the store."""
+    if versions.manifest_of(project, version)["files"] == candidate.manifest["files"]:
+        return candidate
+    note(f"{candidate.use_case}: {version.number} has this key and other files; the gate is asked about it, not the candidate")
+    return versions.fetch(project, version, to)
 
 
 def _moved(before: list[Version], now: list[Version], own: Version) -> bool:
@@ -145,16 +167,13 @@ def refusal(outcome: Outcome) -> GateRefused:
     )
 
 
-def champion_of(client: MlflowClient, known: list[Version]) -> Champion | None:
-    """The champion with its model, loaded; None where there is none."""
-    import json
-
+def champion_of(project: Project, known: list[Version]) -> Champion | None:
+    """The champion among the known versions; its model is fetched when it is asked. None where there is none."""
     found = versions.by_alias(known, "champion")
     if found is None:
         return None
-    model = tracking.load_model(tracking.fetch(artifact_uri=f"models:/{found.model_id}"))
-    problem = json.loads(client.get_run(found.run_id).data.tags["problem"])
-    return Champion(found.number, model, problem, int(found.number.split(".")[0]))
+    problem = versions.manifest_of(project, found)["problem"]
+    return Champion(found.number, partial(tracking.fetch, artifact_uri=f"models:/{found.model_id}"), problem, found.target)
 
 
 def tags_of(candidate: Candidate) -> dict[str, str]:
@@ -194,7 +213,7 @@ def _make(
 ) -> tuple[Version, bool]:
     """Log the run with its model, make the version, number it last; False where another process was first with the key."""
     target, improved = use_case.config.target.number, evaluation.verdict.improved
-    expected = versions.next_number(versions.all_of(client, name), target, improved)
+    expected = versions.next_number(client, name, versions.all_of(client, name), target, improved)
     full = {**tags, "gate": "passed", "verdict": evaluation.verdict.word}
     title = f"{use_case.name} {expected}"
     run_id = runs.start(client, experiment, title, {**full, "number": expected}, candidate, evaluation, written)
@@ -213,13 +232,13 @@ def _make(
     same = versions.by_key(before, candidate.key)
     if same:
         client.delete_model_version(name, str(made.version))
-    number = same.number if same else versions.next_number(before, target, improved)
+    number = same.number if same else versions.next_number(client, name, before, target, improved)
     if number != expected:
         runs.renumber(client, run_id, use_case.name, number)
     if same:
         return same, False
     client.update_model_version(name, str(made.version), _in_words(number, use_case, evaluation))
-    client.set_model_version_tag(name, str(made.version), "number", number)
+    versions.give(client, name, str(made.version), number)
     return versions.choose(name, versions.all_of(client, name), number), True
 
 
@@ -228,14 +247,13 @@ def _refuse(
     experiment: str,
     use_case: UseCase,
     candidate: Candidate,
-    tags: Mapping[str, str],
     evaluation: Evaluation,
     written: Path,
     alias: str,
 ) -> Outcome:
     """Log the run with the reasons of the refusal; no version is made and no alias moves."""
     reasons = "; ".join(evaluation.verdict.reasons)
-    full = {**tags, "gate": "refused", "reasons": reasons[:5000], "verdict": evaluation.verdict.word}
+    full = {**tags_of(candidate), "gate": "refused", "reasons": reasons[:5000], "verdict": evaluation.verdict.word}
     run_id = runs.start(
         client, experiment, f"{use_case.name} refused {candidate.key[:8]}", full, candidate, evaluation, written
     )

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 EXPERIMENT = "releases"
 # Metrics of a retrained key agree to this relative difference, also between machines.
 SAME = 1e-9
+DIFFERS = (
+    "Training the same key again gave other metrics. The gate judged the version in the store, the one that gets the alias; "
+    "look for chance that `build` does not take from `seed`."
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ class Entry:
     said: str
     reproduced: str
     report: Path | None
+
+    @property
+    def differs(self) -> bool:
+        """Whether training a registered key again gave other metrics."""
+        return self.reproduced.startswith("no")
 
 
 def key_of(project: Project, use_case: UseCase) -> str:
@@ -115,8 +124,10 @@ def markdown(entries: Sequence[Entry], alias: str) -> str:
     """Return the result as a table in GitHub's Markdown."""
     lines = [f"### Registered as {alias}", "", "| use case | version | result | metrics reproduced |", "|---|---|---|---|"]
     for entry in entries:
-        sign = "✅" if entry.passed else "❌"
-        lines.append(f"| {entry.use_case} | {entry.number or '–'} | {sign} {entry.said} | {entry.reproduced or '–'} |")
+        sign, loud = "✅" if entry.passed else "❌", "❗ " if entry.differs else ""
+        lines.append(f"| {entry.use_case} | {entry.number or '–'} | {sign} {entry.said} | {loud}{entry.reproduced or '–'} |")
+    if any(entry.differs for entry in entries):
+        lines += ["", f"❗ {DIFFERS}"]
     if not all(entry.passed for entry in entries):
         lines += ["", "A candidate was refused: no release record is written, and a release of this commit is not possible."]
     return "\n".join(lines)

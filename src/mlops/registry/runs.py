@@ -62,7 +62,6 @@ def start(
     commit = manifest["git"]
     full = {
         **tags,
-        "problem": json.dumps(manifest["problem"]),
         "mlflow.user": who(),
         "mlflow.source.name": f"mlops run {candidate.use_case}",
         "mlflow.source.type": "PROJECT",

@@ -19,9 +19,12 @@ from mlops.training.candidate import Candidate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import RegisteredModel
 
 # Seconds until a version that another process made and did not number is taken for the remains of a crash.
 PATIENCE = 15
+# The tags of a registered model that hold the last number of each target, as in last.1 = 1.0.2.
+LAST = "last."
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class Version:
     created: int
 
     @property
+    def target(self) -> int:
+        """The first part of its number: the target that it was made for."""
+        return numbers.parse(self.number)[0]
+
+    @property
     def title(self) -> str:
         """The version in words, as in `ridership 1.0.0 (champion)`."""
         aliases = f" ({', '.join(self.aliases)})" if self.aliases else ""
@@ -51,16 +59,11 @@ def qualified(project: Project, use_case: str) -> str:
 
 def all_of(client: MlflowClient, name: str) -> list[Version]:
     """Every version of a registered model, the newest first; none where the model is not registered."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        aliases = client.get_registered_model(name).aliases
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return []
-        raise
+    model = _model(client, name)
+    if model is None:
+        return []
     found = client.search_model_versions(f"name = '{name}'", max_results=10_000)
-    versions = [_version(item, aliases) for item in found if "number" in item.tags]
+    versions = [_version(item, model.aliases) for item in found if "number" in item.tags]
     return sorted(versions, key=lambda item: int(item.version), reverse=True)
 
 
@@ -147,9 +150,36 @@ def fetch_files(project: Project, version: Version, names: Sequence[str], to: Pa
     return dict(manifest)
 
 
-def next_number(versions: list[Version], target: int, improved: bool) -> str:
-    """The number of a new version; see `numbers.following`."""
-    return numbers.show(numbers.following([numbers.parse(item.number) for item in versions], target, improved))
+def next_number(client: MlflowClient, name: str, versions: list[Version], target: int, improved: bool) -> str:
+    """The number of a new version after these and those that were pruned; see `numbers.following`.
+
+    Raises UserError for a target below the champion's.
+    """
+    champion = by_alias(versions, "champion")
+    if champion and target < champion.target:
+        raise UserError(f"target.number is {target}, but the champion is {champion.number}; it may rise, never fall")
+    model = _model(client, name)
+    given = [value for tag, value in model.tags.items() if tag.startswith(LAST)] if model else []
+    known = [*given, *(item.number for item in versions)]
+    return numbers.show(numbers.following(map(numbers.parse, known), target, improved))
+
+
+def give(client: MlflowClient, name: str, version: str, number: str) -> None:
+    """Give a version its number; the registered model keeps the last one of each target, which outlives its version."""
+    client.set_model_version_tag(name, version, "number", number)
+    client.set_registered_model_tag(name, f"{LAST}{numbers.parse(number)[0]}", number)
+
+
+def _model(client: MlflowClient, name: str) -> RegisteredModel | None:
+    """The registered model of that name, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
 
 
 def _version(found: Any, aliases: dict[str, str]) -> Version:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops import tracking
+from mlops.errors import UserError
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
 from mlops.training.gate import Verdict, decide, goodness
 from mlops.training.metrics import Predictions, encode, paired_bootstrap
@@ -20,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Champion:
-    """The model to beat: its version number, its model, and the problem that it was trained for."""
+    """The model to beat: its version number, what brings the folder of its model, and the problem that it was trained for."""
 
     number: str
-    model: Any
+    fetch: Callable[[], Path]
     problem: dict[str, Any]
     target_number: int
 
@@ -43,7 +46,10 @@ class Evaluation:
 
 
 def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None) -> Evaluation:
-    """Ask the gate about a candidate, beside the champion where there is one that answers the same question."""
+    """Ask the gate about a candidate, beside the champion where there is one that answers the same question.
+
+    Raises UserError where the champion's model does not run with the code of today.
+    """
     import numpy as np
 
     config, holdout = use_case.config, candidate.holdout()
@@ -54,7 +60,7 @@ def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None)
     differs = [] if champion is None or new_question else differences(candidate.manifest["problem"], champion.problem)
     theirs = None
     if champion is not None and not new_question and not differs:
-        theirs = predict(champion.model, holdout[list(champion.problem["schema"])], classes)
+        theirs = _asked(use_case, champion, holdout, classes)
     verdict = decide(
         config.metrics,
         metrics_of(use_case, truth, said),
@@ -66,6 +72,19 @@ def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None)
     )
     number = champion.number if champion else None
     return Evaluation(holdout, truth, said, simple, theirs, classes, number, verdict)
+
+
+def _asked(use_case: UseCase, champion: Champion, holdout: pd.DataFrame, classes: np.ndarray | None) -> Predictions:
+    """What the champion says of the holdout rows; its model may name functions of the use case that are no longer there."""
+    folder = champion.fetch()
+    try:
+        return predict(tracking.load_model(folder), holdout[list(champion.problem["schema"])], classes)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"champion {use_case.name} {champion.number} does not run with this code ({reason}): restore what it needs in "
+            f"src/use_cases/{use_case.name}, or raise target.number, so that it is not asked"
+        ) from error
 
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
