@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from mlops.monitoring import statistics
 
-COUNTS = st.lists(st.integers(0, 1000), min_size=2, max_size=12).filter(lambda counts: sum(counts) > 0)
 PAIRS = st.integers(2, 12).flatmap(
     lambda size: st.tuples(*[st.lists(st.integers(0, 1000), min_size=size, max_size=size).filter(sum)] * 2)
 )

@@ -19,7 +19,6 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.xdist_group("release"),
 ]
-SERVER = "src/mlops/serving/scoring.py"
 
 
 def asset(github: FakeGitHub, name: str, file: str) -> bytes:

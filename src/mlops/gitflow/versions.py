@@ -14,7 +14,6 @@ from mlops.gitflow.branches import VERSION, version_of
 
 ASSIGNMENT = re.compile(rf"""(?m)^(\s*version\s*=\s*)(["'])({VERSION})\2""")
 HEADING = re.compile(r"(?m)^## \[(?P<name>[^\]]+)\](?: - (?P<date>\d{4}-\d{2}-\d{2}))?[ \t]*$")
-PREAMBLE = "# Changelog\n\n## [Unreleased]\n"
 
 
 def parts(version: str) -> tuple[int, int, int]:
