@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops import own_code
 from mlops.config import Project, UseCaseConfig, load_use_case_config, nearest, place_of
 from mlops.errors import ConfigError, UserError
 
@@ -58,16 +60,17 @@ FUNCTIONS = ("load", "schema", "features", "build", "baseline")
 def load_use_case(project: Project, name: str | None = None, overrides: tuple[str, ...] = ()) -> UseCase:
     """The use case of that name, or the project's default one.
 
-    Raises UserError for an unknown name or a missing function, ConfigError for a parameter that `build` does not take.
+    Raises UserError for an unknown name, a missing function or an import that the key does not cover, ConfigError for a
+    parameter that `build` does not take.
     """
     name = name or project.default_use_case
     config = load_use_case_config(project, name, overrides)
-    try:
-        module = importlib.import_module(f"use_cases.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"use_cases.{name}":
-            raise
-        raise UserError(f"config/{name}.yaml has no code: src/use_cases/{name}/ is missing") from None
+    found = importlib.util.find_spec(f"{own_code.PACKAGE}.{name}")
+    if found is None or found.origin is None or not found.submodule_search_locations:
+        raise UserError(f"config/{name}.yaml has no code: src/use_cases/{name}/__init__.py is missing")
+    package = Path(found.origin).parent
+    own_code.refuse_foreign_imports(package, project.root / "src")
+    module = importlib.import_module(found.name)
     missing = [function for function in FUNCTIONS if not callable(getattr(module, function, None))]
     if missing:
         raise UserError(f"src/use_cases/{name}/__init__.py: function {missing[0]} is missing")
@@ -76,7 +79,6 @@ def load_use_case(project: Project, name: str | None = None, overrides: tuple[st
     where = partial(place_of, project, name, overrides=overrides)
     _check_parameters(where, config, functions["build"])
     _check_metrics(where, config, own=evaluate is not None)
-    package = Path(str(module.__file__)).parent
     return UseCase(name=name, config=config, package=package, evaluate=evaluate, **functions)
 
 
