@@ -1,9 +1,27 @@
-"""git in the checkouts of the tests."""
+"""The checkouts of the tests: what lies in them, and git there."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# The tests of the machinery run on these two use cases, whatever others a project has.
+EXAMPLES = ("iris", "ridership")
+
+
+def lay_out(root: Path, source: Path = ROOT) -> None:
+    """Make a project of the two examples: configuration, raw data, lock file; what else `source` holds stays behind."""
+    copied = {f"config/{name}.yaml": f"config/{name}.yaml" for name in EXAMPLES}
+    copied |= {name: name for name in (*(f"data/raw/{name}" for name in EXAMPLES), "requirements/base.txt", ".gitignore")}
+    copied["tests/project.yaml"] = "config/project.yaml"
+    for name, place in copied.items():
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        if (source / name).is_dir():
+            shutil.copytree(source / name, root / place)
+        else:
+            shutil.copyfile(source / name, root / place)
 
 
 def git(root: Path, *arguments: str) -> str:

@@ -10,12 +10,16 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 import pytest
+from checkouts import lay_out
 from mlops import cli, pipeline
 from mlops.config import Project, load_project
 from mlops.use_case import load_use_case
 
-ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("config", "data/raw", "requirements/base.txt", ".gitignore")
+# Settings of a developer's shell or of a workflow, which would change what is tested, or have the tests write elsewhere.
+FOREIGN = ("MLFLOW_", "GITHUB_", "MLOPS_")
+for variable in [name for name in os.environ if name.startswith(FOREIGN)]:
+    del os.environ[variable]
+
 AUTHOR = {
     f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in (("NAME", "Ann"), ("EMAIL", "a@b.c"))
 }
@@ -23,14 +27,9 @@ AUTHOR = {
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A git repository on branch main with the project's configuration, raw data and lock file; to be copied, not used."""
+    """A git repository on branch main with the two examples' configuration, raw data and lock file; to be copied, not used."""
     root = tmp_path_factory.mktemp("template")
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, root / name)
-        else:
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, root / name)
+    lay_out(root)
     environment = {**os.environ, **AUTHOR, "GIT_CONFIG_GLOBAL": os.devnull}
     for arguments in (["init", "--initial-branch=main"], ["add", "--all"], ["commit", "--message=first"]):
         subprocess.run(["git", *arguments], cwd=root, env=environment, check=True, capture_output=True)
@@ -40,8 +39,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def environment() -> Iterator[None]:
     """No setting of MLflow, GitHub or this project comes in from outside, and none that a test makes goes out."""
-    foreign = ("MLFLOW_", "GITHUB_", "MLOPS_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     with patch.dict(os.environ, {**kept, **AUTHOR, "GIT_CONFIG_GLOBAL": os.devnull}, clear=True):
         yield
 

@@ -255,7 +255,7 @@ def test_unknown_use_case_brings_suggestions(project: Project, name: str, said: 
 def test_use_case_without_code_is_told(project: Project) -> None:
     file = project.root / "config/iris.yaml"
     file.with_name("roses.yaml").write_text(file.read_text())
-    assert mlops("train", "roses").error == "config/roses.yaml has no code: src/use_cases/roses/ is missing"
+    assert mlops("train", "roses").error == "config/roses.yaml has no code: src/use_cases/roses/__init__.py is missing"
 
 
 def test_no_project_here_is_told(tmp_path: Path, environment: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,10 +82,10 @@ def test_key_changes_with_any_file_of_the_use_cases_code(project: Project, tmp_p
     source = load_use_case(project, "iris").package
     seen = {parts(project)["code"]}
     for name in ("data.py", "features.py", "model.py", "new.py", "below/deep.py"):
-        package = tmp_path / name.replace("/", "_")
-        package.mkdir()
-        for file in source.glob("*.py"):
-            (package / file.name).write_bytes(file.read_bytes())
+        package = tmp_path / name.replace("/", "_") / "iris"
+        package.mkdir(parents=True)
+        for file in (source.with_name("__init__.py"), *source.glob("*.py")):
+            (package.parent / file.relative_to(source.parent)).write_bytes(file.read_bytes())
         assert parts(project, package=package)["code"] in seen
         (package / name).parent.mkdir(exist_ok=True)
         with (package / name).open("a") as file:

@@ -34,7 +34,7 @@ def locked(name: str) -> dict[str, list[dict]]:
             pin = {
                 "version": match[2],
                 "hashes": block.count("--hash=sha256:"),
-                "direct": "mlops-template (setup.py)" in block,
+                "direct": " (setup.py)" in block,
             }
             pins.setdefault(canonicalize_name(match[1]), []).append(pin)
     return pins

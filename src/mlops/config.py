@@ -211,9 +211,14 @@ def load_use_case_config(project: Project, name: str, overrides: Sequence[str] =
 
     Raises UserError with suggestions for an unknown name, ConfigError as `load_project` does.
     """
+    check_use_case(project, name)
+    return _read(project.root / "config" / f"{name}.yaml", UseCaseConfig, overrides)
+
+
+def check_use_case(project: Project, name: str) -> None:
+    """Raise UserError with suggestions for a use case that has no configuration."""
     if name not in project.use_cases:
         raise UserError(f"no use case {name!r}{nearest(name, project.use_cases)}; there are: {', '.join(project.use_cases)}")
-    return _read(project.root / "config" / f"{name}.yaml", UseCaseConfig, overrides)
 
 
 def place_of(project: Project, name: str, path: tuple[str, ...], overrides: Sequence[str] = ()) -> str:

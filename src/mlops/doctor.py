@@ -16,7 +16,6 @@ from mlops.config import Project, load_project
 from mlops.errors import MlopsError
 from mlops.use_case import load_use_case
 
-PACKAGE = "mlops-template"
 # Free space below which a registration may fail half-way (it would leave no version behind).
 ENOUGH_BYTES = 500_000_000
 
@@ -56,8 +55,9 @@ def show(title: str, found: list[Finding], json: bool) -> int:
 
 
 def supported_pythons() -> list[str]:
-    """The versions that setup.py names, from the metadata of the installed package, as in `3.12`."""
-    classifiers = importlib.metadata.metadata(PACKAGE).get_all("Classifier") or []
+    """The versions that setup.py names, from the metadata of the package that brings `mlops`, as in `3.12`."""
+    script = next(iter(importlib.metadata.entry_points(group="console_scripts", name="mlops")))
+    classifiers = (script.dist.metadata.get_all("Classifier") if script.dist else None) or []
     return [line.rsplit(" ", 1)[1] for line in classifiers if re.search(r":: 3\.\d+$", line)]
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops import digests
+from mlops import digests, own_code
 from mlops.config import Project, UseCaseConfig
 from mlops.errors import UserError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlops.use_case import UseCase
 
 # The machinery that has a say in what a model becomes: every module that data and training run through.
-MACHINERY = ("config.py", "digests.py", "files.py", "frozen.py", "keys.py", "use_case.py", "data", "training")
+MACHINERY = ("config.py", "digests.py", "files.py", "frozen.py", "keys.py", "own_code.py", "use_case.py", "data", "training")
 LOCK = Path("requirements") / "base.txt"
 
 
@@ -47,7 +47,7 @@ def parts_of(project: Project, use_case: UseCase, data: str) -> Parts:
     if not lock.is_file():
         raise UserError(f"{lock} is missing; it pins the environment: make lock")
     return Parts(
-        code=digests.of_files(use_case.package, use_case.package.rglob("*.py")),
+        code=own_code.digest(use_case.package),
         machinery=machinery(),
         config=of_config(use_case.config),
         data=data,

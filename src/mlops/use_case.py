@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import traceback
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mlops import own_code
 from mlops.config import Project, UseCaseConfig, load_use_case_config, nearest, place_of
 from mlops.errors import ConfigError, MlopsError, UserError
 
@@ -60,12 +62,12 @@ FUNCTIONS = ("load", "schema", "features", "build", "baseline")
 def load_use_case(project: Project, name: str | None = None, overrides: tuple[str, ...] = ()) -> UseCase:
     """The use case of that name, or the project's default one.
 
-    Raises UserError for an unknown name, a missing function or code that cannot be imported, ConfigError for a parameter
-    that `build` does not take.
+    Raises UserError for an unknown name, a missing function, an import that the key does not cover or code that cannot be
+    imported, ConfigError for a parameter that `build` does not take.
     """
     name = name or project.default_use_case
     config = load_use_case_config(project, name, overrides)
-    module = _imported(name)
+    module, package = _imported(project, name)
     missing = [function for function in FUNCTIONS if not callable(getattr(module, function, None))]
     if missing:
         raise UserError(f"src/use_cases/{name}/__init__.py: function {missing[0]} is missing")
@@ -74,18 +76,21 @@ def load_use_case(project: Project, name: str | None = None, overrides: tuple[st
     where = partial(place_of, project, name, overrides=overrides)
     _check_parameters(where, config, functions["build"])
     _check_metrics(where, config, own=evaluate is not None)
-    package = Path(str(module.__file__)).parent
     return UseCase(name=name, config=config, package=package, evaluate=evaluate, **functions)
 
 
-def _imported(name: str) -> ModuleType:
+def _imported(project: Project, name: str) -> tuple[ModuleType, Path]:
+    """The package of a use case and its folder."""
+    found = importlib.util.find_spec(f"{own_code.PACKAGE}.{name}")
+    if found is None or found.origin is None or not found.submodule_search_locations:
+        raise UserError(f"config/{name}.yaml has no code: src/use_cases/{name}/__init__.py is missing")
+    package = Path(found.origin).parent
     try:
-        return importlib.import_module(f"use_cases.{name}")
+        own_code.refuse_foreign_imports(package, project.root / "src")
+        return importlib.import_module(found.name), package
     except MlopsError:
         raise
     except Exception as error:  # the code is the user's: importing it raises whatever stands there
-        if isinstance(error, ModuleNotFoundError) and error.name == f"use_cases.{name}":
-            raise UserError(f"config/{name}.yaml has no code: src/use_cases/{name}/ is missing") from None
         said = str(getattr(error, "msg", None) or error).partition("\n")[0]
         raise UserError(f"{_origin(error, name)}: {type(error).__name__}: {said}; mend it, --debug shows more") from error
 

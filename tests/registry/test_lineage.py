@@ -82,7 +82,7 @@ def test_version_that_went_nowhere_has_no_image(registered: Project, command: Ca
 def test_what_is_not_known_is_told_in_one_line(registered: Project, deployed: Version, command: Callable, asked: str) -> None:
     said = command("lineage", asked)
     assert said.code == 2 and len(said.err.strip().splitlines()[-1:]) == 1
-    assert "no version 'nowhere'" in said.err or "nor an image of the deployment log or of this machine" in said.err
+    assert "no version 'nowhere'" in said.err or "nor is it an image of the deployment log or of this machine" in said.err
 
 
 @pytest.fixture

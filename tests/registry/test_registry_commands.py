@@ -58,6 +58,37 @@ def test_an_unknown_version_ends_with_exit_code_two(two: Project, command):
     assert "no version 'champio', did you mean 'champion'?" in said.err
 
 
+LOOKS = (
+    ("show", "zzz"),
+    ("history", "zzz"),
+    ("card", "zzz"),
+    ("lineage", "zzz"),
+    ("lineage", "zzz", "1.0.0"),
+    ("alias", "zzz", "production", "1.0.0", "--reason", "try"),
+    ("archive", "zzz", "1.0.0", "--reason", "old"),
+    ("compare", "zzz"),
+    ("deployments", "zzz"),
+)
+
+
+@pytest.mark.parametrize("arguments", LOOKS, ids=" ".join)
+def test_an_unknown_use_case_is_told_with_those_that_there_are(registered: Project, command, arguments: tuple[str, ...]):
+    said = command(*arguments)
+    assert (said.code, said.out) == (2, "")
+    assert "error: no use case 'zzz'; there are: iris, ridership" in said.err
+
+
+def test_a_use_case_without_versions_is_told_how_to_make_one(registered: Project, command):
+    for look in ("show", "history"):
+        assert "ridership: no version is registered; make one with: mlops run ridership" in command(look, "ridership").err
+
+
+def test_a_use_case_that_has_left_the_configuration_keeps_its_versions(registered: Project, command):
+    (registered.root / "config" / "iris.yaml").unlink()
+    assert "iris 1.0.0 (champion)" in command("show", "iris").out
+    assert "1.0.0" in command("history", "iris").out and "1.0.0" in command("lineage", "iris", "champion").out
+
+
 def test_alias_moves_by_hand_with_a_reason(two: Project, command):
     said = command("alias", "iris", "production", "1.0.0", "--reason", "roll back", "--json")
     assert said.code == 0

@@ -265,6 +265,7 @@ def _metadata(site: Path, pythons: tuple[str, ...]) -> None:
     lines = ["Metadata-Version: 2.1", "Name: mlops-template", "Version: 0.1.0"]
     lines += [f"Classifier: Programming Language :: Python :: {version}" for version in pythons]
     (folder / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "entry_points.txt").write_text("[console_scripts]\nmlops = mlops.cli:main\n", encoding="utf-8")
 
 
 def _read(done: subprocess.CompletedProcess[str], file: Path) -> Run:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops import digests, files, keys
+from mlops import digests, files, keys, own_code
 from mlops.config import Project
 from mlops.data import datasets, schemas
 from mlops.data.datasets import Dataset
@@ -125,7 +125,7 @@ def _schema(use_case: UseCase, stage: str) -> DataFrameSchema:
 
 
 def _file(project: Project, use_case: UseCase, stage: str, sources: Raw) -> Path:
-    code = digests.of_files(use_case.package, use_case.package.rglob("*.py"))
+    code = own_code.digest(use_case.package)
     name = digests.of_value([sources.sha256, code, keys.machinery(["data"]), use_case.config.key])[:16]
     return project.data / stage / use_case.name / f"{name}.parquet"
 

@@ -250,7 +250,7 @@ def load_project() -> Project:
 
 
 def _touched(project: Project, base: str) -> list[str]:
-    from mlops import keys
+    from mlops import keys, own_code
     from mlops.gitflow import touched
 
     paths = touched.changed_paths(project.root, base)
@@ -258,7 +258,8 @@ def _touched(project: Project, base: str) -> list[str]:
         runner.notice(f"what differs from {base} is not known here: every use case is trained")
         return project.use_cases
     machinery = [f"src/mlops/{name}" for name in (*keys.MACHINERY, *JUDGES)]
-    return touched.use_cases(paths, project.use_cases, [*machinery, str(keys.LOCK), "src/use_cases/__init__.py"])
+    shared = [f"src/{own_code.PACKAGE}/{name}" for name in ("__init__.py", own_code.COMMON)]
+    return touched.use_cases(paths, project.use_cases, [*machinery, *shared, str(keys.LOCK)])
 
 
 def _reports(files: Iterable[Path | None]) -> list[str]:

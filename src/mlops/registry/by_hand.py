@@ -18,7 +18,7 @@ def move(project: Project, use_case: str, alias: str, ref: str, why: str) -> tup
     aliases.check(alias)
     with tracking.locked(project), tracking.open_store(project) as client:
         name = versions.qualified(project, use_case)
-        known = versions.all_of(client, name)
+        known = versions.of_use_case(client, project, use_case)
         to = versions.choose(use_case, known, ref)
         if "archived" in to.tags:
             raise UserError(f"{use_case} {to.number} is archived ({to.tags['archived']}); choose another version")
@@ -31,7 +31,7 @@ def archive(project: Project, use_case: str, ref: str, why: str) -> Version:
     """Mark a version as archived, with who and why; raises UserError for one that an alias points at."""
     with tracking.locked(project), tracking.open_store(project) as client:
         name = versions.qualified(project, use_case)
-        version = versions.choose(use_case, versions.all_of(client, name), ref)
+        version = versions.choose(use_case, versions.of_use_case(client, project, use_case), ref)
         if version.aliases:
             raise UserError(
                 f"{version.title} is in use; move its aliases first: mlops alias {use_case} {version.aliases[0]} …"

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import digests, files, git, tracking
+from mlops import files, git, own_code, tracking
 from mlops.config import Project, UseCaseConfig
 from mlops.errors import UserError
 from mlops.registry import lineage, slices, versions
@@ -117,7 +117,7 @@ def _measures(use_case: UseCase, manifest: dict[str, Any]) -> dict[str, Measure]
 
     known = dict(MEASURES[manifest["task"]])
     own = use_case.evaluate
-    if own and digests.of_files(use_case.package, use_case.package.rglob("*.py")) == manifest["parts"]["code"]:
+    if own and own_code.digest(use_case.package) == manifest["parts"]["code"]:
 
         def measure(name: str) -> Measure:
             return lambda truth, said: float(own(truth, said.values)[name])

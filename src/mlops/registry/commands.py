@@ -126,10 +126,9 @@ def history(name: str = NAME, json: bool = JSON) -> None:
     project = load_project()
     name = name or project.default_use_case
     with tracking.open_store(project) as client:
-        qualified = versions.qualified(project, name)
-        found = versions.all_of(client, qualified)
+        found = versions.of_use_case(client, project, name)
         versions.choose(name, found, None)
-        moves = aliases.log(client, qualified)
+        moves = aliases.log(client, versions.qualified(project, name))
     if json:
         console.as_json({"versions": [vars(item) for item in found], "moves": [vars(item) for item in moves]})
         return

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops import git, keys, tracking
-from mlops.config import Project
+from mlops.config import Project, check_use_case
 from mlops.data import stages
 from mlops.errors import UserError
 from mlops.registry import register as registration
@@ -77,8 +77,8 @@ def register_all(project: Project, folder: Path, alias: str, why: str, only: str
     again, unless the alias points at it. `only` leaves the other use cases as they are. Raises UserError for a candidate that
     is missing or was not made from this commit's code, configuration and data.
     """
-    if only and only not in project.use_cases:
-        raise UserError(f"no use case {only!r}; there are: {', '.join(project.use_cases)}")
+    if only:
+        check_use_case(project, only)
     entries = []
     for name in project.use_cases:
         use_case = load_use_case(project, name)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops import digests, tracking
-from mlops.config import Project, nearest
+from mlops.config import Project, check_use_case, nearest
 from mlops.errors import DataError, UserError
 from mlops.registry import numbers
 from mlops.training import candidate as candidates
@@ -67,6 +67,17 @@ def all_of(client: MlflowClient, name: str) -> list[Version]:
     return sorted(versions, key=lambda item: int(item.version), reverse=True)
 
 
+def of_use_case(client: MlflowClient, project: Project, use_case: str) -> list[Version]:
+    """Every version of a use case, the newest first; one that has left the configuration keeps its versions.
+
+    Raises UserError with suggestions for a use case that neither the configuration nor the store has.
+    """
+    found = all_of(client, qualified(project, use_case))
+    if not found:
+        check_use_case(project, use_case)
+    return found
+
+
 def by_alias(versions: list[Version], alias: str) -> Version | None:
     """The version that an alias points at, or None."""
     return next((item for item in versions if alias in item.aliases), None)
@@ -113,9 +124,9 @@ def choose(name: str, versions: list[Version], ref: str | None) -> Version:
 
 
 def resolve(project: Project, use_case: str, ref: str | None = None) -> Version:
-    """The version of an alias or number in the project's store; see `choose`."""
+    """The version of an alias or number in the project's store; see `of_use_case` and `choose`."""
     with tracking.open_store(project) as client:
-        return choose(use_case, all_of(client, qualified(project, use_case)), ref)
+        return choose(use_case, of_use_case(client, project, use_case), ref)
 
 
 def fetch(project: Project, version: Version, to: Path) -> Candidate:

@@ -1,7 +1,7 @@
 """How many rides begin at Clark/Lake 14 days from now: lags, calendar and what is scheduled by then."""
 
-from use_cases.ridership.data import load, schema
-from use_cases.ridership.features import features
-from use_cases.ridership.model import baseline, build
+from .data import load, schema
+from .features import features
+from .model import baseline, build
 
 __all__ = ["baseline", "build", "features", "load", "schema"]

@@ -3,7 +3,7 @@
 import pandas as pd
 from pandera.pandas import Check, Column, DataFrameSchema
 
-from use_cases.ridership.features import HORIZON, LAGS
+from .features import HORIZON, LAGS
 
 # Other stations' rides. The source gives them as they were 14 days before the row's date.
 STATIONS = [

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import GradientBoostingRegressor
 
-from use_cases.ridership.features import HORIZON
+from .features import HORIZON
 
 
 def build(n_estimators: int, learning_rate: float, max_depth: int, subsample: float, seed: int) -> GradientBoostingRegressor:
