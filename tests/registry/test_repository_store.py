@@ -16,6 +16,7 @@ import pytest
 
 from mlops.errors import StoreUnreachable, UserError
 from mlops.registry import repository_store as store
+from mlops.registry.store_contents import contents
 
 REGISTER = """
 import pathlib, sqlite3, sys, time
@@ -72,7 +73,7 @@ def register(name: str, wait: float = 0) -> list[str]:
 
 
 def runs(root: Path) -> set[str]:
-    return store.runs_in(root / "models" / "mlflow.db")
+    return set(contents(root / "models" / "mlflow.db").runs)
 
 
 def run(root: Path, name: str, wait: float = 0) -> tuple[int, str]:
@@ -212,6 +213,63 @@ def test_runs_that_exist_only_here_are_not_thrown_away(clone: Callable[[str], Pa
     assert runs(second) == {"a", "mine"}
     store.pull(second, second / "models", force=True)
     assert runs(second) == {"a", "b"}
+
+
+def change(root: Path, *statements: str) -> None:
+    """Change the database of a checkout, which gets MLflow's tables of tags and aliases."""
+    with contextlib.closing(sqlite3.connect(root / "models" / "mlflow.db")) as connection, connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS registered_model_tags (name, key, value)")
+        connection.execute("CREATE TABLE IF NOT EXISTS registered_model_aliases (name, alias, version)")
+        connection.execute("CREATE TABLE IF NOT EXISTS model_version_tags (name, version, key, value)")
+        for statement in statements:
+            connection.execute(statement)
+
+
+def notes(root: Path) -> set[tuple[str, ...]]:
+    return set(contents(root / "models" / "mlflow.db").notes)
+
+
+MOVE = "UPDATE registered_model_aliases SET version = {}"
+NOTE = {
+    "an alias that moved": (MOVE.format(2), 1),
+    "an alias": ("INSERT INTO registered_model_aliases VALUES ('iris', 'staging', 1)", 1),
+    "an archive mark": ("INSERT INTO model_version_tags VALUES ('iris', 1, 'archived', 'ada: old')", 1),
+    "an entry of a log": ("INSERT INTO registered_model_tags VALUES ('iris', 'deploy.1', '{}')", 1),
+}
+
+
+@pytest.fixture
+def pair(clone: Callable[[str], Path]) -> tuple[Path, Path]:
+    """Two checkouts of one store, which has a run and an alias."""
+    first, second = clone("first"), clone("second")
+    subprocess.run(register("a"), cwd=first, check=True)
+    change(first, "INSERT INTO registered_model_aliases VALUES ('iris', 'champion', 1)")
+    store.push(first, first / "models", "", "first")
+    store.pull(second, second / "models")
+    return first, second
+
+
+@pytest.mark.parametrize("what", NOTE)
+def test_what_was_noted_only_here_is_not_thrown_away(pair: tuple[Path, Path], what: str) -> None:
+    first, second = pair
+    run(first, "b")
+    statement, count = NOTE[what]
+    change(second, statement)
+    kept = notes(second)
+    with pytest.raises(UserError, match=f"0 runs or versions and {count} tags or aliases"):
+        store.pull(second, second / "models")
+    assert notes(second) == kept
+    store.pull(second, second / "models", force=True)
+    assert notes(second) == notes(first) != kept
+
+
+@pytest.mark.parametrize("what", NOTE)
+def test_what_was_noted_in_origin_alone_is_pulled(pair: tuple[Path, Path], what: str) -> None:
+    first, second = pair
+    change(first, NOTE[what][0])
+    store.push(first, first / "models", store.remote_commit(first), "noted")
+    store.pull(second, second / "models")
+    assert notes(second) == notes(first)
 
 
 def test_what_was_pruned_in_origin_does_not_count_as_lost(clone: Callable[[str], Path]) -> None:

@@ -19,7 +19,7 @@ JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 
 @app.command()
 def pull(
-    force: bool = typer.Option(False, "--force", help="Give up runs that exist only here."),
+    force: bool = typer.Option(False, "--force", help="Give up what exists only here."),
     json: bool = JSON,
 ) -> None:
     """Bring the repository's store into models/; `mlops ui` shows it.
@@ -45,6 +45,7 @@ def pull(
 @app.command()
 def push(
     message: str = typer.Option("", "--message", "-m", help="What changed, for the commit."),
+    force: bool = typer.Option(False, "--force", help="Remove from origin what was pulled and is not here any more."),
     json: bool = JSON,
 ) -> None:
     """Bring models/ into the repository, unless somebody was faster since the last pull.
@@ -61,6 +62,9 @@ def push(
         _say_server(server)
         return
     pulled = run("rev-parse", "--verify", "--quiet", store.REF, root=project.root).stdout.strip()
+    store.refuse_empty(project.store)
+    if not force:
+        store.refuse_lacking(project.root, project.store)
     try:
         commit = store.push(project.root, project.store, pulled, message or "mlops store push")
     except store.LeaseLost:
