@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
 
-DATABASE, BACKUP, ARTIFACTS, LOCK = "mlflow.db", "mlflow.db.backup", "artifacts", ".lock"
+DATABASE, BACKUP, ARTIFACTS = "mlflow.db", "mlflow.db.backup", "artifacts"
 
 # Where MLflow keeps absolute paths.
 PATHS = {
@@ -82,10 +82,18 @@ def locked(project: Project) -> Iterator[None]:
     if not is_embedded(project):
         yield
         return
+    with alone(project.store):
+        project.store.mkdir(exist_ok=True)
+        yield
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the embedded store in a folder; the lock lies beside the folder, which a pull exchanges as a whole."""
     from filelock import FileLock
 
-    project.store.mkdir(parents=True, exist_ok=True)
-    with FileLock(project.store / LOCK, is_singleton=True):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock"), is_singleton=True):
         yield
 
 

@@ -272,6 +272,28 @@ def test_what_was_noted_in_origin_alone_is_pulled(pair: tuple[Path, Path], what:
     assert notes(second) == notes(first)
 
 
+HOLD = """
+import pathlib, time
+from mlops.tracking import alone
+with alone(pathlib.Path("models")):
+    print("at work", flush=True)
+    time.sleep(1)
+    pathlib.Path("models/artifacts/written").touch()
+"""
+
+
+@pytest.mark.parametrize("exchange", ["pull", "push"])
+def test_a_registration_at_work_ends_before_its_store_is_exchanged(pair: tuple[Path, Path], exchange: str) -> None:
+    _, root = pair
+    with subprocess.Popen([sys.executable, "-c", HOLD], cwd=root, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout and writer.stdout.readline() == b"at work\n"
+        before = store.remote_commit(root)
+        after = store.pull(root, root / "models") if exchange == "pull" else store.push(root, root / "models", before, "x")
+    assert writer.returncode == 0
+    written = "artifacts/written" in git(root, "ls-tree", "-r", "--name-only", after)
+    assert written == (exchange == "push") == (root / "models" / "artifacts" / "written").exists()
+
+
 def test_what_was_pruned_in_origin_does_not_count_as_lost(clone: Callable[[str], Path]) -> None:
     first, second = clone("first"), clone("second")
     run(first, "a")
@@ -339,7 +361,7 @@ def test_a_damaged_database_is_never_pushed(clone: Callable[[str], Path], origin
 def test_what_belongs_to_one_machine_stays_there(clone: Callable[[str], Path], origin: Path) -> None:
     root = clone("first")
     run(root, "a")
-    for name in (".lock", "mlflow.db.backup", "mlflow.db-wal"):
+    for name in ("mlflow.db.backup", "mlflow.db-wal"):
         (root / "models" / name).touch()
     run(root, "b")
     assert set(git(origin, "ls-tree", "--name-only", store.REF).split()) == {"artifacts", "mlflow.db"}

@@ -25,7 +25,7 @@ from mlops.git import git, last_words, run
 from mlops.gitflow.git import credentials, identity
 from mlops.registry import store_contents
 from mlops.registry.store_contents import contents
-from mlops.tracking import BACKUP, DATABASE, LOCK
+from mlops.tracking import BACKUP, DATABASE, alone
 
 REF = "refs/mlops/store"
 FETCHED = "refs/mlops/fetched"
@@ -65,11 +65,12 @@ def pull(root: Path, folder: Path, force: bool = False) -> str:
     """
     if not remote_commit(root):
         return ""
-    commit = _fetch(root)
-    if not force:
-        _refuse_losing(root, folder, commit)
-    _write_out(root, commit, folder)
-    git("update-ref", REF, commit, root=root)
+    with alone(folder):
+        commit = _fetch(root)
+        if not force:
+            _refuse_losing(root, folder, commit)
+        _write_out(root, commit, folder)
+        git("update-ref", REF, commit, root=root)
     return commit
 
 
@@ -80,9 +81,10 @@ def push(root: Path, folder: Path, expected: str, message: str, limit: int = LIM
     UserError when the store is too large or this run may only read, StoreUnreachable when origin refuses for another reason.
     """
     refuse_read_only()
-    checkpoint(folder)
-    refuse_too_large(folder, limit)
-    commit = _commit(root, folder, message)
+    with alone(folder):
+        checkpoint(folder)
+        refuse_too_large(folder, limit)
+        commit = _commit(root, folder, message)
     lease = f"--force-with-lease={REF}:{expected}"
     done = run("push", "--quiet", lease, "origin", f"{commit}:{REF}", root=root, env=credentials(root))
     if done.returncode:
@@ -260,8 +262,8 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _leftovers(folder: Path) -> list[str]:
-    """Return what belongs to one machine alone: SQLite's log, empty once it was brought in, the lock and the backup."""
-    names = (f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal", BACKUP, LOCK)
+    """Return what belongs to one machine alone: SQLite's log, empty once it was brought in, and the backup."""
+    names = (f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal", BACKUP)
     return [name for name in names if (folder / name).exists()]
 
 

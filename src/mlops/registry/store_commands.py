@@ -55,6 +55,7 @@ def push(
     from mlops.errors import StoreUnreachable
     from mlops.git import run
     from mlops.registry import repository_store as store
+    from mlops.tracking import alone
 
     project = _project()
     server = project.tracking_uri or ""
@@ -62,11 +63,12 @@ def push(
         _say_server(server)
         return
     pulled = run("rev-parse", "--verify", "--quiet", store.REF, root=project.root).stdout.strip()
-    store.refuse_empty(project.store)
-    if not force:
-        store.refuse_lacking(project.root, project.store)
     try:
-        commit = store.push(project.root, project.store, pulled, message or "mlops store push")
+        with alone(project.store):
+            store.refuse_empty(project.store)
+            if not force:
+                store.refuse_lacking(project.root, project.store)
+            commit = store.push(project.root, project.store, pulled, message or "mlops store push")
     except store.LeaseLost:
         raise StoreUnreachable(
             "the store in origin has changed since it was pulled: put models/ aside, `mlops store pull`, register again"
