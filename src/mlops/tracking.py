@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
 
-DATABASE, BACKUP, ARTIFACTS, LOCK = "mlflow.db", "mlflow.db.backup", "artifacts", ".lock"
+DATABASE, BACKUP, ARTIFACTS = "mlflow.db", "mlflow.db.backup", "artifacts"
 
 # Where MLflow keeps absolute paths.
 PATHS = {
@@ -82,14 +82,28 @@ def locked(project: Project) -> Iterator[None]:
     if not is_embedded(project):
         yield
         return
+    with alone(project.store):
+        files.make_folder(project.store)
+        yield
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the embedded store in a folder; the lock lies beside the folder, which a pull exchanges as a whole."""
     from filelock import FileLock
 
-    files.make_folder(project.store)
-    lock = project.store / LOCK
+    files.make_folder(folder.parent)
+    lock = _lock_of(folder)
     with files.writing(lock):
         lock.touch()  # FileLock may wait for ever where it cannot make the file
     with FileLock(lock, is_singleton=True):
         yield
+
+
+def _lock_of(folder: Path) -> Path:
+    """The lock's file; a folder that is a mounted disk may have nothing writable around it, and is never exchanged."""
+    around = folder.parent
+    return around / f".{folder.name}.lock" if os.access(around, os.W_OK) else folder / ".lock"
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import pytest
 
 from mlops.errors import StoreUnreachable, UserError
 from mlops.registry import repository_store as store
+from mlops.registry.store_contents import contents
 
 REGISTER = """
 import pathlib, sqlite3, sys, time
@@ -72,7 +73,7 @@ def register(name: str, wait: float = 0) -> list[str]:
 
 
 def runs(root: Path) -> set[str]:
-    return store.runs_in(root / "models" / "mlflow.db")
+    return set(contents(root / "models" / "mlflow.db").runs)
 
 
 def run(root: Path, name: str, wait: float = 0) -> tuple[int, str]:
@@ -214,6 +215,85 @@ def test_runs_that_exist_only_here_are_not_thrown_away(clone: Callable[[str], Pa
     assert runs(second) == {"a", "b"}
 
 
+def change(root: Path, *statements: str) -> None:
+    """Change the database of a checkout, which gets MLflow's tables of tags and aliases."""
+    with contextlib.closing(sqlite3.connect(root / "models" / "mlflow.db")) as connection, connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS registered_model_tags (name, key, value)")
+        connection.execute("CREATE TABLE IF NOT EXISTS registered_model_aliases (name, alias, version)")
+        connection.execute("CREATE TABLE IF NOT EXISTS model_version_tags (name, version, key, value)")
+        for statement in statements:
+            connection.execute(statement)
+
+
+def notes(root: Path) -> set[tuple[str, ...]]:
+    return set(contents(root / "models" / "mlflow.db").notes)
+
+
+MOVE = "UPDATE registered_model_aliases SET version = {}"
+NOTE = {
+    "an alias that moved": (MOVE.format(2), 1),
+    "an alias": ("INSERT INTO registered_model_aliases VALUES ('iris', 'staging', 1)", 1),
+    "an archive mark": ("INSERT INTO model_version_tags VALUES ('iris', 1, 'archived', 'ada: old')", 1),
+    "an entry of a log": ("INSERT INTO registered_model_tags VALUES ('iris', 'deploy.1', '{}')", 1),
+}
+
+
+@pytest.fixture
+def pair(clone: Callable[[str], Path]) -> tuple[Path, Path]:
+    """Two checkouts of one store, which has a run and an alias."""
+    first, second = clone("first"), clone("second")
+    subprocess.run(register("a"), cwd=first, check=True)
+    change(first, "INSERT INTO registered_model_aliases VALUES ('iris', 'champion', 1)")
+    store.push(first, first / "models", "", "first")
+    store.pull(second, second / "models")
+    return first, second
+
+
+@pytest.mark.parametrize("what", NOTE)
+def test_what_was_noted_only_here_is_not_thrown_away(pair: tuple[Path, Path], what: str) -> None:
+    first, second = pair
+    run(first, "b")
+    statement, count = NOTE[what]
+    change(second, statement)
+    kept = notes(second)
+    with pytest.raises(UserError, match=f"0 runs or versions and {count} tags or aliases"):
+        store.pull(second, second / "models")
+    assert notes(second) == kept
+    store.pull(second, second / "models", force=True)
+    assert notes(second) == notes(first) != kept
+
+
+@pytest.mark.parametrize("what", NOTE)
+def test_what_was_noted_in_origin_alone_is_pulled(pair: tuple[Path, Path], what: str) -> None:
+    first, second = pair
+    change(first, NOTE[what][0])
+    store.push(first, first / "models", store.remote_commit(first), "noted")
+    store.pull(second, second / "models")
+    assert notes(second) == notes(first)
+
+
+HOLD = """
+import pathlib, time
+from mlops.tracking import alone
+with alone(pathlib.Path("models")):
+    print("at work", flush=True)
+    time.sleep(1)
+    pathlib.Path("models/artifacts/written").touch()
+"""
+
+
+@pytest.mark.parametrize("exchange", ["pull", "push"])
+def test_a_registration_at_work_ends_before_its_store_is_exchanged(pair: tuple[Path, Path], exchange: str) -> None:
+    _, root = pair
+    with subprocess.Popen([sys.executable, "-c", HOLD], cwd=root, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout and writer.stdout.readline() == b"at work\n"
+        before = store.remote_commit(root)
+        after = store.pull(root, root / "models") if exchange == "pull" else store.push(root, root / "models", before, "x")
+    assert writer.returncode == 0
+    written = "artifacts/written" in git(root, "ls-tree", "-r", "--name-only", after)
+    assert written == (exchange == "push") == (root / "models" / "artifacts" / "written").exists()
+
+
 def test_what_was_pruned_in_origin_does_not_count_as_lost(clone: Callable[[str], Path]) -> None:
     first, second = clone("first"), clone("second")
     run(first, "a")
@@ -281,7 +361,7 @@ def test_a_damaged_database_is_never_pushed(clone: Callable[[str], Path], origin
 def test_what_belongs_to_one_machine_stays_there(clone: Callable[[str], Path], origin: Path) -> None:
     root = clone("first")
     run(root, "a")
-    for name in (".lock", "mlflow.db.backup", "mlflow.db-wal"):
+    for name in ("mlflow.db.backup", "mlflow.db-wal"):
         (root / "models" / name).touch()
     run(root, "b")
     assert set(git(origin, "ls-tree", "--name-only", store.REF).split()) == {"artifacts", "mlflow.db"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,12 @@ WRITE = [
     sys.executable,
     "-c",
     "import pathlib; p = pathlib.Path('models/x'); p.parent.mkdir(exist_ok=True); p.write_text('1')",
+]
+REGISTER = [
+    *WRITE[:2],
+    f"{WRITE[2]}; import sqlite3; c = sqlite3.connect('models/mlflow.db'); "
+    "c.execute('CREATE TABLE IF NOT EXISTS runs (run_uuid, start_time)'); "
+    "c.execute('INSERT INTO runs VALUES (1, 0)'); c.commit()",
 ]
 Store = Callable[..., Result]
 
@@ -59,7 +66,7 @@ def test_run_ends_with_the_code_of_its_command(mlops: Store, root: Path) -> None
 
 
 def test_push_refuses_when_somebody_was_faster(mlops: Store, root: Path) -> None:
-    mlops("run", "--", *WRITE)
+    mlops("run", "--", *REGISTER)
     git(root, "push", "--quiet", "origin", "+refs/mlops/store:refs/heads/keep")
     other = git(root, "commit-tree", git(root, "rev-parse", "refs/mlops/store^{tree}"), "-m", "another job")
     git(root, "push", "--quiet", "origin", f"+{other}:refs/mlops/store")
@@ -69,6 +76,38 @@ def test_push_refuses_when_somebody_was_faster(mlops: Store, root: Path) -> None
     mlops("pull")
     (root / "models" / "x").write_text("2")
     assert mlops("push", "--json").exit_code == 0
+
+
+PRUNE = "import sqlite3; c = sqlite3.connect('models/mlflow.db'); c.execute('DELETE FROM runs'); c.commit()"
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (("rm", "-r", "models"), "models holds no store"),
+        (("rm", "models/mlflow.db"), "models holds no store"),
+        (("rm", "models/x"), "lacks 0 runs or versions, 0 tags or aliases and 1 files"),
+        ((sys.executable, "-c", PRUNE), "lacks 1 runs or versions, 0 tags or aliases and 0 files"),
+    ],
+)
+def test_push_does_not_remove_from_origin_what_is_gone_here(
+    mlops: Store, root: Path, loss: tuple[str, ...], said: str
+) -> None:
+    mlops("run", "--", *REGISTER)
+    before = git(root, "ls-remote", "origin")
+    subprocess.run(loss, cwd=root, check=True)
+    refused = mlops("push")
+    assert isinstance(refused.exception, UserError) and said in str(refused.exception)
+    assert git(root, "ls-remote", "origin") == before
+
+
+def test_push_by_force_removes_what_is_gone_here(mlops: Store, root: Path) -> None:
+    mlops("run", "--", *REGISTER)
+    (root / "models" / "x").unlink()
+    assert mlops("push", "--force").exit_code == 0
+    assert git(root, "ls-tree", "--name-only", "refs/mlops/store") == "mlflow.db"
+    (root / "models" / "mlflow.db").unlink()
+    assert isinstance(mlops("push", "--force").exception, UserError)
 
 
 def test_with_a_tracking_server_nothing_is_read_or_written(mlops: Store, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,9 @@ from typing import NamedTuple
 from mlops.errors import StoreUnreachable, UserError
 from mlops.git import git, last_words, run
 from mlops.gitflow.git import credentials, identity
-from mlops.tracking import BACKUP, DATABASE, LOCK
+from mlops.registry import store_contents
+from mlops.registry.store_contents import contents
+from mlops.tracking import BACKUP, DATABASE, alone
 
 REF = "refs/mlops/store"
 FETCHED = "refs/mlops/fetched"
@@ -58,16 +60,17 @@ def remote_commit(root: Path) -> str:
 def pull(root: Path, folder: Path, force: bool = False) -> str:
     """Make `folder` what the store in origin holds and return its commit, "" where origin has no store yet.
 
-    Runs that exist only here are not thrown away: raises UserError unless `force`. Without a store in origin nothing is
-    changed.
+    Runs, versions, tags and aliases that exist only here are not thrown away: raises UserError unless `force`. Without a
+    store in origin nothing is changed.
     """
     if not remote_commit(root):
         return ""
-    commit = _fetch(root)
-    if not force:
-        _refuse_losing_runs(root, folder, commit)
-    _write_out(root, commit, folder)
-    git("update-ref", REF, commit, root=root)
+    with alone(folder):
+        commit = _fetch(root)
+        if not force:
+            _refuse_losing(root, folder, commit)
+        _write_out(root, commit, folder)
+        git("update-ref", REF, commit, root=root)
     return commit
 
 
@@ -78,9 +81,10 @@ def push(root: Path, folder: Path, expected: str, message: str, limit: int = LIM
     UserError when the store is too large or this run may only read, StoreUnreachable when origin refuses for another reason.
     """
     refuse_read_only()
-    checkpoint(folder)
-    refuse_too_large(folder, limit)
-    commit = _commit(root, folder, message)
+    with alone(folder):
+        checkpoint(folder)
+        refuse_too_large(folder, limit)
+        commit = _commit(root, folder, message)
     lease = f"--force-with-lease={REF}:{expected}"
     done = run("push", "--quiet", lease, "origin", f"{commit}:{REF}", root=root, env=credentials(root))
     if done.returncode:
@@ -175,35 +179,24 @@ def checkpoint(folder: Path) -> None:
         raise StoreUnreachable(f"{database} is damaged ({state}): fetch it again with `mlops store pull --force`")
 
 
-def runs_in(database: Path) -> set[str]:
-    """Return the ids of the runs and registered versions in an MLflow database, empty where there is none."""
-    if not database.is_file():
-        return set()
-    found: set[str] = set()
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-            for query in ("SELECT run_uuid FROM runs", "SELECT name || ' ' || version FROM model_versions"):
-                with contextlib.suppress(sqlite3.OperationalError):
-                    found |= {str(row[0]) for row in connection.execute(query)}
-    except sqlite3.DatabaseError:
-        return set()
-    return found
+def refuse_empty(folder: Path) -> None:
+    """Raise UserError where there is no store in `folder`."""
+    if not (folder / DATABASE).is_file():
+        raise UserError(f"{folder} holds no store: bring it there with `mlops store pull`, or make one with `mlops run`")
 
 
-def _refuse_losing_runs(root: Path, folder: Path, commit: str) -> None:
-    here = runs_in(folder / DATABASE)
-    if not here:
-        return
-    known: set[str] = set()
-    for reference in (commit, REF):
-        with _database_at(root, reference) as database:
-            known |= runs_in(database)
-    lost = here - known
-    if lost:
-        raise UserError(
-            f"{folder} has {len(lost)} runs or versions that the store in origin has not: "
-            "`mlops store push` brings them there if nobody was faster, `mlops store pull --force` gives them up"
-        )
+def refuse_lacking(root: Path, folder: Path) -> None:
+    """Raise UserError where `folder` lacks what was pulled last: a push would remove it from origin."""
+    checkpoint(folder)
+    pulled = run("ls-tree", "-r", "-z", "--name-only", REF, root=root).stdout.split("\0")
+    gone = [name for name in pulled if name and not (folder / name).is_file()]
+    with _database_at(root, REF) as database:
+        store_contents.refuse_lacking(contents(folder / DATABASE), contents(database), len(gone), folder)
+
+
+def _refuse_losing(root: Path, folder: Path, commit: str) -> None:
+    with _database_at(root, commit) as shared, _database_at(root, REF) as pulled:
+        store_contents.refuse_losing(contents(folder / DATABASE), contents(shared), contents(pulled), folder)
 
 
 @contextlib.contextmanager
@@ -269,8 +262,8 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _leftovers(folder: Path) -> list[str]:
-    """Return what belongs to one machine alone: SQLite's log, empty once it was brought in, the lock and the backup."""
-    names = (f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal", BACKUP, LOCK)
+    """Return what belongs to one machine alone: SQLite's log, empty once it was brought in, and the backup."""
+    names = (f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal", BACKUP)
     return [name for name in names if (folder / name).exists()]
 
 

@@ -19,7 +19,7 @@ JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 
 @app.command()
 def pull(
-    force: bool = typer.Option(False, "--force", help="Give up runs that exist only here."),
+    force: bool = typer.Option(False, "--force", help="Give up what exists only here."),
     json: bool = JSON,
 ) -> None:
     """Bring the repository's store into models/; `mlops ui` shows it.
@@ -45,6 +45,7 @@ def pull(
 @app.command()
 def push(
     message: str = typer.Option("", "--message", "-m", help="What changed, for the commit."),
+    force: bool = typer.Option(False, "--force", help="Remove from origin what was pulled and is not here any more."),
     json: bool = JSON,
 ) -> None:
     """Bring models/ into the repository, unless somebody was faster since the last pull.
@@ -54,6 +55,7 @@ def push(
     from mlops.errors import StoreUnreachable
     from mlops.git import run
     from mlops.registry import repository_store as store
+    from mlops.tracking import alone
 
     project = _project()
     server = project.tracking_uri or ""
@@ -62,7 +64,11 @@ def push(
         return
     pulled = run("rev-parse", "--verify", "--quiet", store.REF, root=project.root).stdout.strip()
     try:
-        commit = store.push(project.root, project.store, pulled, message or "mlops store push")
+        with alone(project.store):
+            store.refuse_empty(project.store)
+            if not force:
+                store.refuse_lacking(project.root, project.store)
+            commit = store.push(project.root, project.store, pulled, message or "mlops store push")
     except store.LeaseLost:
         raise StoreUnreachable(
             "the store in origin has changed since it was pulled: put models/ aside, `mlops store pull`, register again"
