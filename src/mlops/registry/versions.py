@@ -110,8 +110,8 @@ def choose(name: str, versions: list[Version], ref: str | None) -> Version:
 
 
 def resolve(project: Project, use_case: str, ref: str | None = None) -> Version:
-    """The version of an alias or number in the project's store; see `choose`."""
-    with tracking.open_store(project) as client:
+    """The version of an alias or number in the project's store; raises UserError as `choose` does, and without a store."""
+    with tracking.open_store(project, make=False) as client:
         return choose(use_case, all_of(client, qualified(project, use_case)), ref)
 
 
