@@ -21,7 +21,7 @@ def run(project: Project, use_case: UseCase, alias: str | None = None, why: str 
     """
     branch = git.commit(project.root).branch
     candidate, made = train(project, use_case, again)
-    note(f"{use_case.name}: {'trained' if made else 'nothing changed since the last training, its candidate is taken'}")
+    note(f"{use_case.name}: {'trained' if made else f'trained before, candidate {candidate.key[:16]} is taken'}")
     outcome = register(project, use_case, candidate, alias or project.alias_of(branch), why or f"mlops run on {branch}")
     if outcome.passed:
         note(f"{use_case.name}: {said(outcome)}")

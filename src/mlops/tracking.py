@@ -107,15 +107,18 @@ def _lock_of(folder: Path) -> Path:
 
 
 @contextmanager
-def open_store(project: Project) -> Iterator[MlflowClient]:
-    """A client of the store, which is made on first use.
+def open_store(project: Project, make: bool = True) -> Iterator[MlflowClient]:
+    """A client of the store; an embedded one is made on first use, unless `make` says that it is only read.
 
-    Raises StoreUnreachable when the server does not answer within PATIENCE, or the database is damaged.
+    Raises StoreUnreachable when the server does not answer within PATIENCE, or the database is damaged; UserError where
+    nothing is to be made and none is there.
     """
     _quiet()
     place = uri(project)
     _probe(place)
     if is_embedded(project):
+        if not make:
+            _require(project)
         prepare(project)
     import mlflow
 
@@ -157,6 +160,14 @@ def prepare(project: Project) -> None:
                 _relocate(connection, project.store)
         except sqlite3.DatabaseError as error:
             raise StoreUnreachable(_unreachable(project, error)) from None
+
+
+def _require(project: Project) -> None:
+    """Raise UserError where there is no embedded store; one that lost its database, but not its backup, is damaged."""
+    if not any((project.store / name).is_file() for name in (DATABASE, BACKUP)):
+        raise UserError(
+            f"no store at {project.store}; make one with: mlops run, or name its folder under store in config/project.yaml"
+        )
 
 
 def back_up(project: Project) -> None:

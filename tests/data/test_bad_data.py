@@ -246,3 +246,13 @@ def test_key_that_is_there_already_is_not_added(project: Project, tmp_path: Path
     assert done.code == 2
     assert done.error.startswith(f"{file}: column flower, row 2: duplicate key 1, as in iris.csv row 2")
     assert tree(project.root) == before
+
+
+def test_a_long_list_of_columns_ends_after_a_whole_name(project: Project) -> None:
+    names = [f"length_of_part_{number}" for number in range(40)]
+    file = project.root / CSV
+    file.write_text(f"{','.join(names)}\n{','.join('1' * len(names))}\n")
+    file.with_name("iris.csv.schema.json").unlink()
+    said = mlops("data", "raw", "iris").error
+    listed = said.partition("there are: ")[2].partition(";")[0].split(", ")
+    assert listed[-1] == "…" and listed[:-1] == names[: len(listed) - 1] and len(listed) > 5

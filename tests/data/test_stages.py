@@ -76,6 +76,15 @@ def test_added_rows_are_recorded_with_their_provenance_and_taken(project: Projec
     assert mlops("data", "processed", "iris", "--json").value[0]["rows"] == 151
 
 
+def test_columns_that_the_schema_does_not_have_are_named(project: Project, tmp_path: Path) -> None:
+    file = tmp_path / "may.csv"
+    file.write_text("flower,bed,sepal_length,sepal_width,petal_length,petal_width,species,note\n151,2,5,3,1.5,0.2,setosa,hm\n")
+    done = mlops("data", "add", "iris", file, "--source", "here", "--licence", "CC0")
+    assert done.code == 0 and "may.csv: not in the schema, so neither counted nor checked: bed, note" in done.err
+    assert " 6 columns" in done.err
+    assert mlops("data", "processed", "iris", "--json").value[0]["columns"] == 6
+
+
 @pytest.mark.parametrize("name", ["may.txt", "may.xlsx", "iris.csv"])
 def test_file_that_would_not_be_read_or_would_replace_another_is_not_added(
     project: Project, tmp_path: Path, name: str

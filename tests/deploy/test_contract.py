@@ -167,6 +167,15 @@ def test_predictions_are_the_same_within_the_tolerance_of_the_bundle(expected: o
     assert contract.same(expected, got) is alike
 
 
+def test_an_explanation_that_is_too_long_is_cut_between_words_with_a_mark(server: str, manifest: Manifest) -> None:
+    words = [f"word{number}" for number in range(40)]
+    body = json.dumps({"message": " ".join(words)}).encode()
+    with liar(server, lambda path, status, content: (status, body if 400 <= status < 500 else content)) as url:
+        found = {check.name: check.found for check in contract.check(url, manifest)}
+    said = found["refuses no rows"].split()
+    assert said[-1] == "…" and said[1:-1] == words[: len(said) - 2] and len(said) > 8
+
+
 def test_the_command_shows_the_clauses_and_ends_with_1_where_one_is_broken(
     project: Project, server: str, bundle: Bundle
 ) -> None:

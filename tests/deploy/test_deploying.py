@@ -145,12 +145,17 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return install
 
 
+def environment(project: Project, name: str, content: dict) -> None:
+    """Put a target into config/project.yaml."""
+    file = project.root / "config/project.yaml"
+    read = yaml.safe_load(file.read_text())
+    read["deploy"][name] = content
+    file.write_text(yaml.safe_dump(read))
+
+
 def production(project: Project, **settings) -> None:
     """Let the project's production be a host with Docker."""
-    file = project.root / "config/project.yaml"
-    content = yaml.safe_load(file.read_text())
-    content["deploy"]["production"] = {"target": "compose", "compose": settings}
-    file.write_text(yaml.safe_dump(content))
+    environment(project, "production", {"target": "compose", "compose": settings})
 
 
 def test_a_host_that_does_not_answer_is_one_line_and_nothing_is_recorded(two: Project, engine, tmp_path: Path) -> None:
@@ -181,6 +186,34 @@ def test_the_plan_names_every_step_that_is_configured(project: Project, monkeypa
     steps = " / ".join(target.plan(old._replace(number="1.0.1")))
     for part in ("beside iris 1.0.0", "last 20 logged", "10 % of the requests for 5 s", "watch it for 30 s", "stop 1.0.0"):
         assert part in steps
+
+
+SAGEMAKER = {"target": "sagemaker", "cloud": {"uri": "sagemaker:/eu-west-1"}}
+
+
+@pytest.mark.parametrize(
+    "content, said", [({"target": "none"}, "start iris:1.0.1 on this machine"), (SAGEMAKER, "get_deploy_client")]
+)
+def test_the_plan_of_a_version_needs_no_docker(two: Project, engine, content: dict, said: str) -> None:
+    environment(two, "production", content)
+    calls = engine("echo 'failed to connect to the docker API' >&2; exit 1")
+    done = mlops("deploy", "iris", "--to", "production", "--reason", "x", "--dry-run", "--json")
+    assert done.code == 0 and done.value["iris"][0].startswith(said)
+    assert calls.read_text() == ""
+
+
+def test_a_cloud_gets_the_registered_version_and_no_image_and_can_go_back(
+    two: Project, engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place()
+    monkeypatch.setattr("mlops.deploy.cloud.target", lambda *_: place)
+    environment(two, "production", SAGEMAKER)
+    calls = engine("exit 1")
+    for number in ("1.0.0", "1.0.1"):
+        assert mlops("deploy", "iris", number, "--to", "production", "--reason", "x").code == 0
+    assert mlops("rollback", "iris", "--reason", "x").code == 0
+    assert [(item.number, item.image) for item in place.asked] == [("1.0.0", ""), ("1.0.1", ""), ("1.0.0", "")]
+    assert len(place.asked[0].bundle) == 64 and calls.read_text() == ""
 
 
 @pytest.mark.parametrize(

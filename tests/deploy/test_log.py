@@ -153,3 +153,9 @@ def test_entries_of_a_later_version_are_shown_with_what_is_known(two: Project) -
     with tracking.open_store(two) as client:
         client.set_registered_model_tag("iris", f"deploy.{item.stamp}", json.dumps({**asdict(item), "later": 1}))
     assert log.history(two, "iris") == [replace(item)]
+
+
+def test_before_the_first_deployment_there_is_a_sentence_and_no_empty_table(two: Project) -> None:
+    done = mlops("deployments", "iris")
+    assert (done.code, done.out, done.err.splitlines()[-1]) == (0, "", "nothing was deployed yet")
+    assert mlops("deployments", "iris", "--json").value == []

@@ -118,3 +118,9 @@ def test_image_of_another_store_is_not_taken_for_the_version_of_that_number(
     docker(labels("f00"))
     said = command("lineage", "iris:1.0.0")
     assert said.code == 2 and "labelled iris 1.0.0 of run f00, but the store's 1.0.0 is of run" in said.err
+
+
+def test_a_version_that_went_nowhere_has_a_sentence_and_no_empty_table(registered: Project, command: Callable) -> None:
+    said = command("lineage", "iris")
+    assert "and went to" not in said.out and "iris 1.0.0 was not deployed yet" in said.err
+    assert json.loads(command("lineage", "iris", "--json").out)["deployments"] == []

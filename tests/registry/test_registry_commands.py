@@ -5,6 +5,8 @@ import json
 import pytest
 from mlops import tracking
 from mlops.config import Project
+from mlops.registry import compare
+from mlops.use_case import load_use_case
 
 OTHER = ("parameters.regularisation=1.5",)
 WORSE = ("parameters.regularisation=100",)
@@ -37,6 +39,45 @@ def test_compare_without_a_run_says_how_to_make_one(fresh: Project, command):
     assert "no runs to compare yet; make one with: mlops run iris" in said.err
 
 
+def test_compare_draws_both_sides_of_a_distance_from_zero_and_says_what_hatched_bars_are(project: Project):
+    use_case = load_use_case(project, "ridership")
+    runs = [{"name": name, "gate": name, "metrics": {"mae": 1.0, "rmse": 1.0, "bias": 0.1}} for name in ("passed", "refused")]
+    figure = compare.draw(use_case, runs)
+    limits = {axes.get_title(loc="left"): [line.get_xdata()[0] for line in axes.lines] for axes in figure.axes}
+    assert limits == {"mae": [1.0], "rmse": [1.5], "bias": [-0.3, 0.3]}
+    marks = {
+        text.get_text(): mark for text, mark in zip(figure.legends[0].texts, figure.legends[0].legend_handles, strict=True)
+    }
+    assert set(marks) == {"passed", "refused by the gate", "limit"}
+    assert marks["refused by the gate"].get_hatch() and not marks["passed"].get_hatch()
+    assert [bool(bar.get_hatch()) for bar in figure.axes[0].patches] == [True, False]
+
+
+READING = [(name, "iris") for name in ("show", "history", "card", "compare", "lineage", "deployments", "serve")]
+
+
+@pytest.mark.parametrize("asked", [*READING, ("rollback", "iris", "--reason", "x")], ids=lambda asked: asked[0])
+def test_a_command_that_reads_makes_no_store(project: Project, command, asked: tuple[str, ...]):
+    said = command(*asked)
+    assert (said.code, said.out) == (2, "")
+    assert f"no store at {project.store}; make one with: mlops run" in said.err
+    assert not project.store.exists()
+
+
+def test_a_renamed_store_is_found_by_its_new_name(registered: Project, command, monkeypatch: pytest.MonkeyPatch):
+    registered.store.rename(registered.root / "m3")
+    assert command("history", "iris").code == 2
+    monkeypatch.setenv("MLOPS__PROJECT__STORE", "m3")
+    assert json.loads(command("history", "iris", "--json").out)["versions"][0]["number"] == "1.0.0"
+    assert not registered.store.exists()
+
+
+def test_a_store_that_lost_its_database_is_still_said_to_be_damaged(registered: Project, command):
+    (registered.store / tracking.DATABASE).unlink()
+    said = command("history", "iris")
+    assert (said.code, "restore it with: cp" in said.err) == (3, True)
+
+
 def test_history_lists_versions_and_moves(two: Project, command):
     found = json.loads(command("history", "iris", "--json").out)
     assert [item["number"] for item in found["versions"]] == ["1.0.1", "1.0.0"]
@@ -50,6 +91,13 @@ def test_show_tells_everything_of_the_champion_or_of_a_number(two: Project, comm
     assert json.loads(command("show", "iris", "1.0.0", "--json").out)["number"] == "1.0.0"
     table = command("show", "iris", "@champion").out
     assert "iris 1.0.1 (champion)" in table and "git_commit" in table and "data_digest" in table
+
+
+def test_show_has_a_digest_short_in_the_table_and_whole_as_json(registered: Project, command):
+    found, table = json.loads(command("show", "iris", "--json").out), command("show", "iris").out
+    assert all(len(found["tags"][name]) == 64 for name in ("key", "data_digest", "code_digest"))
+    assert f" {found['tags']['data_digest'][:16]} " in table and found["tags"]["data_digest"][:17] not in table
+    assert table.count(found["model_id"]) == 1 and found["tags"]["git_commit"] in table
 
 
 def test_an_unknown_version_ends_with_exit_code_two(two: Project, command):
@@ -127,6 +175,13 @@ def test_run_as_json_tells_number_verdict_and_report(registered: Project, comman
     assert {row["metric"] for row in outcome["verdict"]["rows"]} == {"macro_f1", "accuracy", "log_loss"}
 
 
+def test_a_candidate_that_was_trained_before_is_named_by_its_key(registered: Project, command):
+    assert command("train", "iris", "--set", OTHER[0]).code == 0
+    said = command("run", "iris", "--set", OTHER[0], "--json")
+    (outcome,) = json.loads(said.out)
+    assert f"iris: trained before, candidate {outcome['version']['tags']['key'][:16]} is taken" in said.err
+
+
 def test_run_without_registering_leaves_the_store_as_it_is(registered: Project, command, stored):
     assert command("run", "iris", "--no-register", "--set", OTHER[0]).code == 0
     assert [version.number for version in stored(registered)] == ["1.0.0"]
@@ -156,3 +211,10 @@ def test_tune_makes_a_run_for_the_search_and_a_child_run_for_each_trial(register
     assert parent.data.params == {key: str(value) for key, value in found["best"].items()}
     table = command("tune", "iris", "--trials", "1")
     assert "trials, the best first" in table.out and "mlops run iris --set parameters." in table.err
+    exact = str(found["best"]["regularisation"])
+    assert f"{float(exact):.5g}" in table.out and exact not in table.out
+    assert f"parameters.regularisation={exact}" in table.err
+
+
+def test_tune_says_its_default_once(command):
+    assert "[default: 0]" not in command("tune", "--help").out

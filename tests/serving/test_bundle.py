@@ -1,6 +1,9 @@
 """A bundle answers as the trained model does, has the same bytes each time, and does not start when it is damaged."""
 
+import html
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,8 +15,10 @@ import pytest
 from mlops.errors import UserError
 from mlops.serving import model as models
 from mlops.serving.bundle import FLOAT32_LIMIT, build, frame_to_rows
-from mlops.serving.manifest import BundleDamaged, verify
+from mlops.serving.manifest import Bundle, BundleDamaged, verify
 from mlops.serving.model import load
+from mlops.serving.page import render
+from mlops.serving.signature import Column, Signature
 
 from .conftest import VERSION, flowers_model, labelled, make_candidate, numbered, numbers_model
 
@@ -235,3 +240,23 @@ def test_requests_are_joined_only_where_a_row_answers_the_same_in_any_company(fl
 
     monkeypatch.setattr(models, "load_onnx", in_company)
     assert build(flowers, tmp_path / "bundle", "iris", VERSION, form="onnx").content["onnx"]["joins"] == joins
+
+
+def page_of(bundle, example, **types):
+    """The page of a bundle with other columns and another example, without what is escaped."""
+    columns = tuple(Column(name, types.get(name, "double")) for name in example)
+    content = bundle.content | {"example": example}
+    return html.unescape(render(Bundle(bundle.folder, content, bundle.digest, Signature(columns, None, ()))))
+
+
+def test_the_form_shows_numbers_short_and_texts_as_they_are(flowers_bundle):
+    example = {"rides": 18.064249999999998, "doors": 5.0, "tiny": 1e-300, "code": "1.0", "name": "O'Brien"}
+    page = page_of(flowers_bundle, example, code="string", name="string")
+    shown = dict(re.findall(r"<input name='(\w+)' .*? value='(.*?)'(?: required)? autocomplete", page))
+    assert shown == {"rides": "18.06425", "doors": "5", "tiny": "1e-300", "code": "1.0", "name": "O'Brien"}
+
+
+def test_the_command_of_the_page_sends_the_example_whatever_it_holds(flowers_bundle):
+    example = {"rides": 18.064249999999998, "name": 'O\'Brien "the 2nd" $HOME'}
+    command = re.search(r'<pre id="curl">(.*?)</pre>', page_of(flowers_bundle, example, name="string"), re.DOTALL)[1]
+    assert json.loads(shlex.split(command)[-1]) == {"rows": [example]}

@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One data set: where it lies, the SHA-256 of its bytes, its rows, and whether this call made it."""
+    """One data set: where it lies, the SHA-256 of its bytes, its rows, the columns of its schema, and whether this call made it.
+
+    unknown: columns of a new raw file that its schema does not have, so that nothing checks them.
+    """
 
     path: Path
     sha256: str
     rows: int
     columns: int
     made: bool
+    unknown: tuple[str, ...] = ()
 
 
 def sidecar(file: Path) -> Path:
@@ -93,7 +97,8 @@ def inspect(file: Path, schema: DataFrameSchema) -> Dataset:
     if recorded and recorded["schema"] == schemas.to_json(schema):
         return describe(file)
     rows = schemas.validate(parse(file), schema, file)
-    return Dataset(file, sha256, len(rows), len(schema.columns), True)
+    unknown = tuple(str(name) for name in rows if name not in schema.columns)
+    return Dataset(file, sha256, len(rows), len(schema.columns), True, unknown)
 
 
 def record(item: Dataset, schema: DataFrameSchema) -> Dataset:

@@ -92,7 +92,7 @@ def _first(cases: pd.DataFrame, rows: pd.DataFrame, schema: DataFrameSchema, fil
     """The first failure in words: missing columns before values, values before duplicates."""
     missing = cases[cases["check"] == "column_in_dataframe"]
     if len(missing):
-        return f"column {missing.iloc[0]['failure_case']} is missing, there are: {', '.join(map(str, rows))[:200]}"
+        return f"column {missing.iloc[0]['failure_case']} is missing, there are: {_names(rows)}"
     unknown = cases[cases["check"] == "column_in_schema"]
     if len(unknown):
         return f"column {unknown.iloc[0]['failure_case']} is not in the schema"
@@ -167,6 +167,17 @@ def _first_of(wanted: np.ndarray) -> int:
 
 def _key(keys: pd.DataFrame, position: int) -> str:
     return ", ".join(_shown(value) for value in keys.iloc[position])
+
+
+def _names(rows: pd.DataFrame, longest: int = 200) -> str:
+    """The names of the columns, as many whole ones as fit."""
+    shown = ""
+    for name in map(str, rows):
+        more = f"{shown}, {name}" if shown else name
+        if len(more) > longest:
+            return f"{shown}, …" if shown else f"{name[:longest]}…"
+        shown = more
+    return shown
 
 
 def _shown(value: Any) -> str:

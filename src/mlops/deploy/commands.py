@@ -20,7 +20,9 @@ JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 IMAGE = typer.Option("", "--image", help="An image that is there; its bundle says what it serves.")
 REASON = typer.Option(..., "--reason", help="Why; goes into the deployment log.")
 RESULT = typer.Option("", "--result", metavar="FILE", help="Write the outcome here, for mlops deployments --record.")
-RECORD = typer.Option(True, "--record/--no-record", help="Leave the store alone; --result keeps what is to be recorded.")
+RECORD = typer.Option(
+    True, "--record/--no-record", help="Write what came of it into the store; without, --result keeps it for later."
+)
 LIMIT = typer.Option(5.0, "--limit", min=0.01, help="Seconds within which each answer has to come.")
 TOKEN = typer.Option("", "--token", envvar="MLOPS_SERVE_TOKEN", help="Bearer token, where the server asks for one.")
 
@@ -102,7 +104,7 @@ def deploy(
     if manifest:
         services, released = deploying.of_release(Path(manifest), name)
     else:
-        services, released = [deploying.of_version(project, name, ref or None, image, make=not dry_run)], ""
+        services, released = [deploying.of_version(project, name, ref or None, to, image, make=not dry_run)], ""
     ordered = deploying.Ordered(services, to, tag or released, why)
     if dry_run:
         return _show_plan(deploying.plan(project, ordered), json)
@@ -199,6 +201,8 @@ def _show(deployments: Sequence[Deployment], json: bool) -> None:
         from dataclasses import asdict
 
         return console.as_json([asdict(item) for item in deployments])
+    if not deployments:
+        return console.note("nothing was deployed yet")
     rows = [
         (
             item.when,

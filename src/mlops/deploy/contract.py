@@ -217,12 +217,12 @@ def _answer(ask: Asker, path: str, body: Any, manifest: Manifest) -> str:
     expected = manifest.content["example_prediction"]
     answer = ask(path, body)
     if answer.status_code != 200:
-        raise Broken(f"{path} answers {answer.status_code}: {answer.text[:200]}")
+        raise Broken(f"{path} answers {answer.status_code}: {_short(answer.text, 200)}")
     content = _object(answer, path)
     try:
         got = _of_tensors(content["outputs"], expected) if "outputs" in content else content["predictions"][0]
     except (KeyError, IndexError, TypeError):
-        raise Broken(f"{path} answers without a prediction: {answer.text[:200]}") from None
+        raise Broken(f"{path} answers without a prediction: {_short(answer.text, 200)}") from None
     if not same(expected, got):
         raise Broken(f"{path} predicts {got!r}, the model {expected!r}")
     return f"{got!r} as the model"
@@ -275,7 +275,15 @@ def _refused(ask: Asker, path: str, raw: bytes) -> str:
     message = _object(answer, path).get("message")
     if not isinstance(message, str) or not message.strip():
         raise Broken(f"{path} answers {answer.status_code} without an explanation")
-    return f"{answer.status_code}: {message[:80]}"
+    return f"{answer.status_code}: {_short(message, 80)}"
+
+
+def _short(text: str, longest: int) -> str:
+    """A text of at most so many characters, cut between words where it can be, with a mark where it was cut."""
+    if len(text) <= longest:
+        return text
+    cut = text[: longest - 2]
+    return f"{cut.rpartition(' ')[0] or cut} …"
 
 
 def _counts_before(ask: Asker, before: dict[str, float]) -> str:

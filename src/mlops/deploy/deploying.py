@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops import console, tracking
 from mlops.config import Project, load_use_case_config
@@ -16,6 +16,9 @@ from mlops.deploy.log import DEPLOYED, MOVED, REFUSED, RETURNED, VERIFIED, Deplo
 from mlops.deploy.targets import DeployFailed, Service, Target
 from mlops.errors import UserError
 from mlops.registry import aliases, versions
+
+if TYPE_CHECKING:
+    from mlops.serving.manifest import Bundle
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -68,30 +71,47 @@ def _released(file: Path, name: str, model: Any) -> Service:
     return Service(name, model["number"], model["image"], model["bundle"])
 
 
-def of_version(project: Project, use_case: str, ref: str | None, image: str = "", make: bool = True) -> Service:
+def of_version(
+    project: Project, use_case: str, ref: str | None, environment: str, image: str = "", make: bool = True
+) -> Service:
     """Return the service of a registered version with its image, which is built here where it is not there yet (`make`).
 
-    `image` names one that is there already; its bundle says what it serves.
+    Docker is asked only where an image is built, or where `image` names one that is there: its bundle says what it serves.
+    A cloud's service has no image.
     """
-    here = docker.Docker()
     if image:
-        docker.ensure_image(here, image)
-        service = docker.service_of(here, image)
-        if use_case and service.use_case != use_case:
-            raise UserError(f"{image} serves {service.use_case} {service.number}, not {use_case}")
-        load_use_case_config(project, service.use_case)
-        return service
+        return _of_image(project, use_case, image)
     from mlops.serving import registered
-    from mlops.serving.image import build
 
     bundle = registered.bundle(project, use_case, ref, None, None)
+    kind = targets.environment_of(project, environment).target
+    if kind in targets.CLOUDS:
+        return Service(bundle.name, bundle.number, "", bundle.digest)
     tag = f"{bundle.name}:{bundle.number}"
-    found = here.inspect(tag, "image")
+    # Kubernetes takes images by digest, so one that only this machine has would be refused.
+    if make and kind != "kubernetes":
+        _ensure_built(project, bundle, tag)
+    return Service(bundle.name, bundle.number, tag, bundle.digest)
+
+
+def _of_image(project: Project, use_case: str, image: str) -> Service:
+    here = docker.Docker()
+    docker.ensure_image(here, image)
+    service = docker.service_of(here, image)
+    if use_case and service.use_case != use_case:
+        raise UserError(f"{image} serves {service.use_case} {service.number}, not {use_case}")
+    load_use_case_config(project, service.use_case)
+    return service
+
+
+def _ensure_built(project: Project, bundle: Bundle, tag: str) -> None:
+    from mlops.serving.image import build
+
+    found = docker.Docker().inspect(tag, "image")
     labels = (found or {}).get("Config", {}).get("Labels") or {}
-    if make and labels.get("io.mlops.bundle.sha256") != bundle.digest:
+    if labels.get("io.mlops.bundle.sha256") != bundle.digest:
         with console.step(f"building the image of {bundle.name} {bundle.number}"):
             build(project.root, bundle, tag)
-    return Service(bundle.name, bundle.number, tag, bundle.digest)
 
 
 def plan(project: Project, ordered: Ordered) -> dict[str, list[str]]:
@@ -163,8 +183,9 @@ def to_go_back(project: Project, use_case: str, environment: str, number: str = 
     back = number or log.before_last([item.number for item in reversed(live)])
     if back is None:
         raise UserError(_nothing_before(use_case, environment, [item.number for item in live]))
+    imageless = targets.environment_of(project, environment).target in targets.CLOUDS
     # The image that ran here is taken before one that was only verified or ran elsewhere.
-    found = next((item for item in [*live, *entries] if item.number == back and item.image), None)
+    found = next((item for item in [*live, *entries] if item.number == back and (item.image or imageless)), None)
     if found is None:
         known = sorted({item.number for item in entries if item.image})
         raise UserError(
@@ -187,7 +208,7 @@ def move_back(project: Project, use_case: str, alias: str, number: str, why: str
 
     Raises UserError where the alias does not exist or never pointed elsewhere.
     """
-    with tracking.open_store(project) as client:
+    with tracking.open_store(project, make=False) as client:
         name = versions.qualified(project, use_case)
         known = versions.all_of(client, name)
         moves = [move for move in aliases.log(client, name) if move.alias == alias] if known else []

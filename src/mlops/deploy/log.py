@@ -74,7 +74,7 @@ def check_reason(why: str) -> str:
 
 def history(project: Project, use_case: str, environment: str = "") -> list[Deployment]:
     """Return the deployments of a use case, the newest first; those of one environment where it is named."""
-    with tracking.open_store(project) as client:
+    with tracking.open_store(project, make=False) as client:
         found = _read(client, versions.qualified(project, use_case))
     return [item for item in found if not environment or item.environment == environment]
 

@@ -18,6 +18,10 @@ MODULES = {
 }
 
 
+# These build a server of their own around the registered model, and take no image.
+CLOUDS = tuple(kind for kind, module in MODULES.items() if module == "cloud")
+
+
 class DeployFailed(MlopsError):
     """Raised when the new service did not prove itself; the one before it still answers."""
 
@@ -25,8 +29,8 @@ class DeployFailed(MlopsError):
 
 
 class Service(NamedTuple):
-    """What is to run in an environment: the use case, its version number, the image (by digest where a registry holds it)
-    and the digest of the bundle inside, that /version has to answer.
+    """What is to run in an environment: the use case, its version number, the image (by digest where a registry holds it,
+    "" where the target takes none) and the digest of the bundle inside, that /version has to answer.
     """
 
     use_case: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import typer
@@ -125,7 +126,7 @@ def history(name: str = NAME, json: bool = JSON) -> None:
 
     project = load_project()
     name = name or project.default_use_case
-    with tracking.open_store(project) as client:
+    with tracking.open_store(project, make=False) as client:
         found = versions.of_use_case(client, project, name)
         versions.choose(name, found, None)
         moves = aliases.log(client, versions.qualified(project, name))
@@ -157,8 +158,8 @@ def show(
     if json:
         console.as_json(vars(version))
         return
-    facts = [("run", version.run_id), ("model", version.model_id), *sorted(version.tags.items())]
-    console.table(version.title, ("what", "value"), facts)
+    tags = sorted((name, _short(value)) for name, value in version.tags.items() if name != "model_id")
+    console.table(version.title, ("what", "value"), [("run", version.run_id), ("model", version.model_id), *tags])
 
 
 @app.command()
@@ -212,6 +213,8 @@ def lineage(
 
         return console.as_json(asdict(found))
     console.table(f"{found.origin.use_case} {found.origin.number}: made from", ("what", "is"), origins.rows(found))
+    if not found.deployments:
+        return console.note(f"{found.origin.use_case} {found.origin.number} was not deployed yet")
     went = [
         (item.when, item.environment or item.alias, item.action, item.result, item.who, item.why) for item in found.deployments
     ]
@@ -271,6 +274,11 @@ def ui(port: int = typer.Option(5000, help="Port on this machine.")) -> None:
     from mlops.registry.ui import serve
 
     raise typer.Exit(serve(load_project(), port))
+
+
+def _short(value: str) -> str:
+    """A value as a table shows it: of a digest the first 16 digits."""
+    return value[:16] if re.fullmatch("[0-9a-f]{64}", value) else value
 
 
 def _show(outcomes: list[Outcome], json: bool) -> None:

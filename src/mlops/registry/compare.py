@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops import files, tracking
-from mlops.config import Project
+from mlops.config import Metric, Project
 from mlops.errors import UserError
 from mlops.registry import versions
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from mlops.use_case import UseCase
+
+COLOUR = "#0072B2"
+REFUSED: dict[str, Any] = {"facecolor": "white", "edgecolor": COLOUR, "hatch": "///"}
+LIMIT: dict[str, Any] = {"color": "#222222", "linewidth": 0.8, "linestyle": "--"}
 
 
 def runs_of(project: Project, use_case: UseCase, last: int) -> list[dict[str, Any]]:
@@ -20,7 +26,7 @@ def runs_of(project: Project, use_case: UseCase, last: int) -> list[dict[str, An
     Raises UserError where there is none yet.
     """
     name = versions.qualified(project, use_case.name)
-    with tracking.open_store(project) as client:
+    with tracking.open_store(project, make=False) as client:
         experiment = client.get_experiment_by_name(name)
         found = client.search_runs([experiment.experiment_id], "tags.gate != ''", max_results=last) if experiment else []
     if not found:
@@ -40,27 +46,42 @@ def runs_of(project: Project, use_case: UseCase, last: int) -> list[dict[str, An
 
 
 def plot(project: Project, use_case: UseCase, found: list[dict[str, Any]]) -> Path:
-    """A bar a run for each metric, in the order of time, refused runs hatched; returns the PNG's path."""
+    """A bar a run for each metric, in the order of time; returns the PNG's path."""
+    file = project.output / "reports" / use_case.name / "compare.png"
+    with files.replacing(file) as temporary:
+        draw(use_case, found).savefig(temporary, dpi=110, metadata={"Software": None})
+    return file
+
+
+def draw(use_case: UseCase, found: list[dict[str, Any]]) -> Figure:
+    """The figure of `plot`: refused runs hatched, limits dashed, on both sides of zero where zero is best."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
     ordered, metrics = found[::-1], list(use_case.config.metrics)
-    figure = Figure(figsize=(3.6 * len(metrics), 0.4 * len(ordered) + 1.6), layout="constrained")
+    figure = Figure(figsize=(3.6 * len(metrics), 0.4 * len(ordered) + 1.9), layout="constrained")
     FigureCanvasAgg(figure)
     for index, (axes, metric) in enumerate(zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True)):
         values = [item["metrics"].get(metric, float("nan")) for item in ordered]
-        bars = axes.barh(range(len(ordered)), values, color="#0072B2")
+        bars = axes.barh(range(len(ordered)), values, color=COLOUR)
         for bar, item in zip(bars, ordered, strict=True):
             if item["gate"] != "passed":
-                bar.set(facecolor="white", edgecolor="#0072B2", hatch="///")
-        limit = use_case.config.metrics[metric].limit
-        if limit is not None:
-            axes.axvline(limit, color="#222222", linewidth=0.8, linestyle="--", label="limit")
-            axes.legend(fontsize=8, frameon=False)
+                bar.set(**REFUSED)
+        for place in _limits(use_case.config.metrics[metric]):
+            axes.axvline(place, **LIMIT)
         axes.set_yticks(range(len(ordered)), [item["name"] for item in ordered] if index == 0 else [])
         axes.set_title(metric, loc="left", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
-    file = project.output / "reports" / use_case.name / "compare.png"
-    with files.replacing(file) as temporary:
-        figure.savefig(temporary, dpi=110, metadata={"Software": None})
-    return file
+    passed = Patch(facecolor=COLOUR, label="passed")
+    marks = [passed, Patch(**REFUSED, label="refused by the gate"), Line2D([], [], **LIMIT, label="limit")]
+    figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), fontsize=8, frameon=False)
+    return figure
+
+
+def _limits(rule: Metric) -> tuple[float, ...]:
+    """Where a metric's limit lies: on both sides of zero where it is a distance from it."""
+    if rule.limit is None:
+        return ()
+    return (-rule.limit, rule.limit) if rule.direction == "zero" else (rule.limit,)

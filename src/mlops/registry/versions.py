@@ -124,8 +124,8 @@ def choose(name: str, versions: list[Version], ref: str | None) -> Version:
 
 
 def resolve(project: Project, use_case: str, ref: str | None = None) -> Version:
-    """The version of an alias or number in the project's store; see `of_use_case` and `choose`."""
-    with tracking.open_store(project) as client:
+    """The version of an alias or number in the project's store; raises UserError as `of_use_case` and `choose` do."""
+    with tracking.open_store(project, make=False) as client:
         return choose(use_case, of_use_case(client, project, use_case), ref)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import shlex
 from importlib.resources import files
 from string import Template
 from typing import Any
@@ -28,7 +29,7 @@ def render(bundle: Bundle) -> str:
             if isinstance(value, int | float)
         ),
         fields="".join(_field(column, example[column.name]) for column in bundle.signature.columns),
-        curl=html.escape(f"curl -s $ORIGIN/predict -H 'content-type: application/json' \\\n  -d '{body}'"),
+        curl=html.escape(f"curl -s $ORIGIN/predict -H 'content-type: application/json' \\\n  -d {shlex.quote(body)}"),
     )
 
 
@@ -57,9 +58,7 @@ def _checked(evidence: dict[str, Any]) -> str:
 
 
 def _field(column: Column, value: Any) -> str:
-    name, shown = html.escape(column.name, quote=True), html.escape(
-        "" if value is None else str(value).removesuffix(".0"), quote=True
-    )
+    name, shown = html.escape(column.name, quote=True), html.escape(_shown(value), quote=True)
     kind = "integer" if column.type in INTEGERS else "number" if column.type in FLOATS else column.type
     if kind == "boolean":
         choice = f"<select name='{name}' data-kind=boolean><option{' selected' if value else ''}>true</option>"
@@ -69,3 +68,10 @@ def _field(column: Column, value: Any) -> str:
     need = "" if column.nan or not column.required else " required"
     entry = f"<input name='{name}' data-kind={kind} {step} value='{shown}'{need} autocomplete=off>"
     return f"<label><span>{name}<i>{column.type}</i></span>{entry}</label>"
+
+
+def _shown(value: Any) -> str:
+    """A value in its field: of a number the 15 digits that a float has for certain, so 18.06425 for 18.064249999999998."""
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    return "" if value is None else str(value)

@@ -37,7 +37,7 @@ def train(
         return
     rows = [(metric, value, manifest["baseline"][metric]) for metric, value in manifest["metrics"].items()]
     console.table(f"{candidate.use_case} {candidate.key[:16]}", ("metric", "this model", "baseline"), rows)
-    console.note(f"candidate {candidate.path} ({'trained' if made else 'nothing changed, taken as it is'})")
+    console.note(f"candidate {candidate.path} ({'trained' if made else 'trained before, taken as it is'})")
 
 
 @app.command()
@@ -71,7 +71,7 @@ def report(name: str = NAME, set_: list[str] = SET, candidate: str = CANDIDATE, 
 @app.command()
 def tune(
     name: str = NAME,
-    trials: int = typer.Option(0, help="How many parameter sets to try; default: as configured."),
+    trials: int = typer.Option(0, help="How many parameter sets to try; default: as configured.", show_default=False),
     set_: list[str] = SET,
     json: bool = JSON,
 ) -> None:
@@ -90,7 +90,12 @@ def tune(
         console.as_json(found)
         return
     names = list(found["trials"][0]["parameters"])
-    rows = [(item["number"], *(item["parameters"][key] for key in names), item["score"]) for item in found["trials"]]
+    rows = [(item["number"], *(_short(item["parameters"][key]) for key in names), item["score"]) for item in found["trials"]]
     console.table(f"{use_case.name}: trials, the best first", ("trial", *names, found["metric"]), rows)
     settings = " ".join(f"--set parameters.{key}={value}" for key, value in found["best"].items())
     console.note(f"try the best: mlops run {use_case.name} {settings}")
+
+
+def _short(value: bool | int | float | str) -> bool | int | str:
+    """A parameter in a table; a number keeps five significant digits, as `.4f` would make 0 of a small one."""
+    return f"{value:.5g}" if isinstance(value, float) else value

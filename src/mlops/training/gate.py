@@ -1,7 +1,7 @@
 """The gate: whether a candidate may be registered. It blocks by default, and it knows numbers only.
 
 A candidate passes when every metric is a number and keeps its limit, the primary metric is better than the baseline's,
-and no metric with a tolerance is worse than the champion's by more than that tolerance.
+and neither the primary metric nor another one with a tolerance is worse than the champion's by more than its tolerance.
 """
 
 from __future__ import annotations
