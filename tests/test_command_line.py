@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import typer
+import use_cases
 from command import mlops
 from mlops import cli, files
 from mlops.config import Project
@@ -171,6 +173,36 @@ def test_doctor_finds_a_wrong_configuration(project: Project, name: str, what: s
     file.write_text(file.read_text() + "sede: 1\n")
     item = findings()[what]
     assert (item["ok"], "unknown key sede" in item["mend"]) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "code, said",
+    [
+        ("def features(:\n", ":1: SyntaxError: "),
+        ("\nimport no_such_package\n", ":2: ModuleNotFoundError: No module named 'no_such_package'; "),
+        ("from pandas import no_such_name\n", ":1: ImportError: cannot import name 'no_such_name'"),
+        ("LAGS = undefined\n", ":1: NameError: name 'undefined' is not defined; "),
+    ],
+)
+def test_doctor_finds_code_of_a_use_case_that_cannot_be_imported(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, said: str
+) -> None:
+    shutil.copyfile(project.root / "config/iris.yaml", project.root / "config/roses.yaml")
+    package = tmp_path / "use_cases" / "roses"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("from use_cases.roses import features\n")
+    (package / "features.py").write_text(code)
+    monkeypatch.setattr("use_cases.__path__", [*use_cases.__path__, str(package.parent)])
+    item = findings()["use case roses"]
+    assert (item["ok"], item["mend"].startswith(f"{package / 'features.py'}{said}")) == (False, True), item
+
+
+@pytest.mark.parametrize("store", ["/proc", "/proc/nothing/here", "file", "file/below"])
+def test_doctor_finds_a_store_that_cannot_be_made(project: Project, store: str) -> None:
+    (project.root / "file").touch()
+    os.environ["MLOPS__PROJECT__STORE"] = store
+    item = findings()["store"]
+    assert (item["ok"], "cannot be written" in item["mend"]) == (False, True)
 
 
 def test_doctor_finds_a_folder_that_is_no_repository(project: Project) -> None:

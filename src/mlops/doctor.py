@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import shutil
 import sys
@@ -74,7 +75,7 @@ def _tool(name: str, mend: str) -> Finding:
 def _try(what: str, look: Callable, describe: Callable[..., str]) -> tuple:
     try:
         found = look()
-    except MlopsError as error:
+    except (MlopsError, OSError) as error:
         return None, Finding(what, False, "see right", str(error))
     return found, Finding(what, True, describe(found))
 
@@ -115,4 +116,4 @@ def _space(project: Project) -> Finding:
 
 
 def _existing(folder: Path) -> Path:
-    return folder if folder.is_dir() else folder.parent
+    return next(place for place in (folder, *folder.parents) if os.path.isdir(place))  # is_dir() raises where it may not look

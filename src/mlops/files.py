@@ -15,9 +15,19 @@ from typing import Any
 from mlops.errors import UserError
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within it, what the system says against writing the path is a UserError."""
+    try:
+        yield
+    except OSError as error:
+        said = error.strerror or error
+        raise UserError(f"{path}: cannot be written ({said}); clear what is in its way, or choose another path") from error
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder with those above it; raises UserError where a file is in its way or it may not be made."""
-    with _written(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -28,13 +38,13 @@ def replacing(file: Path) -> Iterator[Path]:
     Raises UserError where the file cannot be there; what the block raises stays as it is.
     """
     make_folder(file.parent)
-    with _written(file):
+    with writing(file):
         handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=file.suffix, dir=file.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        with _written(file):
+        with writing(file):
             temporary.chmod(0o644)
             temporary.replace(file)
     finally:
@@ -48,11 +58,11 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Raises UserError as `replacing`.
     """
     make_folder(folder.parent)
-    with _written(folder):
+    with writing(folder):
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield temporary
-        with _written(folder):
+        with writing(folder):
             temporary.chmod(0o755)
             try:
                 temporary.rename(folder)
@@ -89,13 +99,3 @@ def write_text(file: Path, text: str) -> None:
     """Write a text in UTF-8, atomically."""
     with replacing(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[None]:
-    """What the system says against a path that is written becomes one line for a user."""
-    try:
-        yield
-    except OSError as error:
-        said = error.strerror or str(error)
-        raise UserError(f"{path}: cannot be written ({said}); see that nothing is in its way, or choose another path") from error

@@ -85,7 +85,10 @@ def locked(project: Project) -> Iterator[None]:
     from filelock import FileLock
 
     files.make_folder(project.store)
-    with FileLock(project.store / LOCK, is_singleton=True):
+    lock = project.store / LOCK
+    with files.writing(lock):
+        lock.touch()  # FileLock may wait for ever where it cannot make the file
+    with FileLock(lock, is_singleton=True):
         yield
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mlops.config import Project, UseCaseConfig, load_use_case_config, nearest, place_of
-from mlops.errors import ConfigError, UserError
+from mlops.errors import ConfigError, MlopsError, UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,16 +60,12 @@ FUNCTIONS = ("load", "schema", "features", "build", "baseline")
 def load_use_case(project: Project, name: str | None = None, overrides: tuple[str, ...] = ()) -> UseCase:
     """The use case of that name, or the project's default one.
 
-    Raises UserError for an unknown name or a missing function, ConfigError for a parameter that `build` does not take.
+    Raises UserError for an unknown name, a missing function or code that cannot be imported, ConfigError for a parameter
+    that `build` does not take.
     """
     name = name or project.default_use_case
     config = load_use_case_config(project, name, overrides)
-    try:
-        module = importlib.import_module(f"use_cases.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"use_cases.{name}":
-            raise
-        raise UserError(f"config/{name}.yaml has no code: src/use_cases/{name}/ is missing") from None
+    module = _imported(name)
     missing = [function for function in FUNCTIONS if not callable(getattr(module, function, None))]
     if missing:
         raise UserError(f"src/use_cases/{name}/__init__.py: function {missing[0]} is missing")
@@ -78,6 +76,26 @@ def load_use_case(project: Project, name: str | None = None, overrides: tuple[st
     _check_metrics(where, config, own=evaluate is not None)
     package = Path(str(module.__file__)).parent
     return UseCase(name=name, config=config, package=package, evaluate=evaluate, **functions)
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"use_cases.{name}")
+    except MlopsError:
+        raise
+    except Exception as error:  # the code is the user's: importing it raises whatever stands there
+        if isinstance(error, ModuleNotFoundError) and error.name == f"use_cases.{name}":
+            raise UserError(f"config/{name}.yaml has no code: src/use_cases/{name}/ is missing") from None
+        said = str(getattr(error, "msg", None) or error).partition("\n")[0]
+        raise UserError(f"{_origin(error, name)}: {type(error).__name__}: {said}; mend it, --debug shows more") from error
+
+
+def _origin(error: Exception, name: str) -> str:
+    """File and line of a use case's code that an error comes from."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "use_cases" in Path(frame.filename).parts]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else f"src/use_cases/{name}"
 
 
 def _check_parameters(where: Callable[[tuple[str, ...]], str], config: UseCaseConfig, build: Callable[..., Any]) -> None:
