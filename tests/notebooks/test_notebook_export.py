@@ -10,7 +10,7 @@ import bs4
 import pytest
 
 from mlops.errors import UserError
-from mlops.notebooks import content, css_select, export
+from mlops.notebooks import content, css_select, export, rules
 from made import PNG, code, notebook, shown, stream, text, write
 
 WIDGET = {"application/vnd.jupyter.widget-view+json": {"model_id": "m1", "version_major": 2, "version_minor": 0}}
@@ -104,6 +104,7 @@ def test_the_command_writes_what_nbconvert_writes_and_compiles_no_selector(tmp_p
         "await thing()",
         "'''a\n%b'''",
         "\ud800",
+        "abc\0",
     ],
 )
 def test_the_script_of_any_cell_can_be_parsed(source):
@@ -154,6 +155,16 @@ def test_a_stale_or_missing_script_is_found(marked):
     export.export(path, ["py"])
     assert export.stale(path) is None
     write(path, notebook(code("x = 2")))
+    assert "older" in export.stale(path)
+
+
+@pytest.mark.parametrize("source", ["x = 1\r\ny = 2\r\n", "x = 1\ry = 2", "'''a\r\nb'''", "x = '\ud800'"])
+def test_an_export_is_in_step_whatever_the_line_ends_and_characters(marked, source):
+    path = write(marked / "a.ipynb", notebook(code(source), text(source)))
+    [written] = export.export(path, ["py"])
+    assert export.stale(path) is None and b"\r" not in written.read_bytes()
+    assert {fault.rule for fault in rules.check(marked, [path], flake8=False)} == {"order"}
+    written.write_bytes(b"\xff")
     assert "older" in export.stale(path)
 
 

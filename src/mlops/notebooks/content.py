@@ -119,9 +119,14 @@ def find(paths: Iterable[Path]) -> list[Path]:
     return sorted(found)
 
 
+def as_written(text: str) -> bytes:
+    """Return the bytes of a text in a file; half of a surrogate pair, which JSON may hold but not UTF-8, is "?"."""
+    return text.encode("utf-8", "replace")
+
+
 def write_atomically(path: Path, text: str) -> bool:
     """Write the file in one step, or leave it alone when it already reads so; return whether it was written."""
-    content = text.encode("utf-8", "replace")
+    content = as_written(text)
     if path.is_symlink():
         raise UserError(f"{path}: a symbolic link, an export is not written through it; remove the link")
     if path.is_file() and path.read_bytes() == content:

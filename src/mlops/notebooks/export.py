@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FORMATS = ("py", "html")
 SCRIPT_MARK = "# Exported from "
 PAGE_MARK = re.compile(r'<meta name="notebook-digest" content="([0-9a-f]{64}) ([^"]*)"')
+LINE_END = re.compile(r"\r\n?")
 MAGIC = re.compile(r"^\s*(%|!|\?|\w.*\?\s*$)", re.MULTILINE)
 
 
@@ -82,8 +83,9 @@ def stale(path: Path) -> str | None:
     target = path.parent / path.stem / f"{path.stem}.py"
     if not target.is_file():
         return f"{target} is missing"
-    expected = script(content.read(path), path.stem)
-    return None if target.read_text(encoding="utf-8") == expected else f"{target} is older than the notebook"
+    expected = content.as_written(script(content.read(path), path.stem))
+    there = target.read_bytes().replace(b"\r\n", b"\n")  # git may have checked it out so
+    return None if there == expected else f"{target} is older than the notebook"
 
 
 def orphans(folder: Path) -> list[Path]:
@@ -174,14 +176,14 @@ def _is_ours(path: Path) -> bool:
 
 
 def _script_cell(cell: Cell, python: bool) -> str:
-    kind, source = cell["cell_type"], cell["source"].rstrip()
+    kind, source = cell["cell_type"], LINE_END.sub("\n", cell["source"]).rstrip()
     if kind != "code":
         return f"# %% [{kind}]\n{_commented(source)}\n"
     return f"# %%\n{plain_python(source) if python else _commented(source)}\n"
 
 
 def _commented(source: str) -> str:
-    return "\n".join(f"# {line}".rstrip() for line in source.splitlines())
+    return "\n".join(f"# {line}".rstrip() for line in source.replace("\0", "").splitlines())  # Python reads no null byte
 
 
 def plain_python(source: str) -> str:

@@ -163,7 +163,7 @@ def _of_one(root: Path, path: Path, notebook: Notebook, defined: dict[str, str],
 def _code(notebook: Notebook) -> Iterator[Code]:
     for number, cell in enumerate(notebook["cells"], 1):
         if cell["cell_type"] == "code":
-            yield Code(number, ast.parse(export.plain_python(cell["source"])))
+            yield Code(number, ast.parse(content.as_written(export.plain_python(cell["source"]))))
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
