@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from command import mlops
 from made import code, notebook, stream, write
 
 from mlops.notebooks import execute
@@ -46,6 +47,22 @@ def test_a_dying_kernel_and_an_endless_cell_are_reported(tmp_path):
     assert "kernel" in died.error.lower()
     _, endless = run(tmp_path, code("while True:\n    pass"), timeout=2)
     assert "longer than 2 s" in endless.error
+
+
+def test_an_unreadable_notebook_has_failed_and_the_others_run(tmp_path):
+    bad = write(tmp_path / "b" / "bad.ipynb", {"nbformat": 4, "metadata": "x", "cells": []})
+    right = write(tmp_path / "a" / "x.ipynb", notebook(code("1 + 1")))
+    done = mlops("notebooks", "run", bad, right, "--output", tmp_path / "out", "--json")
+    found = {item["notebook"]: item["error"] for item in done.value}
+    assert (done.code, found.pop(str(right)), list(found)) == (1, None, [str(bad)])
+    assert found[str(bad)].startswith("not a notebook, its metadata cannot be read")
+
+
+@pytest.mark.parametrize("command", ["run", "export"])
+def test_an_output_that_is_a_file_is_one_line(tmp_path, command):
+    path = write(tmp_path / "a.ipynb", notebook(code("1 + 1")))
+    done = mlops("notebooks", command, path, "--output", path)
+    assert (done.code, done.error.startswith(str(path)), "cannot be written" in done.error) == (2, True, True)
 
 
 def test_what_is_volatile_does_not_count():

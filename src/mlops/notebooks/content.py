@@ -66,8 +66,8 @@ def parse(content: bytes | str, name: str) -> Notebook:
         raise UserError(f"{name}: not a notebook, the key nbformat is missing; restore it from git or from a checkpoint")
     if notebook["nbformat"] != 4:
         notebook = _converted(notebook, name)
-    if not isinstance(notebook.get("cells"), list) or not all(_is_cell(cell) for cell in notebook["cells"]):
-        raise UserError(f"{name}: not a notebook, its cells cannot be read; restore it from git or from a checkpoint")
+    if broken := _broken(notebook):
+        raise UserError(f"{name}: not a notebook, its {broken} cannot be read; restore it from git or from a checkpoint")
     return _joined(notebook)
 
 
@@ -141,8 +141,36 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in names if name.endswith(".ipynb"))
 
 
+def _broken(notebook: Notebook) -> str | None:
+    """Return the first part whose structure is not nbformat's, as far as it is relied on here; None where there is none."""
+    metadata = notebook.get("metadata") or {}
+    if not _holds(metadata, dict, "kernelspec", "language_info"):
+        return "metadata"
+    if not isinstance(notebook.get("nbformat_minor", 0), int):
+        return "nbformat_minor"
+    if not isinstance(notebook.get("cells"), list):
+        return "cells"
+    return next((f"cell {number}" for number, cell in enumerate(notebook["cells"], 1) if not _is_cell(cell)), None)
+
+
 def _is_cell(cell: Any) -> bool:
-    return isinstance(cell, dict) and isinstance(cell.get("cell_type"), str) and isinstance(cell.get("source", ""), str | list)
+    return (
+        isinstance(cell, dict)
+        and isinstance(cell.get("cell_type"), str)
+        and _is_text(cell.get("source", ""))
+        and _holds(cell.get("metadata") or {}, list, "tags")
+        and isinstance(outputs := cell.get("outputs") or [], list)
+        and all(_holds(output, dict, "data") for output in outputs)
+    )
+
+
+def _holds(value: Any, kind: type, *keys: str) -> bool:
+    """Whether a value is a dictionary in which these keys, where they are there, have values of a kind."""
+    return isinstance(value, dict) and all(isinstance(value[key], kind) for key in keys if key in value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or _is_lines(value)
 
 
 def _converted(notebook: Notebook, name: str) -> Notebook:

@@ -50,7 +50,9 @@ def run(paths: Sequence[Path], output: Path, timeout: int = 600, write: bool = F
 
     timeout: seconds that one cell may take. write: put the fresh outputs into the notebook and export it. The executed copy of
     a notebook that failed stays in `output`. Runs and candidates go to a store of their own, which is thrown away.
+    A notebook that cannot be read has failed; raises UserError where `output` cannot be a folder.
     """
+    files.make_folder(output)
     with _own_store():
         for path in paths:
             yield _run_one(path, output, timeout, write)
@@ -68,9 +70,11 @@ def differing_cells(before: Notebook, after: Notebook) -> list[int]:
 def _run_one(path: Path, output: Path, timeout: int, write: bool) -> Execution:
     import papermill
 
-    committed = content.read(path)
+    try:
+        committed = content.read(path)
+    except UserError as problem:
+        return Execution(str(path), 0.0, str(problem).removeprefix(f"{path}: "), None, [])
     copy = output / path.name
-    output.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     error = None
     try:

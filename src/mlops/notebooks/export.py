@@ -45,7 +45,10 @@ def script(notebook: Notebook, name: str) -> str:
 
 
 def page(notebook: Notebook, name: str, sanitize: bool = False) -> str:
-    """Return the notebook as one HTML page; with `sanitize`, scripts in Markdown and outputs are left out."""
+    """Return the notebook as one HTML page; with `sanitize`, scripts in Markdown and outputs are left out.
+
+    Raises UserError for a notebook that nbconvert refuses.
+    """
     import nbformat
     from nbconvert import HTMLExporter
 
@@ -56,7 +59,11 @@ def page(notebook: Notebook, name: str, sanitize: bool = False) -> str:
     exporter.environment.bytecode_cache = _template_cache()
     counter = itertools.count(1)
     exporter.environment.globals["uuid4"] = lambda: f"output-{next(counter)}"
-    body, _ = exporter.from_notebook_node(node, resources={"metadata": {"name": name}})
+    try:
+        body, _ = exporter.from_notebook_node(node, resources={"metadata": {"name": name}})
+    except Exception as error:  # nbconvert raises whatever the broken structure leads to
+        said = f"{type(error).__name__}: {str(getattr(error, 'message', error))[:300]}".partition("\n")[0]
+        raise UserError(f"{name}.ipynb: nbconvert refuses it ({said}); restore it, or save it in JupyterLab") from error
     return body.replace("<head>", f"<head>{mark}", 1)
 
 
