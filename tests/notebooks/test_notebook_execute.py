@@ -1,6 +1,7 @@
 """Notebooks run on a fresh kernel; what fails is reported and its executed copy kept."""
 
 import json
+from pathlib import Path
 
 import pytest
 from command import mlops
@@ -56,6 +57,13 @@ def test_an_unreadable_notebook_has_failed_and_the_others_run(tmp_path):
     found = {item["notebook"]: item["error"] for item in done.value}
     assert (done.code, found.pop(str(right)), list(found)) == (1, None, [str(bad)])
     assert found[str(bad)].startswith("not a notebook, its metadata cannot be read")
+
+
+def test_failed_notebooks_of_one_name_keep_both_copies(tmp_path):
+    paths = [write(tmp_path / folder / "x.ipynb", notebook(code("1 / 0"))) for folder in "ab"]
+    copies = [result.copy for result in execute.run(paths, tmp_path / "out")]
+    assert copies == [str(tmp_path / "out" / folder / "x.ipynb") for folder in "ab"]
+    assert all(Path(copy).is_file() for copy in copies)
 
 
 @pytest.mark.parametrize("command", ["run", "export"])

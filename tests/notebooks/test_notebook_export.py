@@ -5,9 +5,11 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import bs4
 import pytest
+from command import mlops
 
 from mlops.errors import UserError
 from mlops.notebooks import content, css_select, export, rules
@@ -174,6 +176,17 @@ def test_an_export_is_in_step_whatever_the_line_ends_and_characters(marked, sour
     assert {fault.rule for fault in rules.check(marked, [path], flake8=False)} == {"order"}
     written.write_bytes(b"\xff")
     assert "older" in export.stale(path)
+
+
+def test_notebooks_of_one_name_are_exported_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in "ab":
+        write(tmp_path / folder / "x.ipynb", notebook(code(f"here = '{folder}'")))
+    done = mlops("notebooks", "export", "--format", "py", "--output", "out", "a/x.ipynb", tmp_path / "b" / "x.ipynb")
+    assert done.code == 0
+    assert ["here = 'a'" in Path(f"out/{folder}/x/x.py").read_text() for folder in "ab"] == [True, False]
+    assert mlops("notebooks", "export", "--format", "py", "--output", "out", "a/x.ipynb").code == 0
+    assert "here = 'a'" in Path("out/x/x.py").read_text()
 
 
 def test_exports_of_a_removed_notebook_go_and_other_files_stay(marked):

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,16 @@ def find(paths: Iterable[Path]) -> list[Path]:
         else:
             raise UserError(f"{path}: no notebook and no folder; give a .ipynb file or a folder that holds some")
     return sorted(found)
+
+
+def folders_below(output: Path, paths: Sequence[Path]) -> list[Path]:
+    """Return the folder below `output` for the results of each notebook: they lie there as the notebooks lie to each other.
+
+    Notebooks of one folder share `output` itself; a/x.ipynb and b/x.ipynb have output/a and output/b.
+    """
+    parents = [Path(os.path.abspath(path)).parent for path in paths]
+    common = os.path.commonpath(parents) if parents else ""
+    return [output / parent.relative_to(common) for parent in parents]
 
 
 def as_written(text: str) -> bytes:

@@ -49,13 +49,13 @@ def run(paths: Sequence[Path], output: Path, timeout: int = 600, write: bool = F
     """Run the notebooks one after the other; yields a result each.
 
     timeout: seconds that one cell may take. write: put the fresh outputs into the notebook and export it. The executed copy of
-    a notebook that failed stays in `output`. Runs and candidates go to a store of their own, which is thrown away.
+    a notebook that failed stays below `output`. Runs and candidates go to a store of their own, which is thrown away.
     A notebook that cannot be read has failed; raises UserError where `output` cannot be a folder.
     """
     files.make_folder(output)
     with _own_store():
-        for path in paths:
-            yield _run_one(path, output, timeout, write)
+        for path, folder in zip(paths, content.folders_below(output, paths), strict=True):
+            yield _run_one(path, folder, timeout, write)
 
 
 def differing_cells(before: Notebook, after: Notebook) -> list[int]:
@@ -74,6 +74,7 @@ def _run_one(path: Path, output: Path, timeout: int, write: bool) -> Execution:
         committed = content.read(path)
     except UserError as problem:
         return Execution(str(path), 0.0, str(problem).removeprefix(f"{path}: "), None, [])
+    files.make_folder(output)
     copy = output / path.name
     started = time.perf_counter()
     error = None
