@@ -35,6 +35,15 @@ def test_a_notebook_runs_in_its_folder_and_can_keep_its_outputs(tmp_path):
     assert again.differing == [] and list((tmp_path / "out").iterdir()) == []
 
 
+def test_written_outputs_leave_the_metadata_of_the_notebook(tmp_path):
+    metadata = {"title": "Tossing a coin", "jupytext": {"formats": "ipynb,py:percent"}, "papermill": {"duration": 1}}
+    path = write(tmp_path / "a.ipynb", notebook(code("1 + 1", tags=["volatile"]), **metadata))
+    assert [result.error for result in execute.run([path], tmp_path / "out", write=True)] == [None]
+    after = json.loads(path.read_text())
+    assert set(after["metadata"]) == {"title", "jupytext", "kernelspec", "language_info"}
+    assert after["metadata"]["jupytext"] == metadata["jupytext"] and after["cells"][0]["metadata"] == {"tags": ["volatile"]}
+
+
 def test_a_failing_cell_is_named_and_the_executed_copy_is_kept(tmp_path):
     path, result = run(tmp_path, code("print('before')"), code("1 / 0"), code("print('after')"))
     assert result.error == "cell 2: ZeroDivisionError: division by zero"

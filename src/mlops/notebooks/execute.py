@@ -106,7 +106,8 @@ def _run_one(path: Path, output: Path, timeout: int, write: bool) -> Execution:
 def write_back(path: Path, executed: Path) -> None:
     """Put the executed cells into the notebook, without what changes from run to run: times and the tool's own notes."""
     fresh = json.loads(executed.read_text(encoding="utf-8"))
-    fresh["metadata"] = {key: value for key, value in fresh["metadata"].items() if key in KEPT_METADATA}
+    kept = {*content.read(path)["metadata"], *KEPT_METADATA} - {"papermill"}
+    fresh["metadata"] = {key: value for key, value in fresh["metadata"].items() if key in kept}
     for cell in fresh["cells"]:
         noted = ("papermill", "execution", "tags") if not cell["metadata"].get("tags") else ("papermill", "execution")
         cell["metadata"] = {key: value for key, value in cell["metadata"].items() if key not in noted}
