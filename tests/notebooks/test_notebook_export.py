@@ -53,6 +53,37 @@ def test_running_again_without_a_change_writes_nothing(marked):
     assert export.export(path) == []
 
 
+def picture_of_a_size(value):
+    value["cells"][1]["outputs"][2]["metadata"] = {"image/png": {"width": 7}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda value: value["cells"][1]["metadata"].update(jupyter={"source_hidden": True}),
+        lambda value: value["cells"][1]["metadata"].update(tags=["mine"]),
+        lambda value: value["cells"][1].update(id="other"),
+        lambda value: value["metadata"].update(title="Another title"),
+        picture_of_a_size,
+    ],
+)
+def test_all_that_a_page_shows_makes_a_new_page(marked, change):
+    value = rich()
+    path = write(marked / "a.ipynb", value)
+    export.export(path, ["html"])
+    change(value)
+    write(path, value)
+    [page] = export.export(path, ["html"])
+    assert page.read_text(encoding="utf-8") == export.page(content.read(path), "a")
+
+
+def test_a_sanitized_page_does_not_stay_for_a_usual_one(marked):
+    path = write(marked / "a.ipynb", rich())
+    export.export(path, ["html"], sanitize=True)
+    [page] = export.export(path, ["html"])
+    assert page.read_text(encoding="utf-8") == export.page(content.read(path), "a")
+
+
 def test_widgets_and_pictures_are_on_the_page():
     page = export.page(rich(), "a")
     assert "widget-view+json" in page and PNG in page and "window.shown" in page

@@ -88,13 +88,12 @@ def limited(notebook: Notebook) -> Notebook:
 
 
 def digest(notebook: Notebook) -> str:
-    """Return a SHA-256 of what a reader sees: sources, outputs and attachments; counts, ids and metadata are left out."""
-    seen = [
-        [cell["cell_type"], cell["source"], cell.get("attachments"), [_without_counts(o) for o in cell.get("outputs", [])]]
+    """Return a SHA-256 of all that a page is made of: the notebook without its execution counts, which no page shows."""
+    cells = [
+        {**_without_count(cell), "outputs": [_without_count(output) for output in cell.get("outputs", [])]}
         for cell in notebook["cells"]
     ]
-    language = [script_language(notebook), notebook.get("metadata", {}).get("widgets")]
-    text = json.dumps([language, seen], sort_keys=True, separators=(",", ":"))
+    text = json.dumps(dict(notebook, cells=cells), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -242,5 +241,5 @@ def _cut(text: str, limit: int) -> str:
     return f"{text[:limit]}\n[{len(text) - limit:,} more characters left out]\n"
 
 
-def _without_counts(output: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in output.items() if key not in ("execution_count", "metadata")}
+def _without_count(part: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in part.items() if key != "execution_count"}

@@ -52,7 +52,7 @@ def page(notebook: Notebook, name: str, sanitize: bool = False) -> str:
     import nbformat
     from nbconvert import HTMLExporter
 
-    mark = f'<meta name="notebook-digest" content="{content.digest(notebook)} {_tools()}">'
+    mark = f'<meta name="notebook-digest" content="{content.digest(notebook)} {_made_by(sanitize)}">'
     node = nbformat.from_dict(_with_ids(content.limited(notebook)))
     options = {"exclude_input_prompt": True, "exclude_output_prompt": True, "sanitize_html": sanitize}
     exporter = HTMLExporter(**options, optimistic_validation=True)  # once, not after each of its steps
@@ -142,7 +142,7 @@ def main(arguments: Sequence[str]) -> int:
 def _write(notebook: Notebook, target: Path, sanitize: bool) -> Path | None:
     if target.suffix == ".py":
         return target if content.write_atomically(target, script(notebook, target.stem)) else None
-    if not sanitize and _page_is_fresh(notebook, target):
+    if not sanitize and _page_is_fresh(notebook, target):  # the mark of a page could be a stranger's, too
         return None
     return target if content.write_atomically(target, page(notebook, target.stem, sanitize)) else None
 
@@ -153,13 +153,13 @@ def _page_is_fresh(notebook: Notebook, target: Path) -> bool:
         return False
     with target.open(encoding="utf-8", errors="replace") as file:
         mark = PAGE_MARK.search(file.read(2000))
-    return bool(mark) and mark.groups() == (content.digest(notebook), _tools())  # type: ignore[union-attr]
+    return bool(mark) and mark.groups() == (content.digest(notebook), _made_by(sanitize=False))  # type: ignore[union-attr]
 
 
-def _tools() -> str:
+def _made_by(sanitize: bool) -> str:
     from importlib.metadata import version
 
-    return f"nbconvert {version('nbconvert')}"
+    return f"nbconvert {version('nbconvert')}{' sanitized' if sanitize else ''}"
 
 
 def _template_cache() -> BytecodeCache | None:
