@@ -21,8 +21,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        said = error.strerror or str(error)
-        raise UserError(f"{path}: cannot be written ({said}); see that nothing is in its way, or choose another path") from error
+        said = error.strerror or error
+        raise UserError(f"{path}: cannot be written ({said}); clear what is in its way, or choose another path") from error
 
 
 def make_folder(folder: Path) -> None:

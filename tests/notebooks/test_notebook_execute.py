@@ -1,8 +1,10 @@
 """Notebooks run on a fresh kernel; what fails is reported and its executed copy kept."""
 
 import json
+from pathlib import Path
 
 import pytest
+from command import mlops
 from made import code, notebook, stream, write
 
 from mlops.notebooks import execute
@@ -33,6 +35,15 @@ def test_a_notebook_runs_in_its_folder_and_can_keep_its_outputs(tmp_path):
     assert again.differing == [] and list((tmp_path / "out").iterdir()) == []
 
 
+def test_written_outputs_leave_the_metadata_of_the_notebook(tmp_path):
+    metadata = {"title": "Tossing a coin", "jupytext": {"formats": "ipynb,py:percent"}, "papermill": {"duration": 1}}
+    path = write(tmp_path / "a.ipynb", notebook(code("1 + 1", tags=["volatile"]), **metadata))
+    assert [result.error for result in execute.run([path], tmp_path / "out", write=True)] == [None]
+    after = json.loads(path.read_text())
+    assert set(after["metadata"]) == {"title", "jupytext", "kernelspec", "language_info"}
+    assert after["metadata"]["jupytext"] == metadata["jupytext"] and after["cells"][0]["metadata"] == {"tags": ["volatile"]}
+
+
 def test_a_failing_cell_is_named_and_the_executed_copy_is_kept(tmp_path):
     path, result = run(tmp_path, code("print('before')"), code("1 / 0"), code("print('after')"))
     assert result.error == "cell 2: ZeroDivisionError: division by zero"
@@ -46,6 +57,29 @@ def test_a_dying_kernel_and_an_endless_cell_are_reported(tmp_path):
     assert "kernel" in died.error.lower()
     _, endless = run(tmp_path, code("while True:\n    pass"), timeout=2)
     assert "longer than 2 s" in endless.error
+
+
+def test_an_unreadable_notebook_has_failed_and_the_others_run(tmp_path):
+    bad = write(tmp_path / "b" / "bad.ipynb", {"nbformat": 4, "metadata": "x", "cells": []})
+    right = write(tmp_path / "a" / "x.ipynb", notebook(code("1 + 1")))
+    done = mlops("notebooks", "run", bad, right, "--output", tmp_path / "out", "--json")
+    found = {item["notebook"]: item["error"] for item in done.value}
+    assert (done.code, found.pop(str(right)), list(found)) == (1, None, [str(bad)])
+    assert found[str(bad)].startswith("not a notebook, its metadata cannot be read")
+
+
+def test_failed_notebooks_of_one_name_keep_both_copies(tmp_path):
+    paths = [write(tmp_path / folder / "x.ipynb", notebook(code("1 / 0"))) for folder in "ab"]
+    copies = [result.copy for result in execute.run(paths, tmp_path / "out")]
+    assert copies == [str(tmp_path / "out" / folder / "x.ipynb") for folder in "ab"]
+    assert all(Path(copy).is_file() for copy in copies)
+
+
+@pytest.mark.parametrize("command", ["run", "export"])
+def test_an_output_that_is_a_file_is_one_line(tmp_path, command):
+    path = write(tmp_path / "a.ipynb", notebook(code("1 + 1")))
+    done = mlops("notebooks", command, path, "--output", path)
+    assert (done.code, done.error.startswith(str(path)), "cannot be written" in done.error) == (2, True, True)
 
 
 def test_what_is_volatile_does_not_count():

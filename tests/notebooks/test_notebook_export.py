@@ -5,9 +5,11 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import bs4
 import pytest
+from command import mlops
 
 from mlops.errors import UserError
 from mlops.notebooks import content, css_select, export, rules
@@ -49,6 +51,37 @@ def test_running_again_without_a_change_writes_nothing(marked):
     value["cells"][1]["execution_count"] = 7
     write(path, value)
     assert export.export(path) == []
+
+
+def picture_of_a_size(value):
+    value["cells"][1]["outputs"][2]["metadata"] = {"image/png": {"width": 7}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda value: value["cells"][1]["metadata"].update(jupyter={"source_hidden": True}),
+        lambda value: value["cells"][1]["metadata"].update(tags=["mine"]),
+        lambda value: value["cells"][1].update(id="other"),
+        lambda value: value["metadata"].update(title="Another title"),
+        picture_of_a_size,
+    ],
+)
+def test_all_that_a_page_shows_makes_a_new_page(marked, change):
+    value = rich()
+    path = write(marked / "a.ipynb", value)
+    export.export(path, ["html"])
+    change(value)
+    write(path, value)
+    [page] = export.export(path, ["html"])
+    assert page.read_text(encoding="utf-8") == export.page(content.read(path), "a")
+
+
+def test_a_sanitized_page_does_not_stay_for_a_usual_one(marked):
+    path = write(marked / "a.ipynb", rich())
+    export.export(path, ["html"], sanitize=True)
+    [page] = export.export(path, ["html"])
+    assert page.read_text(encoding="utf-8") == export.page(content.read(path), "a")
 
 
 def test_widgets_and_pictures_are_on_the_page():
@@ -137,6 +170,14 @@ def test_cells_without_ids_and_old_formats_are_exported(tmp_path):
         ("{", "line 1"),
         ("[]", "nbformat is missing"),
         ('{"nbformat": 4}', "cells"),
+        ('{"nbformat": 4, "cells": [], "metadata": "x"}', "metadata"),
+        ('{"nbformat": 4, "cells": [], "metadata": {"kernelspec": null}}', "metadata"),
+        ('{"nbformat": 4, "cells": [{"cell_type": "raw"}, {"cell_type": "code", "source": [1]}]}', "cell 2"),
+        ('{"nbformat": 4, "cells": [{"cell_type": "code", "outputs": ["x"]}]}', "cell 1"),
+        ('{"nbformat": 4, "cells": [{"cell_type": "code", "outputs": [{"data": "x"}]}]}', "cell 1"),
+        ('{"nbformat": 4, "cells": [{"cell_type": "code", "metadata": {"tags": 1}}]}', "cell 1"),
+        ('{"nbformat": 4, "cells": [{"cell_type": "code", "outputs": [{"output_type": "x"}]}]}', "ValidationError"),
+        ('{"nbformat": 4, "cells": [{"cell_type": "code", "id": ["x"]}]}', "nbconvert refuses it"),
         ("", "line 1"),
         ("{\n<<<<<<< ours\n", "conflict"),
     ],
@@ -166,6 +207,17 @@ def test_an_export_is_in_step_whatever_the_line_ends_and_characters(marked, sour
     assert {fault.rule for fault in rules.check(marked, [path], flake8=False)} == {"order"}
     written.write_bytes(b"\xff")
     assert "older" in export.stale(path)
+
+
+def test_notebooks_of_one_name_are_exported_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in "ab":
+        write(tmp_path / folder / "x.ipynb", notebook(code(f"here = '{folder}'")))
+    done = mlops("notebooks", "export", "--format", "py", "--output", "out", "a/x.ipynb", tmp_path / "b" / "x.ipynb")
+    assert done.code == 0
+    assert ["here = 'a'" in Path(f"out/{folder}/x/x.py").read_text() for folder in "ab"] == [True, False]
+    assert mlops("notebooks", "export", "--format", "py", "--output", "out", "a/x.ipynb").code == 0
+    assert "here = 'a'" in Path("out/x/x.py").read_text()
 
 
 def test_exports_of_a_removed_notebook_go_and_other_files_stay(marked):

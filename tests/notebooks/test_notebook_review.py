@@ -134,7 +134,13 @@ def test_the_working_tree_is_compared_when_no_head_is_given(repository):
     path = write(repository.root / "notebooks" / "a.ipynb", notebook(code("x = 1")))
     repository.commit()
     write(path, notebook(code("x = 2")))
-    assert [item.cells[0].after["source"] for item in changes.between(repository.root, "main", None)] == ["x = 2"]
+    write(repository.root / "notebooks" / "new one.ipynb", notebook(code("x = 3")))
+    write(repository.root / "ignored" / "b.ipynb", notebook(code("x = 4")))
+    (repository.root / ".gitignore").write_text("ignored/\n")
+    found = changes.between(repository.root, "main", None)
+    assert [(item.status, item.cells[0].after["source"]) for item in found] == [("changed", "x = 2"), ("added", "x = 3")]
+    assert [item.path for item in changes.between(repository.root, "main", None, [str(path)])] == ["notebooks/a.ipynb"]
+    assert changes.between(repository.root, "main", "HEAD") == []
 
 
 def test_an_unknown_ref_is_one_line(repository):

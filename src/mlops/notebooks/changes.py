@@ -59,6 +59,7 @@ class NotebookChange:
 def between(root: Path, base: str, head: str | None, paths: Iterable[str] = ()) -> list[NotebookChange]:
     """Return the notebooks that differ between the common ancestor of the refs and `head` (None: the working tree).
 
+    The working tree has files that are not yet in git, too, but for those that git ignores.
     Raises UserError when a ref is unknown or the folder is no git repository.
     """
     root = Path(git.git("rev-parse", "--show-toplevel", root=root))
@@ -66,9 +67,11 @@ def between(root: Path, base: str, head: str | None, paths: Iterable[str] = ()) 
     end = [head] if head else []
     where = list(paths) or ["*.ipynb"]
     listing = git.git("diff", "--no-ext-diff", "--name-status", "-z", "-M", start, *end, "--", *where, root=root)
+    untracked = "" if head else git.git("ls-files", "--others", "--exclude-standard", "-z", "--", *where, root=root)
+    added = [("added", path, path) for path in untracked.split("\0")]
     return [
         _change(root, status, old, new, start, head)
-        for status, old, new in _entries(listing.split("\0"))
+        for status, old, new in [*_entries(listing.split("\0")), *added]
         if new.endswith(".ipynb") or old.endswith(".ipynb")
     ]
 

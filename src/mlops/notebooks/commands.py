@@ -29,7 +29,7 @@ def export(
     paths: list[Path] = PATHS,
     check: bool = typer.Option(False, "--check", help="Write nothing; exit code 1 where a committed .py is stale."),
     format_: str = typer.Option("py,html", "--format", help="py, html or both."),
-    output: Path = typer.Option(None, "--output", help="Write below this folder instead of beside the notebooks."),
+    output: Path = typer.Option(None, "--output", help="Write below this folder, in the notebooks' own folders."),
     sanitize: bool = typer.Option(False, "--sanitize", help="Leave scripts out of the .html: for notebooks of others."),
     json: bool = JSON,
 ) -> None:
@@ -50,7 +50,9 @@ def export(
         _report_stale(found, json)
         return
     with console.step(f"exporting {len(found)} notebooks"):
-        written = [target for path in found for target in exports.export(path, formats, output, sanitize)]
+        folders = content.folders_below(output, found) if output else [path.parent for path in found]
+        pairs = zip(found, folders, strict=True)
+        written = [target for path, folder in pairs for target in exports.export(path, formats, folder, sanitize)]
         removed = (
             [] if output else [gone for folder in sorted({path.parent for path in found}) for gone in exports.prune(folder)]
         )

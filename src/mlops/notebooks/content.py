@@ -11,7 +11,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,8 @@ def parse(content: bytes | str, name: str) -> Notebook:
         raise UserError(f"{name}: not a notebook, the key nbformat is missing; restore it from git or from a checkpoint")
     if notebook["nbformat"] != 4:
         notebook = _converted(notebook, name)
-    if not isinstance(notebook.get("cells"), list) or not all(_is_cell(cell) for cell in notebook["cells"]):
-        raise UserError(f"{name}: not a notebook, its cells cannot be read; restore it from git or from a checkpoint")
+    if broken := _broken(notebook):
+        raise UserError(f"{name}: not a notebook, its {broken} cannot be read; restore it from git or from a checkpoint")
     return _joined(notebook)
 
 
@@ -88,13 +88,12 @@ def limited(notebook: Notebook) -> Notebook:
 
 
 def digest(notebook: Notebook) -> str:
-    """Return a SHA-256 of what a reader sees: sources, outputs and attachments; counts, ids and metadata are left out."""
-    seen = [
-        [cell["cell_type"], cell["source"], cell.get("attachments"), [_without_counts(o) for o in cell.get("outputs", [])]]
+    """Return a SHA-256 of all that a page is made of: the notebook without its execution counts, which no page shows."""
+    cells = [
+        {**_without_count(cell), "outputs": [_without_count(output) for output in cell.get("outputs", [])]}
         for cell in notebook["cells"]
     ]
-    language = [script_language(notebook), notebook.get("metadata", {}).get("widgets")]
-    text = json.dumps([language, seen], sort_keys=True, separators=(",", ":"))
+    text = json.dumps(dict(notebook, cells=cells), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -119,8 +118,18 @@ def find(paths: Iterable[Path]) -> list[Path]:
     return sorted(found)
 
 
+def folders_below(output: Path, paths: Sequence[Path]) -> list[Path]:
+    """Return the folder below `output` for the results of each notebook: they lie there as the notebooks lie to each other.
+
+    Notebooks of one folder share `output` itself; a/x.ipynb and b/x.ipynb have output/a and output/b.
+    """
+    parents = [Path(os.path.abspath(path)).parent for path in paths]
+    common = os.path.commonpath(parents) if parents else ""
+    return [output / parent.relative_to(common) for parent in parents]
+
+
 def as_written(text: str) -> bytes:
-    """Return the bytes of a text in a file; half of a surrogate pair, which JSON may hold and UTF-8 not, is a question mark."""
+    """Return the bytes of a text in a file; half of a surrogate pair, which JSON may hold but not UTF-8, is "?"."""
     return text.encode("utf-8", "replace")
 
 
@@ -141,8 +150,36 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in names if name.endswith(".ipynb"))
 
 
+def _broken(notebook: Notebook) -> str | None:
+    """Return the first part whose structure is not nbformat's, as far as it is relied on here; None where there is none."""
+    metadata = notebook.get("metadata") or {}
+    if not _holds(metadata, dict, "kernelspec", "language_info"):
+        return "metadata"
+    if not isinstance(notebook.get("nbformat_minor", 0), int):
+        return "nbformat_minor"
+    if not isinstance(notebook.get("cells"), list):
+        return "cells"
+    return next((f"cell {number}" for number, cell in enumerate(notebook["cells"], 1) if not _is_cell(cell)), None)
+
+
 def _is_cell(cell: Any) -> bool:
-    return isinstance(cell, dict) and isinstance(cell.get("cell_type"), str) and isinstance(cell.get("source", ""), str | list)
+    return (
+        isinstance(cell, dict)
+        and isinstance(cell.get("cell_type"), str)
+        and _is_text(cell.get("source", ""))
+        and _holds(cell.get("metadata") or {}, list, "tags")
+        and isinstance(outputs := cell.get("outputs") or [], list)
+        and all(_holds(output, dict, "data") for output in outputs)
+    )
+
+
+def _holds(value: Any, kind: type, *keys: str) -> bool:
+    """Whether a value is a dictionary in which these keys, where they are there, have values of a kind."""
+    return isinstance(value, dict) and all(isinstance(value[key], kind) for key in keys if key in value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or _is_lines(value)
 
 
 def _converted(notebook: Notebook, name: str) -> Notebook:
@@ -204,5 +241,5 @@ def _cut(text: str, limit: int) -> str:
     return f"{text[:limit]}\n[{len(text) - limit:,} more characters left out]\n"
 
 
-def _without_counts(output: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in output.items() if key not in ("execution_count", "metadata")}
+def _without_count(part: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in part.items() if key != "execution_count"}

@@ -49,11 +49,13 @@ def run(paths: Sequence[Path], output: Path, timeout: int = 600, write: bool = F
     """Run the notebooks one after the other; yields a result each.
 
     timeout: seconds that one cell may take. write: put the fresh outputs into the notebook and export it. The executed copy of
-    a notebook that failed stays in `output`. Runs and candidates go to a store of their own, which is thrown away.
+    a notebook that failed stays below `output`. Runs and candidates go to a store of their own, which is thrown away.
+    A notebook that cannot be read has failed; raises UserError where `output` cannot be a folder.
     """
+    files.make_folder(output)
     with _own_store():
-        for path in paths:
-            yield _run_one(path, output, timeout, write)
+        for path, folder in zip(paths, content.folders_below(output, paths), strict=True):
+            yield _run_one(path, folder, timeout, write)
 
 
 def differing_cells(before: Notebook, after: Notebook) -> list[int]:
@@ -68,9 +70,12 @@ def differing_cells(before: Notebook, after: Notebook) -> list[int]:
 def _run_one(path: Path, output: Path, timeout: int, write: bool) -> Execution:
     import papermill
 
-    committed = content.read(path)
+    try:
+        committed = content.read(path)
+    except UserError as problem:
+        return Execution(str(path), 0.0, str(problem).removeprefix(f"{path}: "), None, [])
+    files.make_folder(output)
     copy = output / path.name
-    output.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     error = None
     try:
@@ -101,7 +106,8 @@ def _run_one(path: Path, output: Path, timeout: int, write: bool) -> Execution:
 def write_back(path: Path, executed: Path) -> None:
     """Put the executed cells into the notebook, without what changes from run to run: times and the tool's own notes."""
     fresh = json.loads(executed.read_text(encoding="utf-8"))
-    fresh["metadata"] = {key: value for key, value in fresh["metadata"].items() if key in KEPT_METADATA}
+    kept = {*content.read(path)["metadata"], *KEPT_METADATA} - {"papermill"}
+    fresh["metadata"] = {key: value for key, value in fresh["metadata"].items() if key in kept}
     for cell in fresh["cells"]:
         noted = ("papermill", "execution", "tags") if not cell["metadata"].get("tags") else ("papermill", "execution")
         cell["metadata"] = {key: value for key, value in cell["metadata"].items() if key not in noted}

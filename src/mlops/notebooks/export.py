@@ -45,18 +45,25 @@ def script(notebook: Notebook, name: str) -> str:
 
 
 def page(notebook: Notebook, name: str, sanitize: bool = False) -> str:
-    """Return the notebook as one HTML page; with `sanitize`, scripts in Markdown and outputs are left out."""
+    """Return the notebook as one HTML page; with `sanitize`, scripts in Markdown and outputs are left out.
+
+    Raises UserError for a notebook that nbconvert refuses.
+    """
     import nbformat
     from nbconvert import HTMLExporter
 
-    mark = f'<meta name="notebook-digest" content="{content.digest(notebook)} {_tools()}">'
+    mark = f'<meta name="notebook-digest" content="{content.digest(notebook)} {_made_by(sanitize)}">'
     node = nbformat.from_dict(_with_ids(content.limited(notebook)))
     options = {"exclude_input_prompt": True, "exclude_output_prompt": True, "sanitize_html": sanitize}
     exporter = HTMLExporter(**options, optimistic_validation=True)  # once, not after each of its steps
     exporter.environment.bytecode_cache = _template_cache()
     counter = itertools.count(1)
     exporter.environment.globals["uuid4"] = lambda: f"output-{next(counter)}"
-    body, _ = exporter.from_notebook_node(node, resources={"metadata": {"name": name}})
+    try:
+        body, _ = exporter.from_notebook_node(node, resources={"metadata": {"name": name}})
+    except Exception as error:  # nbconvert raises whatever the broken structure leads to
+        said = f"{type(error).__name__}: {str(getattr(error, 'message', error))[:300]}".partition("\n")[0]
+        raise UserError(f"{name}.ipynb: nbconvert refuses it ({said}); restore it, or save it in JupyterLab") from error
     return body.replace("<head>", f"<head>{mark}", 1)
 
 
@@ -135,7 +142,7 @@ def main(arguments: Sequence[str]) -> int:
 def _write(notebook: Notebook, target: Path, sanitize: bool) -> Path | None:
     if target.suffix == ".py":
         return target if content.write_atomically(target, script(notebook, target.stem)) else None
-    if not sanitize and _page_is_fresh(notebook, target):
+    if not sanitize and _page_is_fresh(notebook, target):  # the mark of a page could be a stranger's, too
         return None
     return target if content.write_atomically(target, page(notebook, target.stem, sanitize)) else None
 
@@ -146,13 +153,13 @@ def _page_is_fresh(notebook: Notebook, target: Path) -> bool:
         return False
     with target.open(encoding="utf-8", errors="replace") as file:
         mark = PAGE_MARK.search(file.read(2000))
-    return bool(mark) and mark.groups() == (content.digest(notebook), _tools())  # type: ignore[union-attr]
+    return bool(mark) and mark.groups() == (content.digest(notebook), _made_by(sanitize=False))  # type: ignore[union-attr]
 
 
-def _tools() -> str:
+def _made_by(sanitize: bool) -> str:
     from importlib.metadata import version
 
-    return f"nbconvert {version('nbconvert')}"
+    return f"nbconvert {version('nbconvert')}{' sanitized' if sanitize else ''}"
 
 
 def _template_cache() -> BytecodeCache | None:
