@@ -13,7 +13,10 @@ import pytest
 import traffic
 from command import mlops
 from mlops.config import Project
+from mlops.monitoring import monitor as watch
 from mlops.monitoring import plots
+from mlops.monitoring.log import Traffic
+from mlops.use_case import load_use_case
 
 
 def many(flowers: pd.DataFrame, count: int = 300, seed: int = 0) -> pd.DataFrame:
@@ -92,6 +95,38 @@ def test_versions_are_judged_apart_and_those_that_answer_now_decide(
     found = {item["number"]: (item["verdict"], item["serving"], item["rows"]) for item in done.value["versions"]}
     assert found == {"9.9.9": ("no reference", True, 150), "1.0.0": ("drift", False, 300)}
     assert (done.code, done.value["verdict"]) == (0, "too few rows")
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "kind"),
+    [
+        ("ridership", [1.5, 2, None], "mean"),
+        ("ridership", ["low", "high"], "shares"),
+        ("ridership", [1.5, "low", None], "shares"),
+        ("ridership", [[1.5, 2.5]], "rows"),
+        ("iris", [0, 1], "shares"),
+    ],
+)
+def test_each_version_is_shown_by_what_it_answered(project: Project, name: str, said: list, kind: str) -> None:
+    asked = Traffic("0.9.0")
+    for row, value in enumerate(said):
+        asked.add(datetime(2026, 5, 1, tzinfo=UTC), {"request": "r", "row": row, "inputs": {"x": 1}, "prediction": value})
+    (day,) = watch._watch(project, load_use_case(project, name), asked, None, True, None).daily
+    assert kind in day and day["rows"] == len(said)
+    assert "<svg" in plots.over_time([day], {"kind": "number", "values": [1.0, 2.0]})
+
+
+def test_answers_of_another_kind_do_not_stop_the_check_of_a_version(
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+) -> None:
+    rows = many(flowers, 150)
+    log = answer(rows)
+    traffic.write_log(log, "iris", rows.filter(regex="_")[:10], [0.5] * 10, prefix="other")
+    traffic.write_log(log, "iris", rows.filter(regex="_")[:10], ["low"] * 10, version="0.9.0")
+    done = monitor(log)
+    old, new = sorted(done.value["versions"], key=lambda item: item["number"])
+    assert {name for day in old["daily"] for name in day["shares"]} == {"low"}
+    assert new["rows"] == 160 and 130 <= new["labelled"] <= 150 and new["quality"]
 
 
 def test_a_log_whose_versions_the_store_does_not_have_says_how_to_bring_them(
@@ -239,7 +274,6 @@ def test_a_regression_with_lags_is_watched_on_raw_rows(project: Project, tmp_pat
     """The inputs of ridership are made of other days' rows: what arrives is raw, and finds its logged row by them."""
     from mlops.data import stages
     from mlops.monitoring import labels
-    from mlops.use_case import load_use_case
 
     use_case = load_use_case(project, "ridership", (f"monitor.labels={tmp_path / 'new.csv'}",))
     raw = pd.read_csv(project.data / "raw/ridership/ridership.csv", float_precision="round_trip")

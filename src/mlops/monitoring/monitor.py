@@ -201,7 +201,7 @@ def _watch(
     joined, measured = None, []
     if outcomes is not None:
         joined = labels.join(project, use_case, outcomes, table, manifest["problem"]["schema"])
-        joined = joined[joined[SAID].notna()]
+        joined = joined[_fitting(joined[SAID], manifest["classes"])]
         if len(joined) >= use_case.config.monitor.min_labels and findings[0].verdict != drift.MANY:
             measured = quality.check(use_case, manifest, joined)
     verdict = drift.worst([*(item.verdict for item in findings), *(item.verdict for item in measured)])
@@ -229,10 +229,22 @@ def _reference(project: Project, version: Version) -> tuple[dict[str, Any], dict
     return manifest, reference.profile(inputs, holdout[candidates.SAID].to_numpy(), manifest["classes"] is not None)
 
 
-def _daily(table: pd.DataFrame, traffic: Traffic, numeric: bool) -> list[dict[str, Any]]:
-    """Each day's rows and outputs: mean, 10th and 90th percentile of numbers, or the share of each class."""
+def _fitting(said: pd.Series, classes: list[Any] | None) -> pd.Series:
+    """Which answers are of the version's own kind: names of classes, or numbers."""
+    named = classes is not None and isinstance(classes[0], str)
+    return said.notna() & said.map(lambda value: isinstance(value, str) == named).astype(bool)
+
+
+def _daily(table: pd.DataFrame, traffic: Traffic, regression: bool) -> list[dict[str, Any]]:
+    """Each day's rows and outputs: mean, 10th and 90th percentile of numbers, or the share of each class.
+
+    regression: what the use case is today; a version in its log may be of a time when it was not, or of another model.
+    """
+    import pandas as pd
+
     if table[SAID].map(lambda value: isinstance(value, list | dict)).any():
         return [{"day": day, "rows": rows} for day, rows in sorted(traffic.days.items())]
+    numeric = regression and pd.api.types.is_numeric_dtype(table[SAID])
     found = []
     for day, said in table.groupby(table[TIME].map(lambda time: time.date().isoformat()))[SAID]:
         row: dict[str, Any] = {"day": day, "rows": traffic.days[str(day)]}
