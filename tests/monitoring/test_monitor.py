@@ -145,6 +145,20 @@ def test_no_log_and_no_address_are_user_errors(project: Project, tmp_path: Path)
     assert mlops("monitor", "iris", "--log", tmp_path, "--since", "2026-01-01", "--days", "3").code == 2
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--days", "1e9"),
+        ("--days", "inf"),
+        ("--set", "monitor.days=1e12"),
+        ("--since", "0001-01-01T00:00+14:00"),
+    ],
+)
+def test_a_window_that_leaves_the_calendar_is_a_user_error(project: Project, tmp_path: Path, option: str, value: str) -> None:
+    done = mlops("monitor", "iris", "--log", tmp_path, option, value)
+    assert done.code == 2 and option.replace("--set", "monitor.days") in done.error
+
+
 def test_the_window_leaves_older_rows_out(registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]) -> None:
     log = answer(many(flowers, 400), days=8)
     assert monitor(log, "--days", "4").value["log"]["rows"] == pytest.approx(200, abs=2)

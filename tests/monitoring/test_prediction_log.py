@@ -74,6 +74,15 @@ def test_replicas_in_folders_below_and_compressed_files_count(tmp_path: Path) ->
     assert found.files == 3 and found.malformed == 1 and found.rows >= 2
 
 
+def test_damaged_compressed_files_are_counted_and_the_others_are_read(tmp_path: Path) -> None:
+    write(tmp_path / "iris.jsonl", line(request="a"))
+    whole = gzip.compress(f"{line(request='b')}\n".encode())
+    for number, content in enumerate((whole[:10] + b"\xff" * 20 + whole[30:], whole[:-8] + b"\0" * 8, b"no gzip"), start=1):
+        (tmp_path / f"iris.jsonl.{number}.gz").write_bytes(content)
+    found = read(tmp_path)
+    assert (found.files, found.malformed) == (4, 3) and found.rows >= 1
+
+
 def test_a_row_that_two_files_hold_counts_once_in_the_table(tmp_path: Path) -> None:
     write(tmp_path / "iris.jsonl", line(request="a"), line(request="a", row=1))
     write(tmp_path / "copy" / "iris.jsonl", line(request="a"), line(request="a", row=1))

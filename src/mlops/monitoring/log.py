@@ -9,6 +9,7 @@ import gzip
 import json
 import re
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -141,7 +142,10 @@ def files_of(place: Path, use_case: str) -> list[Path]:
 
 
 def moment(text: str) -> datetime:
-    """A time in ISO 8601 in UTC; one without a zone is UTC already. Raises ValueError for anything else."""
+    """A time in ISO 8601 in UTC; one without a zone is UTC already. Raises ValueError for anything else.
+
+    OverflowError where its zone moves it out of the calendar.
+    """
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
@@ -152,8 +156,8 @@ def _read_file(file: Path, log: Log) -> None:
             for line in lines:
                 if line.strip():
                     _take(line, log)
-    except EOFError:
-        log.malformed += 1  # a compressed file whose end is missing
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        log.malformed += 1  # a compressed file that is damaged, or whose end is missing
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror or error}); correct monitor.log_uri or --log") from None
 

@@ -114,13 +114,16 @@ def run(project: Project, use_case: UseCase, address: str, since: datetime, unti
 def start_of(text: str, days: float) -> datetime:
     """The start of the window in UTC: a date or time, or so many days before now where the text is empty.
 
-    Raises UserError for a text that is no time.
+    Raises UserError for a text that is no time, and for more days than there are in the calendar.
     """
     if not text:
-        return datetime.now(UTC) - timedelta(days=days)
+        try:
+            return datetime.now(UTC) - timedelta(days=days)
+        except OverflowError:
+            raise UserError(f"--days or monitor.days {days:g}: begins before the year 1; give fewer days") from None
     try:
         return log.moment(text)
-    except ValueError:
+    except (OverflowError, ValueError):
         raise UserError(f"--since {text}: no date or time; write it as 2026-05-31 or 2026-05-31T12:00+02:00") from None
 
 
