@@ -57,6 +57,19 @@ def test_drift_is_exit_code_1_and_names_the_columns(
     assert version["labelled"] == 0 and version["quality"] == []
 
 
+def test_a_log_is_sought_where_the_command_is_called_and_a_configured_one_in_the_project(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (tmp_path / "here", project.root):
+        (folder / "log").mkdir(parents=True)
+        (folder / "log/iris.jsonl").touch()
+    (project.root / "log/iris.jsonl.1").touch()
+    monkeypatch.chdir(tmp_path / "here")
+    assert monitor(Path("log")).value["log"]["files"] == 1
+    assert mlops("monitor", "iris", "--set", "monitor.log_uri=log", "--json").value["log"]["files"] == 2
+    assert f"{tmp_path}/here/none: nothing is there" in monitor(Path("none")).error
+
+
 def test_too_few_rows_are_a_verdict_of_their_own(
     registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
 ) -> None:

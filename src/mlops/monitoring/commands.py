@@ -28,7 +28,9 @@ More is in docs/monitoring.md; `mlops monitor NAME --log FOLDER` tries it out on
 @app.command()
 def monitor(
     name: str = typer.Argument("", help="Use case; default: the project's default one."),
-    log: str = typer.Option("", "--log", metavar="URI", help="Prediction log: folder, file, s3://…; else monitor.log_uri."),
+    log: str = typer.Option(
+        "", "--log", metavar="URI", help="Prediction log: folder, file, s3://…; else monitor.log_uri."
+    ),
     since: str = typer.Option("", metavar="TIME", help="Rows from this date or time on (UTC where it has no zone)."),
     days: float = typer.Option(0, min=0, help="Rows of the last so many days; default: monitor.days."),
     out: Path | None = typer.Option(None, metavar="DIR", help="Folder for the report; default: output/monitor/NAME."),
@@ -46,12 +48,13 @@ def monitor(
     from mlops.errors import UserError
     from mlops.monitoring import monitor as watch
     from mlops.monitoring import notify, report
+    from mlops.monitoring.log import resolved
     from mlops.use_case import load_use_case
 
     project = load_project()
     use_case = load_use_case(project, name, tuple(set_))
     settings = use_case.config.monitor
-    address = log or settings.log_uri
+    address = resolved(log, Path.cwd()) if log else settings.log_uri
     if not address:
         raise UserError(
             f"config/{use_case.name}.yaml: monitor.log_uri is not set; set it, or say where the prediction log is with --log"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Rows of a version that are kept at most: enough for every statistic here. Of more, each second one is kept, each fourth, …
 KEPT = 50_000
+STORAGE = re.compile(r"(?!file://)\w[\w+.-]+://")
 KEYS = {"time": str, "version": str, "request": str, "row": int, "inputs": dict}
 TIME, REQUEST, ROW, SAID = "__time__", "__request__", "__row__", "__prediction__"
 
@@ -94,6 +95,11 @@ class Log:
         return list(dict.fromkeys(name for _, name in recent[:number]))
 
 
+def resolved(address: str, folder: Path) -> str:
+    """The address in storage as it is, a path as the absolute one that it is in a folder."""
+    return address if STORAGE.match(address) else str(folder / address.removeprefix("file://"))
+
+
 @contextmanager
 def fetched(address: str, root: Path, option: str) -> Iterator[Path]:
     """Where the file or folder of an address lies on this machine: a path below the project's root, or a download.
@@ -101,8 +107,8 @@ def fetched(address: str, root: Path, option: str) -> Iterator[Path]:
     `option` names what the address came from. Raises UserError where nothing is there, StoreUnreachable where the storage
     does not answer.
     """
-    if not re.match(r"\w[\w+.-]+://", address) or address.startswith("file://"):
-        path = root / address.removeprefix("file://")
+    if not STORAGE.match(address):
+        path = Path(resolved(address, root))
         if not path.exists():
             raise UserError(f"{path}: nothing is there; correct {option}")
         yield path
