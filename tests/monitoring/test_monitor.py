@@ -257,6 +257,17 @@ def test_the_report_stands_on_its_own_and_escapes_what_comes_from_the_log(
     assert json.loads((tmp_path / "out" / "report.json").read_text())["verdict"] == "drift"
 
 
+def test_a_version_that_the_store_does_not_have_is_code_in_the_report(
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
+) -> None:
+    log = answer(many(flowers, 150))
+    answer(many(flowers, 10), version="9 @all ` <img src=x> [a](https://b.c)")
+    monitor(log, "--out", tmp_path / "out")
+    markdown = (tmp_path / "out" / "report.md").read_text()
+    assert "### Version `9 @all · <img src=x> [a](https://b.c)`: " in markdown and "### Version 1.0.0 (" in markdown
+    assert "<img" not in (tmp_path / "out" / "report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
     [

@@ -38,6 +38,7 @@ BAD = {
     "no version": line().replace('"version"', '"model"'),
     "no prediction": line().replace('"prediction"', '"said"'),
     "a time that is none": line(time="yesterday"),
+    "a version of two lines": line(version="1.0.0\n::error::"),
     "inputs that are none": line(inputs=[1]),
     "a row that is none": line(row=True),
     "too deep": '{"a":' * 100_000,

@@ -171,7 +171,7 @@ def _read_file(file: Path, log: Log) -> None:
 def _take(line: bytes, log: Log) -> None:
     try:
         record = json.loads(line)
-        if any(type(record[key]) is not kind for key, kind in KEYS.items()):
+        if any(type(record[key]) is not kind for key, kind in KEYS.items()) or not record["version"].isprintable():
             raise TypeError
         time, version = moment(record["time"]), record["version"]
         record["prediction"]

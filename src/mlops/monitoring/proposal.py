@@ -167,7 +167,7 @@ def _texts(keys: pd.DataFrame, schema: object) -> pd.DataFrame:
 
 def _commit(there: Project, use_case: UseCase, rows: pd.DataFrame, branch: str, check: Check) -> None:
     """Add the rows to dev's raw data as `mlops data add` does, and commit them."""
-    numbers = ", ".join(item.number for item in check.versions)
+    numbers = ", ".join(item.number for item in check.versions if item.joined is not None)
     source = f"prediction log of version {numbers} and its outcomes, {check.log.since:%Y-%m-%d} to {check.log.until:%Y-%m-%d}"
     with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
         file = Path(scratch) / f"{branch.removeprefix('data/')}.csv"

@@ -104,7 +104,9 @@ def _pictures(version: Watched) -> dict[str, Any]:
 def _version_lines(version: Watched) -> list[str]:
     aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
     state = "answers now" if version.serving else "has been replaced"
-    lines = [f"### Version {version.number}{aliases}: {SIGNS[version.verdict]} {WORDS[version.verdict]}", ""]
+    # One that the store does not have is whatever somebody wrote into the log.
+    number = _quoted(version.number) if version.verdict == NO_REFERENCE else version.number
+    lines = [f"### Version {number}{aliases}: {SIGNS[version.verdict]} {WORDS[version.verdict]}", ""]
     lines += [
         f"{version.rows} rows from {version.first:%Y-%m-%d %H:%M} to {version.last:%Y-%m-%d %H:%M} UTC, "
         f"{version.labelled} of them labelled; it {state}.",
@@ -138,6 +140,11 @@ def _finding_line(item: Finding) -> str:
         f"| {name} | {_number(item.psi, 2)} | {_number(item.distance, 2)} | {_percent(item.missing)} "
         f"| {_percent(item.unseen)} | {SIGNS[item.verdict]} {'; '.join(item.reasons)} |"
     )
+
+
+def _quoted(text: str) -> str:
+    """A foreign text in Markdown: as code, in which neither HTML nor a mention counts."""
+    return "`" + text[:80].replace("`", "·") + "`"
 
 
 def _number(value: float | None, places: int = 4) -> str:
