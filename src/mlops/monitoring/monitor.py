@@ -165,7 +165,7 @@ def as_value(check: Check) -> dict[str, Any]:
 
 
 def _known(project: Project, use_case: str) -> dict[str, Version]:
-    with tracking.open_store(project) as client:
+    with tracking.open_store(project, make=False) as client:
         return {item.number: item for item in versions.all_of(client, versions.qualified(project, use_case))}
 
 
@@ -234,7 +234,7 @@ def _reference(project: Project, version: Version) -> tuple[dict[str, Any], dict
 
 def _fitting(said: pd.Series, classes: list[Any] | None) -> pd.Series:
     """Which answers are of the version's own kind: names of classes, or numbers."""
-    named = bool(classes) and isinstance(classes[0], str)
+    named = classes is not None and isinstance(classes[0], str)
     return said.notna() & said.map(lambda value: isinstance(value, str) == named).astype(bool)
 
 
