@@ -41,6 +41,19 @@ def test_what_is_recorded_is_read_back_the_newest_first_and_the_alias_follows(tw
     assert (newest.alias, newest.before, newest.after, newest.why) == ("production", "1.0.0", "1.0.1", "deploy: tests")
 
 
+@pytest.mark.parametrize("letter", ["Ж", '"', "\x01", "\udcff"])
+def test_an_entry_fits_into_what_a_database_keeps_of_a_tag(two: Project, letter: str) -> None:
+    item = replace(entry("1.0.0"), why=letter * 900, said=letter * 9000)
+    log.record(two, [item])
+    assert log.record(two, [item]) == []
+    with tracking.open_store(two) as client:
+        tags = client.get_registered_model("iris").tags
+    assert max(map(len, tags.values())) <= 5000
+    (kept,) = log.history(two, "iris")
+    assert replace(kept, why="", said="") == replace(item, why="", said="")
+    assert kept.said.endswith("…") and (letter != "Ж" or kept.why == item.why)
+
+
 def test_recording_twice_changes_nothing(two: Project) -> None:
     first, second = entry("1.0.0"), entry("1.0.1")
     log.record(two, [first, second])

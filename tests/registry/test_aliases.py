@@ -73,6 +73,53 @@ def test_every_move_is_logged_with_who_why_from_and_to(registered: Project, run:
     assert log[0].when >= log[1].when >= log[2].when
 
 
+@pytest.mark.parametrize("alias", ["LATEST", "V1", "x" * 300])
+def test_a_name_that_mlflow_refuses_is_one_line_and_no_move(registered: Project, command, alias: str):
+    said = command("alias", "iris", alias, "1.0.0", "--reason", "x")
+    assert said.code == 2 and "may not be used" in said.err and len(said.err.splitlines()) == 1
+    with tracking.open_store(registered) as client:
+        (version,) = versions.all_of(client, "iris")
+        with pytest.raises(UserError, match="may not be used"):
+            aliases.move(client, [version], alias, version, "x")
+        assert len(aliases.log(client, "iris")) == 1
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_move_stays_in_the_log_only_if_it_was_made(registered: Project, monkeypatch: pytest.MonkeyPatch, moved: bool):
+    """The answer of a server may be lost on the way though the alias has moved."""
+    move = MlflowClient.set_registered_model_alias
+
+    def fail(*given):
+        if moved:
+            move(*given)
+        raise ValueError("no answer")
+
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", fail)
+    with pytest.raises(ValueError, match="no answer"):
+        by_hand.move(registered, "iris", "staging", "1.0.0", "x")
+    with tracking.open_store(registered) as client:
+        assert len(aliases.log(client, "iris")) == 1 + moved
+
+
+def test_a_long_reason_fits_into_the_log_and_is_read_back(registered: Project):
+    by_hand.move(registered, "iris", "staging", "1.0.0", "Причина " * 2000)
+    with tracking.open_store(registered) as client:
+        tags = client.get_registered_model("iris").tags
+        newest = aliases.log(client, "iris")[0]
+    assert max(map(len, tags.values())) <= 5000
+    assert newest.why.startswith("Причина Причина") and newest.why.endswith("…") and len(newest.why) > 4500
+
+
+@pytest.mark.parametrize("error", [KeyError, OSError])
+def test_a_user_without_a_name_is_named_by_number(environment: None, monkeypatch: pytest.MonkeyPatch, error: type[Exception]):
+    def getuser():
+        raise error("uid not found: 12345")
+
+    monkeypatch.setattr(aliases.getpass, "getuser", getuser)
+    monkeypatch.setattr(aliases.os, "getuid", lambda: 12345)
+    assert aliases.who() == "uid-12345"
+
+
 def test_an_alias_that_is_there_already_is_not_moved_and_not_logged(registered: Project):
     moved, version = by_hand.move(registered, "iris", "champion", "1.0.0", "again")
     assert moved is None and version.number == "1.0.0"

@@ -347,7 +347,7 @@ def test_a_candidate_without_a_required_tag_is_refused_by_name(registered: Proje
     assert len(stored(registered)) == 1
 
 
-@pytest.mark.parametrize("alias", ["latest", "v1", "v12", "", "a b", "../x", "1st"])
+@pytest.mark.parametrize("alias", ["latest", "LATEST", "v1", "V1", "v12", "", "a b", "../x", "1st", "x" * 256])
 def test_a_name_that_no_alias_may_have_is_refused_before_the_store_is_touched(registered: Project, alias: str):
     database = registered.store / tracking.DATABASE
     before = database.read_bytes()

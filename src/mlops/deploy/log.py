@@ -26,7 +26,7 @@ VERIFIED = "verified, not deployed"
 RETURNED = "returned to the old one"
 REFUSED = "refused"
 MOVED = "alias moved"
-# MLflow keeps a tag of a registered model in at most 5,000 characters.
+# The characters of a reason.
 LONGEST = 1_000
 
 
@@ -82,7 +82,8 @@ def history(project: Project, use_case: str, environment: str = "") -> list[Depl
 def record(project: Project, deployments: Iterable[Deployment]) -> list[Deployment]:
     """Write what the log does not hold yet and return that; the alias follows the newest deployment of an environment.
 
-    The entry is written first and the alias moved last. Recording the same again changes nothing.
+    The entry is written first, its `said` and `why` cut where they are too long; the alias moves last. Recording the same
+    again changes nothing.
     Raises UserError for a version that the store does not have.
     """
     written = []
@@ -93,7 +94,8 @@ def record(project: Project, deployments: Iterable[Deployment]) -> list[Deployme
             version = versions.choose(item.use_case, known, item.number)
             log = _read(client, name)
             if item.stamp not in {kept.stamp for kept in log}:
-                client.set_registered_model_tag(name, f"{PREFIX}{item.stamp}", json.dumps(asdict(item)))
+                entry = aliases.as_tag(asdict(item), "said", "why")
+                client.set_registered_model_tag(name, f"{PREFIX}{item.stamp}", entry)
                 written.append(item)
             moves = [kept.stamp for kept in [*log, item] if kept.alias and kept.alias == item.alias]
             if moves and item.stamp == max(moves):

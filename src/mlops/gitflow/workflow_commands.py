@@ -76,7 +76,9 @@ def register(
     reason: str = typer.Option("", help="Why; goes into the log of moves."),
     json: bool = JSON,
 ) -> None:
-    """Register the candidates of all use cases and record which versions belong to this commit; exit code 1 on a refusal.
+    """Register the candidates of all use cases and record which versions belong to the commit.
+
+    Exit code 1 when a candidate is refused or another use case has no version of this commit: no record is written then.
 
     Example: mlops gitflow register candidates --alias challenger
     """
@@ -97,7 +99,8 @@ def register(
         as_json([vars(entry) for entry in entries])
     refused = [entry for entry in entries if not entry.passed]
     if refused:
-        raise GateRefused("; ".join(f"{entry.use_case}: {entry.said}" for entry in refused))
+        said = "; ".join(f"{entry.use_case}: {entry.said}" for entry in refused)
+        raise GateRefused(f"{said}; no release record is written")
 
 
 def record(commit: str = typer.Argument("HEAD", help="The commit."), json: bool = JSON) -> None:

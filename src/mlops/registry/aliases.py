@@ -10,7 +10,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops.errors import UserError
 from mlops.registry.versions import Version, by_alias
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PREFIX = "move."
+# What MLflow takes as the name of an alias, and what a database keeps of a tag of a registered model, in characters.
+LONGEST_ALIAS = 255
+LONGEST_TAG = 5_000
 
 
 @dataclass(frozen=True)
@@ -34,23 +37,45 @@ class Move:
 
 
 def move(client: MlflowClient, versions: list[Version], alias: str, to: Version, why: str) -> Move | None:
-    """Point an alias at a version, the log first and the alias last; None where it points there already."""
+    """Point an alias at a version, the log first and the alias last; None where it points there already.
+
+    A move that the store refuses leaves no line in the log. Raises UserError for an alias that may not be.
+    """
+    check(alias)
     now = by_alias(versions, alias)
     if now and now.version == to.version:
         return None
     stamp = time.time_ns()
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(stamp / 1e9))
     made = Move(alias, now.number if now else None, to.number, who(), why, when)
-    client.set_registered_model_tag(to.name, f"{PREFIX}{stamp}", json.dumps(asdict(made)))
-    client.set_registered_model_alias(to.name, alias, to.version)
+    client.set_registered_model_tag(to.name, f"{PREFIX}{stamp}", as_tag(asdict(made), "why"))
+    try:
+        client.set_registered_model_alias(to.name, alias, to.version)
+    except Exception:
+        # An answer that was lost is no refusal: the store is asked where the alias points.
+        if str(client.get_registered_model(to.name).aliases.get(alias)) != to.version:
+            client.delete_registered_model_tag(to.name, f"{PREFIX}{stamp}")
+        raise
     return made
 
 
 def check(alias: str) -> None:
     """Raise UserError for a name that MLflow keeps for itself or does not take, before anything is registered."""
-    reserved = alias == "latest" or (alias.startswith("v") and alias[1:].isdigit())
-    if reserved or not alias.replace("-", "_").isidentifier():
-        raise UserError(f"alias {alias!r} may not be used; take a word such as challenger, candidate or champion")
+    small = alias.lower()
+    reserved = small == "latest" or (small.startswith("v") and small[1:].isdigit())
+    if reserved or len(alias) > LONGEST_ALIAS or not alias.replace("-", "_").isidentifier():
+        shown = alias if len(alias) <= LONGEST_ALIAS else f"{alias[:20]}… of {len(alias)} characters"
+        raise UserError(f"alias {shown!r} may not be used; take a word such as challenger, candidate or champion")
+
+
+def as_tag(entry: dict[str, Any], *texts: str) -> str:
+    """An entry of a log as JSON that fits into a tag; for that the named texts are cut, the first one first."""
+    for name in texts:
+        over = len(json.dumps(entry, ensure_ascii=False)) - LONGEST_TAG
+        if over > 0:
+            entry = {**entry, name: f"{entry[name][: max(0, len(entry[name]) - over - 1)]}…"}
+    # What an argument held of bytes that are no text cannot be stored.
+    return json.dumps(entry, ensure_ascii=False).encode(errors="replace").decode()
 
 
 def log(client: MlflowClient, name: str) -> list[Move]:
@@ -61,5 +86,8 @@ def log(client: MlflowClient, name: str) -> list[Move]:
 
 
 def who() -> str:
-    """Who is acting: the GitHub actor in a workflow, else the user of this machine."""
-    return os.environ.get("GITHUB_ACTOR") or getpass.getuser()
+    """Who is acting: the GitHub actor in a workflow, else the user of this machine, by number where it has no name."""
+    try:
+        return os.environ.get("GITHUB_ACTOR") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"

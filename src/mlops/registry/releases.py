@@ -39,7 +39,7 @@ DIFFERS = (
 
 @dataclass(frozen=True)
 class Entry:
-    """What became of one use case: its version number ("" where refused), in words, and the report if one was made."""
+    """What became of one use case: its version of this commit ("" for none), in words, and the report if one was made."""
 
     use_case: str
     number: str
@@ -74,8 +74,9 @@ def register_all(project: Project, folder: Path, alias: str, why: str, only: str
     """Register the candidates below `folder` under `alias` and, when none was refused, write the release record.
 
     A use case without a candidate there has its key in the store already: its version gets the alias after the gate was asked
-    again, unless the alias points at it. `only` leaves the other use cases as they are. Raises UserError for a candidate that
-    is missing or was not made from this commit's code, configuration and data.
+    again, unless the alias points at it. `only` leaves the other use cases as they are; where one of them has no version made
+    from this commit, there is no record. Raises UserError for a candidate that is missing or was not made from this commit's
+    code, configuration and data.
     """
     if only:
         check_use_case(project, only)
@@ -83,7 +84,7 @@ def register_all(project: Project, folder: Path, alias: str, why: str, only: str
     for name in project.use_cases:
         use_case = load_use_case(project, name)
         if only and name != only:
-            entries += _as_it_is(project, use_case, alias)
+            entries.append(_as_it_is(project, use_case, alias))
         else:
             entries.append(_register(project, use_case, folder, alias, why))
     if all(entry.passed for entry in entries):
@@ -129,7 +130,8 @@ def markdown(entries: Sequence[Entry], alias: str) -> str:
     if any(entry.differs for entry in entries):
         lines += ["", f"❗ {DIFFERS}"]
     if not all(entry.passed for entry in entries):
-        lines += ["", "A candidate was refused: no release record is written, and a release of this commit is not possible."]
+        lacking = ", ".join(entry.use_case for entry in entries if not entry.passed)
+        lines += ["", f"{lacking}: no release record is written, and a release of this commit is not possible."]
     return "\n".join(lines)
 
 
@@ -143,7 +145,7 @@ def _register(project: Project, use_case: UseCase, folder: Path, alias: str, why
     key = key_of(project, use_case)
     with tracking.open_store(project) as client:
         same = _of_key(versions.all_of(client, versions.qualified(project, use_case.name)), key)
-    trained = _below(folder, use_case.name)
+    trained = _below(folder, use_case.name, key)
     if trained is None and same is None:
         raise UserError(f"{use_case.name}: no candidate below {folder} and no version of its key: mlops train {use_case.name}")
     if trained is None and same is not None and alias in same.aliases:
@@ -163,18 +165,27 @@ def _register(project: Project, use_case: UseCase, folder: Path, alias: str, why
     return Entry(use_case.name, outcome.version.number, True, said(outcome), reproduced, outcome.report)
 
 
-def _as_it_is(project: Project, use_case: UseCase, alias: str) -> list[Entry]:
+def _as_it_is(project: Project, use_case: UseCase, alias: str) -> Entry:
+    """The entry of a use case that was not asked for: it passes where the alias points at a version made from this commit."""
     with tracking.open_store(project) as client:
         found = versions.by_alias(versions.all_of(client, versions.qualified(project, use_case.name)), alias)
-    return [Entry(use_case.name, found.number, True, "not asked for", "", None)] if found else []
+    if found is None:
+        return Entry(use_case.name, "", False, f"not asked for, and has no {alias}", "", None)
+    if found.tags.get("key") != key_of(project, use_case):
+        said = f"not asked for, and {alias} {found.number} was made from other code, configuration or data"
+        return Entry(use_case.name, "", False, said, "", None)
+    return Entry(use_case.name, found.number, True, "not asked for", "", None)
 
 
-def _below(folder: Path, name: str) -> Candidate | None:
-    """Return the candidate of a use case in a folder of artifacts (candidate-NAME/KEY/) or candidates (NAME/KEY/)."""
-    for place in (folder / f"candidate-{name}", folder / name):
-        for manifest in sorted(place.glob("*/manifest.json")):
-            return candidates.read(manifest.parent)
-    return None
+def _below(folder: Path, name: str, key: str) -> Candidate | None:
+    """Return the candidate of a use case in a folder of artifacts (candidate-NAME/KEY/) or candidates (NAME/KEY/).
+
+    Where there are several, it is that of the key, if it is there.
+    """
+    places = (folder / f"candidate-{name}", folder / name)
+    found = [manifest.parent for place in places for manifest in sorted(place.glob("*/manifest.json"))]
+    chosen = next((path for path in found if path.name == key[:16]), found[0] if found else None)
+    return candidates.read(chosen) if chosen else None
 
 
 def _reproduced(project: Project, same: Version, trained: Candidate) -> str:
