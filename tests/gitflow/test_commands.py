@@ -89,6 +89,28 @@ def test_tagging_takes_main_and_the_changelog(mlops: Mlops, project: Path) -> No
     assert "v1.0.0 is there already" in str(mlops("tag").exception)
 
 
+def test_the_message_of_a_tag_has_the_changelog_with_its_headings(mlops: Mlops, project: Path) -> None:
+    entry = "### Added\n\n- A heading that git would take for a comment."
+    (project / "CHANGELOG.md").write_text(f"# Changelog\n\n## [Unreleased]\n\n{entry}\n", encoding="utf-8")
+    git(project, "add", "-A")
+    git(project, "commit", "--quiet", "-m", "changelog")
+    git(project, "push", "--quiet", "origin", "main", "main:dev")
+    release(mlops, project, "1.0.0")
+    assert mlops("tag").exit_code == 0
+    assert git(project, "tag", "--list", "--format=%(contents)", "v1.0.0") == f"Version 1.0.0\n\n{entry}"
+
+
+def test_a_tag_that_origin_refuses_can_be_tried_again(mlops: Mlops, project: Path) -> None:
+    release(mlops, project, "1.0.0")
+    hook = project.parent / "origin.git" / "hooks" / "update"
+    hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    hook.chmod(0o755)
+    assert "git push failed" in str(mlops("tag").exception)
+    assert git(project, "tag", "--list") == ""
+    hook.unlink()
+    assert mlops("tag").exit_code == 0
+
+
 def test_candidates_are_tagged_on_the_release_branch(mlops: Mlops, project: Path) -> None:
     mlops("start", "release", "1.0.0")
     assert [mlops("tag", "--rc").exit_code for _ in range(2)] == [0, 0]

@@ -41,5 +41,5 @@ def test_paths_are_those_since_the_branches_parted(project: Path, another: Calla
     git(other, "add", "-A")
     git(other, "commit", "--quiet", "-m", "y")
     git(other, "push", "--quiet", "origin", "dev")
-    assert touched.changed_paths(project, "dev") == ["ä b.txt"]
+    assert touched.changed_paths(project, "dev") == ["ä b.txt"] == touched.changed_paths(project, "origin/dev")
     assert touched.changed_paths(project, "no-such-branch") is None

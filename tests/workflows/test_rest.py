@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -204,10 +205,67 @@ def test_an_artifact_is_text_and_nothing_else(report: Path) -> None:
         ("<!-- mlops: model report --> spoof", "<!--"),
         ("a\x1b[31mred\x00", "\x1b"),
         ("rtl \u202e txt", "\u202e"),
+        ('<im<a>g src="//evil.example/x.png">', "<img"),
+        ('<im<a>g src="//evil.example/x.png">', "//"),
+        ("<details open onclick=x>", "<details"),
+        ("[a[x](y)](//evil.example)", "]("),
+        ("[a[x](y)](//evil.example)", "//"),
+        ("[click][1]\n\n[1]: //evil.example", "]:"),
+        ("[click][1]\n\n[1]: //evil.example", "]["),
+        ("see www.evil.example or WWW.evil.example", "www."),
+        ("&#64;everyone &commat;everyone", "&#"),
+        ("[" * 50_000 + "](" * 50_000, "]("),
     ],
 )
 def test_what_could_call_or_track_a_person_is_taken_out(bad: str, gone: str) -> None:
-    assert gone not in comment.harmless(bad)
+    assert gone not in comment.harmless(bad).lower()
+
+
+SHOWN = """## iris: ✅ passes the gate
+
+Species of an iris flower. Judgement: better than 1.0.0 (improvement +0.0100 to +0.0200, 95 % interval on the same rows).
+
+| metric | this model | champion | baseline | limit | verdict |
+|:--|--:|--:|--:|:--|:--|
+| accuracy | 0.9804 | – | 0.3333 | ≥ 0.9 | pass, a < b \\| c |
+
+```mermaid
+---
+config: {xyChart: {width: 600, height: 200}}
+---
+xychart-beta horizontal
+  x-axis ["this model", "champion 1.0.0"]
+  y-axis "accuracy" 0 --> 1.02
+```
+
+PLOT
+<details><summary>What it was made from</summary>
+
+| | |
+|:--|:--|
+| key | `0123456789abcdef` |
+
+</details>
+
+<details><summary>Cell 4 changed: source and outputs</summary>
+
+```diff
+-if a < b and x[0] // 2: pass
++@decorator
+```
+
+</details>"""
+
+
+def test_a_report_is_shown_as_it_was_written() -> None:
+    made = comment.harmless(SHOWN.replace("PLOT", "![confusion](plots/confusion.png)"))
+    assert made.replace("\u200b", "") == SHOWN.replace("PLOT", "confusion")
+    tags = "<details>", "</details>", "<summary>", "</summary>"
+    assert [made.count(tag) for tag in tags] == [SHOWN.count(tag) for tag in tags]
+    changed = [line for line in made.splitlines() if "\u200b" in line]
+    assert [line.replace("\u200b", "") for line in changed] == [
+        line for line in SHOWN.splitlines() if re.search("a < b|^[+]@", line)
+    ]
 
 
 def test_a_long_report_is_cut_to_what_a_comment_holds() -> None:

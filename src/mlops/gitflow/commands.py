@@ -130,8 +130,13 @@ def tag(
     if problems:
         raise UserError("; ".join(problems))
     message = f"Version {version}\n\n{versions.changelog_entry(changelog, version)}".strip()
-    _git(dry_run, root, "tag", "--annotate", name, f"origin/{place}", "--message", message)
-    _git(dry_run, root, "push", "origin", f"refs/tags/{name}")
+    # Without --cleanup git takes the headings of the changelog for comments.
+    _git(dry_run, root, "tag", "--annotate", name, f"origin/{place}", "--cleanup=whitespace", "--message", message)
+    try:
+        _git(dry_run, root, "push", "origin", f"refs/tags/{name}")
+    except UserError:
+        git("tag", "--delete", name, root=root)
+        raise
     note(f"{name} {'would start' if dry_run else 'starts'} the deployment to {tags.parse(name).environment}")
 
 

@@ -24,7 +24,11 @@ def use_cases(paths: Iterable[str], known: Sequence[str], machinery: Sequence[st
 
 
 def changed_paths(root: Path, base: str) -> list[str] | None:
-    """Return the paths that differ between HEAD and where it left `origin/<base>`, None where their history is not here."""
+    """Return the paths that differ between HEAD and where it left `origin/<base>`, None where their history is not here.
+
+    The base may be given with `origin/` before it or without.
+    """
+    base = base.removeprefix("origin/")
     run(
         "fetch",
         "--quiet",
