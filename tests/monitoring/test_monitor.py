@@ -9,14 +9,17 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pandas as pd
+import pyarrow
 import pytest
 import traffic
 from command import mlops
 from mlops.config import Project
+from mlops.errors import DataError
 from mlops.monitoring import monitor as watch
-from mlops.monitoring import plots
+from mlops.monitoring import labels, plots
 from mlops.monitoring.log import Traffic
 from mlops.use_case import load_use_case
+from pyarrow import parquet
 
 
 def many(flowers: pd.DataFrame, count: int = 300, seed: int = 0) -> pd.DataFrame:
@@ -193,6 +196,52 @@ def test_labels_of_requests_are_joined_where_they_have_come(
     assert done.value["versions"][0]["labelled"] == 119
 
 
+@pytest.fixture
+def join(project: Project, tmp_path: Path) -> Callable[[pd.DataFrame, str], pd.DataFrame]:
+    """Write labels of ridership to a file, and join them with a log whose three requests have ids of digits."""
+
+    def joined(rows: pd.DataFrame, suffix: str) -> pd.DataFrame:
+        file = tmp_path / f"labels{suffix}"
+        if suffix == ".csv":
+            rows.to_csv(file, index=False)
+        else:  # as any program writes it that is not pandas
+            parquet.write_table(pyarrow.Table.from_pandas(rows).replace_schema_metadata(None), file)
+        use_case = load_use_case(project, "ridership", (f"monitor.labels={file}",))
+        log = pd.DataFrame({"__request__": ["00042", "100000", "1" * 18], "__row__": 0, "__prediction__": 1.5})
+        return labels.join(project, use_case, labels.load(project, use_case), log, {})
+
+    return joined
+
+
+@pytest.mark.parametrize(
+    ("ids", "suffix"),
+    [
+        (["00042", "100000", "1" * 18], ".csv"),
+        (["00042", "100000", "1" * 18, None], ".csv"),
+        (["00042", None], ".parquet"),
+        ([100000, int("1" * 18)], ".parquet"),
+        (pd.array([100000, int("1" * 18), None], dtype="Int64"), ".parquet"),
+    ],
+    ids=["digits", "digits and a gap", "texts", "numbers", "numbers and a gap"],
+)
+def test_ids_of_requests_are_text_though_they_look_like_numbers(
+    join: Callable[..., pd.DataFrame], ids: Any, suffix: str
+) -> None:
+    rows = pd.DataFrame({"request": ids, "row": 0, "rides": 2.5})
+    assert len(join(rows, suffix)) == rows["request"].notna().sum()
+
+
+@pytest.mark.parametrize(("column", "value"), [("rides", "unknown"), ("row", "first")])
+def test_a_text_where_labels_are_numbers_is_refused_with_its_row(
+    join: Callable[..., pd.DataFrame], column: str, value: str
+) -> None:
+    rows = pd.DataFrame({"request": ["00042", "100000"], "row": 0, "rides": [2.5, None]}, dtype=object)
+    assert len(join(rows, ".csv")) == 1  # an empty cell is a label that has not come
+    rows.loc[1, column] = value
+    with pytest.raises(DataError, match=rf"labels.csv: column {column}, row 3: rule .*, found .{value}.; correct the data"):
+        join(rows, ".csv")
+
+
 def test_quality_below_its_limit_is_drift_though_the_inputs_are_as_they_were(
     registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -311,7 +360,6 @@ def test_rows_that_are_trained_on_are_joined_by_their_inputs(
 def test_a_regression_with_lags_is_watched_on_raw_rows(project: Project, tmp_path: Path) -> None:
     """The inputs of ridership are made of other days' rows: what arrives is raw, and finds its logged row by them."""
     from mlops.data import stages
-    from mlops.monitoring import labels
 
     use_case = load_use_case(project, "ridership", (f"monitor.labels={tmp_path / 'new.csv'}",))
     raw = pd.read_csv(project.data / "raw/ridership/ridership.csv", float_precision="round_trip")

@@ -6,6 +6,7 @@ import csv
 import gzip
 import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,10 @@ TOO_MANY = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
 NEVER_CLOSED = re.compile(r"EOF inside string starting at row (\d+)")
 
 
-def parse(file: Path) -> pd.DataFrame:
+def parse(file: Path, texts: Sequence[str] = ()) -> pd.DataFrame:
     """The rows of a CSV or Parquet file, as they are written there.
 
+    texts: columns, where the file has them, that are text whatever they look like: 00042 is no number.
     Raises DataError naming file, row and rule where they cannot be read.
     """
     from pyarrow import ArrowException
@@ -30,27 +32,32 @@ def parse(file: Path) -> pd.DataFrame:
     if not file.stat().st_size:
         raise DataError(f"{file}: the file is empty; at least a line of column names is expected")
     try:
-        return _parquet(file) if file.suffix == ".parquet" else _csv(file)
+        return _parquet(file, texts) if file.suffix == ".parquet" else _csv(file, texts)
     except UnicodeDecodeError:
         raise DataError(f"{file}: {_not_utf8(file)}; {MEND}") from None
     except (ValueError, OSError, EOFError, zlib.error, ArrowException) as error:
         raise DataError(f"{file}: {_in_words(str(error), file)}; {MEND}") from None
 
 
-def _parquet(file: Path) -> pd.DataFrame:
+def _parquet(file: Path, texts: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
+    from pyarrow import parquet, string
 
     rows = pd.read_parquet(file)
-    return rows if isinstance(rows.index, pd.RangeIndex) else rows.reset_index()
+    rows = rows if isinstance(rows.index, pd.RangeIndex) else rows.reset_index()
+    for name in set(texts).intersection(rows):
+        # Read again, as pandas makes decimals of whole numbers with gaps.
+        rows[name] = parquet.read_table(file, columns=[name])[name].cast(string()).to_pandas().to_numpy()
+    return rows
 
 
-def _csv(file: Path) -> pd.DataFrame:
+def _csv(file: Path, texts: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     names = pd.read_csv(file, header=None, nrows=1, dtype=str).iloc[0]
     if names.duplicated().any():
         raise DataError(f"{file}: column {names[names.duplicated()].iloc[0]}, row 1: rule unique names; {MEND}")
-    rows = pd.read_csv(file, float_precision="round_trip")
+    rows = pd.read_csv(file, float_precision="round_trip", dtype=dict.fromkeys(texts, str))
     if not isinstance(rows.index, pd.RangeIndex):
         # pandas takes what is too much in every row for an index.
         found = len(names) + rows.index.nlevels

@@ -28,9 +28,7 @@ More is in docs/monitoring.md; `mlops monitor NAME --log FOLDER` tries it out on
 @app.command()
 def monitor(
     name: str = typer.Argument("", help="Use case; default: the project's default one."),
-    log: str = typer.Option(
-        "", "--log", metavar="URI", help="Prediction log: folder, file, s3://…; else monitor.log_uri."
-    ),
+    log: str = typer.Option("", "--log", metavar="URI", help="Prediction log: folder, file, s3://…; else monitor.log_uri."),
     since: str = typer.Option("", metavar="TIME", help="Rows from this date or time on (UTC where it has no zone)."),
     days: float = typer.Option(0, min=0, help="Rows of the last so many days; default: monitor.days."),
     out: Path | None = typer.Option(None, metavar="DIR", help="Folder for the report; default: output/monitor/NAME."),

@@ -44,7 +44,7 @@ def load(project: Project, use_case: UseCase) -> Labels:
     if not address:
         return Labels("own", stages.read_processed(project, use_case)[0])
     with log.fetched(address, project.root, f"monitor.labels in config/{use_case.name}.yaml") as place:
-        rows = _parsed(place, address)
+        rows = _parsed(place, address, use_case)
     if "request" in rows:
         target = use_case.config.target.column
         if target not in rows:
@@ -87,7 +87,7 @@ def raw_columns(use_case: UseCase) -> list[str]:
     return list(use_case.schema("raw").columns)
 
 
-def _parsed(place: Path, address: str) -> pd.DataFrame:
+def _parsed(place: Path, address: str, use_case: UseCase) -> pd.DataFrame:
     import pandas as pd
 
     if place.is_dir():
@@ -96,7 +96,25 @@ def _parsed(place: Path, address: str) -> pd.DataFrame:
         found = [place]
     if not found:
         raise DataError(f"{address}: no labels there ({', '.join(stages.RAW)}); correct monitor.labels")
-    return pd.concat([parse(file) for file in found], ignore_index=True)
+    return pd.concat([_checked(parse(file, ["request"]), file, use_case) for file in found], ignore_index=True)
+
+
+def _checked(rows: pd.DataFrame, file: Path, use_case: UseCase) -> pd.DataFrame:
+    """Labels of requests, once the row and a target of numbers are numbers; an empty cell is a label yet to come.
+
+    Raises DataError naming file, column and row of a value that is none.
+    """
+    from pandera.dtypes import is_bool, is_numeric
+    from pandera.pandas import Column, DataFrameSchema
+
+    if "request" not in rows or rows.empty:
+        return rows
+    target = use_case.config.target.column
+    kind = use_case.schema("processed").columns[target].dtype
+    numbers = ["row", target] if is_numeric(kind) and not is_bool(kind) else ["row"]
+    schema = DataFrameSchema({name: Column(float, nullable=True, required=False) for name in numbers}, coerce=True)
+    checked = schemas.validate(rows, schema, file)
+    return rows.assign(row=checked["row"]) if "row" in rows else rows
 
 
 def _by_request(rows: pd.DataFrame, target: str) -> tuple[list[str], pd.DataFrame]:
