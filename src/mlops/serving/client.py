@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
+import re
 import urllib.error
+import urllib.parse
 import urllib.request
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,36 +20,63 @@ if TYPE_CHECKING:
 
 BATCH = 20_000
 ARROW = "application/vnd.apache.arrow.stream"
+# How the Open Inference Protocol calls text, and the moments that are written as text.
+TEXT = "BYTES"
 
 
 def score_file(url: str, source: Path, to: Path | None, token: str, name: str = "") -> dict[str, Any]:
     """The predictions for a file's rows, with the model's name and version; written beside the rows to `to`.
 
-    Raises UserError for a file that cannot be read, another model than `name`, or rows that the server refuses.
+    Raises UserError for a file that cannot be read, another model than `name`, another server than `mlops serve`, or rows
+    that it refuses.
     """
-    frame = read(source)
     if to is not None and to.suffix not in (".csv", ".parquet"):
         raise UserError(f"{to}: rows are written as .csv or .parquet")
-    served = json.loads(ask(f"{url}/version", token)[0])
-    if name and served["use_case"] != name:
-        raise UserError(f"{url} serves {served['use_case']} {served['number']}, not {name}")
+    model, number = answered(f"{url}/version", token, keys=("use_case", "number"))
+    if name and model != name:
+        raise UserError(f"{url} serves {model} {number}, not {name}")
+    frame = read(source, texts(url, model, token))
     predictions: list[Any] = []
     for start in range(0, len(frame), BATCH):
-        body = to_arrow(frame.iloc[start : start + BATCH])
-        headers = {"content-type": ARROW, "accept": "application/json"}
-        predictions += json.loads(ask(f"{url}/invocations", token, body, headers)[0])["predictions"]
+        predictions += _score(url, token, frame.iloc[start : start + BATCH], source)
     if to is not None:
         write(frame, predictions, to)
-    return {"model": served["use_case"], "version": served["number"], "predictions": predictions}
+    return {"model": model, "version": number, "predictions": predictions}
 
 
-def read(source: Path) -> pd.DataFrame:
-    """The rows of a .csv, .parquet or MLflow .json file. Raises UserError."""
+def _score(url: str, token: str, rows: pd.DataFrame, source: Path) -> list[Any]:
+    try:
+        body = to_arrow(rows)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        reason = ": ".join(map(str, reversed(error.args)))
+        raise UserError(f"{source}: {reason}; write all values of a column alike, and each name once") from None
+    headers = {"content-type": ARROW, "accept": "application/json"}
+    (said,) = answered(f"{url}/invocations", token, body, headers, keys=("predictions",))
+    if not isinstance(said, list) or len(said) != len(rows):
+        raise _another_server(f"{url}/invocations")
+    return said
+
+
+def texts(url: str, model: str, token: str = "") -> set[str]:
+    """The model's columns of text. Raises UserError."""
+    address = f"{url}/v2/models/{urllib.parse.quote(str(model), safe='')}"
+    (inputs,) = answered(address, token, keys=("inputs",))
+    try:
+        return {column["name"] for column in inputs if column["datatype"] == TEXT}
+    except (KeyError, TypeError):
+        raise _another_server(address) from None
+
+
+def read(source: Path, texts: Collection[str] = ()) -> pd.DataFrame:
+    """The rows of a .csv, .parquet or MLflow .json file; CSV has no types, so that `texts` names its columns of text.
+
+    Raises UserError.
+    """
     import pandas as pd
 
     try:
         if source.suffix == ".csv":
-            return pd.read_csv(source)
+            return pd.read_csv(source, dtype=dict.fromkeys(texts, str))
         if source.suffix == ".parquet":
             return pd.read_parquet(source)
         if source.suffix == ".json":
@@ -68,19 +99,41 @@ def to_arrow(frame: pd.DataFrame) -> bytes:
     return target.getvalue()
 
 
+def answered(
+    url: str, token: str = "", body: bytes | None = None, headers: dict[str, str] | None = None, *, keys: tuple[str, ...]
+) -> list[Any]:
+    """What a server says under some keys of a JSON object. Raises UserError where it says something else."""
+    try:
+        content = json.loads(ask(url, token, body, headers)[0])
+        return [content[key] for key in keys]
+    except (ValueError, KeyError, TypeError):
+        raise _another_server(url) from None
+
+
+def _another_server(url: str) -> UserError:
+    return UserError(f"{url}: another answer than that of mlops serve; correct --url")
+
+
 def ask(url: str, token: str = "", body: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[bytes, Any]:
-    """A server's answer and its headers. Raises UserError with the server's own words where it refuses."""
+    """A server's answer and its headers.
+
+    Raises UserError with the server's own words where it refuses, and for an address or token that cannot be sent.
+    """
     if not url.startswith(("http://", "https://")):
         raise UserError(f"{url}: an http or https address is expected")
-    request = urllib.request.Request(url, body, headers or {})
-    if token:
-        request.add_header("authorization", f"Bearer {token}")
+    if not re.fullmatch(r"[ -~\xa0-\xff]*", token):
+        raise UserError("the token has a character that no HTTP header holds; correct --token or MLOPS_SERVE_TOKEN")
     try:
+        request = urllib.request.Request(url, body, headers or {})
+        if token:
+            request.add_header("authorization", f"Bearer {token}")
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.read(), answer.headers
     except urllib.error.HTTPError as error:
         raise UserError(f"{url} answers {error.code}: {_message(error.read())}") from None
-    except OSError as error:
+    except (http.client.InvalidURL, ValueError) as error:
+        raise UserError(f"{url}: no address that can be asked ({error}); correct --url") from None
+    except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise StoreUnreachable(f"{url} does not answer ({reason}); start a server with: mlops serve") from None
 
