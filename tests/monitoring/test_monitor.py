@@ -9,6 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pandas as pd
+import pyarrow
 import pytest
 import traffic
 from command import mlops
@@ -18,6 +19,7 @@ from mlops.monitoring import monitor as watch
 from mlops.monitoring import labels, plots
 from mlops.monitoring.log import Traffic
 from mlops.use_case import load_use_case
+from pyarrow import parquet
 
 
 def many(flowers: pd.DataFrame, count: int = 300, seed: int = 0) -> pd.DataFrame:
@@ -200,7 +202,10 @@ def join(project: Project, tmp_path: Path) -> Callable[[pd.DataFrame, str], pd.D
 
     def joined(rows: pd.DataFrame, suffix: str) -> pd.DataFrame:
         file = tmp_path / f"labels{suffix}"
-        rows.to_csv(file, index=False) if suffix == ".csv" else rows.to_parquet(file)
+        if suffix == ".csv":
+            rows.to_csv(file, index=False)
+        else:  # as any program writes it that is not pandas
+            parquet.write_table(pyarrow.Table.from_pandas(rows).replace_schema_metadata(None), file)
         use_case = load_use_case(project, "ridership", (f"monitor.labels={file}",))
         log = pd.DataFrame({"__request__": ["00042", "100000", "1" * 18], "__row__": 0, "__prediction__": 1.5})
         return labels.join(project, use_case, labels.load(project, use_case), log, {})
