@@ -10,7 +10,7 @@ import typer
 from mlops import console
 
 if TYPE_CHECKING:
-    from mlops.monitoring.monitor import Check
+    from mlops.monitoring.monitor import Check, Watched
 
 app = typer.Typer()
 
@@ -30,7 +30,7 @@ def monitor(
     name: str = typer.Argument("", help="Use case; default: the project's default one."),
     log: str = typer.Option("", "--log", metavar="URI", help="Prediction log: folder, file, s3://…; else monitor.log_uri."),
     since: str = typer.Option("", metavar="TIME", help="Rows from this date or time on (UTC where it has no zone)."),
-    days: float = typer.Option(0, min=0, help="Rows of the last so many days; default: monitor.days."),
+    days: float = typer.Option(0, min=0, show_default=False, help="Rows of the last so many days; default: monitor.days."),
     out: Path | None = typer.Option(None, metavar="DIR", help="Folder for the report; default: output/monitor/NAME."),
     set_: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Override a key of the configuration."),
     github: bool = typer.Option(False, "--github", help="Open, update or close the issue; propose new data if so configured."),
@@ -69,7 +69,7 @@ def monitor(
         console.as_json({**watch.as_value(check), "report": folder / "report.html", "told": told})
     else:
         _show(check)
-    console.note(f"report {folder / 'report.html'}")
+    console.note(f"{check.use_case}: {check.verdict}; report {folder / 'report.html'}")
     if check.verdict == "drift" and not told.get("issue"):
         raise typer.Exit(1)
 
@@ -105,28 +105,39 @@ def monitored(
 
 
 def _show(check: Check) -> None:
+    from mlops.monitoring.drift import severity
+
     read = check.log
-    console.note(
-        f"{check.use_case}: {check.verdict}; {read.rows} rows since {read.since:%Y-%m-%d %H:%M} UTC in {read.files} files, "
-        f"{read.malformed} malformed lines"
-    )
+    files = f"{read.files} {'file' if read.files == 1 else 'files'}"
+    malformed = f", {read.malformed} malformed" if read.malformed else ""
+    console.note(f"{read.rows} rows since {read.since:%Y-%m-%d %H:%M} UTC in {files}{malformed}")
     for version in check.versions:
         state = "answers now" if version.serving else "has been replaced"
         title = f"{check.use_case} {version.number}: {version.verdict}, {version.rows} rows, {state}"
-        if not version.findings:
-            console.note(title)
-            continue
-        rows = [
-            (item.name, item.psi, item.distance, item.missing, item.unseen, item.verdict, "; ".join(item.reasons))
-            for item in version.findings
-        ]
-        console.table(title, ("column", "PSI", "KS or JS", "missing", "unseen", "verdict", "why"), rows)
-        if version.quality:
-            rows_of_quality = [
-                (row.metric, row.value, f"{row.low:.4f} … {row.high:.4f}", row.limit, row.holdout, row.verdict, row.reason)
-                for row in version.quality
+        loud = [item for item in version.findings if severity(item.verdict)]
+        if loud:
+            rows = [
+                (item.name, item.verdict, *map(_short, (item.psi, item.distance, item.missing, item.unseen))) for item in loud
             ]
-            head = ("metric", "in service", "95 % interval", "limit", "holdout", "verdict", "why")
-            console.table(f"Quality on {version.labelled} labelled rows", head, rows_of_quality)
+            console.table(title, ("column", "verdict", "PSI", "KS or JS", "missing", "never seen"), rows)
         else:
-            console.note(f"{version.labelled} labelled rows: too few to judge the quality")
+            console.note(title)
+        if version.findings:
+            quiet = sum(item.verdict == "ok" for item in version.findings)
+            console.note(f"{quiet} of {len(version.findings)} columns are as they were")
+            _show_quality(version)
+
+
+def _show_quality(version: Watched) -> None:
+    if not version.quality:
+        return console.note(f"{version.labelled} labelled rows: too few to judge the quality")
+    rows = [
+        (row.metric, row.verdict, row.value, f"{row.low:.4f} … {row.high:.4f}", row.limit, row.holdout)
+        for row in version.quality
+    ]
+    head = ("metric", "verdict", "in service", "95 % interval", "limit", "holdout")
+    console.table(f"Quality on {version.labelled} labelled rows", head, rows)
+
+
+def _short(value: float | None) -> str | None:
+    return None if value is None else f"{value:.2f}"

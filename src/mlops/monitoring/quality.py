@@ -93,7 +93,7 @@ def _verdict(
     ends = interval if rule.direction != "zero" else (min(map(abs, interval)) if interval[0] * interval[1] > 0 else 0.0,) * 2
     nearest_end = min(ends) if rule.direction != "higher" else max(ends)
     if holdout is not None and _worse(rule, nearest_end, abs(holdout) if rule.direction == "zero" else holdout):
-        return "warn", f"worse than the {holdout:.4g} of the holdout"
+        return "warn", f"worse than the {holdout:.4f} of the holdout"
     return "ok", ""
 
 
