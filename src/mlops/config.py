@@ -82,8 +82,8 @@ class Target(Frozen):
 class Split(Frozen):
     """How rows are held out.
 
-    `hash` and `group`: a share of the keys, or of the values of `column`; `stratified`: a share of each class;
-    `time`: the last `holdout` days of `column`, with `gap` days between them and the training rows.
+    `hash` and `group`: a share of the keys, or of the values of `column`; `stratified`: a share of the keys,
+    each class on both sides; `time`: the last `holdout` days of `column`, with `gap` days between them and the training rows.
     """
 
     method: Literal["hash", "group", "stratified", "time"]

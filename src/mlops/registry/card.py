@@ -354,7 +354,7 @@ def _split(rule: dict[str, Any]) -> str:
     return {
         "hash": f"{share} of the rows, chosen by a hash of their key",
         "group": f"{share} of the values of `{rule['column']}`, chosen by a hash",
-        "stratified": f"{share} of each class",
+        "stratified": f"{share} of each class, chosen by a hash of the row's key",
     }[rule["method"]]
 
 

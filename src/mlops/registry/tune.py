@@ -37,7 +37,7 @@ def search(project: Project, use_case: UseCase, trials: int = 0) -> dict[str, An
         raise UserError("optuna is not installed; it comes with: make setup, or pip install '.[tune]'") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     rows, _ = stages.read_processed(project, use_case)
-    training, _ = split(rows, config.split, config.key, config.target.column, config.seed)
+    training, _ = split(rows, config.split, config.key, config.target.column)
     direction = config.metrics[config.primary].direction
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=config.seed))
     done: list[dict[str, Any]] = []

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def split(rows: pd.DataFrame, rule: Split, key: Sequence[str], target: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split(rows: pd.DataFrame, rule: Split, key: Sequence[str], target: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Training rows and holdout rows, each in the order of the data; with `time` some rows between them are in neither.
 
     Raises DataError where the rule's column is missing or one of the sides is empty.
@@ -26,7 +26,7 @@ def split(rows: pd.DataFrame, rule: Split, key: Sequence[str], target: str, seed
     if rule.method == "time":
         train, holdout = _by_time(rows, rule)
     elif rule.method == "stratified":
-        held = _stratified(rows[target], rule.holdout, seed)
+        held = _stratified(rows[list(key)], rows[target], rule.holdout)
         train, holdout = rows[~held], rows[held]
     else:
         held = _by_hash(rows[[rule.column] if rule.method == "group" else list(key)], rule.holdout)
@@ -50,21 +50,33 @@ def _by_time(rows: pd.DataFrame, rule: Split) -> tuple[pd.DataFrame, pd.DataFram
 
 def _by_hash(keys: pd.DataFrame, share: float) -> np.ndarray:
     """Whether each row is held out: its key alone decides, so a row stays on its side when data grow."""
+    return _places(keys) < share
+
+
+def _places(keys: pd.DataFrame) -> np.ndarray:
+    """The place of each key in [0, 1), by its hash."""
     import numpy as np
 
     texts = ["\x1f".join(row) for row in keys.astype(str).itertuples(index=False, name=None)]
-    places = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64 for text in texts]
-    return np.asarray(places) < share
+    return np.asarray([int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64 for text in texts])
 
 
-def _stratified(target: pd.Series, share: float, seed: int) -> np.ndarray:
+def _stratified(keys: pd.DataFrame, target: pd.Series, share: float) -> np.ndarray:
+    """Whether each row is held out: by hash as well, so that of each class the share is right in expectation.
+
+    A row stays on its side when data grow, but for one of a class so small that all of it would be on one side.
+    """
     import numpy as np
-    from sklearn.model_selection import train_test_split
 
-    try:
-        _, chosen = train_test_split(np.arange(len(target)), test_size=share, stratify=target, random_state=seed)
-    except ValueError as error:
-        raise DataError(f"split stratified: {error}; change split, or leave the rare classes out") from None
-    held = np.zeros(len(target), dtype=bool)
-    held[chosen] = True
+    places, held = _places(keys), np.zeros(len(target), dtype=bool)
+    for name, rows in target.groupby(target, sort=True).indices.items():
+        if len(rows) < 2:
+            raise DataError(f"split stratified: class {name} has one row only; change split, or leave the rare classes out")
+        inside = places[rows] < share
+        # A class that is all on one side: the row that is nearest to the border crosses it.
+        if not inside.any():
+            inside[np.argmin(places[rows])] = True
+        elif inside.all():
+            inside[np.argmax(places[rows])] = False
+        held[rows] = inside
     return held

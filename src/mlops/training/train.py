@@ -88,7 +88,7 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
     import numpy as np
 
     config, inputs = use_case.config, use_case.inputs(rows)
-    training, holdout = split(rows, config.split, config.key, config.target.column, config.seed)
+    training, holdout = split(rows, config.split, config.key, config.target.column)
     target, classes = config.target.column, None
     if config.task == "classification":
         classes = np.unique(rows[target].to_numpy())
@@ -158,8 +158,6 @@ def problem(use_case: UseCase, rows: pd.DataFrame) -> dict[str, Any]:
     if config.task == "classification":
         target["classes"] = sorted(rows[config.target.column].unique().tolist())
     rule: dict[str, Any] = {**config.split.model_dump(), "key": list(config.key)}
-    if config.split.method == "stratified":
-        rule["seed"] = config.seed
     return {"target": target, "split": rule, "schema": {name: str(rows[name].dtype) for name in use_case.inputs(rows)}}
 
 
