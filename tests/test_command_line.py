@@ -1,5 +1,6 @@
 """The command line: quick to answer, an example for every command, JSON for programs, and exit codes that can be relied on."""
 
+import errno
 import json
 import os
 import re
@@ -62,6 +63,8 @@ def test_commands_that_the_main_job_is_made_of_are_there() -> None:
 
 
 WORDS = [("no-such-command",), ("run", "--no-such-option"), ("data", "add", "iris"), ("compare", "--last", "x")]
+WORDS += [("compare", "--last", number) for number in ("0", "-1", "1000000")]
+WORDS += [("ui", "--port", "99999"), ("ui", "--port", "-1"), ("tune", "iris", "--trials", "-1")]
 
 
 @pytest.mark.parametrize("arguments", WORDS)
@@ -98,6 +101,38 @@ def test_file_that_cannot_be_written_is_one_line(tmp_path: Path, place: str) -> 
     with pytest.raises(UserError, match=r"cannot be written \(.*choose another path$"):
         files.write_text(tmp_path / place, "")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/p/models/mlflow.db.backup"),
+            "/p/models/mlflow.db.backup: Permission",
+        ),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "/tmp/.x", None, "/tmp"), "/tmp: Is a directory"),
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk: No space left on device"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_line_and_code_2(error: OSError, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", fails)
+    done = mlops()
+    assert (done.code, done.error.startswith(said)) == (2, True)
+    monkeypatch.setenv("MLOPS_DEBUG", "1")
+    assert "Traceback" in mlops().err
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")])
+def test_a_defect_is_shown_with_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", fails)
+    done = mlops()
+    assert (done.code, "Traceback" in done.err) == (70, True)
 
 
 def test_refused_candidate_ends_with_code_1_and_registers_nothing(project: Project) -> None:

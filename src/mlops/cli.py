@@ -5,14 +5,16 @@ Nothing heavy is imported before a command needs it: `mlops --help` answers at o
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from typing import NoReturn
 
 import typer
 from mlops import console, gitflow
 from mlops.data import commands as data
 from mlops.deploy import commands as deploy
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UserError
 from mlops.monitoring import commands as monitoring
 from mlops.notebooks import commands as notebooks
 from mlops.registry import commands as registry
@@ -20,6 +22,8 @@ from mlops.registry import store_commands
 from mlops.release import commands as release
 from mlops.serving import commands as serving
 from mlops.training import commands as training
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     name="mlops",
@@ -93,9 +97,19 @@ def main() -> None:
             raise
         console.error(str(error))
         sys.exit(error.exit_code)
+    except OSError as error:
+        place = error.filename2 or error.filename
+        if os.environ.get("MLOPS_DEBUG") or not (place or error.errno in NO_ROOM):
+            _defect()
+        console.error(f"{place or 'the disk'}: {error.strerror}; correct the path, its permissions or the room on the disk")
+        sys.exit(UserError.exit_code)
     except Exception:
-        # A defect must not look like the gate's refusal, whose exit code is 1.
-        import traceback
+        _defect()
 
-        traceback.print_exc()
-        sys.exit(70)
+
+def _defect() -> NoReturn:
+    """Show the traceback and end with 70: a defect must not look like the gate's refusal, whose exit code is 1."""
+    import traceback
+
+    traceback.print_exc()
+    sys.exit(70)

@@ -14,6 +14,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ import yaml
 from mlops import files
 from mlops.config import Project
 from mlops.console import note
-from mlops.errors import StoreUnreachable, UserError
+from mlops.errors import ConfigError, StoreUnreachable, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,8 @@ PATHS = {
     "model_versions": "storage_location",
 }
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
+# What MLflow keeps a registry in; a package that it knows as a plugin adds its own.
+SCHEMES = (*PORTS, "sqlite", "databricks", "databricks-uc")
 # Seconds until a server that does not answer is given up.
 PATIENCE = 4
 # The request for encryption that opens a PostgreSQL connection; every server answers it with one letter.
@@ -64,6 +67,21 @@ def shown(project: Project) -> str:
     place = uri(project)
     parts = urlsplit(place)
     return place.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1) if "@" in parts.netloc else place
+
+
+def check(place: str) -> None:
+    """Raise ConfigError for a tracking URI that no store can have; what it says holds no part of a password."""
+    mend = "correct MLFLOW_TRACKING_URI, as in https://mlflow.example.org"
+    scheme = place.partition(":")[0].partition("+")[0]
+    if scheme not in SCHEMES and scheme not in {plugin.name for plugin in entry_points(group="mlflow.tracking_store")}:
+        raise ConfigError(f"MLFLOW_TRACKING_URI: MLflow keeps no registry at {scheme!r} ({', '.join(SCHEMES)}); {mend}")
+    try:
+        parts = urlsplit(place)
+        sound = parts.port != 0 and bool(parts.hostname or not scheme.startswith("http"))
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ConfigError(f"MLFLOW_TRACKING_URI: its host or port is none (a port is a number from 1 to 65535); {mend}")
 
 
 def artifact_root(project: Project) -> str | None:
@@ -110,11 +128,12 @@ def _lock_of(folder: Path) -> Path:
 def open_store(project: Project, make: bool = True) -> Iterator[MlflowClient]:
     """A client of the store; an embedded one is made on first use, unless `make` says that it is only read.
 
-    Raises StoreUnreachable when the server does not answer within PATIENCE, or the database is damaged; UserError where
-    nothing is to be made and none is there.
+    Raises StoreUnreachable when the server does not answer within PATIENCE, or the database is damaged; ConfigError as
+    `check` does; UserError where nothing is to be made and none is there.
     """
     _quiet()
     place = uri(project)
+    check(place)
     _probe(place)
     if is_embedded(project):
         if not make:

@@ -169,6 +169,38 @@ def test_register_refuses_what_is_no_candidate(registered: Project, command):
     assert "no candidate there" in said.err
 
 
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"\xff", b'{"use_case": "iris", "key": "x", "files": []}'])
+@pytest.mark.parametrize("name", ["register", "report"])
+def test_a_manifest_that_training_did_not_write_is_refused(registered: Project, command, name: str, content: bytes):
+    (registered.output / "manifest.json").write_bytes(content)
+    said = command(name, "iris", "--candidate", str(registered.output))
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "delete the folder and run: mlops train" in said.err
+
+
+def test_a_file_is_no_candidate(registered: Project, command):
+    said = command("register", "iris", "--candidate", str(registered.root / "config" / "iris.yaml"))
+    assert (said.code, "no candidate there" in said.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "words", ["show a/b", "show a:b", "history a/b", "lineage a/b 1.0.0", "alias a/b staging 1 --reason x"]
+)
+def test_what_no_use_case_is_called_is_said_in_one_line(fresh: Project, command, words: str):
+    said = command(*words.split())
+    last = said.err.splitlines()[-1]
+    assert (said.code, "is no name of a use case; there are: iris" in last, "Traceback" in said.err) == (2, True, False)
+
+
+@pytest.mark.parametrize("out", ["folder", "file/below/card.md"])
+def test_a_card_that_cannot_be_written_there_is_said_in_one_line(registered: Project, command, out: str):
+    (registered.output / "folder").mkdir()
+    (registered.output / "file").touch()
+    said = command("card", "iris", "--out", str(registered.output / out))
+    assert said.code == 2 and "Traceback" not in said.err
+    assert said.err.splitlines()[-1].startswith(f"error: {registered.output / out.split('/')[0]}")
+
+
 def test_run_as_json_tells_number_verdict_and_report(registered: Project, command):
     (outcome,) = json.loads(command("run", "iris", "--json").out)
     assert (outcome["number"], outcome["made"], outcome["passed"]) == ("1.0.0", False, True)

@@ -62,6 +62,7 @@ def test_run_ends_with_the_code_of_its_command(mlops: Store, root: Path) -> None
     assert mlops("run", "--keep", "1", "--", *WRITE[:2], WRITE[2] + "; raise SystemExit(1)").exit_code == 1
     assert "refs/mlops/store" in git(root, "ls-remote", "origin")
     assert isinstance(mlops("run").exception, UserError)
+    assert "'/etc/passwd' cannot be run" in str(mlops("run", "--", "/etc/passwd").exception)
     assert "no command 'nothing-of-this-name'" in str(mlops("run", "--", "nothing-of-this-name").exception)
 
 

@@ -144,6 +144,26 @@ def test_a_server_that_does_not_answer_ends_the_command_within_ten_seconds(
     assert "secret" not in said.err
 
 
+ADDRESSES = [
+    "http://localhost:abc",
+    "http://me:secret@localhost:99999",
+    "http://[::1",
+    "http:",
+    "postgresql://me:secret#1@h/x",
+]
+
+
+@pytest.mark.parametrize("address", [*ADDRESSES, "foo", "file:///x", "s3://x"])
+@pytest.mark.parametrize("arguments", [("history", "iris"), ("store", "status")])
+def test_an_address_that_no_store_can_have_is_said_in_one_line(
+    project: Project, command, monkeypatch: pytest.MonkeyPatch, address: str, arguments: tuple[str, ...]
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    said = command(*arguments)
+    assert (said.code, said.err.count("\n"), "correct MLFLOW_TRACKING_URI" in said.err) == (2, 1, True), said.err
+    assert "secret" not in said.err
+
+
 def test_the_trained_candidate_outlives_an_outage_and_is_registered_later(
     registered: Project, command, monkeypatch: pytest.MonkeyPatch, closed_port: int, stored
 ):

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from command import mlops
 
 from mlops.errors import UserError
 from mlops.release import images
@@ -95,6 +96,21 @@ def test_the_password_stands_on_no_command_line(docker: Path) -> None:
     images.login("ghcr.io", "ada", "secret")
     said, given = docker.read_text().split("\n", 1)
     assert said == "login --username ada --password-stdin ghcr.io" and given.strip() == "secret"
+
+
+def test_what_a_job_logged_in_to_is_logged_out_with_its_credentials(
+    docker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = tmp_path / "variables"
+    settings = {"HOME": tmp_path, "GITHUB_ACTIONS": "true", "GITHUB_ENV": variables, "MLOPS_REGISTRY": "registry.example/ada"}
+    for name, value in {**settings, "MLOPS_REGISTRY_PASSWORD": "secret"}.items():
+        monkeypatch.setenv(name, str(value))
+    assert mlops("release", "credentials", "--remove").code == 0
+    assert not docker.exists()
+    assert mlops("release", "login").code == 0
+    monkeypatch.setenv(*variables.read_text().strip().split("="))
+    assert mlops("release", "credentials", "--remove").code == 0
+    assert docker.read_text().endswith("logout registry.example\n")
 
 
 def test_a_machine_without_docker_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

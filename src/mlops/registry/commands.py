@@ -89,7 +89,7 @@ def register(
 
 @app.command()
 def compare(
-    name: str = NAME, last: int = typer.Option(10, help="How many runs, the newest first."), json: bool = JSON
+    name: str = NAME, last: int = typer.Option(10, min=1, max=1000, help="How many runs, the newest first."), json: bool = JSON
 ) -> None:
     """Runs of a use case against each other: a table and a plot.
 
@@ -265,7 +265,7 @@ def archive(
 
 
 @app.command()
-def ui(port: int = typer.Option(5000, help="Port on this machine.")) -> None:
+def ui(port: int = typer.Option(5000, min=1, max=65535, help="Port on this machine.")) -> None:
     """MLflow's own page on the store, on this machine only.
 
     Example: mlops ui --port 5001

@@ -268,8 +268,10 @@ def _leftovers(folder: Path) -> list[str]:
 
 
 def run_command(command: Sequence[str], root: Path) -> int:
-    """Run a command in the project and return its exit code; raise UserError where there is no such command."""
+    """Run a command in the project and return its exit code; raise UserError where it cannot be run."""
     try:
         return subprocess.run(list(command), cwd=root).returncode
     except FileNotFoundError as error:
         raise UserError(f"there is no command {command[0]!r}: check what stands after `--`") from error
+    except OSError as error:
+        raise UserError(f"{command[0]!r} cannot be run ({error.strerror}): check what stands after `--`") from error

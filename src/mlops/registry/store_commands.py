@@ -146,9 +146,12 @@ def run(
 
 
 def _project() -> Project:
+    from mlops import tracking
     from mlops.config import load_project
 
-    return load_project()
+    project = load_project()
+    tracking.check(tracking.uri(project))
+    return project
 
 
 def _say_server(server: str) -> None:

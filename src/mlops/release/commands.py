@@ -21,6 +21,9 @@ NAME = typer.Argument(help="Use case.")
 OF_TAG = typer.Option(..., "--tag", help="The release tag: vX.Y.Z or vX.Y.Z-rc.N.")
 JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 
+# The variable by which a job's later steps know the registry that Docker was logged in to.
+LOGGED_IN = "MLOPS_LOGGED_IN"
+
 
 @app.command()
 def wait(
@@ -69,14 +72,18 @@ def plan(tag: str = TAG, json: bool = JSON) -> None:
 def login(json: bool = JSON) -> None:
     """Log Docker in to the registry: GitHub's with the workflow's token, another one with MLOPS_REGISTRY_PASSWORD.
 
+    In a workflow, `mlops release credentials --remove` logs it out again.
+
     Example: mlops release login
     """
+    from mlops.gitflow import runner
     from mlops.release import images
     from mlops.release import plan as planning
 
     found = planning.credentials()
     if found:
         images.login(*found)
+        runner.variable(LOGGED_IN, found[0])
     host = planning.registry().partition("/")[0]
     if json:
         console.as_json({"registry": host, "user": found[1] if found else None})
@@ -253,7 +260,9 @@ def fetch(
 
 @app.command()
 def credentials(
-    remove: bool = typer.Option(False, "--remove", help="Take away what was written before."),
+    remove: bool = typer.Option(
+        False, "--remove", help="Take away what was written before, and what `mlops release login` left."
+    ),
     json: bool = JSON,
 ) -> None:
     """Put the secrets of the target where ssh and kubectl look for them; without secrets nothing is written.
@@ -265,11 +274,13 @@ def credentials(
     import os
 
     from mlops.gitflow import runner
-    from mlops.release import access
+    from mlops.release import access, images
 
     home = Path.home()
     if remove:
         access.remove(home)
+        if host := os.environ.get(LOGGED_IN):
+            images.logout(host)
         written: list[str] = []
     else:
         names = ("MLOPS_DEPLOY_SSH_KEY", "MLOPS_DEPLOY_KNOWN_HOSTS", "MLOPS_DEPLOY_KUBECONFIG")

@@ -77,6 +77,11 @@ def login(host: str, user: str, password: str) -> None:
     docker("login", "--username", user, "--password-stdin", host, stdin=password, mend="look at the user and its password")
 
 
+def logout(host: str) -> None:
+    """Take the password for a registry away from Docker's configuration."""
+    docker("logout", host)
+
+
 def docker(*arguments: str, stdin: str | None = None, mend: str = "") -> str:
     """What docker says on standard output; raises UserError with its own last words when it fails."""
     try:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 TRUTH, SAID, BASELINE = "__target__", "__prediction__", "__baseline__"
 PROBABILITY = "__probability_{}__"
+# What a manifest is read by; the tags of a run are looked at where it is registered.
+PARTS = {"use_case": str, "key": str, "config": dict, "problem": dict, "metrics": dict, "baseline": dict, "files": dict}
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,19 @@ def folder(project: Project, use_case: str, key: str) -> Path:
 def read(path: Path) -> Candidate:
     """A candidate whose files all have the digests of its manifest.
 
-    Raises UserError where there is no candidate, DataError naming the first file that is missing or was changed.
+    Raises UserError where there is no candidate, DataError for a manifest that training did not write, and naming the first
+    file that is missing or was changed.
     """
     try:
         manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no candidate there (manifest.json is missing); make one with: mlops train") from None
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}/manifest.json:{error.lineno}: not JSON; delete the folder and run: mlops train") from None
+    except ValueError as error:
+        line = getattr(error, "lineno", 1)
+        raise DataError(f"{path}/manifest.json:{line}: not JSON; delete the folder and run: mlops train") from None
+    for key, kind in PARTS.items():
+        if not isinstance(manifest, dict) or not isinstance(manifest.get(key), kind):
+            raise DataError(f"{path}/manifest.json: {key} is missing or wrong; delete the folder and run: mlops train")
     for name, recorded in manifest["files"].items():
         file = path / name
         if not file.is_file() or digests.of_file(file) != recorded:

@@ -71,7 +71,7 @@ def report(name: str = NAME, set_: list[str] = SET, candidate: str = CANDIDATE, 
 @app.command()
 def tune(
     name: str = NAME,
-    trials: int = typer.Option(0, help="How many parameter sets to try; default: as configured.", show_default=False),
+    trials: int = typer.Option(0, min=0, show_default=False, help="How many parameter sets to try; default: as configured."),
     set_: list[str] = SET,
     json: bool = JSON,
 ) -> None:
