@@ -6,9 +6,17 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 # The tests of the machinery run on these two use cases, whatever others a project has.
 EXAMPLES = ("iris", "ridership")
+
+
+def need_examples() -> None:
+    """Skip the test in a project from which an example has been removed."""
+    if gone := [name for name in EXAMPLES if not (ROOT / "config" / f"{name}.yaml").is_file()]:
+        pytest.skip(f"the tests of the machinery run on the examples, and {gone[0]} has been removed")
 
 
 def lay_out(root: Path, source: Path = ROOT) -> None:

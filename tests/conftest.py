@@ -10,7 +10,7 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 import pytest
-from checkouts import lay_out
+from checkouts import lay_out, need_examples
 from mlops import cli, pipeline
 from mlops.config import Project, load_project
 from mlops.use_case import load_use_case
@@ -28,6 +28,7 @@ AUTHOR = {
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git repository on branch main with the two examples' configuration, raw data and lock file; to be copied, not used."""
+    need_examples()
     root = tmp_path_factory.mktemp("template")
     lay_out(root)
     environment = {**os.environ, **AUTHOR, "GIT_CONFIG_GLOBAL": os.devnull}

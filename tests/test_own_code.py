@@ -15,16 +15,23 @@ from mlops.use_case import load_use_case
 
 
 @pytest.fixture
-def flowers(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of a use case `flowers`, copied from iris as docs/use-cases.md says."""
-    folder = project.root / "src" / "use_cases" / "flowers"
+def meadow(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a use case `meadow`, copied from iris as docs/use-cases.md says."""
+    folder = project.root / "src" / "use_cases" / "meadow"
     shutil.copytree(load_use_case(project, "iris").package, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(project.data / "raw" / "iris", project.data / "raw" / "flowers")
-    shutil.copyfile(project.root / "config" / "iris.yaml", project.root / "config" / "flowers.yaml")
-    monkeypatch.setattr(use_cases, "__path__", [*use_cases.__path__, str(folder.parent)])
+    shutil.copytree(project.data / "raw" / "iris", project.data / "raw" / "meadow")
+    shutil.copyfile(project.root / "config" / "iris.yaml", project.root / "config" / "meadow.yaml")
+    monkeypatch.setattr(use_cases, "__path__", [str(folder.parent), *use_cases.__path__])
+    for name in loaded():
+        monkeypatch.delitem(sys.modules, name)
     yield folder
-    for name in [name for name in sys.modules if re.match(r"use_cases\.(flowers|common)\b", name)]:
+    for name in loaded():
         del sys.modules[name]
+
+
+def loaded() -> list[str]:
+    """The modules that a test here brings, or a project's own of the same name."""
+    return [name for name in sys.modules if re.match(r"use_cases\.(meadow|common)\b", name)]
 
 
 def add(file: Path, line: str) -> None:
@@ -35,16 +42,16 @@ def add(file: Path, line: str) -> None:
 
 
 @pytest.mark.parametrize("example", ["iris", "ridership"])
-def test_a_copy_of_an_example_runs_its_own_code(project: Project, flowers: Path, example: str) -> None:
-    shutil.copytree(load_use_case(project, example).package, flowers, dirs_exist_ok=True)
-    shutil.copyfile(project.root / "config" / f"{example}.yaml", project.root / "config" / "flowers.yaml")
-    use_case = load_use_case(project, "flowers")
+def test_a_copy_of_an_example_runs_its_own_code(project: Project, meadow: Path, example: str) -> None:
+    shutil.copytree(load_use_case(project, example).package, meadow, dirs_exist_ok=True)
+    shutil.copyfile(project.root / "config" / f"{example}.yaml", project.root / "config" / "meadow.yaml")
+    use_case = load_use_case(project, "meadow")
     functions = (use_case.load, use_case.schema, use_case.features, use_case.build, use_case.baseline)
-    assert {function.__module__.rpartition(".")[0] for function in functions} == {"use_cases.flowers"}
-    assert use_case.package == flowers
+    assert {function.__module__.rpartition(".")[0] for function in functions} == {"use_cases.meadow"}
+    assert use_case.package == meadow
 
 
-NO_PART = "which is no part of flowers, so a change there would pass unseen"
+NO_PART = "which is no part of meadow, so a change there would pass unseen"
 MOVE = "move what is shared to src/use_cases/common/"
 FOREIGN = {
     "from use_cases.iris.data import load as read, schema": (
@@ -64,19 +71,19 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("line", FOREIGN)
-def test_an_import_that_the_key_does_not_cover_is_refused(project: Project, flowers: Path, line: str) -> None:
+def test_an_import_that_the_key_does_not_cover_is_refused(project: Project, meadow: Path, line: str) -> None:
     add(project.root / "src" / "acme" / "dates.py", "x = 1")
     add(project.root / "src" / "single.py", "x = 1")
-    number = len((flowers / "features.py").read_text().splitlines()) + 1
-    add(flowers / "features.py", line)
+    number = len((meadow / "features.py").read_text().splitlines()) + 1
+    add(meadow / "features.py", line)
     module, mend = FOREIGN[line]
-    done = mlops("train", "flowers")
-    assert (done.code, done.error) == (2, f"src/use_cases/flowers/features.py:{number}: imports {module}, {NO_PART}; {mend}")
+    done = mlops("train", "meadow")
+    assert (done.code, done.error) == (2, f"src/use_cases/meadow/features.py:{number}: imports {module}, {NO_PART}; {mend}")
 
 
-def test_the_mend_is_right_in_a_folder_below(project: Project, flowers: Path) -> None:
-    add(flowers / "below" / "more.py", "from use_cases.iris.data import SPECIES")
-    assert "more.py:1: imports use_cases.iris.data" in (said := mlops("train", "flowers").error)
+def test_the_mend_is_right_in_a_folder_below(project: Project, meadow: Path) -> None:
+    add(meadow / "below" / "more.py", "from use_cases.iris.data import SPECIES")
+    assert "more.py:1: imports use_cases.iris.data" in (said := mlops("train", "meadow").error)
     assert "write `from ..data import SPECIES`" in said
 
 
@@ -84,8 +91,8 @@ def test_the_mend_is_right_in_a_folder_below(project: Project, flowers: Path) ->
     "line",
     [
         "from .data import LENGTHS",
-        "from use_cases.flowers.data import LENGTHS",
-        "from use_cases.flowers import data",
+        "from use_cases.meadow.data import LENGTHS",
+        "from use_cases.meadow import data",
         "from .. import common",
         "from ..common import dates",
         "from use_cases.common.dates import first",
@@ -94,31 +101,31 @@ def test_the_mend_is_right_in_a_folder_below(project: Project, flowers: Path) ->
         "from mlops.digests import of_text",
     ],
 )
-def test_own_code_common_code_packages_and_machinery_are_imported(project: Project, flowers: Path, line: str) -> None:
-    add(flowers.parent / "common" / "__init__.py", "")
-    add(flowers.parent / "common" / "dates.py", "first = 1")
-    add(flowers / "features.py", line)
-    assert load_use_case(project, "flowers").name == "flowers"
+def test_own_code_common_code_packages_and_machinery_are_imported(project: Project, meadow: Path, line: str) -> None:
+    add(meadow.parent / "common" / "__init__.py", "")
+    add(meadow.parent / "common" / "dates.py", "first = 1")
+    add(meadow / "features.py", line)
+    assert load_use_case(project, "meadow").name == "meadow"
 
 
-def test_common_code_imports_no_use_case(project: Project, flowers: Path) -> None:
-    add(flowers.parent / "common" / "dates.py", "from use_cases.flowers.data import LENGTHS")
-    refused = mlops("train", "flowers").error
-    assert refused.startswith("src/use_cases/common/dates.py:1: imports use_cases.flowers.data, which is no part of common")
+def test_common_code_imports_no_use_case(project: Project, meadow: Path) -> None:
+    add(meadow.parent / "common" / "dates.py", "from use_cases.meadow.data import LENGTHS")
+    refused = mlops("train", "meadow").error
+    assert refused.startswith("src/use_cases/common/dates.py:1: imports use_cases.meadow.data, which is no part of common")
 
 
-def test_the_digest_changes_with_own_and_with_common_code_and_not_with_another_use_case(flowers: Path) -> None:
-    seen = [own_code.digest(flowers)]
+def test_the_digest_changes_with_own_and_with_common_code_and_not_with_another_use_case(meadow: Path) -> None:
+    seen = [own_code.digest(meadow)]
     for name in (
-        "flowers/data.py",
-        "flowers/new.py",
+        "meadow/data.py",
+        "meadow/new.py",
         "common/dates.py",
         "common/dates.py",
         "common/below/deep.py",
         "__init__.py",
     ):
-        add(flowers.parent / name, "x = 1")
-        seen.append(own_code.digest(flowers))
+        add(meadow.parent / name, "x = 1")
+        seen.append(own_code.digest(meadow))
     assert len(set(seen)) == len(seen)
-    add(flowers.parent / "taxi" / "data.py", "x = 1")
-    assert own_code.digest(flowers) == seen[-1]
+    add(meadow.parent / "taxi" / "data.py", "x = 1")
+    assert own_code.digest(meadow) == seen[-1]

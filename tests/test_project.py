@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from checkouts import EXAMPLES, ROOT, lay_out
+from checkouts import EXAMPLES, ROOT, lay_out, need_examples
 from mlops.config import load_project
 from mlops.use_case import load_use_case
 
@@ -15,6 +15,7 @@ def test_this_project_is_configured_and_each_of_its_use_cases_has_its_code(envir
 
 
 def test_the_tests_run_on_the_examples_whatever_else_a_project_has(environment: None, tmp_path: Path) -> None:
+    need_examples()
     theirs = tmp_path / "theirs"
     shutil.copytree(ROOT / "config", theirs / "config")
     shutil.copytree(ROOT / "data" / "raw", theirs / "data" / "raw")
@@ -22,7 +23,7 @@ def test_the_tests_run_on_the_examples_whatever_else_a_project_has(environment: 
         (theirs / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / name, theirs / name)
     shutil.copyfile(theirs / "config" / "iris.yaml", theirs / "config" / "flowers.yaml")
-    shutil.copytree(theirs / "data" / "raw" / "iris", theirs / "data" / "raw" / "flowers")
+    shutil.copytree(theirs / "data" / "raw" / "iris", theirs / "data" / "raw" / "flowers", dirs_exist_ok=True)
     (theirs / "config" / "project.yaml").write_text("{name: ours, default_use_case: flowers, namespace: ours}\n")
     lay_out(tmp_path / "project", theirs)
     project = load_project(tmp_path / "project")

@@ -1,6 +1,7 @@
 """Raw → interim → processed: each step is done once for the same input, never half, and never over what is there."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -186,8 +187,9 @@ def test_new_set_when_the_raw_data_change(project: Project, iris: UseCase) -> No
 
 def test_new_set_when_the_code_the_schema_or_the_key_changes(project: Project, iris: UseCase, tmp_path: Path) -> None:
     def copied(name: str, text: str) -> UseCase:
-        package = tmp_path / name
-        package.mkdir()
+        package = tmp_path / name / "iris"
+        package.mkdir(parents=True)
+        shutil.copyfile(iris.package.with_name("__init__.py"), package.with_name("__init__.py"))
         for file in iris.package.glob("*.py"):
             (package / file.name).write_text(file.read_text() + (text if file.name == "features.py" else ""))
         return UseCase(**{**vars(iris), "package": package})

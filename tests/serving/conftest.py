@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from checkouts import ROOT, need_examples
 
 from mlops.serving.bundle import build
 
@@ -44,8 +45,9 @@ def make_candidate(folder, model, frame, target):
 
 
 def labelled():
-    """Flowers, by the project's own raw data."""
-    rows = pd.read_csv("data/raw/iris/iris.csv").sample(frac=1, random_state=0, ignore_index=True)
+    """Flowers, by the raw data of an example."""
+    need_examples()
+    rows = pd.read_csv(ROOT / "data/raw/iris/iris.csv").sample(frac=1, random_state=0, ignore_index=True)
     return rows[["sepal_length", "sepal_width", "petal_length", "petal_width"]], rows["species"].to_numpy()
 
 
