@@ -21,7 +21,7 @@ from mlops.deploy import cloud, log
 from mlops.deploy.cloud import Remote
 from mlops.deploy.log import DEPLOYED, Deployment
 from mlops.deploy.targets import DeployFailed, Service
-from mlops.errors import UserError
+from mlops.errors import ConfigError, UserError
 from mlops.registry import versions
 
 ADDRESS = {"sagemaker": "sagemaker:/eu-west-1", "azureml": "azureml://west.example/workspace", "databricks": "databricks"}
@@ -192,6 +192,13 @@ def test_cloud_that_cannot_read_the_store_is_refused(two: Project, plugin: None,
     assert tracking.is_embedded(two)
     with pytest.raises(UserError, match=f"{kind} serves models of its own registry only.*set MLFLOW_TRACKING_URI={kind}"):
         remote(two, kind).plan(SERVICE)
+
+
+def test_tracking_uri_that_cannot_be_is_named_without_its_password(two: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:s3cret@[mlflow")
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI: its host or port is none") as told:
+        remote(two, "databricks").plan(SERVICE)
+    assert "s3cret" not in str(told.value)
 
 
 @pytest.mark.parametrize(("kind", "uri"), [("sagemaker", ""), ("sagemaker", "azureml://x"), ("databricks", "sagemaker:/x")])

@@ -208,6 +208,7 @@ class Remote:
     def _asked(self, use_case: str, number: str) -> Asked:
         """What is asked for; raise UserError where the cloud cannot read the store that the version is in."""
         kind, place = self.chosen.target, tracking.uri(self.project)
+        tracking.check(place)
         if self._kind.own_registry and place.partition(":")[0] != kind:
             raise UserError(
                 f"{kind} serves models of its own registry only, and the store is {tracking.shown(self.project)}: "

@@ -54,7 +54,12 @@ def make(project: Project, use_case: UseCase, version: Version) -> Card:
 
 
 def write(card: Card, file: Path) -> None:
-    """Write a card as Markdown, its plots in a folder beside it that has the file's name without its ending."""
+    """Write a card as Markdown, its plots in a folder beside it that has the file's name without its ending.
+
+    Raises UserError, before it writes anything, where a folder lies in the file's place.
+    """
+    if file.is_dir():
+        raise UserError(f"--out {file}: a folder; name a file, as in {file / 'card.md'}")
     folder = file.with_suffix("")
     for name, content in card.plots.items():
         with files.replacing(folder / name) as temporary:
