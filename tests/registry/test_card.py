@@ -39,13 +39,6 @@ def test_command_writes_markdown_whose_plots_lie_beside_it(registered: Project, 
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in linked)
 
 
-def test_folder_in_the_place_of_the_card_is_refused(registered: Project, command: Callable, tmp_path: Path) -> None:
-    (tmp_path / "cards").mkdir()
-    said = command("card", "iris", "--out", str(tmp_path / "cards"))
-    assert said.code == 2 and "cards: a folder; name a file" in said.err
-    assert not any((tmp_path / "cards").iterdir())
-
-
 def test_card_is_the_same_each_time_whatever_became_of_the_version(registered: Project, command: Callable) -> None:
     first = command("card", "iris")
     assert command("alias", "iris", "staging", "1.0.0", "--reason", "look").code == 0

@@ -199,6 +199,7 @@ def test_a_card_that_cannot_be_written_there_is_said_in_one_line(registered: Pro
     said = command("card", "iris", "--out", str(registered.output / out))
     assert said.code == 2 and "Traceback" not in said.err
     assert said.err.splitlines()[-1].startswith(f"error: {registered.output / out.split('/')[0]}")
+    assert not any((registered.output / "folder").iterdir())
 
 
 def test_run_as_json_tells_number_verdict_and_report(registered: Project, command):

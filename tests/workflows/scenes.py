@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import json
 import subprocess
-from pathlib import Path
+import tempfile
 
 import events
 import registry
@@ -59,13 +59,23 @@ def dispatch(project: Project, host: str, *more: str, **inputs: str) -> Run:
     return project.run("deploy.yml", "workflow_dispatch", events.dispatch("main", **inputs), *_registry(host), *more)
 
 
-def digest_at(host: str, name: str, reference: str, home: Path) -> str:
-    """The digest of an image that a registry really holds, by pulling it."""
-    env = {**os.environ, "HOME": str(home)}
-    image = f"{host}/{name}{'@' if ':' in reference else ':'}{reference}"
-    done = subprocess.run(["docker", "pull", image], capture_output=True, text=True, env=env)
+def digest_at(host: str, name: str, tag: str) -> str:
+    """The digest of an image that a registry really holds, by pulling it with a login of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        docker = ["docker", "--config", folder]
+        password = ["--username", registry.USER, "--password-stdin"]
+        subprocess.run(
+            [*docker, "login", *password, host], input=registry.PASSWORD, check=True, capture_output=True, text=True
+        )
+        done = subprocess.run([*docker, "pull", f"{host}/{name}:{tag}"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return next(line.removeprefix("Digest: ") for line in done.stdout.splitlines() if line.startswith("Digest: "))
+
+
+def logins(project: Project) -> list[str]:
+    """The registries that Docker's configuration still holds a password for on the machine that ran the jobs."""
+    file = project.work / "home" / ".docker" / "config.json"
+    return list(json.loads(file.read_text()).get("auths", {})) if file.exists() else []
 
 
 def _registry(host: str) -> list[str]:

@@ -59,7 +59,7 @@ def write(card: Card, file: Path) -> None:
     Raises UserError, before it writes anything, where a folder lies in the file's place.
     """
     if file.is_dir():
-        raise UserError(f"--out {file}: a folder; name a file, as in {file / 'card.md'}")
+        raise UserError(f"{file}: a folder; name a file, as in {file / 'card.md'}")
     folder = file.with_suffix("")
     for name, content in card.plots.items():
         with files.replacing(folder / name) as temporary:
