@@ -218,7 +218,12 @@ def load_use_case_config(project: Project, name: str, overrides: Sequence[str] =
 def check_use_case(project: Project, name: str) -> None:
     """Raise UserError with suggestions for a use case that has no configuration."""
     if name not in project.use_cases:
-        raise UserError(f"no use case {name!r}{nearest(name, project.use_cases)}; there are: {', '.join(project.use_cases)}")
+        raise UserError(unknown(project, name))
+
+
+def unknown(project: Project, name: str) -> str:
+    """That there is no use case of this name, what it may have meant, and which there are."""
+    return f"no use case {name!r}{nearest(name, project.use_cases)}; there are: {', '.join(project.use_cases)}"
 
 
 def place_of(project: Project, name: str, path: tuple[str, ...], overrides: Sequence[str] = ()) -> str:

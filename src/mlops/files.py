@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -39,6 +40,8 @@ def replacing(file: Path) -> Iterator[Path]:
     """
     make_folder(file.parent)
     with writing(file):
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=file.suffix, dir=file.parent)
     os.close(handle)
     temporary = Path(name)

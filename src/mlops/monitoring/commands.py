@@ -108,9 +108,8 @@ def _show(check: Check) -> None:
     from mlops.monitoring.drift import severity
 
     read = check.log
-    files = f"{read.files} {'file' if read.files == 1 else 'files'}"
     malformed = f", {read.malformed} malformed" if read.malformed else ""
-    console.note(f"{read.rows} rows since {read.since:%Y-%m-%d %H:%M} UTC in {files}{malformed}")
+    console.note(f"{read.rows} rows since {read.since:%Y-%m-%d %H:%M} UTC in {read.where}{malformed}")
     for version in check.versions:
         state = "answers now" if version.serving else "has been replaced"
         title = f"{check.use_case} {version.number}: {version.verdict}, {version.rows} rows, {state}"

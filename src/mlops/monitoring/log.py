@@ -86,6 +86,11 @@ class Log:
         """Rows in the window, of all versions."""
         return sum(traffic.rows for traffic in self.versions.values())
 
+    @property
+    def where(self) -> str:
+        """How many files they were in."""
+        return "1 file" if self.files == 1 else f"{self.files} files"
+
     def serving(self, number: int) -> list[str]:
         """The versions among the last `number` rows, the one that answered last first."""
         recent = sorted(

@@ -53,8 +53,7 @@ def markdown(check: Check) -> str:
     read = check.log
     lines = [f"## {check.use_case}: {SIGNS[check.verdict]} {WORDS[check.verdict]}", "", headline(check), ""]
     lines += [
-        f"{read.rows} rows from {read.since:%Y-%m-%d %H:%M} to {read.until:%Y-%m-%d %H:%M} UTC in {read.files} "
-        + ("file" if read.files == 1 else "files")
+        f"{read.rows} rows from {read.since:%Y-%m-%d %H:%M} to {read.until:%Y-%m-%d %H:%M} UTC in {read.where}"
         + (f", {read.malformed} malformed lines left out" if read.malformed else "")
         + f". Checked on {check.made:%Y-%m-%d %H:%M} UTC.",
         "",

@@ -56,15 +56,14 @@ def make(project: Project, use_case: UseCase, version: Version) -> Card:
 def write(card: Card, file: Path) -> None:
     """Write a card as Markdown, its plots in a folder beside it that has the file's name without its ending.
 
-    Raises UserError, before it writes anything, where a folder lies in the file's place.
+    Raises UserError, before it writes anything, where the file cannot be there.
     """
-    if file.is_dir():
-        raise UserError(f"{file}: a folder; name a file, as in {file / 'card.md'}")
     folder = file.with_suffix("")
-    for name, content in card.plots.items():
-        with files.replacing(folder / name) as temporary:
-            temporary.write_bytes(content)
-    files.write_text(file, markdown(card.facts, folder.name))
+    with files.replacing(file) as text:
+        for name, content in card.plots.items():
+            with files.replacing(folder / name) as temporary:
+                temporary.write_bytes(content)
+        text.write_text(markdown(card.facts, folder.name), encoding="utf-8")
 
 
 def _facts(project: Project, use_case: UseCase, version: Version, candidate: Candidate, report: dict) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops import git
-from mlops.config import Project, nearest
+from mlops.config import Project, unknown
 from mlops.errors import UserError
 from mlops.registry import versions
 from mlops.registry.versions import Version
@@ -140,10 +140,9 @@ def _asked(project: Project, asked: str, ref: str | None) -> tuple[str, str | No
         return asked, ref, None
     image = _in_log(project, asked) or _on_this_machine(asked)
     if image is None:
-        known = project.use_cases
         raise UserError(
-            f"no use case {name!r}{nearest(name, known)}; there are: {', '.join(known)}; nor is it an image of the "
-            "deployment log or of this machine; ask as NAME@production, NAME@1.2.3, or by the image's digest"
+            f"{unknown(project, name)}; nor is it an image of the deployment log or of this machine; "
+            "ask as NAME@production, NAME@1.2.3, or by the image's digest"
         )
     return image.use_case, image.number, image
 
