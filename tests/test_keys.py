@@ -20,6 +20,7 @@ EXCEPTIONS = {
     "errors": "tells what is wrong",
     "operations": "what serving, deployment and monitoring are set to; a model is the same for all of it",
     "git": "says which commit it was, which is logged beside the model",
+    "tracking_uri": "finds out whether the store answers",
     "tracking": "keeps what training hands it; moving a store must not make a new version",
 }
 

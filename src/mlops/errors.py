@@ -37,3 +37,8 @@ class StoreUnreachable(MlopsError):
     """Raised when the tracking store does not answer, or its database is damaged."""
 
     exit_code = 3
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in one line; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

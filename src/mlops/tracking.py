@@ -9,22 +9,20 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-import socket
 import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import yaml
 
-from mlops import files
+from mlops import files, tracking_uri
 from mlops.config import Project
 from mlops.console import note
-from mlops.errors import ConfigError, StoreUnreachable, UserError
+from mlops.errors import StoreUnreachable, UserError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,13 +37,6 @@ PATHS = {
     "logged_models": "artifact_location",
     "model_versions": "storage_location",
 }
-PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
-# What MLflow keeps a registry in; a package that it knows as a plugin adds its own.
-SCHEMES = (*PORTS, "sqlite", "databricks", "databricks-uc")
-# Seconds until a server that does not answer is given up.
-PATIENCE = 4
-# The request for encryption that opens a PostgreSQL connection; every server answers it with one letter.
-POSTGRES_HELLO = bytes.fromhex("0000000804d2162f")
 # MLflow's codes for an error of its database, for files that are not there, and for a server that cannot do what is asked.
 DATABASE_ERRORS = ("BAD_REQUEST", "INTERNAL_ERROR")
 LOST = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -67,21 +58,6 @@ def shown(project: Project) -> str:
     place = uri(project)
     parts = urlsplit(place)
     return place.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1) if "@" in parts.netloc else place
-
-
-def check(place: str) -> None:
-    """Raise ConfigError for a tracking URI that no store can have; what it says holds no part of a password."""
-    mend = "correct MLFLOW_TRACKING_URI, as in https://mlflow.example.org"
-    scheme = place.partition(":")[0].partition("+")[0]
-    if scheme not in SCHEMES and scheme not in {plugin.name for plugin in entry_points(group="mlflow.tracking_store")}:
-        raise ConfigError(f"MLFLOW_TRACKING_URI: MLflow keeps no registry at {scheme!r} ({', '.join(SCHEMES)}); {mend}")
-    try:
-        parts = urlsplit(place)
-        sound = parts.port != 0 and bool(parts.hostname or not scheme.startswith("http"))
-    except ValueError:
-        sound = False
-    if not sound:
-        raise ConfigError(f"MLFLOW_TRACKING_URI: its host or port is none (a port is a number from 1 to 65535); {mend}")
 
 
 def artifact_root(project: Project) -> str | None:
@@ -128,13 +104,13 @@ def _lock_of(folder: Path) -> Path:
 def open_store(project: Project, make: bool = True) -> Iterator[MlflowClient]:
     """A client of the store; an embedded one is made on first use, unless `make` says that it is only read.
 
-    Raises StoreUnreachable when the server does not answer within PATIENCE, or the database is damaged; ConfigError as
-    `check` does; UserError where nothing is to be made and none is there.
+    Raises ConfigError as `tracking_uri.check` and StoreUnreachable as `tracking_uri.probe` do, and that for a database that is
+    damaged; UserError where nothing is to be made and none is there.
     """
     _quiet()
     place = uri(project)
-    check(place)
-    _probe(place)
+    tracking_uri.check(place)
+    tracking_uri.probe(place)
     if is_embedded(project):
         if not make:
             _require(project)
@@ -266,7 +242,7 @@ def download(address: str, to: Path) -> Path:
     except Exception as error:
         if not _is_of_the_store(error):
             raise
-        raise StoreUnreachable(f"{address}: cannot be read ({_first_line(error)}); look at address and credentials") from error
+        raise StoreUnreachable(f"{address}: cannot be read ({first_line(error)}); look at address and credentials") from error
 
 
 def fetch(to: Path | None = None, **place: str) -> Path:
@@ -283,7 +259,7 @@ def fetch(to: Path | None = None, **place: str) -> Path:
         if error.error_code not in LOST:
             raise
         raise StoreUnreachable(
-            f"the store has lost files: {'/'.join(place.values())} ({_first_line(error).rstrip('.')}); "
+            f"the store has lost files: {'/'.join(place.values())} ({first_line(error).rstrip('.')}); "
             "bring its artifacts back from a copy, or move the store away and begin anew"
         ) from None
 
@@ -293,53 +269,13 @@ def _quiet() -> None:
     for name, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-        "PGCONNECT_TIMEOUT": str(PATIENCE),
+        "PGCONNECT_TIMEOUT": str(tracking_uri.PATIENCE),
         "GIT_PYTHON_REFRESH": "quiet",
         "MLFLOW_LOGGING_LEVEL": "ERROR",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     }.items():
         os.environ.setdefault(name, value)
-
-
-def _probe(place: str) -> None:
-    """Raise StoreUnreachable unless a server answers within PATIENCE; what it answers does not matter here."""
-    parts = urlsplit(place)
-    scheme = parts.scheme.split("+")[0]
-    if scheme not in PORTS or not parts.hostname:
-        return
-    port = parts.port or PORTS[scheme]
-    try:
-        if scheme.startswith("http"):
-            _greet_http(place)
-        else:
-            _greet_database((parts.hostname, port), scheme)
-    except OSError as error:
-        cause: BaseException = error
-        while cause.__context__:
-            cause = cause.__context__
-        reason = f"nothing came within {PATIENCE} s" if isinstance(cause, TimeoutError) else _first_line(cause)
-        raise StoreUnreachable(
-            f"{scheme}://{parts.hostname}:{port}: the tracking store does not answer ({reason}); "
-            "start it, or correct MLFLOW_TRACKING_URI"
-        ) from None
-
-
-def _greet_http(place: str) -> None:
-    import requests
-
-    try:
-        requests.get(f"{place.rstrip('/')}/health", timeout=PATIENCE, stream=True).close()
-    except requests.exceptions.SSLError:
-        pass  # it answers; MLflow knows the settings for its certificate
-
-
-def _greet_database(address: tuple[str, int], scheme: str) -> None:
-    with socket.create_connection(address, timeout=PATIENCE) as connection:
-        if scheme == "postgresql":
-            connection.sendall(POSTGRES_HELLO)
-        if scheme != "mssql" and not connection.recv(1):
-            raise ConnectionError("it hangs up")
 
 
 def _create(database: Path) -> None:
@@ -388,7 +324,7 @@ def _is_of_the_store(error: Exception) -> bool:
 
 
 def _unreachable(project: Project, error: Exception) -> str:
-    reason = _first_line(getattr(error, "orig", None) or error)
+    reason = first_line(getattr(error, "orig", None) or error)
     if not is_embedded(project):
         return (
             f"the tracking store does not answer as it should ({reason}); look at the server, or correct MLFLOW_TRACKING_URI"
@@ -397,7 +333,3 @@ def _unreachable(project: Project, error: Exception) -> str:
     source, target = shlex.quote(str(backup)), shlex.quote(str(database))
     mend = f"restore it with: cp {source} {target}" if backup.is_file() else f"move it away: mv {target} {target}.damaged"
     return f"{database}: the store is damaged or in use ({reason}); {mend}"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mlops import tracking
+from mlops import tracking, tracking_uri
 from mlops.config import Project
 from mlops.console import step
 from mlops.deploy import log
 from mlops.deploy.targets import DeployFailed, Service
-from mlops.errors import UserError
+from mlops.errors import UserError, first_line
 from mlops.operations import Environment
 from mlops.registry import versions
 from mlops.registry.versions import Version
@@ -208,7 +208,7 @@ class Remote:
     def _asked(self, use_case: str, number: str) -> Asked:
         """What is asked for; raise UserError where the cloud cannot read the store that the version is in."""
         kind, place = self.chosen.target, tracking.uri(self.project)
-        tracking.check(place)
+        tracking_uri.check(place)
         if self._kind.own_registry and place.partition(":")[0] != kind:
             raise UserError(
                 f"{kind} serves models of its own registry only, and the store is {tracking.shown(self.project)}: "
@@ -232,7 +232,7 @@ class Remote:
             return get_deploy_client(self.uri)
         except (MlflowException, RuntimeError, ImportError) as error:
             if isinstance(error, MlflowException) and "No plugin found" not in str(error):
-                raise UserError(f"{self.uri}: {_first_line(error)}") from None
+                raise UserError(f"{self.uri}: {first_line(error)}") from None
             raise UserError(f"no deployment client for {self.uri}: pip install {self._kind.install}") from None
 
     def _has(self, client: Any, asked: Asked) -> bool:
@@ -253,7 +253,7 @@ class Remote:
     def _failure(self, what: str, error: Exception) -> str:
         hint = "" if type(error).__name__ not in ("NoCredentialsError", "ClientAuthenticationError") else "; log in first"
         missing = f"; pip install {self._kind.install}" if isinstance(error, ImportError) else ""
-        return f"{self.chosen.target}: {what}: {_first_line(error)}{hint}{missing}"
+        return f"{self.chosen.target}: {what}: {first_line(error)}{hint}{missing}"
 
     def _hold(self, client: Any, asked: Asked) -> None:
         """Compare what the endpoint answers for rows of the holdout with what training recorded for them."""
@@ -306,7 +306,3 @@ def _same(expected: Any, got: Any) -> bool:
     if isinstance(expected, float) and isinstance(got, int | float):
         return math.isclose(expected, got, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     return bool(expected == got)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlops.config import Project
 
 # What judges and stores a model, beside what makes it: a change is tried out on every use case.
-JUDGES = ("registry", "tracking.py", "pipeline.py", "git.py")
+JUDGES = ("registry", "tracking.py", "tracking_uri.py", "pipeline.py", "git.py")
 DRY_RUN = typer.Option(False, "--dry-run", help="Say what would be done, do nothing.")
 JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 

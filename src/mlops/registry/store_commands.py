@@ -146,11 +146,11 @@ def run(
 
 
 def _project() -> Project:
-    from mlops import tracking
+    from mlops import tracking, tracking_uri
     from mlops.config import load_project
 
     project = load_project()
-    tracking.check(tracking.uri(project))
+    tracking_uri.check(tracking.uri(project))
     return project
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops import tracking
-from mlops.errors import UserError
+from mlops.errors import UserError, first_line
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
 from mlops.training.gate import Verdict, decide, goodness
 from mlops.training.metrics import Predictions, encode, paired_bootstrap
@@ -80,10 +80,9 @@ def _asked(use_case: UseCase, champion: Champion, holdout: pd.DataFrame, classes
     try:
         return predict(tracking.load_model(folder), holdout[list(champion.problem["schema"])], classes)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"champion {use_case.name} {champion.number} does not run with this code ({reason}): restore what it needs in "
-            f"src/use_cases/{use_case.name}, or raise target.number, so that it is not asked"
+            f"champion {use_case.name} {champion.number} does not run with this code ({first_line(error)}): restore what "
+            f"it needs in src/use_cases/{use_case.name}, or raise target.number, so that it is not asked"
         ) from error
 
 

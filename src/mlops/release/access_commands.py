@@ -1,0 +1,70 @@
+"""The commands of `mlops release` by which a job comes to its registry and its target, and takes its leave of both."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import typer
+
+from mlops import console
+
+JSON = typer.Option(False, "--json", help="Print the result as JSON.")
+
+# The variable by which a job's later steps know the registry that Docker was logged in to.
+LOGGED_IN = "MLOPS_LOGGED_IN"
+
+
+def login(json: bool = JSON) -> None:
+    """Log Docker in to the registry: GitHub's with the workflow's token, another one with MLOPS_REGISTRY_PASSWORD.
+
+    In a workflow, `mlops release credentials --remove` logs it out again.
+
+    Example: mlops release login
+    """
+    from mlops.gitflow import runner
+    from mlops.release import images
+    from mlops.release import plan as planning
+
+    found = planning.credentials()
+    if found:
+        images.login(*found)
+        runner.variable(LOGGED_IN, found[0])
+    host = planning.registry().partition("/")[0]
+    if json:
+        console.as_json({"registry": host, "user": found[1] if found else None})
+    else:
+        console.note(f"{host}: logged in as {found[1]}" if found else f"{host}: no password is set, nothing to log in with")
+
+
+def credentials(
+    remove: bool = typer.Option(
+        False, "--remove", help="Take away what was written before, and what `mlops release login` left."
+    ),
+    json: bool = JSON,
+) -> None:
+    """Put the secrets of the target where ssh and kubectl look for them; without secrets nothing is written.
+
+    MLOPS_DEPLOY_SSH_KEY with MLOPS_DEPLOY_KNOWN_HOSTS for a host over SSH, MLOPS_DEPLOY_KUBECONFIG for a cluster.
+
+    Example: mlops release credentials --remove
+    """
+    from mlops.gitflow import runner
+    from mlops.release import access, images
+
+    home = Path.home()
+    if remove:
+        access.remove(home)
+        if host := os.environ.get(LOGGED_IN):
+            images.logout(host)
+        written: list[str] = []
+    else:
+        names = ("MLOPS_DEPLOY_SSH_KEY", "MLOPS_DEPLOY_KNOWN_HOSTS", "MLOPS_DEPLOY_KUBECONFIG")
+        key, hosts, kubeconfig = (os.environ.get(name, "") for name in names)
+        written = access.write(home, key, hosts, kubeconfig)
+        if kubeconfig:
+            runner.variable("KUBECONFIG", str(home / access.KUBECONFIG))
+    if json:
+        console.as_json({"written": written, "removed": remove})
+    else:
+        console.note("removed" if remove else f"written: {', '.join(written) or 'nothing, no secret is set'}")
