@@ -1,6 +1,6 @@
 """Notebooks: what a save, an export and a review cost, beside what they are compared with.
 
-Run: python benchmarks/notebooks.py [--repeat 5]. Needs nothing but the environment; takes about five minutes.
+Run: python -m benchmarks.notebooks [--repeat 5]. Needs nothing but the environment; takes about five minutes.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ from mlops.notebooks import changes, pages, review
 from mlops.notebooks.content import quick_imports
 
 HOOK = {"ServerApp": {"jpserver_extensions": {"mlops.notebooks.savehook": True}}}
-# As on a user's machine, where Python keeps the modules that it has compiled; both sides are run once before they count.
-PLAIN = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 FIRST = "import pandas as pd\n\nframe = pd.DataFrame({'n': range(%d)})\nframe.describe()"
 
 
@@ -77,7 +75,7 @@ def saves(folder: Path, hook: bool, repeat: int) -> tuple[float, float]:
     options = [f"--port={port}", f"--ServerApp.root_dir={folder / 'root'}", "--IdentityProvider.token=t", "--allow-root"]
     process = subprocess.Popen(
         [sys.executable, "-m", "jupyter_server", *options, "--no-browser"],
-        env={**PLAIN, **places, "JUPYTER_CONFIG_PATH": str(folder / "config")},
+        env={**os.environ, **places, "JUPYTER_CONFIG_PATH": str(folder / "config")},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -147,7 +145,7 @@ def exports(folder: Path, repeat: int) -> list[tuple]:
         for what, command in commands.items():
             if what in (".py", ".html"):
                 (folder / "a" / f"a{what}").unlink(missing_ok=True)
-            run = partial(subprocess.run, [sys.executable, "-m", *command], check=True, capture_output=True, env=PLAIN)
+            run = partial(subprocess.run, [sys.executable, "-m", *command], check=True, capture_output=True)
             seconds[what].append(timed(run, 1))
     median = {what: statistics.median(values[1:]) for what, values in seconds.items()}
     rows = []
@@ -176,7 +174,7 @@ def reviews(folder: Path, cells: int = 1000, changed: int = 20) -> list[tuple]:
 
     fast = timed(ours, 3)
     nbdiff = [sys.executable, "-m", "nbdime", "diff", *map(str, files)]
-    slow = timed(lambda: subprocess.run(nbdiff, capture_output=True, env=PLAIN), 2)
+    slow = timed(lambda: subprocess.run(nbdiff, capture_output=True), 2)
     size = len(ours()) / 1e6
     return [
         (f"review, {cells} cells, {changed} changed", fast, "nbdiff", slow, slow / fast),
