@@ -116,7 +116,7 @@ def _listed(outputs: Outputs, finite: bool = False) -> list[Any]:
         columns = [open_inference.plain(values) if finite else values.tolist() for values in outputs.values()]
         return [dict(zip(outputs, row, strict=True)) for row in zip(*columns, strict=True)]
     if finite and outputs.dtype.kind == "f" and not np.isfinite(outputs).all():
-        return np.where(np.isfinite(outputs), outputs, None).tolist()
+        return np.where(np.isfinite(outputs), outputs.astype(object), np.array(None, dtype=object)).tolist()
     return outputs.tolist()
 
 
