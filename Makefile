@@ -6,8 +6,18 @@ BIN := $(VENV)/bin
 NAME ?=
 RUN := $(BIN)/mlops
 
+# The machinery: a wheel with its hash, or a folder with its source, as vendor/machinery.txt says. pip takes no hash of a folder.
+MACHINERY := $(filter-out \#%,$(shell cat vendor/machinery.txt))
+REQUIRE_HASHES := $(if $(filter -e,$(MACHINERY)),,--require-hashes)
+PYTHON_FILES := src tests setup.py
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format fast-tests test-all test-workflows benchmark-workflows protect lock ui drift raw-data interim-data processed-data docs lab notebooks clean
+.PHONY: help setup run test lint format fast-tests test-all protect lock sync ui raw-data interim-data processed-data docs lab notebooks clean
+
+# What a team adds: targets of its own, other values.
+-include project.mk
+# What is there where the machinery is a folder: its own tests, lint and documentation.
+-include machinery/machinery.mk
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,8 +29,9 @@ $(VENV)/.venv:
 	@touch $@
 
 # The same environment grows from the main job's packages to the developers': dev.txt holds base.txt.
-$(VENV)/.base: $(VENV)/.venv requirements/base.txt setup.py
+$(VENV)/.base: $(VENV)/.venv requirements/base.txt setup.py vendor/machinery.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/base.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(REQUIRE_HASHES) -r vendor/machinery.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -33,49 +44,45 @@ setup: $(VENV)/.dev ## set up .venv with everything, from the lock files
 run: $(VENV)/.base ## data, train, gate, register, report: the default use case (NAME=iris for another)
 	@$(RUN) run $(NAME)
 
-test: lint fast-tests ## lint, types and the fast tests
+test: lint fast-tests ## lint, types and the tests
 
-lint: $(VENV)/.dev ## flake8 in two passes, black, mypy; the workflows
-	@$(BIN)/flake8 src tests benchmarks docs setup.py --select=E9,F63,F7,F82 --show-source --statistics
-	@$(BIN)/flake8 src tests benchmarks docs setup.py
-	@$(BIN)/black --check --quiet src tests benchmarks docs setup.py || { echo "black would change files: make format"; exit 1; }
+lint: $(VENV)/.dev ## flake8 in two passes, black, mypy; the workflows; whether the machinery's files are as it has them
+	@$(BIN)/flake8 $(PYTHON_FILES) --select=E9,F63,F7,F82 --show-source --statistics
+	@$(BIN)/flake8 $(PYTHON_FILES)
+	@$(BIN)/black --check --quiet $(PYTHON_FILES) || { echo "black would change files: make format"; exit 1; }
 	@$(BIN)/mypy
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/actionlint -oneline
-	@$(BIN)/zizmor --offline --no-progress --quiet --strict-collection --persona pedantic --config .github/zizmor.yml .
+	@$(BIN)/zizmor --offline --no-progress --quiet --strict-collection --persona pedantic --config .github/zizmor.yml .github
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema custom.github-workflows-require-timeout .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	@$(RUN) sync --check
 
 format: $(VENV)/.dev ## format the Python files
-	@$(BIN)/black --quiet src tests benchmarks docs setup.py
+	@$(BIN)/black --quiet $(PYTHON_FILES)
 
-fast-tests: $(VENV)/.dev
-	@$(BIN)/pytest -n auto --dist loadscope
+fast-tests: $(VENV)/.dev ## the project's tests
+	@$(BIN)/pytest
 
-test-all: $(VENV)/.dev ## the fast tests on every supported Python, against the built wheel
+test-all: $(VENV)/.dev ## the tests on every supported Python
 	@$(BIN)/tox run -e "$$($(RUN) pythons --tox)" --skip-missing-interpreters
-
-test-workflows: $(VENV)/.dev ## the GitHub workflows, run offline
-	@$(BIN)/pytest -m workflows tests/workflows
-
-benchmark-workflows: $(VENV)/.dev ## seconds per job of a pull request, run offline
-	@$(BIN)/python -m benchmarks.workflows
 
 protect: $(VENV)/.base ## say what an administrator may turn on: rulesets, environments (APPLY=1 does it, GITHUB_TOKEN)
 	@$(RUN) gitflow protect $(if $(APPLY),--apply)
 
-lock: $(VENV)/.venv ## compile the lock files from setup.py
-	@$(BIN)/uv pip compile requirements/bootstrap.in --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/bootstrap.txt
-	@$(BIN)/uv pip compile setup.py --all-extras --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/dev.txt
-	@$(BIN)/uv pip compile setup.py --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -c requirements/dev.txt -o requirements/base.txt
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
+lock: $(VENV)/.venv ## compile the lock files from setup.py and the machinery's own requirements
+	@$(COMPILE) --upgrade requirements/bootstrap.in -o requirements/bootstrap.txt
+	@$(COMPILE) --no-emit-package mlops-machinery setup.py vendor/machinery.txt --all-extras -o requirements/dev.txt
+	@$(COMPILE) --no-emit-package mlops-machinery setup.py vendor/machinery.txt -c requirements/dev.txt -o requirements/base.txt
 	@for lock in serve serve-skops serve-pyfunc; do \
-		$(BIN)/uv pip compile requirements/$$lock.in --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -c requirements/dev.txt -o requirements/$$lock.txt || exit 1; done
+		$(COMPILE) requirements/$$lock.in -c requirements/dev.txt -o requirements/$$lock.txt || exit 1; done
 
-drift: $(VENV)/.dev ## see a drift report: serve, send normal and drifted rows, check (after make run; NAME=iris for another)
-	@$(BIN)/python -m benchmarks.drift $(NAME)
+sync: $(VENV)/.base ## write the files that the machinery owns as it has them; an edited one is merged
+	@$(RUN) sync
 
 ui: $(VENV)/.base ## MLflow's own page on the store
 	@$(RUN) ui
@@ -91,8 +98,8 @@ notebooks: $(VENV)/.dev ## the notebooks: rules checked, then each run on a fres
 	@$(RUN) notebooks check
 	@$(RUN) notebooks run
 
-docs: $(VENV)/.dev ## build the documentation, warnings are errors
-	@$(BIN)/sphinx-build -W -b html docs docs/_build/html
+docs: $(VENV)/.dev ## build the project's documentation, warnings are errors
+	@$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
 
 clean: ## remove what the commands made, not the store
 	@rm -rf build dist .tox .pytest_cache .mypy_cache .hypothesis docs/_build output

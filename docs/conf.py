@@ -1,6 +1,6 @@
 """Sphinx: `make docs` builds these pages; a warning is an error."""
 
-project = "MLOps template"
+project = "mlops-template"
 author = "The MLOps Template authors"
 extensions = ["myst_parser", "sphinxcontrib.mermaid"]
 myst_enable_extensions = ["colon_fence", "fieldlist"]

@@ -1,31 +1,29 @@
-"""What a team changes, and what the tests of the machinery run on, are kept apart."""
+"""What holds of every use case of the project."""
 
-import shutil
 from pathlib import Path
 
-from checkouts import EXAMPLES, ROOT, lay_out, need_examples
-from mlops.config import load_project
-from mlops.use_case import load_use_case
+import pytest
+from mlops import Project, load_project, load_use_case, stages
+
+ROOT = Path(__file__).resolve().parents[1]
+USE_CASES = load_project(ROOT).use_cases
 
 
-def test_this_project_is_configured_and_each_of_its_use_cases_has_its_code(environment: None) -> None:
-    project = load_project(ROOT)
-    assert project.default_use_case in project.use_cases
-    assert [load_use_case(project, name).name for name in project.use_cases] == project.use_cases
+def test_the_default_use_case_is_one_of_the_project() -> None:
+    assert not USE_CASES or load_project(ROOT).default_use_case in USE_CASES
 
 
-def test_the_tests_run_on_the_examples_whatever_else_a_project_has(environment: None, tmp_path: Path) -> None:
-    need_examples()
-    theirs = tmp_path / "theirs"
-    shutil.copytree(ROOT / "config", theirs / "config")
-    shutil.copytree(ROOT / "data" / "raw", theirs / "data" / "raw")
-    for name in ("tests/project.yaml", "requirements/base.txt", ".gitignore"):
-        (theirs / name).parent.mkdir(exist_ok=True)
-        shutil.copyfile(ROOT / name, theirs / name)
-    shutil.copyfile(theirs / "config" / "iris.yaml", theirs / "config" / "flowers.yaml")
-    shutil.copytree(theirs / "data" / "raw" / "iris", theirs / "data" / "raw" / "flowers", dirs_exist_ok=True)
-    (theirs / "config" / "project.yaml").write_text("{name: ours, default_use_case: flowers, namespace: ours}\n")
-    lay_out(tmp_path / "project", theirs)
-    project = load_project(tmp_path / "project")
-    assert (project.name, project.default_use_case, project.namespace) == ("mlops-template", "ridership", "")
-    assert tuple(project.use_cases) == tuple(sorted(path.name for path in (project.data / "raw").iterdir())) == EXAMPLES
+@pytest.mark.parametrize("name", USE_CASES)
+def test_raw_data_keep_their_schema_and_become_rows_with_key_and_target(name: str, project: Project) -> None:
+    use_case = load_use_case(project, name)
+    rows, _ = stages.read_processed(project, use_case)
+    key = list(use_case.config.key)
+    assert use_case.config.target.column in rows
+    assert not rows.duplicated(key).any()
+    assert use_case.inputs(rows)
+
+
+@pytest.mark.parametrize("name", USE_CASES)
+def test_each_use_case_has_a_page_and_says_where_its_data_come_from(name: str) -> None:
+    assert (ROOT / "docs" / f"{name}.md").is_file()
+    assert "licence" in (ROOT / "data" / "raw" / name / "README.md").read_text(encoding="utf-8").lower()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from mlops.config import Project
-from mlops.use_case import load_use_case
+import skops.io
+from mlops import Project, load_use_case, train
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from use_cases import iris
 
@@ -31,13 +31,8 @@ def test_baseline_is_the_most_frequent_species_of_the_training_rows() -> None:
 
 def test_fitted_steps_see_the_training_rows_alone(project: Project) -> None:
     """The means of the scaler are those of the training rows, not of all."""
-    from mlops.training import model_file
-    from mlops.training.train import train
-
-    use_case = load_use_case(project, "iris")
-    candidate, _ = train(project, use_case)
-    held = set(candidate.holdout()["flower"])
-    training = INPUTS[~ROWS["flower"].isin(held)]
-    scaler = model_file.read(candidate.path / "features.skops", [])[0]
+    candidate, _ = train(project, load_use_case(project, "iris"))
+    training = INPUTS[~ROWS["flower"].isin(set(candidate.holdout()["flower"]))]
+    scaler = skops.io.load(candidate.path / "features.skops")[0]
     assert scaler.mean_ == pytest.approx(training.mean().to_numpy(), rel=1e-12)
     assert scaler.mean_ != pytest.approx(INPUTS.mean().to_numpy(), rel=1e-6)

@@ -1,0 +1,11 @@
+"""Sphinx: `make docs` builds these pages; a warning is an error."""
+
+project = "MLOps template"
+author = "The MLOps Template authors"
+extensions = ["myst_parser", "sphinxcontrib.mermaid"]
+myst_enable_extensions = ["colon_fence", "fieldlist"]
+myst_fence_as_directive = ["mermaid"]
+myst_heading_anchors = 3
+html_theme = "furo"
+html_title = project
+exclude_patterns = ["_build"]

@@ -1,0 +1,29 @@
+# Targets for those who work on the machinery: its lint, tests and documentation come on top of the project's.
+.PHONY: lint-machinery test-machinery test-all-machinery test-workflows benchmark-workflows drift docs-machinery
+
+lint: lint-machinery
+test: test-machinery
+docs: docs-machinery
+
+lint-machinery: $(VENV)/.dev
+	@$(BIN)/flake8 --config .flake8 machinery
+	@$(BIN)/black --check --quiet machinery || { echo "black would change files: make format"; exit 1; }
+	@$(BIN)/mypy --config-file machinery/pyproject.toml
+
+test-machinery: fast-tests
+	@$(BIN)/pytest machinery/tests -n auto --dist loadscope
+
+test-all-machinery: $(VENV)/.dev ## the machinery's fast tests on every supported Python, against the built wheel
+	@$(BIN)/tox run -c machinery/tox.ini -e "$$($(RUN) pythons --tox)" --skip-missing-interpreters
+
+test-workflows: $(VENV)/.dev ## the GitHub workflows, run offline
+	@$(BIN)/pytest machinery/tests/workflows -m workflows
+
+benchmark-workflows: $(VENV)/.dev ## seconds per job of a pull request, run offline
+	@cd machinery && $(abspath $(BIN))/python -m benchmarks.workflows
+
+drift: $(VENV)/.dev ## see a drift report: serve, send normal and drifted rows, check (after make run; NAME=iris for another)
+	@PYTHONPATH=machinery $(BIN)/python -m benchmarks.drift $(NAME)
+
+docs-machinery: $(VENV)/.dev
+	@$(BIN)/sphinx-build -q -W -b html machinery/docs machinery/docs/_build/html

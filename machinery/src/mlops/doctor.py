@@ -1,0 +1,121 @@
+"""Whether this machine and project have what the commands need."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops import console, git, keys, tracking
+from mlops.config import Project, find_root, load_project
+from mlops.errors import MlopsError
+from mlops.use_case import load_use_case
+
+# Free space below which a registration may fail half-way (it would leave no version behind).
+ENOUGH_BYTES = 500_000_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: what was found, and how to mend it where it is not as it should be."""
+
+    what: str
+    ok: bool
+    found: str
+    mend: str = ""
+
+
+def examine() -> list[Finding]:
+    """Every finding; it never raises for what a user can mend."""
+    first = [_python(), _tool("git", "install git: a run is identified by its commit"), _tool("make", "install make")]
+    project, finding = _try("project", load_project, lambda found: str(found.root))
+    if project is None:
+        return [*first, finding]
+    checks = [
+        _try(f"use case {name}", lambda name=name: load_use_case(project, name), _described)[1] for name in project.use_cases
+    ]
+    commit = _try("commit", lambda: git.commit(project.root), lambda found: f"{found.sha[:12]} on {found.branch}")[1]
+    store = _try("store", lambda: _open(project), str)[1]
+    return [*first, finding, commit, *checks, _lock(project), store, _space(project)]
+
+
+def show(title: str, found: list[Finding], json: bool) -> int:
+    """Print the findings, as a table or as JSON; return the exit code: 2 where something is missing."""
+    if json:
+        console.as_json([vars(item) for item in found])
+    else:
+        rows = [("ok" if item.ok else "missing", item.what, item.found, "" if item.ok else item.mend) for item in found]
+        console.table(title, ("", "what", "found", "how to mend"), rows)
+    return 0 if all(item.ok for item in found) else 2
+
+
+def supported_pythons(root: Path | None = None) -> list[str]:
+    """The versions that the project's setup.py names in its classifiers, as in `3.12`; those of the machinery without one."""
+    file = (root or find_root()) / "setup.py"
+    if file.is_file():
+        return re.findall(r"Programming Language :: Python :: (3\.\d+)", file.read_text(encoding="utf-8"))
+    classifiers = importlib.metadata.metadata("mlops-machinery").get_all("Classifier") or []
+    return [line.rsplit(" ", 1)[1] for line in classifiers if re.search(r":: 3\.\d+$", line)]
+
+
+def _python() -> Finding:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    known = supported_pythons()
+    return Finding("Python", version in known, version, f"use one of {', '.join(known)}: make PYTHON=python{known[-1]} …")
+
+
+def _tool(name: str, mend: str) -> Finding:
+    place = shutil.which(name)
+    return Finding(name, place is not None, place or "not there", "" if place else mend)
+
+
+def _try(what: str, look: Callable, describe: Callable[..., str]) -> tuple:
+    try:
+        found = look()
+    except (MlopsError, OSError) as error:
+        return None, Finding(what, False, "see right", str(error))
+    return found, Finding(what, True, describe(found))
+
+
+def _described(use_case) -> str:
+    return use_case.config.description
+
+
+def _open(project: Project) -> str:
+    with tracking.open_store(project) as client:
+        client.search_registered_models(max_results=1)
+    return tracking.shown(project)
+
+
+def _lock(project: Project) -> Finding:
+    """Whether the packages that are installed are those of the lock file."""
+    file = project.root / keys.LOCK
+    if not file.is_file():
+        return Finding("lock file", False, f"{file} is missing", "restore it (git checkout), or compile it: make lock")
+    text = file.read_text(encoding="utf-8")
+    pinned = dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^ ;\\]+)", text, re.MULTILINE))
+    for name in ("mlflow", "scikit-learn", "pandas", "pandera", "pydantic"):
+        if (there := _installed(name)) != pinned.get(name):
+            return Finding("lock file", False, f"{name} {there}, locked {pinned.get(name)}", "make setup")
+    return Finding("lock file", True, f"{len(pinned)} packages pinned")
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _space(project: Project) -> Finding:
+    free = shutil.disk_usage(_existing(project.store)).free
+    return Finding("disk", free > ENOUGH_BYTES, f"{free / 1e9:.1f} GB free", f"make room below {project.store}")
+
+
+def _existing(folder: Path) -> Path:
+    return next(place for place in (folder, *folder.parents) if os.path.isdir(place))  # is_dir() raises where it may not look

@@ -1,0 +1,184 @@
+"""`mlops new`, `adopt`, `update`, `sync` and `eject`: the life of a project on the machinery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from mlops.console import as_json, note, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlops.project.answers import Answers
+    from mlops.project.merge import Change
+
+app = typer.Typer()
+
+FORCE = typer.Option(False, "--force", help="Go on with uncommitted changes.")
+WHEEL = typer.Option("", "--wheel", metavar="FILE", help="A wheel of the machinery.")
+DEFAULTS = typer.Option(False, "--defaults", help="Ask nothing: take the default of each question.")
+ANSWERS = typer.Option("", "--answers", metavar="FILE", help="A YAML file with the answers; what it leaves out has its default.")
+JSON = typer.Option(False, "--json", help="Print the result as JSON.")
+
+
+@app.command("new")
+def new_project(
+    folder: Path = typer.Argument(metavar="DEST", help="A new or empty folder."),
+    defaults: bool = DEFAULTS,
+    answers: str = ANSWERS,
+    file: str = WHEEL,
+    json: bool = JSON,
+) -> None:
+    """Create a project: the team's first files, and the machinery as one wheel pinned by its hash.
+
+    Example: mlops new churn-models --defaults
+    """
+    from mlops.project import new, wheel
+
+    chosen = _answers(defaults, answers, name=_name_of(folder))
+    machinery = wheel.opened(Path(file)) if file else new.own_wheel()
+    written = new.create(folder, chosen, machinery)
+    if json:
+        as_json({"folder": folder, "files": written, "machinery": machinery.version})
+        return
+    note(f"{folder}: {len(written)} files, machinery {machinery.version}")
+    note(f"next: cd {folder} && git init -b main && git add -A && git commit -m 'First commit' && make run")
+
+
+@app.command()
+def adopt(
+    defaults: bool = DEFAULTS, answers: str = ANSWERS, file: str = WHEEL, force: bool = FORCE, json: bool = JSON
+) -> None:
+    """Make a copy of the template thin: its machinery becomes one wheel, and the project gets its name.
+
+    Example: mlops adopt --answers answers.yaml
+    """
+    from mlops.config import find_root
+    from mlops.project import adopt as border
+    from mlops.project import wheel
+
+    root = find_root()
+    chosen = _answers(defaults, answers, name=_name_of(root))
+    written = border.adopt(root, chosen, wheel.opened(Path(file)) if file else None, force)
+    _tell(written, json, "git add -A && git commit -m 'Take the machinery as a wheel' && make run")
+
+
+@app.command()
+def eject(force: bool = FORCE, json: bool = JSON) -> None:
+    """Turn the wheel back into source: a folder machinery/ with code, tests and documentation, to be changed.
+
+    Example: mlops eject
+    """
+    from mlops.config import find_root
+    from mlops.project import adopt as border
+
+    _tell(border.eject(find_root(), force), json, "make test")
+
+
+@app.command()
+def update(
+    file: str = WHEEL,
+    to: str = typer.Option("", "--to", metavar="VERSION", help="This version, also an older one; default: the newest release."),
+    notify: bool = typer.Option(False, "--notify", help="Only open an issue where the template has a newer release."),
+    force: bool = FORCE,
+    json: bool = JSON,
+) -> None:
+    """Bring a later machinery: its wheel, then the files that it owns. An edit of the team is merged or kept, never lost.
+
+    Example: mlops update --wheel mlops_machinery-1.1.0-py3-none-any.whl
+    """
+    from mlops.config import find_root
+    from mlops.project import releases, wheel
+    from mlops.project import update as border
+
+    root = find_root()
+    if notify:
+        note(releases.notify(root))
+        return
+    new = wheel.opened(Path(file)) if file else releases.download(root, to)
+    if new is None:
+        note(releases.NO_TEMPLATE)
+        return
+    done = border.update(root, new, force, downgrade=to == new.version)
+    if json:
+        as_json({"before": done.before, "after": done.after, "files": _rows(done.changes), "locks": sorted(done.locks)})
+        return
+    _show(f"machinery {done.before} → {done.after}", done.changes)
+    for change in done.conflicts:
+        note(f"{change.path}: {change.note}")
+    note("next: make test, then git add -A && git commit -m 'Update the machinery'")
+
+
+@app.command()
+def sync(
+    paths: list[str] = typer.Argument(None, metavar="[PATH]...", help="Write these as the machinery has them, edited or not."),
+    check: bool = typer.Option(False, "--check", help="Only say what differs; exit code 2 for what has to be settled."),
+    listed: bool = typer.Option(False, "--list", help="Name the files that the machinery owns."),
+    json: bool = JSON,
+) -> None:
+    """Write the files that the machinery owns as its source has them; an edit of the team is merged or kept.
+
+    Example: mlops sync --check
+    """
+    from mlops.config import find_root
+    from mlops.errors import UserError
+    from mlops.project import shipped, transaction
+    from mlops.project import update as border
+
+    root = find_root()
+    transaction.finish(root)
+    if listed:
+        print("\n".join(shipped.owned()))
+        return
+    changes = border.state(root) if check else border.write(root, paths or [])
+    if json:
+        as_json(_rows(changes))
+    elif changes:
+        _show("files that the machinery owns", changes)
+    if check and (unsettled := border.unsettled(root)):
+        raise UserError(f"{unsettled[0]} lies beside the file that it is meant for: take over what differs, then remove it")
+
+
+def _answers(defaults: bool, file: str, name: str) -> Answers:
+    """The answers of a file, else the defaults, else those that a person gives to each question."""
+    from mlops.project.answers import Answers, checked, from_file
+
+    if file:
+        return from_file(Path(file))
+    given: dict = {"name": name} if name else {}
+    if defaults:
+        return checked(given, "--defaults")
+    for key, field in Answers.model_fields.items():
+        if key in ("template", "pythons"):
+            continue
+        given[key] = typer.prompt(field.description, default=given.get(key, field.default), err=True)
+    return checked(given, "answers")
+
+
+def _name_of(folder: Path) -> str:
+    """The folder's name where it can be a project's, else ""."""
+    import re
+
+    name = re.sub(r"[^A-Za-z0-9]+", "-", folder.resolve().name).strip("-")
+    return name if re.match(r"[A-Za-z].", name) else ""
+
+
+def _tell(written: dict, json: bool, following: str) -> None:
+    removed = sorted(path for path, content in written.items() if content is None)
+    kept = sorted(path for path, content in written.items() if content is not None)
+    if json:
+        as_json({"written": kept, "removed": removed})
+        return
+    note(f"{len(kept)} files written, {len(removed)} removed")
+    note(f"next: {following}")
+
+
+def _show(title: str, changes: Sequence[Change]) -> None:
+    table(title, ("file", "what", "why"), [(change.path, change.action, change.note) for change in changes])
+
+
+def _rows(changes: Sequence[Change]) -> list[dict[str, str]]:
+    return [{"path": change.path, "action": change.action, "note": change.note} for change in changes]

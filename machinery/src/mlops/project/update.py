@@ -1,0 +1,151 @@
+"""A project and the files that the machinery owns in it: told apart, written anew, brought to a later version."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.version import Version
+
+from mlops import vendored
+from mlops.errors import UserError
+from mlops.git import git
+from mlops.project import merge, shipped, transaction, wheel
+from mlops.project.merge import Change
+from mlops.project.wheel import Wheel
+
+LOCKS = ("requirements/dev.txt", "requirements/base.txt")
+COMPILE = ("--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--custom-compile-command", "make lock")
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an update does: the two versions, each file, and the locks that are compiled again."""
+
+    before: str
+    after: str
+    changes: list[Change]
+    locks: dict[str, bytes]
+
+    @property
+    def conflicts(self) -> list[Change]:
+        """The files that the team settles by hand."""
+        return [change for change in self.changes if change.action == "conflict"]
+
+
+def state(root: Path) -> list[Change]:
+    """Return each file that the machinery owns and that differs here: edited, or removed by the team.
+
+    Raises UserError where vendor/machinery.txt names no machinery, or the wheel is not the one that it pins.
+    """
+    owned = shipped.owned() if vendored.read(root).folder else wheel.present(root).owned()
+    found = []
+    for path, content in owned.items():
+        file = root / path
+        if not file.is_file():
+            found.append(Change(path, "removed", content))
+        elif file.read_bytes().replace(b"\r\n", b"\n") != content:
+            found.append(Change(path, "edited", content))
+    return found
+
+
+def unsettled(root: Path) -> list[str]:
+    """The texts of an update that still lie beside the files they are meant for."""
+    return sorted(path for path in _listed(root) if path.endswith(merge.SUFFIX) and (root / path.removesuffix(merge.SUFFIX)).is_file())
+
+
+def write(root: Path, names: list[str]) -> list[Change]:
+    """Write files that the machinery owns as it has them: those named, whatever they hold, else what the source has changed.
+
+    With the machinery as a folder, the last commit's source is what an edit is told from. Raises UserError for another's file.
+    """
+    owned = shipped.owned() if vendored.read(root).folder else wheel.present(root).owned()
+    if unknown := [name for name in names if name not in owned]:
+        raise UserError(f"{unknown[0]} is not the machinery's: mlops sync --list names its files")
+    if names:
+        changes = [Change(name, "updated", owned[name]) for name in names]
+    else:
+        changes = merge.reconcile(_committed(root, owned), owned, _ours(root, owned))
+    transaction.change(root, {change.path: change.content for change in changes if _writes(change)})
+    return changes
+
+
+def update(root: Path, new: Wheel, force: bool = False, downgrade: bool = False) -> Update:
+    """Bring a project to another wheel: the wheel with its hash, the files that it owns, and the locks if it needs others.
+
+    Raises UserError for uncommitted changes without `force`, an older wheel without `downgrade`, or where the locks cannot be
+    compiled; nothing has changed then.
+    """
+    transaction.finish(root)
+    old = wheel.present(root)
+    if not force:
+        refuse_uncommitted(root)
+    if Version(new.version) < Version(old.version) and not downgrade:
+        raise UserError(f"{new.version} is older than {old.version}, which is here: mlops update --to {new.version} --wheel … goes back")
+    if new.sha256 == old.sha256:
+        return Update(old.version, new.version, [], {})
+    changes = merge.reconcile(old.owned(), new.owned(), _ours(root, {**old.owned(), **new.owned()}))
+    written: dict[str, bytes | None] = {new.path: new.content}
+    written |= {change.path: change.content for change in changes if _writes(change)}
+    locks = compiled(root, new) if new.requirements != old.requirements else {}
+    written |= locks
+    # What names the wheel comes after all that the wheel brings; until then the project is installed as before.
+    written[str(vendored.LINE)] = vendored.line(new.path, new.sha256).encode()
+    if old.path != new.path:
+        written[old.path] = None
+    transaction.change(root, written)
+    return Update(old.version, new.version, changes, locks)
+
+
+def compiled(root: Path, new: Wheel) -> dict[str, bytes]:
+    """The locks for setup.py with another wheel: path → content; raises UserError where the requirements cannot be met."""
+    uv = next((place for place in (Path(sys.executable).parent / "uv", Path("uv")) if place.is_file()), Path("uv"))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for path in ("setup.py", *LOCKS, *(f"requirements/{name.name}" for name in (root / "requirements").glob("*"))):
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_bytes((root / path).read_bytes())
+        (folder / "vendor").mkdir()
+        (folder / new.path).write_bytes(new.content)
+        (folder / vendored.LINE).write_text(f"./{new.path}\n", encoding="utf-8")
+        for lock, options in ((LOCKS[0], ("--all-extras",)), (LOCKS[1], ("-c", LOCKS[0]))):
+            arguments = ["setup.py", str(vendored.LINE), "--no-emit-package", "mlops-machinery", *options, "-o", lock]
+            done = subprocess.run([uv, "pip", "compile", *COMPILE, *arguments], cwd=folder, capture_output=True, text=True)
+            if done.returncode:
+                said = " ".join(line.strip() for line in done.stderr.splitlines() if line.strip())
+                raise UserError(f"the packages that {new.name} needs cannot be locked: {said[-300:]}; nothing was changed")
+        return {lock: (folder / lock).read_bytes() for lock in LOCKS}
+
+
+def refuse_uncommitted(root: Path) -> None:
+    """Raise UserError where the working tree differs from the commit: what a command writes could not be told from it."""
+    if changed := git("status", "--porcelain", root=root).splitlines():
+        raise UserError(f"{root} has uncommitted changes ({changed[0].strip()}): commit them first, or give --force")
+
+
+def _ours(root: Path, owned: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of the project that are owned, or lie in a folder with one that is."""
+    folders = {path.rpartition("/")[0] for path in owned if path.startswith(".github/")}
+    paths = {path for path in _listed(root) if path in owned or path.rpartition("/")[0] in folders}
+    return {path: (root / path).read_bytes() for path in sorted(paths) if (root / path).is_file()}
+
+
+def _listed(root: Path) -> list[str]:
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", root=root)
+    return [path for path in listed.split("\0") if path]
+
+
+def _committed(root: Path, owned: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The owned files as the last commit's source has them; those of now where it has none."""
+    below = "machinery/src/mlops/project/owned/"
+    names = git("ls-tree", "-r", "-z", "--name-only", "HEAD", below, root=root).split("\0")
+    found = {shipped.dotted(name.removeprefix(below)): vendored.blob(root, "HEAD", name) for name in names if name}
+    return {path: content for path, content in found.items() if content is not None} or dict(owned)
+
+
+def _writes(change: Change) -> bool:
+    return change.action not in ("kept", "left out")

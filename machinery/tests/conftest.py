@@ -1,0 +1,97 @@
+"""A project of its own for each test: nothing that a test does is seen by another, or by the working tree."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
+
+import pytest
+from checkouts import lay_out, need_examples
+from mlops import cli, pipeline
+from mlops.config import Project, load_project
+from mlops.use_case import load_use_case
+
+# Settings of a developer's shell or of a workflow, which would change what is tested, or have the tests write elsewhere.
+FOREIGN = ("MLFLOW_", "GITHUB_", "MLOPS_")
+for variable in [name for name in os.environ if name.startswith(FOREIGN)]:
+    del os.environ[variable]
+
+AUTHOR = {
+    f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in (("NAME", "Ann"), ("EMAIL", "a@b.c"))
+}
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git repository on branch main with the two examples' configuration, raw data and lock file; to be copied, not used."""
+    need_examples()
+    root = tmp_path_factory.mktemp("template")
+    lay_out(root)
+    environment = {**os.environ, **AUTHOR, "GIT_CONFIG_GLOBAL": os.devnull}
+    for arguments in (["init", "--initial-branch=main"], ["add", "--all"], ["commit", "--message=first"]):
+        subprocess.run(["git", *arguments], cwd=root, env=environment, check=True, capture_output=True)
+    return root
+
+
+@pytest.fixture
+def environment() -> Iterator[None]:
+    """No setting of MLflow, GitHub or this project comes in from outside, and none that a test makes goes out."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    with patch.dict(os.environ, {**kept, **AUTHOR, "GIT_CONFIG_GLOBAL": os.devnull}, clear=True):
+        yield
+
+
+@pytest.fixture
+def project(template: Path, environment: None, tmp_path: Path) -> Project:
+    """A project in a temporary git repository, on branch main and without a store; commands find it by themselves."""
+    root = tmp_path / "project"
+    shutil.copytree(template, root)
+    os.environ["MLOPS_PROJECT"] = str(root)
+    return load_project()
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the project with a champion is kept for the next test."""
+    return tmp_path_factory.mktemp("registered") / "project"
+
+
+@pytest.fixture
+def registered(project: Project, kept: Path) -> Project:
+    """A project on branch main whose iris 1.0.0 is the champion; for all but the first test its store was moved there."""
+    if kept.is_dir():
+        shutil.rmtree(project.root)
+    else:
+        pipeline.run(project, load_use_case(project, "iris"))
+        shutil.copytree(project.root, kept.with_name("half"))
+        kept.with_name("half").rename(kept)
+        return project
+    shutil.copytree(kept, project.root)
+    return project
+
+
+class Said(NamedTuple):
+    """What a command left: its exit code, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
+    """Run `mlops <arguments>` in this process, which saves the seconds that importing takes."""
+
+    def run(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["mlops", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+            raise SystemExit(0)
+        return Said(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run

@@ -1,0 +1,120 @@
+"""Images as Docker handles them: what makes two of them the same, and what is said where Docker fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from command import mlops
+
+from mlops.errors import UserError
+from mlops.release import images
+from mlops.serving.manifest import Bundle
+from mlops.serving.signature import Signature
+
+ROOT = Path(__file__).resolve().parents[3]
+DIGEST = f"sha256:{'d' * 64}"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """What a project has to build an image with."""
+    made = tmp_path / "project"
+    (made / "docker").mkdir(parents=True)
+    shutil.copyfile(ROOT / "machinery/src/mlops/serving/serving.Dockerfile", made / "docker/serving.Dockerfile")
+    shutil.copytree(ROOT / "requirements", made / "requirements")
+    return made
+
+
+def bundle(folder: Path, model: str, form: str = "onnx", number: str = "1.0.0") -> Bundle:
+    """A bundle as far as building an image looks at it."""
+    folder.mkdir()
+    (folder / "model.onnx").write_text(model)
+    content = {"use_case": "iris", "format": form, "version": {"number": number, "commit": "c", "run_id": model}}
+    return Bundle(folder, content, model, Signature((), None, ()))
+
+
+def test_the_server_is_the_same_whatever_it_serves(root: Path, tmp_path: Path) -> None:
+    first = images.server_digest(root, bundle(tmp_path / "1", "one"))
+    assert first == images.server_digest(root, bundle(tmp_path / "2", "two", number="2.0.0"))
+
+
+@pytest.mark.parametrize("file", ["docker/serving.Dockerfile", "requirements/serve.txt"])
+def test_another_recipe_or_lock_makes_another_server(root: Path, tmp_path: Path, file: str) -> None:
+    served = bundle(tmp_path / "1", "one")
+    first = images.server_digest(root, served)
+    with open(root / file, "a", encoding="utf-8") as recipe:
+        recipe.write("# changed\n")
+    assert images.server_digest(root, served) != first
+
+
+def test_another_format_makes_another_server(root: Path, tmp_path: Path) -> None:
+    onnx, skops = bundle(tmp_path / "1", "one"), bundle(tmp_path / "2", "one", form="skops")
+    assert images.server_digest(root, onnx) != images.server_digest(root, skops)
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for docker that notes its arguments and input, says $SAYS and ends with $ENDS."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    program = place / "docker"
+    noted = tmp_path / "noted"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >> {noted}\n[ "$1" = login ] && cat >> {noted}\necho "$SAYS"\n'
+        '[ "$ENDS" = 0 ] || { echo "first line"; echo "no such host"; } >&2\nexit $ENDS\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("ENDS", "0")
+    monkeypatch.setenv("SAYS", f"v1: digest: {DIGEST} size: 1582")
+    return noted
+
+
+def test_a_pushed_image_is_named_by_the_digest_that_the_registry_gives(docker: Path) -> None:
+    assert images.push("built", "ghcr.io/ada/demo/iris:v1.0.0") == DIGEST
+    assert docker.read_text() == "tag built ghcr.io/ada/demo/iris:v1.0.0\npush ghcr.io/ada/demo/iris:v1.0.0\n"
+
+
+def test_a_push_without_a_digest_is_an_error(docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAYS", "pushed")
+    with pytest.raises(UserError, match="named no digest: pushed"):
+        images.push("x", "x")
+
+
+def test_what_docker_says_last_is_told_in_one_line(docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENDS", "1")
+    with pytest.raises(UserError) as told:
+        images.push("x", "x")
+    assert str(told.value).startswith("docker push failed: no such host; start the registry or correct MLOPS_REGISTRY")
+    with pytest.raises(UserError, match="docker pull failed: no such host; log in with: mlops release login"):
+        images.pull("x")
+
+
+def test_the_password_stands_on_no_command_line(docker: Path) -> None:
+    images.login("ghcr.io", "ada", "secret")
+    said, given = docker.read_text().split("\n", 1)
+    assert said == "login --username ada --password-stdin ghcr.io" and given.strip() == "secret"
+
+
+def test_what_a_job_logged_in_to_is_logged_out_with_its_credentials(
+    docker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = tmp_path / "variables"
+    settings = {"HOME": tmp_path, "GITHUB_ACTIONS": "true", "GITHUB_ENV": variables, "MLOPS_REGISTRY": "registry.example/ada"}
+    for name, value in {**settings, "MLOPS_REGISTRY_PASSWORD": "secret"}.items():
+        monkeypatch.setenv(name, str(value))
+    assert mlops("release", "credentials", "--remove").code == 0
+    assert not docker.exists()
+    assert mlops("release", "login").code == 0
+    monkeypatch.setenv(*variables.read_text().strip().split("="))
+    assert mlops("release", "credentials", "--remove").code == 0
+    assert docker.read_text().endswith("logout registry.example\n")
+
+
+def test_a_machine_without_docker_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UserError, match="docker is not installed"):
+        images.pull("x")

@@ -1,1 +1,0 @@
-"""The machinery: everything a model's way needs that is not the problem itself."""
