@@ -43,7 +43,7 @@ def more_data(project: Project) -> None:
 
 def other_lock(project: Project) -> None:
     with (project.root / keys.LOCK).open("a") as file:
-        file.write("# another\n")
+        file.write("another==1.0 \\\n    --hash=sha256:0\n")
 
 
 def config_text(project: Project, old: str, new: str) -> None:
@@ -96,6 +96,14 @@ def test_key_changes_with_any_file_of_the_use_cases_code(project: Project, tmp_p
         seen = {code, parts(project)["code"]}
 
 
+def lock_text(project: Project) -> None:
+    """The lock file with another project's name in its comments, and the hashes of one wheel more."""
+    lock = project.root / keys.LOCK
+    text = lock.read_text().replace("mlops-machinery", "other-project").replace(" \\\n", " \\\n    --hash=sha256:0 \\\n", 1)
+    assert text != lock.read_text()
+    lock.write_text("# compiled elsewhere\n" + text)
+
+
 UNCHANGED: dict[str, Callable[[Project], object]] = {
     "description": lambda project: config_text(project, "Species of", "The species of"),
     "monitor": lambda project: config_text(project, "monitor: {days: 7,", "monitor: {days: 9, log_uri: /var/log/mlops,"),
@@ -107,6 +115,7 @@ UNCHANGED: dict[str, Callable[[Project], object]] = {
     "readme": lambda project: (project.data / "raw/iris/README.md").write_text("other"),
     "workflow": lambda project: (project.root / "ci.yaml").write_text("on: push\n"),
     "project": lambda project: (project.root / ".env").write_text("MLOPS__PROJECT__NAMESPACE=other\n"),
+    "comments and hashes of the lock": lambda project: lock_text(project),
     "another use case": lambda project: (project.root / "config/ridership.yaml").unlink(),
 }
 

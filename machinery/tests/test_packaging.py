@@ -1,27 +1,31 @@
-"""One set of dependencies: setup.py names them, and lock files, tox, conda and black agree with it."""
+"""One set of dependencies: setup.py names them, and lock files, tox, conda and black agree; the wheel has all that it needs."""
 
 import configparser
 import re
 import sys
 import tomllib
+import zipfile
+from io import BytesIO
 from pathlib import Path
 from unittest import mock
 
 import pytest
 import yaml
+from checkouts import ROOT
+from mlops.project import new, shipped, wheel
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[1]
 LOCKS = ("base", "dev", "bootstrap")
+MACHINERY = ROOT / "machinery"
 
 
-def setup_arguments() -> dict:
-    """What setup.py hands to setuptools, which the tests' own environment need not have."""
+def setup_arguments(folder: Path) -> dict:
+    """What a setup.py hands to setuptools, which the tests' own environment need not have."""
     setuptools = mock.Mock()
-    with mock.patch.dict(sys.modules, {"setuptools": setuptools}):
-        source = (ROOT / "setup.py").read_text(encoding="utf-8")
-        exec(compile(source, str(ROOT / "setup.py"), "exec"), {"__file__": str(ROOT / "setup.py"), "__name__": "setup"})
+    with mock.patch.dict(sys.modules, {"setuptools": setuptools, "packaged": mock.Mock()}):
+        source = (folder / "setup.py").read_text(encoding="utf-8")
+        exec(compile(source, str(folder / "setup.py"), "exec"), {"__file__": str(folder / "setup.py"), "__name__": "setup"})
     return setuptools.setup.call_args.kwargs
 
 
@@ -31,19 +35,16 @@ def locked(name: str) -> dict[str, list[dict]]:
     pins: dict[str, list[dict]] = {}
     for block in re.split(r"\n(?=[A-Za-z0-9])", text):
         if match := re.match(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+)", block):
-            pin = {
-                "version": match[2],
-                "hashes": block.count("--hash=sha256:"),
-                "direct": " (setup.py)" in block,
-            }
+            direct = re.search(r"^    #  +mlops-machinery$|^    # via mlops-machinery$|\(setup\.py\)$", block, re.MULTILINE)
+            pin = {"version": match[2], "hashes": block.count("--hash=sha256:"), "direct": bool(direct)}
             pins.setdefault(canonicalize_name(match[1]), []).append(pin)
     return pins
 
 
-ARGUMENTS = setup_arguments()
+ARGUMENTS, PROJECT = setup_arguments(MACHINERY), setup_arguments(ROOT)
 BASE = [Requirement(text) for text in ARGUMENTS["install_requires"]]
 EXTRAS = [Requirement(text) for extra in ARGUMENTS["extras_require"].values() for text in extra]
-PYTHONS = [line.rsplit(" ", 1)[1] for line in ARGUMENTS["classifiers"] if re.search(r":: 3\.\d+$", line)]
+PYTHONS = [line.rsplit(" ", 1)[1] for line in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", line)]
 
 
 @pytest.mark.parametrize(("lock", "asked"), [("base", BASE), ("dev", BASE + EXTRAS)], ids=["base", "dev"])
@@ -63,11 +64,17 @@ def test_a_lock_holds_nothing_that_setup_no_longer_asks_for(lock, asked):
     assert direct == {canonicalize_name(item.name) for item in asked}, "make lock"
 
 
+def test_the_project_asks_for_every_extra_of_the_machinery():
+    asked = Requirement(PROJECT["extras_require"]["dev"][0])
+    assert (asked.name, asked.extras) == (ARGUMENTS["name"], set(ARGUMENTS["extras_require"]))
+    assert PROJECT["install_requires"] == [ARGUMENTS["name"]]
+
+
 @pytest.mark.parametrize("lock", LOCKS)
-def test_every_pin_has_hashes_and_names_no_index(lock):
+def test_every_pin_has_hashes_and_names_no_index_and_no_project(lock):
     assert [name for name, pins in locked(lock).items() for pin in pins if not pin["hashes"]] == []
     text = (ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")
-    assert not re.search(r"https?://|--index|--find-links|--extra", text)
+    assert not re.search(rf"https?://|--index|--find-links|--extra|{PROJECT['name']}", text)
 
 
 def test_the_base_is_part_of_the_developers_environment():
@@ -84,14 +91,16 @@ def test_the_base_holds_nothing_heavy():
     assert not {"pyspark", "prophet", "jupyterlab", "optuna", "torch", "tensorflow", "evidently"} & set(locked("base"))
 
 
-def test_tox_runs_every_python_that_setup_names_on_the_locked_packages():
+@pytest.mark.parametrize("folder", [ROOT, MACHINERY], ids=["project", "machinery"])
+def test_tox_black_and_setup_name_the_same_pythons(folder):
     tox = configparser.ConfigParser()
-    tox.read(ROOT / "tox.ini")
-    assert [name.strip() for name in tox["tox"]["env_list"].split(",")] == [
-        f"py{version.replace('.', '')}" for version in PYTHONS
-    ]
-    assert tox["testenv"]["deps"] == "-r requirements/dev.txt"
-    assert tox["testenv"]["package"] == "wheel"
+    tox.read(folder / "tox.ini")
+    names = [f"py{version.replace('.', '')}" for version in PYTHONS]
+    settings = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    assert [name.strip() for name in tox["tox"]["env_list"].split(",")] == names
+    assert settings["tool"]["black"]["target-version"] == names
+    assert settings["tool"]["mypy"]["python_version"] == PYTHONS[0]
+    assert setup_arguments(folder)["python_requires"] == f">={PYTHONS[0]}"
 
 
 def test_conda_installs_the_locked_packages_on_a_supported_python():
@@ -102,31 +111,35 @@ def test_conda_installs_the_locked_packages_on_a_supported_python():
     assert pip == ["-r requirements/dev.txt"]
 
 
-def test_black_and_setup_name_the_same_pythons():
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert settings["tool"]["black"]["target-version"] == [f"py{version.replace('.', '')}" for version in PYTHONS]
-    assert ARGUMENTS["python_requires"] == f">={PYTHONS[0]}"
-    assert settings["tool"]["mypy"]["python_version"] == PYTHONS[0]
-
-
-def test_the_installed_package_names_the_same_pythons():
+def test_the_commands_name_the_pythons_of_setup():
     from mlops.doctor import supported_pythons
 
-    assert supported_pythons() == PYTHONS
+    assert supported_pythons(ROOT) == PYTHONS
 
 
-def test_the_installed_package_has_the_files_that_its_pages_are_made_of():
-    from importlib.resources import files
-
-    there = {file.name: file.read_text(encoding="utf-8") for file in files("mlops.notebooks").iterdir() if file.is_file()}
-    for name in ("review.css", "review.html", "review.js", "review_index.html"):
-        assert there[name].strip(), name
-    sources = [file for pattern in ARGUMENTS["package_data"][""] for file in (ROOT / "src" / "mlops").rglob(pattern)]
-    found = {file.name for package in {file.parent for file in sources} for file in _installed(package).iterdir()}
-    assert {file.name for file in sources} <= found
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> wheel.Wheel:
+    """The wheel of this tree."""
+    folder = tmp_path_factory.mktemp("built")
+    new.copy(ROOT, folder)
+    return wheel.built(folder)
 
 
-def _installed(package: Path):
-    from importlib.resources import files
+def test_the_wheel_is_the_same_to_the_byte_when_it_is_built_again(built: wheel.Wheel, tmp_path: Path):
+    new.copy(ROOT, tmp_path)
+    for file in (tmp_path / "machinery").rglob("*.py"):
+        file.chmod(0o600)
+    assert wheel.built(tmp_path).sha256 == built.sha256
 
-    return files(".".join(package.relative_to(ROOT / "src").parts))
+
+def test_the_wheel_brings_every_file_of_the_package_and_no_use_case_to_import(built: wheel.Wheel):
+    with zipfile.ZipFile(BytesIO(built.content)) as archive:
+        names = set(archive.namelist())
+    package = MACHINERY / "src" / "mlops"
+    paths = {file.relative_to(package).as_posix() for file in package.rglob("*") if file.is_file()}
+    assert {f"mlops/{path}" for path in paths if "__pycache__" not in path} <= names
+    assert not [name for name in names if name.startswith("use_cases/")]
+    assert built.owned() == shipped.owned()
+    for name in shipped.examples():
+        assert f"mlops/project/data/examples/{name}/config/{name}.yaml" in names
+    assert "mlops/project/data/source/machinery/tests/conftest.py" in names

@@ -54,7 +54,9 @@ def parse(text: str, place: str) -> Machinery:
     if match is None:
         raise UserError(f"{place}: one line is expected, `./vendor/X.whl --hash=sha256:…` or `-e ./machinery`")
     if not match["hash"]:
-        raise UserError(f"{place}: the wheel has no hash, so any other file would pass for it; add --hash=sha256:… of {match['wheel']}")
+        raise UserError(
+            f"{place}: the wheel has no hash, so any other file would pass for it; add --hash=sha256:… of {match['wheel']}"
+        )
     return Machinery(wheel=match["wheel"], sha256=match["hash"])
 
 
@@ -93,7 +95,9 @@ def sources(root: Path, commit: str) -> dict[str, bytes]:
         return _of_folder(root, commit, f"{machinery.folder}/src/mlops/")
     content = blob(root, commit, machinery.wheel)
     if content is None:
-        raise UserError(f"{LINE} at {commit[:12]} names {machinery.wheel}, which is not in the commit: git add -f {machinery.wheel}")
+        raise UserError(
+            f"{LINE} at {commit[:12]} names {machinery.wheel}, which is not in the commit: git add -f {machinery.wheel}"
+        )
     return of_wheel(verified(content, machinery))
 
 
@@ -101,7 +105,9 @@ def of_wheel(content: bytes) -> dict[str, bytes]:
     """The Python modules of the package in a wheel, by their path below it."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         names = [name for name in archive.namelist() if name.startswith("mlops/") and name.endswith(".py")]
-        return {name.removeprefix("mlops/"): archive.read(name) for name in names if not name.startswith("mlops/project/data/")}
+        return {
+            name.removeprefix("mlops/"): archive.read(name) for name in names if not name.startswith("mlops/project/data/")
+        }
 
 
 def _of_folder(root: Path, commit: str, below: str) -> dict[str, bytes]:

@@ -47,7 +47,11 @@ def merge(project: Project, head: str, base: str) -> None:
 
 def test_1_make_protect_turns_the_rules_on_and_the_second_time_finds_them(project: Project, github: FakeGitHub) -> None:
     git(project.root, "push", "--quiet", "origin", "main:dev")
-    source = {"PYTHONPATH": f"{project.root}/src:{project.root}/machinery/src", "GITHUB_REPOSITORY": NAME, "GITHUB_TOKEN": "admin-token"}
+    source = {
+        "PYTHONPATH": f"{project.root}/src:{project.root}/machinery/src",
+        "GITHUB_REPOSITORY": NAME,
+        "GITHUB_TOKEN": "admin-token",
+    }
     env = {**os.environ, **project.environment(), **source}
     for state in ("created", "as it is"):
         done = subprocess.run(["make", "protect", "APPLY=1"], cwd=project.root, env=env, capture_output=True, text=True)

@@ -69,7 +69,9 @@ def _of_first_commit(root: Path) -> Wheel:
     first = git("rev-list", "--max-parents=0", "HEAD", root=root).splitlines()[-1]
     before = run("rev-parse", "--verify", "--quiet", f"{first}:{FOLDER}", root=root).stdout.strip()
     if not before:
-        raise UserError("the first commit here is no copy of the template, so its machinery is not known: mlops adopt --wheel FILE")
+        raise UserError(
+            "the first commit here is no copy of the template, so its machinery is not known: mlops adopt --wheel FILE"
+        )
     if before != git("rev-parse", f"HEAD:{FOLDER}", root=root):
         edited = git("diff", "--name-only", first, "HEAD", "--", FOLDER, root=root).splitlines()
         raise UserError(

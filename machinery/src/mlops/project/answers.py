@@ -39,7 +39,14 @@ class Answers(Frozen):
         module = name.replace("-", "_").lower()
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]", name) or keyword.iskeyword(module):
             raise ValueError("letters, digits and dashes are expected, as in churn-models, and no word of Python")
-        if module in sys.stdlib_module_names or module in ("mlops", "use_cases", "mlops_machinery", "mlflow", "sklearn", "pandas"):
+        if module in sys.stdlib_module_names or module in (
+            "mlops",
+            "use_cases",
+            "mlops_machinery",
+            "mlflow",
+            "sklearn",
+            "pandas",
+        ):
             raise ValueError(f"{name} is the name of a module that is installed; choose another, as in {name}-models")
         return name
 

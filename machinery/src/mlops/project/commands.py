@@ -20,7 +20,9 @@ app = typer.Typer()
 FORCE = typer.Option(False, "--force", help="Go on with uncommitted changes.")
 WHEEL = typer.Option("", "--wheel", metavar="FILE", help="A wheel of the machinery.")
 DEFAULTS = typer.Option(False, "--defaults", help="Ask nothing: take the default of each question.")
-ANSWERS = typer.Option("", "--answers", metavar="FILE", help="A YAML file with the answers; what it leaves out has its default.")
+ANSWERS = typer.Option(
+    "", "--answers", metavar="FILE", help="A YAML file with the answers; what it leaves out has its default."
+)
 JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 
 
@@ -81,7 +83,9 @@ def eject(force: bool = FORCE, json: bool = JSON) -> None:
 @app.command()
 def update(
     file: str = WHEEL,
-    to: str = typer.Option("", "--to", metavar="VERSION", help="This version, also an older one; default: the newest release."),
+    to: str = typer.Option(
+        "", "--to", metavar="VERSION", help="This version, also an older one; default: the newest release."
+    ),
     notify: bool = typer.Option(False, "--notify", help="Only open an issue where the template has a newer release."),
     force: bool = FORCE,
     json: bool = JSON,

@@ -52,7 +52,11 @@ def _one(path: str, base: bytes | None, theirs: bytes | None, ours: bytes | None
     if ours == theirs or theirs == base:
         return None
     if theirs is None:
-        return Change(path, "removed") if ours == base else Change(path, "kept", note="no longer the machinery's; edited by the team")
+        return (
+            Change(path, "removed")
+            if ours == base
+            else Change(path, "kept", note="no longer the machinery's; edited by the team")
+        )
     if ours == base:
         return Change(path, "updated", theirs)
     merged = three_way(ours, base, theirs) if base is not None else None

@@ -48,7 +48,9 @@ def project_files(answers: Answers, machinery: Wheel) -> dict[str, bytes]:
     contents |= texts(answers) | machinery.owned()
     contents |= naming.named(contents, answers)
     if answers.use_case == NOTHING:
-        contents["config/project.yaml"] = contents["config/project.yaml"].replace(b"default_use_case: none", b'default_use_case: ""')
+        contents["config/project.yaml"] = contents["config/project.yaml"].replace(
+            b"default_use_case: none", b'default_use_case: ""'
+        )
     if answers.target == "kubernetes":
         contents |= manifests()
     if answers.tracking:
@@ -72,8 +74,7 @@ def manifests() -> dict[str, bytes]:
     """What a cluster needs, below deploy/kubernetes; it is the team's from then on."""
     place = Path(__file__).parents[1] / "deploy" / "manifests"
     return {
-        f"deploy/kubernetes/{file.relative_to(place).as_posix()}": file.read_bytes()
-        for file in sorted(place.rglob("*.yaml"))
+        f"deploy/kubernetes/{file.relative_to(place).as_posix()}": file.read_bytes() for file in sorted(place.rglob("*.yaml"))
     }
 
 

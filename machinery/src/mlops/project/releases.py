@@ -90,7 +90,9 @@ def notify(root: Path) -> str:
     except github.Refused as refused:
         return f"the releases of {name} are not readable here ({refused}); nothing to tell"
     if machinery.folder:
-        return f"the machinery is source here, which no update reaches; the newest release is {release[0] if release else 'none'}"
+        return (
+            f"the machinery is source here, which no update reaches; the newest release is {release[0] if release else 'none'}"
+        )
     if release is None or Version(release[0]) <= Version(machinery.version):
         return f"machinery {machinery.version} is the newest"
     body = f"{name} has released machinery {release[0]}; this project has {machinery.version}.\n\n`make update` brings it, on a branch."
@@ -106,6 +108,8 @@ def _fetch(asset: dict[str, Any]) -> bytes:
         with urllib.request.urlopen(request, timeout=github.TIMEOUT) as answer:
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
-        raise UserError(f"{asset['name']} cannot be downloaded ({error.code}); download it by hand: mlops update --wheel FILE") from None
+        raise UserError(
+            f"{asset['name']} cannot be downloaded ({error.code}); download it by hand: mlops update --wheel FILE"
+        ) from None
     except OSError as error:
         raise StoreUnreachable(f"{asset['url']} does not answer: {error}; check the network") from None

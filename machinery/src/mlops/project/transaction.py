@@ -1,7 +1,7 @@
 """Many files changed as one: killed at any moment, a project is as before, or the next command finishes the change.
 
 What is to be written lies complete in vendor/.update/ before the first file of the project changes; that folder appears by one
-rename. Applying it again does the same, so a change that was interrupted is carried on with.
+rename, and each file leaves it by one. So a change that was interrupted is carried on with where it stopped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def finish(root: Path) -> bool:
     for half in root.glob(f"{PLACE.parent}/.update.*"):
         shutil.rmtree(half, ignore_errors=True)
     place = root / PLACE
-    if not (place / PLAN).is_file():
+    if not (place / PLAN).is_file():  # all was done but the clearing up
+        shutil.rmtree(place, ignore_errors=True)
         return False
     for path, staged in json.loads((place / PLAN).read_text(encoding="utf-8")):
         _check(root, path)
@@ -45,11 +46,10 @@ def finish(root: Path) -> bool:
         if staged is None:
             target.unlink(missing_ok=True)
             _prune(root, target.parent)
-        elif not target.is_file() or target.read_bytes() != (place / staged).read_bytes():
-            mode = target.stat().st_mode & 0o777 if target.is_file() else 0o644
-            with files.replacing(target) as temporary:
-                shutil.copyfile(place / staged, temporary)
-            target.chmod(mode)
+        elif (place / staged).is_file():
+            files.make_folder(target.parent)
+            (place / staged).chmod(target.stat().st_mode & 0o777 if target.is_file() else 0o644)
+            (place / staged).replace(target)
     shutil.rmtree(place)
     return True
 

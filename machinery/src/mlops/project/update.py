@@ -55,7 +55,9 @@ def state(root: Path) -> list[Change]:
 
 def unsettled(root: Path) -> list[str]:
     """The texts of an update that still lie beside the files they are meant for."""
-    return sorted(path for path in _listed(root) if path.endswith(merge.SUFFIX) and (root / path.removesuffix(merge.SUFFIX)).is_file())
+    return sorted(
+        path for path in _listed(root) if path.endswith(merge.SUFFIX) and (root / path.removesuffix(merge.SUFFIX)).is_file()
+    )
 
 
 def write(root: Path, names: list[str]) -> list[Change]:
@@ -85,7 +87,9 @@ def update(root: Path, new: Wheel, force: bool = False, downgrade: bool = False)
     if not force:
         refuse_uncommitted(root)
     if Version(new.version) < Version(old.version) and not downgrade:
-        raise UserError(f"{new.version} is older than {old.version}, which is here: mlops update --to {new.version} --wheel … goes back")
+        raise UserError(
+            f"{new.version} is older than {old.version}, which is here: mlops update --to {new.version} --wheel … goes back"
+        )
     if new.sha256 == old.sha256:
         return Update(old.version, new.version, [], {})
     changes = merge.reconcile(old.owned(), new.owned(), _ours(root, {**old.owned(), **new.owned()}))

@@ -87,7 +87,9 @@ def present(root: Path) -> Wheel:
     """The wheel that a project has in vendor/, with the hash that it pins; raises UserError where it has none or another."""
     machinery = vendored.read(root)
     if machinery.folder:
-        raise UserError(f"the machinery is the folder {machinery.folder}/ here, not a wheel: mlops adopt makes the project thin")
+        raise UserError(
+            f"the machinery is the folder {machinery.folder}/ here, not a wheel: mlops adopt makes the project thin"
+        )
     file = root / machinery.wheel
     if not file.is_file():
         raise UserError(f"{file} is missing, vendor/machinery.txt names it: git checkout -- vendor")
@@ -123,6 +125,8 @@ def built(repository: Path) -> Wheel:
         )
         if done.returncode:
             lines = done.stderr.strip().splitlines()
-            raise UserError(f"the wheel cannot be built: {lines[-1] if lines else done.returncode}; make setup brings setuptools")
+            raise UserError(
+                f"the wheel cannot be built: {lines[-1] if lines else done.returncode}; make setup brings setuptools"
+            )
         file = next(Path(to).glob("*.whl"))
         return Wheel(file.name, file.read_bytes())

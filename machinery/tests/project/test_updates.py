@@ -1,0 +1,316 @@
+"""Projects on the machinery: created, edited, brought to later versions; no edit is lost."""
+
+import hashlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from checkouts import ROOT, git
+from command import mlops
+from mlops import vendored
+from mlops.project import answers, new, shipped, transaction, update, wheel
+from mlops.project.wheel import Wheel
+
+TRAIN, PULL, DEPLOY = (f".github/workflows/{name}.yml" for name in ("train", "pull-request", "deploy"))
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+@pytest.fixture(scope="module")
+def first() -> Wheel:
+    """The machinery as this tree has it."""
+    return new.own_wheel()
+
+
+def released(
+    before: Wheel, version: str, edit: Callable[[str, bytes], bytes | None], more: dict[str, bytes] | None = None
+) -> Wheel:
+    """A later machinery: each file of the wheel after an edit, None leaves it out; a wheel's own records are not read here."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(before.content)) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in old.namelist():
+            content = edit(name, old.read(name))
+            if name.endswith(".dist-info/METADATA"):
+                content = re.sub(rb"(?m)^Version: .*$", f"Version: {version}".encode(), old.read(name))
+            if content is not None:
+                archive.writestr(name.replace(f"-{before.version}.dist-info", f"-{version}.dist-info"), content)
+        for name, content in (more or {}).items():
+            archive.writestr(name, content)
+    return Wheel(f"mlops_machinery-{version}-py3-none-any.whl", target.getvalue())
+
+
+def owned(path: str) -> str:
+    """Where a file that the machinery owns lies in a wheel."""
+    return wheel.OWNED + "/".join(f"dot_{part[1:]}" if part.startswith(".") else part for part in path.split("/"))
+
+
+def second_edit(name: str, content: bytes) -> bytes | None:
+    """What 1.1.0 changes: a line of two workflows and of the Makefile; a ruleset goes, docstrings of the training code change."""
+    if name == owned(".github/rulesets/tags.json"):
+        return None
+    if name in (owned(TRAIN), owned(PULL)):
+        return content.replace(b"timeout-minutes: 10\n", b"timeout-minutes: 15\n", 1)
+    if name == owned("Makefile"):
+        return content.replace(b"the default use case", b"the first use case")
+    return content.replace(b'"""The key: what', b'"""What') if name == "mlops/keys.py" else content
+
+
+def third_edit(name: str, content: bytes) -> bytes | None:
+    """What 1.2.0 changes: other lines, also at the end of a file."""
+    if name == owned(TRAIN):
+        return content.replace(b"timeout-minutes: 360\n", b"timeout-minutes: 350\n")
+    if name == owned(DEPLOY):
+        return content + b"# the end\n"
+    return content.replace(b"complexity = 10", b"complexity = 11") if name == owned(".flake8") else content
+
+
+@pytest.fixture(scope="module")
+def later(first: Wheel) -> list[Wheel]:
+    """Two later versions."""
+    added = {owned(".github/workflows/audit.yml"): b"name: audit\n"}
+    second = released(first, "1.1.0", second_edit, added)
+    return [second, released(second, "1.2.0", third_edit)]
+
+
+def created(folder: Path, machinery: Wheel, **choices: object) -> Path:
+    """A project in a git repository."""
+    new.create(folder, answers.Answers(**{"use_case": "iris", **choices}), machinery)  # type: ignore[arg-type]
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    committed(folder, "First commit")
+    return folder
+
+
+def committed(folder: Path, message: str) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "-m", message)
+
+
+def replaced(path: str, old: str, replacement: str) -> Callable[[Path], None]:
+    def edit(root: Path) -> None:
+        text = (root / path).read_text()
+        assert old in text, (path, old)
+        (root / path).write_text(text.replace(old, replacement, 1))
+
+    return edit
+
+
+def appended(path: str, text: str) -> Callable[[Path], None]:
+    def edit(root: Path) -> None:
+        with (root / path).open("a") as file:
+            file.write(text)
+
+    return edit
+
+
+def in_crlf(root: Path) -> None:
+    (root / PULL).write_bytes((root / PULL).read_bytes().replace(b"\n", b"\r\n"))
+
+
+# Edit of the team → what must be in the project after all updates: path and text, or None where the file must not be there.
+EDITS: dict[str, tuple[Callable[[Path], object], list[tuple[str, str | None]]]] = {
+    "none": (
+        lambda root: None,
+        [(TRAIN, "timeout-minutes: 15"), (TRAIN, "timeout-minutes: 350"), (".github/rulesets/tags.json", None)],
+    ),
+    "the line that the update changes": (
+        replaced(TRAIN, "timeout-minutes: 10\n", "timeout-minutes: 12\n"),
+        [(TRAIN, "timeout-minutes: 12"), (f"{TRAIN}.new", "timeout-minutes: 15")],
+    ),
+    "another line of the file": (
+        replaced(TRAIN, "name: train\n", "name: train # ours\n"),
+        [(TRAIN, "name: train # ours"), (TRAIN, "timeout-minutes: 15"), (TRAIN, "timeout-minutes: 350")],
+    ),
+    "a workflow deleted": (lambda root: (root / DEPLOY).unlink(), [(DEPLOY, None), (TRAIN, "timeout-minutes: 350")]),
+    "a workflow renamed": (
+        lambda root: (root / TRAIN).rename(root / ".github/workflows/fit.yml"),
+        [(TRAIN, None), (".github/workflows/fit.yml", "timeout-minutes: 350")],
+    ),
+    "a workflow added": (
+        lambda root: (root / ".github/workflows/ours.yml").write_text("name: ours\n"),
+        [(".github/workflows/ours.yml", "name: ours"), (".github/workflows/audit.yml", "name: audit")],
+    ),
+    "a workflow of the same name as a later one": (
+        lambda root: (root / ".github/workflows/audit.yml").write_text("name: our audit\n"),
+        [(".github/workflows/audit.yml", "our audit"), (".github/workflows/audit.yml.new", "name: audit")],
+    ),
+    "other line ends": (in_crlf, [(PULL, "timeout-minutes: 15\r\n")]),
+    "another mode": (lambda root: (root / "Makefile").chmod(0o755), [("Makefile", "the first use case")]),
+    "lines at the end": (
+        appended(DEPLOY, "# ours\n"),
+        [(DEPLOY, "# ours"), (f"{DEPLOY}.new", "# the end")],
+    ),
+    "an own target": (
+        lambda root: (root / "project.mk").write_text("ours:\n\t@echo ours\n"),
+        [("project.mk", "echo ours"), ("Makefile", "the first use case")],
+    ),
+    "a ruleset that goes": (
+        replaced(".github/rulesets/tags.json", "{", "{\n"),
+        [(".github/rulesets/tags.json", "{\n")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_no_edit_is_lost_over_three_versions(name: str, first: Wheel, later: list[Wheel], tmp_path: Path) -> None:
+    edit, expected = EDITS[name]
+    root = created(tmp_path / "project", first)
+    edit(root)
+    committed(root, "An edit of the team")
+    mode = (root / "Makefile").stat().st_mode
+    kept = {
+        path: (root / path).read_bytes() for path in ("setup.py", "config/iris.yaml", "README.md", "requirements/base.txt")
+    }
+    for machinery in later:
+        update.update(root, machinery)
+        committed(root, f"Machinery {machinery.version}")
+    for path, text in expected:
+        if text is None:
+            assert not (root / path).exists(), path
+        else:
+            assert text in (root / path).read_bytes().decode(), path
+    assert (root / "Makefile").stat().st_mode == mode
+    assert {path: (root / path).read_bytes() for path in kept} == kept
+    assert [file.name for file in (root / "vendor").iterdir() if file.suffix == ".whl"] == [later[-1].name]
+    assert wheel.present(root).sha256 == later[-1].sha256
+    for file in (root / ".github/workflows").glob("*.yml"):
+        assert yaml.safe_load(file.read_text())["name"], file
+
+
+def test_a_project_has_at_most_100_files_and_names_nobody_else(first: Wheel, tmp_path: Path) -> None:
+    root = created(tmp_path / "churn-models", first, name="churn-models", owner="Acme", description="Who leaves")
+    files = git(root, "ls-files").splitlines()
+    assert len(files) <= 100
+    texts = {path: (root / path).read_text() for path in files if not path.endswith((".whl", ".csv"))}
+    ours = re.compile(r"mlops-template|MLOps Template|template's authors", re.IGNORECASE)
+    assert [path for path, text in texts.items() if ours.search(text)] == []
+    assert "Acme" in texts["LICENSE"] and 'name="churn-models"' in texts["setup.py"]
+    assert not [path for path in files if path.startswith(("machinery/", "src/mlops/"))]
+
+
+@pytest.mark.parametrize("example", [*shipped.examples(), "none"])
+@pytest.mark.parametrize("target", ["none", "kubernetes"])
+def test_every_choice_makes_a_project_whose_configuration_is_read(
+    example: str, target: str, first: Wheel, tmp_path: Path
+) -> None:
+    from mlops.config import load_project
+
+    root = created(
+        tmp_path / "p", first, use_case=example, target=target, pythons=("3.12",), tracking="https://models.example.org"
+    )
+    project = load_project(root)
+    assert project.use_cases == ([] if example == "none" else [example])
+    assert project.default_use_case == ("" if example == "none" else example)
+    assert (root / "deploy/kubernetes/overlays/staging/kustomization.yaml").is_file() is (target == "kubernetes")
+    assert re.findall(r"Python :: (3\.\d+)", (root / "setup.py").read_text()) == ["3.12"]
+
+
+def test_training_code_that_only_reads_otherwise_trains_nothing_anew(first: Wheel, later: list[Wheel]) -> None:
+    from mlops import keys
+
+    digests = {keys.of_machinery(vendored.of_wheel(machinery.content)) for machinery in (first, *later)}
+    assert digests == {keys.machinery()}
+    changed = released(
+        first, "1.3.0", lambda name, content: content + b"X = 1\n" if name == "mlops/training/split.py" else content
+    )
+    assert keys.of_machinery(vendored.of_wheel(changed.content)) not in digests
+
+
+def test_a_pull_request_that_brings_another_wheel_tries_out_every_use_case_only_if_it_trains_otherwise(
+    first: Wheel, later: list[Wheel], tmp_path: Path
+) -> None:
+    from mlops import keys
+    from mlops.gitflow import touched
+
+    root = created(tmp_path / "project", first)
+    git(root, "update-ref", "refs/remotes/origin/dev", "HEAD")
+    update.update(root, later[0])
+    committed(root, "1.1.0")
+    assert not touched.differs(root, "dev", keys.MACHINERY)
+    other = released(
+        first, "1.3.0", lambda name, content: content + b"X = 1\n" if name == "mlops/training/split.py" else content
+    )
+    update.update(root, other)
+    committed(root, "1.3.0")
+    assert touched.differs(root, "dev", keys.MACHINERY)
+
+
+def test_what_cannot_be_updated_is_one_line_and_nothing_changes(first: Wheel, later: list[Wheel], tmp_path: Path) -> None:
+    root = created(tmp_path / "project", later[0])
+    os.environ["MLOPS_PROJECT"] = str(root)
+    files = {}
+    for machinery in (first, later[1]):
+        files[machinery.version] = tmp_path / machinery.name
+        files[machinery.version].write_bytes(machinery.content)
+    older, newer = files[first.version], files["1.2.0"]
+    refused = mlops("update", "--wheel", older)
+    assert refused.code == 2 and f"{first.version} is older than 1.1.0" in refused.error and "--to" in refused.error
+    (root / "README.md").write_text("edited")
+    assert "uncommitted changes (M README.md)" in mlops("update", "--wheel", newer).error
+    git(root, "checkout", "--", "README.md")
+    foreign = tmp_path / "other-1.0-py3-none-any.whl"
+    foreign.write_bytes(first.content)
+    assert "no wheel of the machinery" in mlops("update", "--wheel", foreign).error
+    assert git(root, "status", "--porcelain") == ""
+    assert mlops("update", "--wheel", older, "--to", first.version).code == 0
+    assert wheel.present(root).version == first.version
+
+
+def test_a_wheel_that_is_another_than_the_one_pinned_is_refused_everywhere(
+    first: Wheel, later: list[Wheel], tmp_path: Path
+) -> None:
+    root = created(tmp_path / "project", first)
+    os.environ["MLOPS_PROJECT"] = str(root)
+    (root / first.path).write_bytes(later[0].content)
+    newer = tmp_path / later[1].name
+    newer.write_bytes(later[1].content)
+    for command in (("sync", "--check"), ("update", "--force", "--wheel", newer), ("eject", "--force")):
+        done = mlops(*command)
+        assert done.code == 2 and "it is another file" in done.error, command
+    (root / vendored.LINE).write_text(f"./{first.path}\n")
+    assert "the wheel has no hash" in mlops("sync", "--check").error
+
+
+def test_sync_tells_an_edited_file_and_writes_it_anew_on_request(first: Wheel, tmp_path: Path) -> None:
+    root = created(tmp_path / "project", first)
+    os.environ["MLOPS_PROJECT"] = str(root)
+    assert mlops("sync", "--check", "--json").value == []
+    appended("Makefile", "# ours\n")(root)
+    assert mlops("sync", "--check", "--json").value == [{"path": "Makefile", "action": "edited", "note": ""}]
+    assert "is not the machinery's" in mlops("sync", "README.md").error
+    assert mlops("sync", "Makefile").code == 0
+    assert mlops("sync", "--check", "--json").value == []
+    (root / "Makefile.new").write_text("x")
+    assert "Makefile.new lies beside" in mlops("sync", "--check").error
+
+
+def test_this_repository_has_the_files_as_the_machinery_has_them() -> None:
+    differing = [path for path, content in shipped.owned().items() if (ROOT / path).read_bytes() != content]
+    assert differing == [], "make sync"
+
+
+def test_killed_at_any_moment_a_project_is_as_before_or_the_next_command_finishes(
+    first: Wheel, later: list[Wheel], tmp_path: Path
+) -> None:
+    root = created(tmp_path / "project", first)
+    code = "import os, sys; from pathlib import Path; from mlops.project import update, wheel, transaction\n"
+    code += "real, left = os.replace, [int(sys.argv[3])]\n"
+    code += "def killing(*a, **k):\n    left[0] -= 1\n    os.kill(os.getpid(), 9) if left[0] < 0 else None\n    return real(*a, **k)\n"
+    code += "os.replace = killing\nupdate.update(Path(sys.argv[1]), wheel.opened(Path(sys.argv[2])))\n"
+    file = tmp_path / later[0].name
+    file.write_bytes(later[0].content)
+    for moment in (0, 1, 3):
+        copy = tmp_path / f"copy{moment}"
+        shutil.copytree(root, copy)
+        done = subprocess.run([sys.executable, "-c", code, copy, file, str(moment)], capture_output=True, text=True)
+        assert done.returncode == -9, done.stderr
+        assert transaction.finish(copy)
+        assert wheel.present(copy).version == "1.1.0"
+        assert "timeout-minutes: 15" in (copy / TRAIN).read_text() and not (copy / ".github/rulesets/tags.json").exists()
+        assert hashlib.sha256((copy / later[0].path).read_bytes()).hexdigest() == later[0].sha256
