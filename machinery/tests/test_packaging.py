@@ -1,4 +1,4 @@
-"""One set of dependencies: setup.py names them, and lock files, tox, conda and black agree; the wheel has all that it needs."""
+"""One set of dependencies: setup.py names them, lock files, tox, conda and black agree; the wheel has all that it needs."""
 
 import configparser
 import re

@@ -1,6 +1,7 @@
 """A model's whole way on GitHub: train, gate, register, serve, watch, roll back.
 
-What stands in `__all__` is the package's public face, for use cases, notebooks and tests; all else may change with any version.
+What stands in `__all__` is the package's public face, for use cases, notebooks and tests. All else may change with
+any version.
 """
 
 from __future__ import annotations
@@ -41,7 +42,22 @@ _PLACES = {
     "tracking": "mlops.tracking",
     "train": "mlops.training.train:train",
 }
-__all__ = sorted(_PLACES)
+__all__ = [
+    "Project",
+    "UseCase",
+    "build_bundle",
+    "copy_project",
+    "evaluate",
+    "find_version",
+    "load_project",
+    "load_use_case",
+    "open_store",
+    "plots",
+    "read_data",
+    "stages",
+    "tracking",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

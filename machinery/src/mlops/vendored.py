@@ -1,6 +1,6 @@
 """The machinery that a project names in vendor/machinery.txt: a wheel with its hash, or a folder with its source.
 
-`./vendor/mlops_machinery-1.0.0-py3-none-any.whl --hash=sha256:…` or `-e ./machinery`; comments and blank lines may stand around it.
+`./vendor/mlops_machinery-1.0.0-py3-none-any.whl --hash=sha256:…` or `-e ./machinery`, and comments around it.
 """
 
 from __future__ import annotations

@@ -19,6 +19,23 @@ from mlops import vendored
 from mlops.project import answers, new, shipped, transaction, update, wheel
 from mlops.project.wheel import Wheel
 
+# Updates a project in a process that is killed at a given call of os.replace.
+KILLED = """
+import os, sys
+from pathlib import Path
+from mlops.project import update, wheel
+
+real, left = os.replace, [int(sys.argv[3])]
+
+def killing(*arguments, **options):
+    left[0] -= 1
+    if left[0] < 0:
+        os.kill(os.getpid(), 9)
+    return real(*arguments, **options)
+
+os.replace = killing
+update.update(Path(sys.argv[1]), wheel.opened(Path(sys.argv[2])))
+"""
 TRAIN, PULL, DEPLOY = (f".github/workflows/{name}.yml" for name in ("train", "pull-request", "deploy"))
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -32,7 +49,7 @@ def first() -> Wheel:
 def released(
     before: Wheel, version: str, edit: Callable[[str, bytes], bytes | None], more: dict[str, bytes] | None = None
 ) -> Wheel:
-    """A later machinery: each file of the wheel after an edit, None leaves it out; a wheel's own records are not read here."""
+    """A later machinery: each file of the wheel after an edit, None leaves it out; nothing here reads a wheel's records."""
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(before.content)) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in old.namelist():
@@ -299,16 +316,12 @@ def test_killed_at_any_moment_a_project_is_as_before_or_the_next_command_finishe
     first: Wheel, later: list[Wheel], tmp_path: Path
 ) -> None:
     root = created(tmp_path / "project", first)
-    code = "import os, sys; from pathlib import Path; from mlops.project import update, wheel, transaction\n"
-    code += "real, left = os.replace, [int(sys.argv[3])]\n"
-    code += "def killing(*a, **k):\n    left[0] -= 1\n    os.kill(os.getpid(), 9) if left[0] < 0 else None\n    return real(*a, **k)\n"
-    code += "os.replace = killing\nupdate.update(Path(sys.argv[1]), wheel.opened(Path(sys.argv[2])))\n"
     file = tmp_path / later[0].name
     file.write_bytes(later[0].content)
     for moment in (0, 1, 3):
         copy = tmp_path / f"copy{moment}"
         shutil.copytree(root, copy)
-        done = subprocess.run([sys.executable, "-c", code, copy, file, str(moment)], capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", KILLED, copy, file, str(moment)], capture_output=True, text=True)
         assert done.returncode == -9, done.stderr
         assert transaction.finish(copy)
         assert wheel.present(copy).version == "1.1.0"

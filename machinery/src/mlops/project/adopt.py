@@ -1,7 +1,7 @@
 """From a copy of the template, which holds the machinery's source, to a thin project; and back.
 
-The wheel is built from the commit that the copy began with, which no edit of the team is in: an update takes what lies in it for
-the state that edits are told from.
+The wheel is built from the commit that the copy began with, which no edit of the team is in: an update takes what lies
+in it for the state that edits are told from.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def _of_first_commit(root: Path) -> Wheel:
     if before != git("rev-parse", f"HEAD:{FOLDER}", root=root):
         edited = git("diff", "--name-only", first, "HEAD", "--", FOLDER, root=root).splitlines()
         raise UserError(
-            f"{FOLDER}/ was edited ({edited[0]} and {len(edited) - 1} more), which a wheel would lose: keep the source, all goes on "
-            f"working; or restore it with git checkout {first[:12]} -- {FOLDER}"
+            f"{FOLDER}/ was edited ({edited[0]} and {len(edited) - 1} more), which a wheel would lose: keep the source, "
+            f"all goes on working; or restore it with git checkout {first[:12]} -- {FOLDER}"
         )
     return wheel.of_commit(root, first)
 

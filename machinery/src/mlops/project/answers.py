@@ -1,4 +1,4 @@
-"""What `mlops new` and `mlops adopt` ask: the names and choices of a project, by prompt, by file, or as they are by default."""
+"""What `mlops new` and `mlops adopt` ask: names and choices of a project, by prompt, by file, or by default."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def _answers(defaults: bool, file: str, name: str) -> Answers:
     for key, field in Answers.model_fields.items():
         if key in ("template", "pythons"):
             continue
-        given[key] = typer.prompt(field.description, default=given.get(key, field.default), err=True)
+        given[key] = typer.prompt(field.description or key, default=given.get(key, field.default), err=True)
     return checked(given, "answers")
 
 

@@ -1,4 +1,4 @@
-"""The places where a project is named, each one line of a file; the same edits serve a new project and one that gets its name."""
+"""The places where a project is named, each one line of a file; the same edits serve a new project and an adopted one."""
 
 from __future__ import annotations
 
@@ -51,5 +51,5 @@ def _default_python(answers: Answers) -> str:
 def _edited(content: bytes, edits: list[tuple[str, str]]) -> bytes:
     text = content.decode("utf-8")
     for pattern, replacement in edits:
-        text = re.sub(pattern, lambda _, new=replacement: new, text, flags=re.MULTILINE)
+        text = re.sub(pattern, replacement.replace("\\", r"\\"), text, flags=re.MULTILINE)
     return text.encode("utf-8")

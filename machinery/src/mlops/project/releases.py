@@ -95,7 +95,7 @@ def notify(root: Path) -> str:
         )
     if release is None or Version(release[0]) <= Version(machinery.version):
         return f"machinery {machinery.version} is the newest"
-    body = f"{name} has released machinery {release[0]}; this project has {machinery.version}.\n\n`make update` brings it, on a branch."
+    body = f"{name} has released machinery {release[0]}; this project has {machinery.version}.\n\n`make update` brings it."
     github.open_issue(github.connect(repository(root)), TITLE, body)
     return f"machinery {release[0]} is released: an issue says so"
 

@@ -1,8 +1,8 @@
 """What the package brings beside its code: the files that it owns in a project, and a project's first ones.
 
-`owned/` and `skeleton/` lie beside this module. The rest comes from the repository that the package is built in: in a wheel it
-lies in `data/`, in a folder with the source it is read where it is. `packaged.py`, which builds the wheel, takes the same lists,
-so this module imports the standard library alone.
+`owned/` and `skeleton/` lie beside this module. The rest comes from the repository that the package is built in: in a wheel
+it lies in `data/`, in a folder with the source it is read where it is. `packaged.py`, which builds the wheel, takes the
+same lists, so this module imports the standard library alone.
 """
 
 from __future__ import annotations
