@@ -1,4 +1,4 @@
-"""Nothing tells anybody to install `mlops` or `mlops-template` from an index: the one is a stranger's, the other nobody's."""
+"""Nothing tells anybody to install the project or the machinery by name from an index: the names there are not ours."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-NAMES = r"mlops(?:[-_]template)?"
+ROOT = Path(__file__).parents[2]
+NAMES = r"mlops(?:[-_](?:template|machinery))?"
 # What may stand before the name: an installer with options and other packages between, quotes or none.
 INSTALLERS = r"\b(?:install|uvx|pipx run|uv add|poetry add|uv run --with|--with)\b"
 PATTERNS = (
     re.compile(rf"{INSTALLERS}(?:[ \t]+(?![&|;#])\S+)*?[ \t]+[\"'`]?{NAMES}(?![\w./:-])", re.IGNORECASE),
-    re.compile(rf"(?<![\w./-]){NAMES}\[[a-z]", re.IGNORECASE),
+    # setup.py names the machinery with its extras, and the lock leaves it out: vendor/machinery.txt brings it.
+    re.compile(r"(?<![\w./-])mlops(?:[-_]template)?\[[a-z]", re.IGNORECASE),
     re.compile(rf"(?<![\w./-]){NAMES}[ ]?(?:==|~=|>=)[ ]?\d", re.IGNORECASE),
     re.compile(rf"pypi\.org/(?:project|simple)/{NAMES}\b", re.IGNORECASE),
 )
@@ -81,6 +82,8 @@ def test_no_file_offers_a_distribution_that_is_not_ours() -> None:
 
 
 def test_no_list_of_requirements_names_one() -> None:
-    lists = {name: text for name, text in texts() if name.endswith(REQUIREMENTS) or name.startswith("requirements/")}
+    lists = {
+        name: text for name, text in texts() if name.endswith(REQUIREMENTS) or name.startswith(("requirements/", "vendor/"))
+    }
     assert lists
     assert [name for name, text in lists.items() if REQUIREMENT.search(text)] == []
