@@ -41,7 +41,7 @@ EXTRAS = {
         "onnxruntime>=1.23",
         "prometheus-client>=0.22",
     ],
-    "release": ["cyclonedx-python-lib>=11"],
+    "release": ["cyclonedx-python-lib>=11", "towncrier>=25.8"],
     "onnx": ["onnx>=1.18", "skl2onnx>=1.20", "onnxruntime>=1.23"],
     "notebooks": [
         "jupyterlab>=4.4",

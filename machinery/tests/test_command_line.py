@@ -22,7 +22,7 @@ from mlops.errors import DataError, GateRefused, MlopsError, StoreUnreachable, U
 HEAVY = {"mlflow", "pandas", "sklearn", "numpy", "pydantic", "pandera", "pyarrow", "matplotlib", "scipy", "skops", "yaml"}
 # They serve until they are stopped, hand on another command's output, or act on git and GitHub and say so in a line.
 NO_RESULT = {"ui", "serve", "notebooks lab", "store run"}
-NO_RESULT |= {f"gitflow {name}" for name in ("start", "finish", "tag", "summary", "comment", "bootstrap")}
+NO_RESULT |= {f"gitflow {name}" for name in ("start", "collect", "finish", "tag", "summary", "comment", "bootstrap")}
 
 
 def commands() -> dict[str, Any]:

@@ -127,7 +127,7 @@ def open_store(project: Project, make: bool = True) -> Iterator[MlflowClient]:
     try:
         yield mlflow.MlflowClient()
     except ModuleNotFoundError as error:
-        raise UserError(f"{place.split(':')[0]}: {error.name} is missing for this store; pip install '.[server]'") from error
+        raise UserError(f"{place.split(':')[0]}: {error.name} is missing for this store: make setup") from error
     except Exception as error:
         if not _is_of_the_store(error):
             raise
@@ -232,7 +232,7 @@ def download(address: str, to: Path) -> Path:
     try:
         return Path(download_artifacts(artifact_uri=address, dst_path=str(to)))
     except ModuleNotFoundError as error:
-        raise UserError(f"{address}: {error.name} is missing for this storage; pip install '.[server]'") from error
+        raise UserError(f"{address}: {error.name} is missing for this storage: make setup") from error
     except MlflowException as error:
         # MLflow gathers what each file met in one text: the last line of it says what it was.
         reason = " ".join(str(error).split())[-200:]

@@ -216,8 +216,11 @@ def test_a_candidate_that_was_trained_before_is_named_by_its_key(registered: Pro
 
 
 def test_run_without_registering_leaves_the_store_as_it_is(registered: Project, command, stored):
-    assert command("run", "iris", "--no-register", "--set", OTHER[0]).code == 0
+    done = command("run", "iris", "--no-register", "--set", OTHER[0])
+    assert (done.code, done.out.splitlines()[0].strip()) == (0, "iris: passes the gate, nothing is registered")
     assert [version.number for version in stored(registered)] == ["1.0.0"]
+    refused = command("run", "iris", "--no-register", "--set", "metrics.accuracy.limit=0.999")
+    assert (refused.code, refused.out.splitlines()[0].strip()) == (1, "iris: refused by the gate")
 
 
 def test_training_again_gives_the_same_bytes(registered: Project, command):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlops.errors import UserError
-from mlops.gitflow import branches, tags, versions
+from mlops.gitflow import branches, fragments, tags, versions
 from mlops.git import git, run
 from mlops.gitflow.git import credentials, current_branch, exists, text_at
 from mlops.gitflow.git import tags as local_tags
@@ -48,16 +48,22 @@ def merge_problems(merge: Merge, root: Path) -> list[str]:
     """Return why the merge is not allowed, one line each: names first, then version, changelog and tags on the way to main."""
     if merge.queued:
         return []
-    found = branches.problems(merge.head, merge.base, merge.foreign)
+    pending = fragments.in_folder(root)
+    found = branches.problems(merge.head, merge.base, merge.foreign) or fragments.name_problems(pending)
     if found or merge.base != branches.MAIN:
         return found
     changelog = root / CHANGELOG
-    return versions.release_problems(
+    found = versions.release_problems(
         merge.head,
         (root / SETUP).read_text(encoding="utf-8"),
         changelog.read_text(encoding="utf-8") if changelog.is_file() else "",
         remote_tags(root),
     )
+    if pending:
+        found.append(
+            f"{len(pending)} fragments are not in the changelog, first {pending[0]}: run `mlops gitflow collect` and push"
+        )
+    return found
 
 
 def tag_problems(name: str, root: Path) -> list[str]:

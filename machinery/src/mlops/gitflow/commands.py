@@ -9,7 +9,7 @@ import typer
 
 from mlops.console import as_json, note
 from mlops.errors import UserError
-from mlops.gitflow import branches, checks, runner, tags, versions
+from mlops.gitflow import branches, checks, fragments, runner, tags, versions
 from mlops.git import git, run
 from mlops.gitflow.git import compare_link, current_branch, exists, identity, project_root, text_at
 
@@ -74,11 +74,32 @@ def start(
     newest = versions.latest(checks.remote_tags(root))
     if versioned and newest and versions.parts(name) <= versions.parts(newest):
         raise UserError(f"{name} is not greater than the latest tag v{newest}: choose a higher version")
+    # Rendered before anything is done: a fragment that cannot be collected stops the start, not its middle.
+    entry = fragments.rendered(f"origin/{point}", root, name) if versioned else ""
     _git(dry_run, root, "switch", "--no-track", "--create", branch, f"origin/{point}")
     if versioned:
-        _write_version(root, name, f"origin/{point}", dry_run)
+        _write_version(root, name, entry, f"origin/{point}", dry_run)
     _git(dry_run, root, "push", "--set-upstream", "origin", branch)
     note(f"{branch} {'would grow' if dry_run else 'grows'} from {point}; when it is ready: mlops gitflow finish")
+
+
+@app.command()
+def collect(dry_run: bool = DRY_RUN) -> None:
+    """Collect the fragments that have come to a release branch into the entry of its version, and commit.
+
+    Example: mlops gitflow collect --dry-run
+    """
+    root = project_root()
+    branch = current_branch(root)
+    version = branches.version_of(branch)
+    if not version:
+        raise UserError(f"{branch} is no release branch: switch to release/X.Y.Z or hotfix/X.Y.Z")
+    if version not in versions.changelog_versions(text_at("HEAD", checks.CHANGELOG, root)):
+        raise UserError(f"CHANGELOG.md has no entry for {version}: add the heading `## [{version}] - YYYY-MM-DD`")
+    if not fragments.in_commit("HEAD", root):
+        note(f"{fragments.FOLDER} holds no fragment: nothing to collect")
+        return
+    _commit(root, {}, version, fragments.rendered("HEAD", root, version), "HEAD", dry_run)
 
 
 @app.command()
@@ -140,22 +161,38 @@ def tag(
     note(f"{name} {'would start' if dry_run else 'starts'} the deployment to {tags.parse(name).environment}")
 
 
-def _write_version(root: Path, version: str, reference: str, dry_run: bool) -> None:
+def _write_version(root: Path, version: str, entry: str, reference: str, dry_run: bool) -> None:
+    """Write version and changelog of a release and commit them, with the fragments of the changelog that they hold now."""
     setup = text_at(reference, checks.SETUP, root)
     changelog = text_at(reference, checks.CHANGELOG, root)
     today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-    new = {
-        checks.SETUP: versions.with_version(setup, version),
-        checks.CHANGELOG: versions.with_release(changelog, version, today),
-    }
     print(f"  setup.py      {versions.project_version(setup)} → {version}")
     print(f"  CHANGELOG.md  ## [{version}] - {today}")
+    new = {checks.CHANGELOG: versions.with_release(changelog, version, today)}
+    if new[checks.CHANGELOG] == changelog:
+        new = {}
+    if (raised := versions.with_version(setup, version)) != setup:
+        new[checks.SETUP] = raised
+    _commit(root, new, version, entry, reference, dry_run)
+
+
+def _commit(root: Path, new: dict[str, str], version: str, more: str, reference: str, dry_run: bool) -> None:
+    """Commit new texts of files and the fragments of a commit, whose text `more` goes into the version's entry."""
+    collected = fragments.in_commit(reference, root)
+    if collected:
+        changelog = new.get(checks.CHANGELOG, text_at(reference, checks.CHANGELOG, root))
+        entry = fragments.joined(versions.changelog_entry(changelog, version), more)
+        new = {**new, checks.CHANGELOG: versions.with_entry(changelog, version, entry)}
+        print(f"  {fragments.FOLDER}   {len(collected)} collected")
+    if not new:
+        return
     if not dry_run:
         for name, text in new.items():
             (root / name).write_text(text, encoding="utf-8")
-    if new != {checks.SETUP: setup, checks.CHANGELOG: changelog}:
-        _git(dry_run, root, "add", *new)
-        _git(dry_run, root, "commit", "--message", f"Version {version}", "--", *new)
+    _git(dry_run, root, "add", *new)
+    if collected:
+        _git(dry_run, root, "rm", "--quiet", "--", *collected)
+    _git(dry_run, root, "commit", "--message", f"Version {version}", "--", *new, *collected)
 
 
 def _git(dry_run: bool, root: Path, *arguments: str) -> None:

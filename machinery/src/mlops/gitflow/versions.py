@@ -1,7 +1,7 @@
 """The project's version in setup.py and its changelog: read, raised, checked against branch and tags.
 
 The version follows Semantic Versioning (https://semver.org), the changelog the headings of
-https://keepachangelog.com: `## [Unreleased]` and `## [1.0.0] - 2026-11-21`.
+https://keepachangelog.com: `## [1.0.0] - 2026-11-21`; `## [Unreleased]` is read where a changelog has it.
 """
 
 from __future__ import annotations
@@ -61,9 +61,10 @@ def changelog_entry(changelog: str, version: str) -> str:
 
 
 def with_release(changelog: str, version: str, date: str) -> str:
-    """Return the changelog with what was unreleased put under the version's heading and an empty Unreleased above it.
+    """Return the changelog with a heading for the version, and under it what stood under Unreleased.
 
     A missing or empty changelog becomes one with this entry alone; a version that already has its heading changes nothing.
+    No new Unreleased follows: what comes next has a file of its own, so that no two branches write to the same lines.
     """
     if version in changelog_versions(changelog):
         return changelog
@@ -71,12 +72,20 @@ def with_release(changelog: str, version: str, date: str) -> str:
     for match in HEADING.finditer(changelog):
         if match["name"].lower() == "unreleased":
             rest = changelog[match.end() :].lstrip("\n")
-            return f"{changelog[: match.start()]}## [Unreleased]\n\n{heading}\n" + (f"\n{rest}" if rest else "")
+            return f"{changelog[: match.start()]}{heading}\n" + (f"\n{rest}" if rest else "")
     match_first = HEADING.search(changelog)
     if match_first:
         start = match_first.start()
-        return f"{changelog[:start]}## [Unreleased]\n\n{heading}\n\n{changelog[start:]}"
-    return (changelog.rstrip("\n") + "\n\n" if changelog.strip() else "# Changelog\n\n") + f"## [Unreleased]\n\n{heading}\n"
+        return f"{changelog[:start]}{heading}\n\n{changelog[start:]}"
+    return (changelog.rstrip("\n") + "\n\n" if changelog.strip() else "# Changelog\n\n") + f"{heading}\n"
+
+
+def with_entry(changelog: str, version: str, entry: str) -> str:
+    """Return the changelog with another text under a version's heading, which must be there."""
+    headings = list(HEADING.finditer(changelog))
+    index = next(index for index, match in enumerate(headings) if match["name"] == version)
+    rest = changelog[headings[index + 1].start() :] if index + 1 < len(headings) else ""
+    return f"{changelog[: headings[index].end()]}\n\n{entry.strip()}\n" + (f"\n{rest}" if rest else "")
 
 
 def latest(tags: Iterable[str]) -> str:

@@ -190,9 +190,7 @@ def _flake8(root: Path, paths: Sequence[Path]) -> list[Fault]:
     matches = [match for line in done.stdout.splitlines() if (match := FLAKE8_LINE.match(line))]
     if done.returncode and not matches:
         reason = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        raise UserError(
-            f"flake8 could not look at the notebooks: {reason}; install the extras notebooks and lint (make setup)"
-        )
+        raise UserError(f"flake8 could not look at the notebooks: {reason}: make setup")
     shown = {str(path.resolve()): str(path) for path in paths}
     return [_flake8_fault(match, root, shown) for match in matches]
 

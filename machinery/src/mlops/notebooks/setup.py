@@ -85,7 +85,7 @@ def _packages() -> Finding:
     from importlib.util import find_spec
 
     missing = [name for name in ("nbconvert", "nbdime", "papermill", "jupyterlab", "nbqa") if find_spec(name) is None]
-    mend = "make setup, or: pip install 'mlops-template[notebooks,lint]'" if missing else ""
+    mend = "make setup" if missing else ""
     return Finding("packages", not missing, f"missing: {', '.join(missing)}" if missing else "all there", mend)
 
 

@@ -24,6 +24,7 @@ FIRST = (
     ".github/pull_request_template.md",
     ".gitignore",
     "MLproject",
+    "changelog.d/README.md",
     "conda-env.yml",
     "config/project.yaml",
     "docs/conf.py",

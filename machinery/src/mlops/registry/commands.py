@@ -289,6 +289,13 @@ def _show(outcomes: list[Outcome], json: bool) -> None:
         console.as_json([as_value(outcome) for outcome in outcomes])
         return
     for outcome in outcomes:
-        title = outcome.version.title if outcome.version else f"{outcome.use_case}: refused by the gate"
-        console.table(title, report.HEAD, report.table(outcome.evaluation.verdict))
+        console.table(_title(outcome), report.HEAD, report.table(outcome.evaluation.verdict))
         console.note(f"report {outcome.report}")
+
+
+def _title(outcome: Outcome) -> str:
+    """The version, or what the gate decided where none was registered: a passing model has none with --no-register."""
+    if outcome.version:
+        return outcome.version.title
+    decision = "passes the gate, nothing is registered" if outcome.passed else "refused by the gate"
+    return f"{outcome.use_case}: {decision}"

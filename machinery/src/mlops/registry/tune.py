@@ -34,7 +34,7 @@ def search(project: Project, use_case: UseCase, trials: int = 0) -> dict[str, An
     try:
         import optuna
     except ModuleNotFoundError:
-        raise UserError("optuna is not installed; it comes with: make setup, or pip install '.[tune]'") from None
+        raise UserError("optuna is not installed: make setup") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     rows, _ = stages.read_processed(project, use_case)
     training, _ = split(rows, config.split, config.key, config.target.column)

@@ -26,7 +26,7 @@ def cyclonedx(image: str, number: str, inventory: dict[str, Any], made: str) -> 
     except ModuleNotFoundError:
         from mlops.errors import UserError
 
-        raise UserError("cyclonedx-python-lib is missing: pip install '.[release]'") from None
+        raise UserError("cyclonedx-python-lib is not installed: make setup") from None
     return JsonV1Dot6(_bom(image, number, inventory, made)).output_as_string(indent=2) + "\n"
 
 
