@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from mlops.training import metrics
-from mlops.training.metrics import MEASURES, Predictions, bootstrap, encode, paired_bootstrap
+from mlops.training.metrics import MEASURES, Predictions, bootstrap, paired_bootstrap
 from sklearn import metrics as sklearn
 
 numbers = st.floats(-1e6, 1e6, allow_subnormal=False)
@@ -77,13 +77,6 @@ def test_metric_that_has_no_value_is_not_a_number():
     assert math.isnan(metrics.r2(np.ones(3), Predictions(np.arange(3.0))))
     assert math.isnan(metrics.mape(np.array([0.0, 1.0]), Predictions(np.ones(2))))
     assert math.isnan(metrics.mae(np.ones(2), Predictions(np.array([1.0, np.nan]))))
-
-
-def test_class_that_the_target_does_not_have_counts_as_wrong():
-    truth, said = np.array([0, 1, 1]), Predictions(encode(np.array(["a", "z", "b"]), np.array(["a", "b"])))
-    assert said.values.tolist() == [0, -1, 1]
-    assert metrics.accuracy(truth, said) == pytest.approx(2 / 3)
-    assert metrics.balanced_accuracy(truth, said) == 0.75
 
 
 def less_error(said: Predictions, truth: np.ndarray) -> float:

@@ -80,9 +80,9 @@ def _encoded(manifest: Mapping[str, Any], joined: pd.DataFrame) -> tuple[np.ndar
     truth, said = joined[TRUTH].to_numpy(), joined[SAID].to_numpy()
     if classes.dtype.kind not in "US":
         truth, said = truth.astype(classes.dtype), said.astype(classes.dtype)
-    # A class that training did not have is one more, which the model can never say.
-    new = np.setdiff1d(truth, classes)
-    return encode(truth, np.union1d(classes, new)), Predictions(encode(said, np.union1d(classes, new)))
+    # A label that training did not have is one more class, whichever side it is on.
+    every = np.union1d(classes, np.union1d(truth, said))
+    return encode(truth, every), Predictions(encode(said, every))
 
 
 def _verdict(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops.config import nearest
-from mlops.errors import ConfigError
+from mlops.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,7 @@ SMALLEST = float(np.finfo(float).eps)
 class Predictions:
     """What a model says of n rows.
 
-    values: (n,) numbers, or for classification the index of the class; -1 is a class that the target does not have.
+    values: (n,) numbers, or for classification the index of the class.
     probabilities: (n, k) for classification, None for regression.
     """
 
@@ -127,9 +127,19 @@ def score(task: str, names: Iterable[str], truth: np.ndarray, said: Predictions)
 
 
 def encode(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The index of each label in the sorted classes, -1 for a label that is none of them."""
-    places = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
-    return np.where(classes[places] == labels, places, -1)
+    """The index of each label in the sorted classes.
+
+    Raises DataError naming the first label that is none of them: no number stands for it, as any number is an index.
+    """
+    try:
+        places = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
+        known = np.asarray(classes[places] == labels, dtype=bool)
+    except TypeError:  # labels of several kinds have no order
+        known = np.array([label in classes.tolist() for label in labels], dtype=bool)
+    if not known.all():
+        label = np.asarray(labels)[~known].tolist()[0]
+        raise DataError(f"{label!r} is not one of the classes {', '.join(map(str, classes))}")
+    return places
 
 
 def paired_bootstrap(
@@ -178,4 +188,4 @@ def _counts(truth: np.ndarray, said: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """For each class: how often it was rightly said, said, and true."""
     size = int(max(truth.max(), said.max())) + 1
     hits = np.bincount(truth[truth == said], minlength=size)
-    return hits, np.bincount(said[said >= 0], minlength=size), np.bincount(truth, minlength=size)
+    return hits, np.bincount(said, minlength=size), np.bincount(truth, minlength=size)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -17,7 +19,7 @@ from mlops import digests, files, git, keys, tracking
 from mlops.config import Project
 from mlops.console import step
 from mlops.data import stages
-from mlops.errors import UserError
+from mlops.errors import DataError, UserError
 from mlops.training import candidate as candidates
 from mlops.training import model_file, reference
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
@@ -61,7 +63,10 @@ def train(project: Project, use_case: UseCase, again: bool = False) -> tuple[Can
 
 
 def predict(model: Any, rows: pd.DataFrame, classes: np.ndarray | None) -> Predictions:
-    """What a fitted scikit-learn model says of rows; `classes` are sorted, and None for regression."""
+    """What a fitted scikit-learn model says of rows; `classes` are sorted, and None for regression.
+
+    Raises DataError for a label that is none of the classes.
+    """
     import numpy as np
 
     said = np.asarray(model.predict(rows))
@@ -71,8 +76,7 @@ def predict(model: Any, rows: pd.DataFrame, classes: np.ndarray | None) -> Predi
     if not hasattr(model, "predict_proba"):
         return Predictions(values, one_hot(values, len(classes)))
     probabilities = np.zeros((len(rows), len(classes)))
-    places = encode(np.asarray(model.classes_), classes)
-    probabilities[:, places[places >= 0]] = model.predict_proba(rows)[:, places >= 0]
+    probabilities[:, encode(np.asarray(model.classes_), classes)] = model.predict_proba(rows)
     return Predictions(values, probabilities)
 
 
@@ -96,8 +100,10 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
     with step(f"fit {use_case.name} on {len(training)} rows"):
         model = _fit(use_case, training[inputs], training[target])
     seconds = time.perf_counter() - started
-    said = predict(model, holdout[inputs], classes)
-    simple = _as_predictions(use_case.baseline(training, holdout), classes)
+    with _labels_of(use_case, "the model"):
+        said = predict(model, holdout[inputs], classes)
+    with _labels_of(use_case, "the baseline"):
+        simple = _as_predictions(use_case.baseline(training, holdout), classes)
     truth = as_truth(holdout[target], classes)
     _write_holdout(folder / "holdout.parquet", holdout, use_case, said, simple, classes)
     outputs = said.values if classes is None else classes[said.values]
@@ -182,6 +188,18 @@ def _fit(use_case: UseCase, inputs: pd.DataFrame, target: pd.Series) -> Any:
         raise UserError(
             f"src/use_cases/{use_case.name}: the estimator cannot be fitted ({reason}); correct build or parameters"
         ) from error
+
+
+@contextmanager
+def _labels_of(use_case: UseCase, who: str) -> Iterator[None]:
+    """Within it, the error about a label that the target does not have names who predicts it, and where."""
+    try:
+        yield
+    except DataError as error:
+        column = use_case.config.target.column
+        raise DataError(
+            f"src/use_cases/{use_case.name}: {who} predicts {error}; correct it, or the values of column {column}"
+        ) from None
 
 
 def _as_predictions(said: np.ndarray, classes: np.ndarray | None) -> Predictions:
