@@ -183,7 +183,7 @@ def slow_bundle(tmp_path_factory):
         signature=infer_signature(frame, frame["wait"].to_numpy()),
         pip_requirements=["mlflow"],
     )
-    frame.to_parquet(folder / "holdout.parquet")
+    frame.assign(__prediction__=frame["wait"]).to_parquet(folder / "holdout.parquet")
     bundle = build(folder, folder / "bundle", "slow", {"number": "1.0.0"})
     assert bundle.format == "pyfunc" and not bundle.content["pyfunc"]["pickle"]
     return bundle

@@ -77,14 +77,40 @@ def _values(array: Any, column: Column) -> Any:
 
     kind = array.schema.type.name
     try:
-        if column.type in NUMBERS and kind in PLAIN:
+        if column.type in NUMBERS and kind in PLAIN and not column.wide:
             return _numbers(nanoarrow.c_array(array).view(), np.dtype(PLAIN[kind])).astype(np.float64)
+        if kind == "TIMESTAMP":
+            _check_fineness(array, column)
         values = array.to_pylist()
+    except Refused:
+        raise
     except Exception:
         raise _unreadable(column) from None
     if column.type == "datetime":
         return [value.isoformat() if hasattr(value, "isoformat") else value for value in values]
     return values
+
+
+def _check_fineness(array: Any, column: Column) -> None:
+    """Refuse moments in nanoseconds that Python's datetime would cut to microseconds."""
+    import nanoarrow
+
+    if array.schema.unit.name != "NANO":
+        return
+    view = nanoarrow.c_array(array).view()
+    values = np.frombuffer(view.buffer(1), dtype=np.int64)[view.offset : view.offset + view.length]
+    present = _present(view)
+    if ((values % 1000 != 0) & (True if present is None else present)).any():
+        raise Refused(f"Invalid input. Column {column.name!r}: finer than a microsecond.", column.name)
+
+
+def _present(view: Any) -> np.ndarray | None:
+    """Whether each value of an array is there; None where all are."""
+    validity = view.buffer(0)
+    if validity is None or not validity.size_bytes:
+        return None
+    bits = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")
+    return bits[view.offset : view.offset + view.length] == 1
 
 
 def _unreadable(column: Column) -> Refused:
@@ -97,12 +123,10 @@ def _numbers(view: Any, dtype: np.dtype) -> np.ndarray:
     values = np.frombuffer(view.buffer(1), dtype=dtype)[start : start + count]
     if len(values) != count:
         raise ValueError("short buffer")
-    validity = view.buffer(0)
-    if validity is not None and validity.size_bytes:
-        values = values.astype(np.float64)
-        bits = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")[start : start + count]
-        values[bits == 0] = np.nan
-    return values
+    present = _present(view)
+    if present is None:
+        return values
+    return np.where(present, values, np.nan)
 
 
 def write_arrow(outputs: Outputs) -> bytes:

@@ -9,10 +9,11 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,12 +21,21 @@ from mlops import files
 from mlops.errors import UserError
 from mlops.serving import model as models
 from mlops.serving.manifest import Bundle, columns_of, seal, verify
-from mlops.serving.signature import INTEGERS, NUMBERS, Column, Refused, Rows, Signature, from_columns
+from mlops.serving.signature import INTEGERS, NUMBERS, SAFE, Column, Refused, Rows, Signature, from_columns
 
 RELATIVE_TOLERANCE = 1e-9
 JOINED_ROWS = 512
+PREDICTED = "__prediction__"  # the column of the holdout with what the trained model predicted, written by training
 PROBES = {"nan": float("nan"), "infinity": float("inf")}
 FLOAT32_LIMIT = float(np.finfo(np.float32).max)
+
+
+class Yardstick(NamedTuple):
+    """What a form of the model is held to: the trained model's function, the holdout, and what training recorded on it."""
+
+    trained: models.Predict
+    holdout: Rows
+    recorded: np.ndarray
 
 
 class NotConverted(Exception):
@@ -51,16 +61,19 @@ def build(
     flavors = read_model(source)
     raw = json.loads(flavors["signature"]["inputs"])
     params = tuple(json.loads(flavors["signature"].get("params") or "[]"))
-    signature = Signature(tuple(columns_of(raw, str(source))), None, params)
-    holdout = _holdout(candidate, signature)
+    frame = _holdout(candidate, columns_of(raw, str(source)))
+    signature = Signature(widened(columns_of(raw, str(source)), frame), None, params)
     trained = models.load_pyfunc(source, signature)
-    signature = probe(trained, signature, holdout)
+    with _in_one_line(candidate):
+        holdout = frame_to_rows(frame, signature)
+        yardstick = Yardstick(trained, holdout, _prove(frame, trained(holdout, None), candidate))
+        signature = probe(trained, signature, holdout)
 
     files.make_folder(to.parent)
     with tempfile.TemporaryDirectory(dir=to.parent, prefix=".bundle-") as temporary:
         folder = Path(temporary) / "bundle"
         folder.mkdir()
-        content = _fill(folder, source, flavors, signature, holdout, trained, form, allow_pickle)
+        content = _fill(folder, source, flavors, signature, yardstick, form, allow_pickle)
         content |= {
             "use_case": use_case,
             "version": version,
@@ -101,17 +114,67 @@ def _replace(folder: Path, to: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _holdout(candidate: Path, signature: Signature) -> Rows:
+def _holdout(candidate: Path, columns: Sequence[Column]) -> Any:
     import pandas as pd
 
     path = candidate / "holdout.parquet"
     if not path.is_file():
         raise UserError(f"{path} is missing: the bundle's answers are compared with the trained model's on the holdout")
     frame = pd.read_parquet(path)
-    lacking = [column.name for column in signature.columns if column.required and column.name not in frame]
+    lacking = [column.name for column in columns if column.required and column.name not in frame]
+    lacking += [PREDICTED] if PREDICTED not in frame else []
     if lacking or frame.empty:
-        raise UserError(f"{path} has no rows or lacks the model's column {', '.join(lacking)}: train again")
-    return frame_to_rows(frame, signature)
+        raise UserError(f"{path} has no rows or lacks the column {', '.join(lacking)}: train again")
+    return frame
+
+
+@contextmanager
+def _in_one_line(candidate: Path) -> Iterator[None]:
+    """A row of its own holdout that the server would refuse says that the model cannot be served."""
+    try:
+        yield
+    except Refused as error:
+        what = error.message.removeprefix("Invalid input. ").rstrip(".")
+        raise UserError(
+            f"{candidate}: a server would refuse rows of the model's own holdout ({what}); "
+            "give the column another type or fill the gaps in features, and train again"
+        ) from None
+
+
+def _prove(frame: Any, answers: models.Outputs, candidate: Path) -> np.ndarray:
+    """What training recorded as the predictions of the holdout, after the loaded model was held to it.
+
+    They were written before anything was converted or brought into a request's form: whatever is wrong on that way, in rows,
+    model or types, shows here. Raises UserError where the model answers something else.
+    """
+    recorded = frame[PREDICTED].to_numpy()
+    try:
+        compare(recorded, _as_recorded(answers))
+    except NotConverted as error:
+        raise UserError(
+            f"{candidate}: the loaded model does not predict what training recorded on the holdout ({error}); train again, "
+            "and look for what the model keeps outside of itself"
+        ) from None
+    return recorded
+
+
+def _as_recorded(answers: models.Outputs) -> models.Outputs:
+    """One value a row, as training records it: of a single named column its values."""
+    if isinstance(answers, dict) and len(answers) == 1:
+        answers = next(iter(answers.values()))
+    return answers.reshape(-1) if not isinstance(answers, dict) and answers.shape[1:] == (1,) else answers
+
+
+def widened(columns: Sequence[Column], frame: Any) -> tuple[Column, ...]:
+    """The columns, those marked `wide` that hold whole numbers which float64 does not tell apart."""
+
+    def is_wide(column: Column) -> bool:
+        if column.type != "long" or column.name not in frame:
+            return False
+        values = frame[column.name].dropna()
+        return not values.empty and max(abs(int(values.max())), abs(int(values.min()))) > SAFE
+
+    return tuple(replace(column, wide=is_wide(column)) for column in columns)
 
 
 def frame_to_rows(frame: Any, signature: Signature) -> Rows:
@@ -120,6 +183,8 @@ def frame_to_rows(frame: Any, signature: Signature) -> Rows:
     for column in signature.columns:
         if column.name not in frame:
             columns.append(np.array([None] * len(frame), dtype=object).tolist())
+        elif column.wide:
+            columns.append(frame[column.name].astype(object).where(frame[column.name].notna(), None).tolist())
         elif column.type in NUMBERS:
             columns.append(frame[column.name].to_numpy(dtype="float64", na_value=np.nan))
         elif column.type == "datetime":
@@ -173,16 +238,15 @@ def _fill(
     source: Path,
     flavors: dict[str, Any],
     signature: Signature,
-    holdout: Rows,
-    trained: models.Predict,
+    yardstick: Yardstick,
     form: str | None,
     allow_pickle: bool,
 ) -> dict[str, Any]:
     """Write the model in the best form and return the manifest's part on it, with why the better ones were left."""
     refused: dict[str, str] = {}
     steps: dict[str, Callable[[], dict[str, Any]]] = {
-        "onnx": lambda: _write_onnx(folder, source, flavors, signature, holdout, trained),
-        "skops": lambda: _write_skops(folder, source, flavors, signature, holdout, trained),
+        "onnx": lambda: _write_onnx(folder, source, flavors, signature, yardstick),
+        "skops": lambda: _write_skops(folder, source, flavors, signature, yardstick),
         "pyfunc": lambda: _write_pyfunc(folder, source, flavors, allow_pickle),
     }
     if form is not None and form not in steps:
@@ -199,21 +263,24 @@ def _fill(
 
 
 def _write_onnx(
-    folder: Path, source: Path, flavors: dict[str, Any], signature: Signature, holdout: Rows, trained: models.Predict
+    folder: Path, source: Path, flavors: dict[str, Any], signature: Signature, yardstick: Yardstick
 ) -> dict[str, Any]:
     from mlops.serving import onnx_form
 
     estimator = _estimator(source, flavors, signature)
+    trained, holdout = yardstick.trained, yardstick.holdout
     expected = trained(holdout, None)
     if isinstance(expected, dict):
         raise NotConverted("the model answers named columns")
     reasons = []
-    for inputs in onnx_form.LAYOUTS:
+    # A wide column keeps its digits in an input of integers alone.
+    wide = any(column.wide for column in signature.columns)
+    for inputs in ("typed columns",) if wide else onnx_form.LAYOUTS:
         try:
             raw, output = onnx_form.convert(estimator, signature, inputs, predict_method(flavors))
             layout = {"inputs": inputs, "output": output, "dtype": _kind(expected), "dimensions": expected.ndim}
             layout["opsets"] = onnx_form.opsets(raw)
-            evidence = compare(expected, models.load_onnx(raw, signature, layout)(holdout, None))
+            evidence = _evidence(yardstick, models.load_onnx(raw, signature, layout)(holdout, None))
             _check_probes(trained, models.load_onnx(raw, signature, layout), signature, holdout)
         except NotConverted as error:
             reasons.append(f"as {inputs}: {error}")
@@ -283,6 +350,11 @@ def compare(expected: models.Outputs, got: models.Outputs) -> dict[str, Any]:
     return evidence | {"largest_difference": error, "tolerance": RELATIVE_TOLERANCE}
 
 
+def _evidence(yardstick: Yardstick, answers: models.Outputs) -> dict[str, Any]:
+    """The evidence that a form predicts what training recorded; raises NotConverted where it does not."""
+    return compare(yardstick.recorded, _as_recorded(answers))
+
+
 def _estimator(source: Path, flavors: dict[str, Any], signature: Signature) -> Any:
     """The scikit-learn model of the folder, loaded without unpickling."""
     import skops.io
@@ -303,12 +375,13 @@ def predict_method(flavors: dict[str, Any]) -> str:
 
 
 def _write_skops(
-    folder: Path, source: Path, flavors: dict[str, Any], signature: Signature, holdout: Rows, trained: models.Predict
+    folder: Path, source: Path, flavors: dict[str, Any], signature: Signature, yardstick: Yardstick
 ) -> dict[str, Any]:
     estimator = _estimator(source, flavors, signature)
     flavor = flavors["flavors"]["sklearn"]
     method = predict_method(flavors)
-    evidence = compare(trained(holdout, None), np.asarray(getattr(estimator, method)(models.to_frame(holdout, signature))))
+    answers = np.asarray(getattr(estimator, method)(models.to_frame(yardstick.holdout, signature)))
+    evidence = _evidence(yardstick, answers)
     shutil.copyfile(source / flavor["pickled_model"], folder / models.SKOPS_FILE)
     return {"skops": {"trusted": flavor.get("skops_trusted_types") or [], "method": method}, "evidence": evidence}
 

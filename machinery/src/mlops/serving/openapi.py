@@ -77,9 +77,9 @@ def column_schema(column: Column, limit: float | None) -> dict[str, Any]:
     """The JSON schema of one value of a column."""
     schema: dict[str, Any]
     if column.type in INTEGERS:
-        bound = int(INTEGERS[column.type])
+        low, high = column.bounds
         # JSON tools compare bounds as float64: the largest long that is one lies below 2^63 - 1.
-        return {"type": "integer", "minimum": -bound, "maximum": bound - (1024 if column.type == "long" else 1)}
+        return {"type": "integer", "minimum": low, "maximum": min(high, 2**63 - 1024)}
     if column.type in NUMBERS:
         bound_ = min(limit or DOUBLE_MAX, FLOAT_MAX if column.type == "float" else DOUBLE_MAX)
         schema = {"type": "number", "minimum": -bound_, "maximum": bound_}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,17 +13,19 @@ import numpy as np
 
 # What nanoseconds since 1970 hold in 64 bits.
 EARLIEST, LATEST = datetime(1677, 9, 22), datetime(2262, 4, 11)
+FINER = re.compile(r"[.,]\d{6}\d*[1-9]")  # a fraction of a second of which Python's datetime would drop the end
 FLOATS = frozenset({"double", "float"})
 LARGEST = float(np.finfo(np.float64).max)
-INTEGERS = {"long": 2.0**63, "integer": 2.0**31}
+INTEGERS = frozenset({"long", "integer"})
 # What /openapi.json says: the decimals, not the binary numbers that they stand for.
 BOUNDS = {
-    "long": (-(2**63), 2**63 - 1024),  # the largest that a float64 holds
+    "long": (-(2**63), 2**63 - 1),
     "integer": (-(2**31), 2**31 - 1),
     "double": (-17976931348623157 * 10**292, 17976931348623157 * 10**292),
     "float": (-34028234663852886 * 10**22, 34028234663852886 * 10**22),
 }
-NUMBERS = FLOATS | INTEGERS.keys()
+SAFE = 2**53 - 1  # up to here each whole number is a float64 of its own; the next one is the float64 of two
+NUMBERS = FLOATS | INTEGERS
 TYPES = NUMBERS | {"boolean", "string", "datetime"}
 # The names of types in the Open Inference Protocol; text and moments are BYTES.
 DATATYPES = {"double": "FP64", "float": "FP32", "long": "INT64", "integer": "INT32", "boolean": "BOOL"}
@@ -51,13 +54,23 @@ def schema_mismatch(message: str, field: str | None = None) -> Refused:
 
 @dataclass(frozen=True)
 class Column:
-    """An input of the model; `nan` and `infinity` say whether the trained model took such a value when it was tried."""
+    """An input of the model; `nan` and `infinity` say whether the trained model took such a value when it was tried.
+
+    `wide` marks 64-bit whole numbers beyond what float64 tells apart: they stay int64 from the request to the model.
+    A column of whole numbers that is not wide refuses such values.
+    """
 
     name: str
     type: str
     required: bool = True
     nan: bool = True
     infinity: bool = True
+    wide: bool = False
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The smallest and the largest whole number that the column takes."""
+        return (-SAFE, SAFE) if self.type == "long" and not self.wide else BOUNDS[self.type]
 
 
 @dataclass(frozen=True)
@@ -75,8 +88,8 @@ class Signature:
 
     @cached_property
     def numeric(self) -> bool:
-        """Whether all columns are numbers, so that rows are one float64 matrix."""
-        return all(column.type in NUMBERS for column in self.columns)
+        """Whether all columns are numbers that float64 holds, so that rows are one float64 matrix."""
+        return all(column.type in NUMBERS and not column.wide for column in self.columns)
 
     @cached_property
     def exact(self) -> list[int]:
@@ -131,12 +144,15 @@ def from_columns(signature: Signature, values: Sequence[Sequence[Any] | np.ndarr
     for place in places:
         if signature.limit is not None and np.abs(arrays[place]).max(initial=0.0) > signature.limit:
             raise _too_large(signature.columns[place])
-        arrays[place] = _fit(signature.columns[place], arrays[place])
+        if not signature.columns[place].wide:
+            arrays[place] = _fit(signature.columns[place], arrays[place])
     return Rows(count, None, arrays)
 
 
 def to_array(column: Column, values: Sequence[Any] | np.ndarray, strict: bool = False) -> np.ndarray:
-    """One column as an array: float64 for numbers, bool, object for text, datetime64[ns]; raises Refused."""
+    """One column as an array: float64, int64 where wide, bool, object for text, datetime64[ns]; raises Refused."""
+    if column.wide:
+        return _wide(column, values, strict)
     if column.type in NUMBERS:
         return _numbers(column, values, strict)
     if column.type == "boolean":
@@ -163,9 +179,36 @@ def _numbers(column: Column, values: Sequence[Any] | np.ndarray, strict: bool) -
         raise _wrong_type(column, next(row for row, value in enumerate(values) if not _is_number(value))) from None
 
 
+def _wide(column: Column, values: Sequence[Any] | np.ndarray, strict: bool) -> np.ndarray:
+    """64-bit whole numbers, none of them rounded on the way; what came as a fraction or a large float is refused."""
+    whole = []
+    for row, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):
+        if value is None or value != value:
+            raise _missing(column, row)
+        number = _to_int(value, strict)
+        if number is None or not BOUNDS["long"][0] <= number <= BOUNDS["long"][1]:
+            raise _wrong_type(column, row)
+        whole.append(number)
+    return np.array(whole, dtype=np.int64)
+
+
+def _to_int(value: Any, strict: bool) -> int | None:
+    """A whole number as it was written; None for anything else, and for a float that may stand for several."""
+    if type(value) is int:
+        return value
+    if type(value) is float:
+        return int(value) if value.is_integer() and abs(value) <= SAFE else None
+    if strict or type(value) not in (str, bool):
+        return None
+    try:
+        return int(value) if _is_plain(value) else None
+    except ValueError:
+        return None
+
+
 def _check_bounds(column: Column, values: Sequence[Any] | np.ndarray) -> None:
-    """Refuse a whole number that would be rounded to the largest or smallest one that the column holds."""
-    low, high = BOUNDS[column.type]
+    """Refuse a whole number that would be rounded to another one on its way into a column of float64."""
+    low, high = column.bounds
     for row, value in enumerate(values):
         if type(value) is int and not low <= value <= high:
             raise _wrong_type(column, row)
@@ -215,6 +258,8 @@ def _is_text(value: Any) -> bool:
 def _moment(column: Column, row: int, value: Any) -> np.datetime64:
     if value is None and column.nan:
         return np.datetime64("NaT", "ns")
+    if isinstance(value, str) and FINER.search(value):
+        raise Refused(f"Invalid input. Column {column.name!r}, row {row}: finer than a microsecond.", column.name)
     try:
         moment = datetime.fromisoformat(value)
         moment = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
@@ -227,7 +272,12 @@ def _moment(column: Column, row: int, value: Any) -> np.datetime64:
 
 
 def _wrong_type(column: Column, row: int) -> Refused:
-    return Refused(f"Invalid input. Column {column.name!r}, row {row}: not a value of type {column.type}.", column.name)
+    span = ", a whole number from {} to {}".format(*column.bounds) if column.type in INTEGERS else ""
+    return Refused(f"Invalid input. Column {column.name!r}, row {row}: not a value of type {column.type}{span}.", column.name)
+
+
+def _missing(column: Column, row: int) -> Refused:
+    return Refused(f"Invalid input. Column {column.name!r}, row {row}: a value is missing (null or NaN).", column.name)
 
 
 def _too_large(column: Column) -> Refused:
@@ -239,8 +289,7 @@ def _check_special(column: Column, values: np.ndarray) -> None:
     whole = column.type in INTEGERS
     missing = np.isnan(values)
     if missing.any() and (whole or not column.nan):
-        row = int(np.argmax(missing))
-        raise Refused(f"Invalid input. Column {column.name!r}, row {row}: a value is missing (null or NaN).", column.name)
+        raise _missing(column, int(np.argmax(missing)))
     infinite = np.isinf(values)
     if infinite.any() and (whole or not column.infinity):
         row = int(np.argmax(infinite))
@@ -260,9 +309,9 @@ def _fit(column: Column, values: np.ndarray) -> np.ndarray:
     if column.type == "float":
         with np.errstate(over="ignore"):
             return values.astype(np.float32).astype(np.float64)
-    bound = INTEGERS.get(column.type)
-    if bound is not None:
-        wrong = (np.floor(values) != values) | (values < -bound) | (values >= bound)
+    if column.type in INTEGERS:
+        low, high = column.bounds
+        wrong = (np.floor(values) != values) | (values < low) | (values > high)
         if wrong.any():
             raise _wrong_type(column, int(np.argmax(wrong)))
     return values
