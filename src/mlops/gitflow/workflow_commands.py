@@ -70,7 +70,7 @@ def plan(
 
 
 def register(
-    folder: Path = typer.Argument(help="Where the candidates are: candidate-NAME/KEY or NAME/KEY."),
+    folder: Path = typer.Argument(help="Where the candidates are: NAME/KEY."),
     alias: str = typer.Option("", help="The alias that moves; default: the one of the branch."),
     only: str = typer.Option("", help="This use case; the others stay as they are."),
     reason: str = typer.Option("", help="Why; goes into the log of moves."),
@@ -178,7 +178,7 @@ def bootstrap(dry_run: bool = DRY_RUN) -> None:
 
 
 def comment(
-    folder: Path = typer.Argument(help="Where the artifacts report-* were put."),
+    folder: Path = typer.Argument(help="Where the artifacts report-* were unpacked: NAME/[KEY/]report.md."),
     dry_run: bool = DRY_RUN,
 ) -> None:
     """Put the model report on the pull request of the workflow run in the event; a token that may not is no error.
