@@ -18,6 +18,12 @@ $(VENV)/.venv:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@touch $@
 
+# What reads only branches, events and texts takes a fraction of the packages.
+$(VENV)/.light: $(VENV)/.venv requirements/light.txt setup.py
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/light.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
 # The same environment grows from the main job's packages to the developers': dev.txt holds base.txt.
 $(VENV)/.base: $(VENV)/.venv requirements/base.txt setup.py
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/base.txt
@@ -71,7 +77,7 @@ lock: $(VENV)/.venv ## compile the lock files from setup.py
 	@$(BIN)/uv pip compile requirements/bootstrap.in --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/bootstrap.txt
 	@$(BIN)/uv pip compile setup.py --all-extras --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/dev.txt
 	@$(BIN)/uv pip compile setup.py --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -c requirements/dev.txt -o requirements/base.txt
-	@for lock in serve serve-skops serve-pyfunc; do \
+	@for lock in light serve serve-skops serve-pyfunc; do \
 		$(BIN)/uv pip compile requirements/$$lock.in --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -c requirements/dev.txt -o requirements/$$lock.txt || exit 1; done
 
 drift: $(VENV)/.dev ## see a drift report: serve, send normal and drifted rows, check (after make run; NAME=iris for another)

@@ -94,7 +94,12 @@ def _of_text(text: str) -> Iterator[str]:
 
 def uses(content: dict[str, Any]) -> Iterator[tuple[str, set[str]]]:
     """Yield (action@commit, names of the inputs given) of every step of a workflow or a composite action."""
-    jobs = content.get("jobs", {"": content.get("runs", {})})
-    for step in (step for job in jobs.values() for step in job.get("steps", [])):
+    for step in steps(content):
         if "uses" in step:
             yield step["uses"], set(step.get("with") or {})
+
+
+def steps(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return every step of a workflow or a composite action."""
+    jobs = content.get("jobs", {"": content.get("runs", {})})
+    return [step for job in jobs.values() for step in job.get("steps", [])]

@@ -158,10 +158,10 @@ def test_a_download_by_pattern_never_depends_on_the_count() -> None:
 
 
 def test_every_use_of_an_action_gives_it_only_inputs_that_it_has() -> None:
-    known = {pin: set(triggers.load(folder / "action.yml").get("inputs", {})) for pin, folder in offline.stand_ins().items()}
+    known = {action: set(triggers.load(file)["inputs"]) for action, file in offline.stand_in_files().items()}
     places = [*WORKFLOWS.glob("*.yml"), *(offline.TREE / ".github" / "actions").glob("*/action.yml")]
     for pin, given in (use for file in places for use in rules.uses(triggers.load(file))):
-        if pin in known:
+        if not pin.startswith(("actions/checkout@", "github/", "./")):
             assert given <= known[pin], f"{pin}: {given - known[pin]}"
 
 
@@ -169,8 +169,7 @@ def test_every_use_of_an_action_gives_it_only_inputs_that_it_has() -> None:
 def test_a_stand_in_names_the_source_that_it_is_derived_from(folder: Path) -> None:
     pins = [pin for pin, place in offline.stand_ins().items() if place.is_relative_to(folder)]
     text = "".join(file.read_text(encoding="utf-8") for file in sorted(folder.rglob("*")) if file.suffix in (".yml", ".py"))
-    assert pins and "Derived from" in text and "src/" in text
-    assert all(pin.split("@")[1] in text for pin in pins)
+    assert pins and "Derived from" in text and "src/" in text and all(pin.split("@")[1] in text for pin in pins)
 
 
 UPLOADS = [

@@ -105,6 +105,21 @@ def test_with_a_token_that_may_the_pull_request_is_opened_once(mlops: Mlops, pro
     assert api.issues == []
 
 
+@pytest.mark.parametrize(("token", "waits"), [("workflow-token", True), ("app-token", False)])
+def test_checks_that_wait_for_a_person_are_pointed_out_where_the_pull_request_is_opened(
+    mlops: Mlops, project: Path, api: FakeGitHub, tmp_path: Path, token: str, waits: bool
+) -> None:
+    """GitHub holds back the runs of a pull request that a workflow's token opens; one of an app runs at once."""
+    told = {row["what"]: row for row in json.loads(mlops("protect", "--apply", "--json", token="admin-token").stdout)}
+    assert "Approve workflows to run" in told["workflows may open pull requests"]["why"]
+    mlops("bootstrap")
+    commit(project, "CHANGELOG.md", "release")
+    mlops("backmerge", token=token)
+    summary = (tmp_path / "summary.md").read_text()
+    assert ("Approve workflows to run" in summary.split("Back-merge")[1]) is waits
+    assert "Approve workflows to run" in api.pulls[0]["body"]
+
+
 def test_a_squashed_backmerge_is_not_proposed_again(mlops: Mlops, project: Path, api: FakeGitHub) -> None:
     mlops("bootstrap")
     commit(project, "CHANGELOG.md", "release")
