@@ -28,6 +28,13 @@ $(VENV)/.venv:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@touch $@
 
+# What reads only branches, events and texts takes a fraction of the packages.
+$(VENV)/.light: $(VENV)/.venv requirements/light.txt setup.py vendor/machinery.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/light.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(REQUIRE_HASHES) -r vendor/machinery.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
 # The same environment grows from the main job's packages to the developers': dev.txt holds base.txt.
 $(VENV)/.base: $(VENV)/.venv requirements/base.txt setup.py vendor/machinery.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/base.txt
@@ -78,7 +85,7 @@ lock: $(VENV)/.venv ## compile the lock files from setup.py and the machinery's 
 	@$(COMPILE) --upgrade requirements/bootstrap.in -o requirements/bootstrap.txt
 	@$(COMPILE) --no-emit-package mlops-machinery setup.py vendor/machinery.txt --all-extras -o requirements/dev.txt
 	@$(COMPILE) --no-emit-package mlops-machinery setup.py vendor/machinery.txt -c requirements/dev.txt -o requirements/base.txt
-	@for lock in serve serve-skops serve-pyfunc; do \
+	@for lock in light serve serve-skops serve-pyfunc; do \
 		$(COMPILE) requirements/$$lock.in -c requirements/dev.txt -o requirements/$$lock.txt || exit 1; done
 
 sync: $(VENV)/.base ## write the files that the machinery owns as it has them; an edited one is merged

@@ -112,6 +112,7 @@ def open_store(project: Project, make: bool = True) -> Iterator[MlflowClient]:
     tracking_uri.check(place)
     tracking_uri.probe(place)
     if is_embedded(project):
+        tracking_uri.refuse_untold()
         if not make:
             _require(project)
         prepare(project)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from importlib.metadata import entry_points
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ from mlops.errors import ConfigError, StoreUnreachable, first_line
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 # What MLflow keeps a registry in; a package that it knows as a plugin adds its own.
 SCHEMES = (*PORTS, "sqlite", "databricks", "databricks-uc")
+# Set by `mlops store pull` where the store is a server whose address this run does not have.
+UNTOLD = "MLOPS_STORE_UNREADABLE"
 # Seconds until a server that does not answer is given up.
 PATIENCE = 4
 # The request for encryption that opens a PostgreSQL connection; every server answers it with one letter.
@@ -30,6 +33,15 @@ def check(place: str) -> None:
         sound = False
     if not sound:
         raise ConfigError(f"MLFLOW_TRACKING_URI: its host or port is none (a port is a number from 1 to 65535); {mend}")
+
+
+def refuse_untold() -> None:
+    """Raise StoreUnreachable where the store is a server whose address this run does not have."""
+    if os.environ.get(UNTOLD):
+        raise StoreUnreachable(
+            "the store is a tracking server, and this run does not have its address: runs for forks get no variables; "
+            "push the branch to the repository itself to see the champion"
+        )
 
 
 def probe(place: str) -> None:

@@ -120,3 +120,58 @@ def test_with_a_tracking_server_nothing_is_read_or_written(mlops: Store, root: P
         assert "secret" not in result.stderr
     assert (root / "models" / "x").exists()
     assert mlops("run", "--", sys.executable, "-c", "raise SystemExit(5)").exit_code == 5
+
+
+@pytest.fixture
+def pushed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A run for a push; returns the file that its later steps take variables from."""
+    for name, value in {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_ACTOR": "ada"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GITHUB_ENV", str(tmp_path / "env"))
+    return tmp_path / "env"
+
+
+def test_a_run_that_is_not_told_the_server_reads_no_other_store(
+    mlops: Store, root: Path, pushed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert mlops("run", "--", *WRITE).exit_code == 0
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:secret@mlflow.example.org")
+    assert mlops("run", "--", *WRITE[:2], "pass").exit_code == 0
+    (mark,) = [line for line in git(root, "ls-remote", "origin").splitlines() if "refs/mlops/server" in line]
+    git(root, "fetch", "--quiet", "origin", "refs/mlops/server")
+    assert "example.org" not in git(root, "cat-file", "-p", "FETCH_HEAD") and git(root, "ls-tree", "FETCH_HEAD") == ""
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.setenv("GITHUB_EVENT_NAME", "pull_request")
+    (root / "models" / "x").unlink()
+    pulled = mlops("pull", "--json")
+    assert json.loads(pulled.stdout)["server"] == "unknown" and not (root / "models" / "x").exists()
+    assert pushed.read_text() == "MLOPS_STORE_UNREADABLE=true\n"
+    assert "set MLFLOW_TRACKING_URI" in mlops("pull").stderr
+
+
+def test_the_mark_goes_when_the_store_comes_back_into_the_repository(
+    mlops: Store, root: Path, pushed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
+    mlops("run", "--", *WRITE[:2], "pass")
+    assert "refs/mlops/server" in git(root, "ls-remote", "origin")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert mlops("run", "--", *WRITE).exit_code == 0
+    assert "refs/mlops/server" not in git(root, "ls-remote", "origin")
+    assert json.loads(mlops("pull", "--json").stdout)["commit"] and not pushed.exists()
+
+
+def test_a_laptop_sets_no_mark(mlops: Store, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
+    assert mlops("run", "--", *WRITE[:2], "pass").exit_code == 0
+    assert "refs/mlops/server" not in git(root, "ls-remote", "origin")
+
+
+def test_the_report_then_says_that_the_champion_is_not_readable(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlops import tracking_uri
+
+    tracking_uri.refuse_untold()
+    monkeypatch.setenv(tracking_uri.UNTOLD, "true")
+    with pytest.raises(StoreUnreachable, match="runs for forks get no variables"):
+        tracking_uri.refuse_untold()

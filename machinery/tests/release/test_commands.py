@@ -31,9 +31,9 @@ def tagged(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def artifacts(folder: Path, **models: dict[str, object]) -> Path:
-    """What the jobs of the images left: folder/release-NAME/model.json and a bill of materials."""
+    """What the jobs of the images left: folder/NAME/model.json and a bill of materials."""
     for name, content in models.items():
-        place = folder / f"release-{name}"
+        place = folder / name
         place.mkdir(parents=True)
         (place / "model.json").write_text(json.dumps(content))
         (place / f"{name}.cdx.json").write_text("{}")

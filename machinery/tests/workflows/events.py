@@ -9,10 +9,11 @@ from fake_github import NAME
 REPOSITORY = {"full_name": NAME, "default_branch": "main", "private": False, "is_template": False}
 
 
-def push(branch: str, created: bool = False, commit: str = "") -> dict[str, Any]:
+def push(branch: str, created: bool = False, commit: str = "", before: str = "") -> dict[str, Any]:
     """Return the payload of a push to a branch."""
     head = {"id": commit, "message": f"push to {branch}"}
-    return {"ref": f"refs/heads/{branch}", "created": created, "after": commit, "head_commit": head, "repository": REPOSITORY}
+    commits = {"before": before, "after": commit, "head_commit": head}
+    return {"ref": f"refs/heads/{branch}", "created": created, **commits, "repository": REPOSITORY}
 
 
 def tag(name: str) -> dict[str, Any]:
@@ -25,12 +26,10 @@ def dispatch(branch: str, **inputs: str) -> dict[str, Any]:
     return {"ref": f"refs/heads/{branch}", "inputs": inputs, "repository": REPOSITORY}
 
 
-def pull_request(
-    head: str, base: str, head_sha: str, base_sha: str, owner: str = "ada", action: str = "opened"
-) -> dict[str, Any]:
-    """Return the payload of a pull request; `owner` other than ada is a fork."""
+def pull_request(head: str, base: str, head_sha: str, base_sha: str, owner: str = "ada", changed: str = "") -> dict[str, Any]:
+    """Return the payload of a pull request that is opened, or of which this was edited; `owner` other than ada is a fork."""
     return {
-        "action": action,
+        **({"action": "edited", "changes": {changed: {"from": ""}}} if changed else {"action": "opened"}),
         "number": 1,
         "repository": REPOSITORY,
         "pull_request": {

@@ -76,7 +76,10 @@ def list_pulls(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], bo
 def create_pull(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
     if token != "app-token" and not fake.permissions["can_approve_pull_request_reviews"]:
         return 403, {"message": "GitHub Actions is not permitted to create or approve pull requests."}
-    return 201, fake.add_pull(body["head"], body["base"], title=body["title"]) | {"body": body["body"]}
+    login = "github-actions[bot]" if token == "workflow-token" else "ada-app[bot]"
+    pull = fake.add_pull(body["head"], body["base"], title=body["title"])
+    pull.update(body=body["body"], user={"login": login, "type": "Bot"})
+    return 201, pull
 
 
 def list_issues(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:

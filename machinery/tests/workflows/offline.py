@@ -159,6 +159,7 @@ class Project:
             "VENV": str(self.work / "venv"),
             "STAND_IN_ARTIFACTS": str(self.work / "artifacts"),
             "STAND_IN_ATTESTED": str(self.work / "attested"),
+            "STAND_IN_CACHES": str(self.work / "caches"),
             "MYPY_CACHE_DIR": str(self.work / "mypy"),
             "BLACK_CACHE_DIR": str(self.work / "black"),
         }
@@ -206,7 +207,7 @@ def make(
     git(root, "add", "-A")
     git(root, "commit", "--quiet", "-m", "Initial commit")
     git(root, "push", "--quiet", "-u", "origin", "main")
-    for name in ("artifacts", "home", "cache", "act"):
+    for name in ("artifacts", "caches", "home", "cache", "act"):
         (work / name).mkdir(parents=True)
     _environment(work / "venv")
     return Project(root, origin, work, api)
@@ -217,12 +218,21 @@ def _without_queue(text: str) -> str:
     return re.sub(r"(?m)^ +queue: max\n", "", text)
 
 
-def stand_ins() -> dict[str, Path]:
-    """Return action@commit → folder of its stand-in, as each stand-in names what it stands for."""
+def stand_in_files() -> dict[str, Path]:
+    """Return action@commit → the file of its stand-in, as each stand-in names what it stands for."""
     found = {}
-    for file in ACTIONS.glob("*/action.yml"):
+    for file in sorted(ACTIONS.rglob("action.yml")):
         name = yaml.safe_load(file.read_text(encoding="utf-8"))["name"]
-        found[name.removeprefix("Stand-in for ").split(" ")[0]] = file.parent
+        found[name.removeprefix("Stand-in for ").split(" ")[0]] = file
+    return found
+
+
+def stand_ins() -> dict[str, Path]:
+    """Return repository@commit → the folder that stands for it; actions below a repository's top have folders of their own."""
+    found = {}
+    for action, file in stand_in_files().items():
+        owner, name, *below = action.partition("@")[0].split("/")
+        found[f"{owner}/{name}@{action.partition('@')[2]}"] = file.parents[len(below)]
     return found
 
 
@@ -250,7 +260,8 @@ def _environment(venv: Path) -> None:
     mlops = venv / "bin" / "mlops"
     mlops.write_text(f'#!/bin/sh\nexec {sys.executable} -m mlops "$@"\n', encoding="utf-8")
     mlops.chmod(0o755)
-    for stamp in (".venv", ".base", ".dev"):
+    # All that the Makefile knows: for one that is missing, a job would install into the environment of the tests.
+    for stamp in re.findall(r"(?m)^\$\(VENV\)/(\.\w+):", (TREE / "Makefile").read_text(encoding="utf-8")):
         (venv / stamp).touch()
         os.utime(venv / stamp, (FAR_AHEAD, FAR_AHEAD))
 

@@ -90,3 +90,16 @@ def _of_text(text: str) -> Iterator[str]:
             yield f"line {number}: an unquoted version, which YAML reads as a number"
         if re.search(r"uses: [^.]", line) and not re.search(r"@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line):
             yield f"line {number}: a pin without its version as comment"
+
+
+def uses(content: dict[str, Any]) -> Iterator[tuple[str, set[str]]]:
+    """Yield (action@commit, names of the inputs given) of every step of a workflow or a composite action."""
+    for step in steps(content):
+        if "uses" in step:
+            yield step["uses"], set(step.get("with") or {})
+
+
+def steps(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return every step of a workflow or a composite action."""
+    jobs = content.get("jobs", {"": content.get("runs", {})})
+    return [step for job in jobs.values() for step in job.get("steps", [])]

@@ -29,7 +29,8 @@ def push(project: Project, branch: str, workflow: str = "train.yml", bot: str = 
     project.forget_artifacts()
     git(project.root, "fetch", "--quiet", "origin")
     git(project.root, "checkout", "--quiet", "-B", branch, f"origin/{branch}")
-    payload = events.push(branch, commit=git(project.root, "rev-parse", "HEAD"))
+    commit, before = (git(project.root, "rev-parse", place) for place in ("HEAD", "HEAD^1"))
+    payload = events.push(branch, commit=commit, before=before)
     return project.run(workflow, "push", payload, bot=bot)
 
 

@@ -65,22 +65,22 @@ def test_the_policy_refuses_for_its_own_reason(
     project: Project, head: str, base: str, owner: str, version: str, changelog: str, reason: str
 ) -> None:
     project.commit("planted", "planted", "origin/main", {**with_version(version, changelog)})
-    run = pull_request(project, head, base, "policy", owner)
-    assert run.jobs["policy"] == ("failure" if reason else "success"), run.log[-3000:]
+    run = pull_request(project, head, base, "plan", owner)
+    assert run.jobs["plan"] == ("failure" if reason else "success"), run.log[-3000:]
     assert reason in run.log
 
 
 def test_a_syntax_error_fails_the_lint_job_in_its_first_pass(project: Project) -> None:
     project.commit("planted", "planted", "origin/main", {"src/use_cases/broken.py": "def broken(:\n"})
-    run = pull_request(project, "feature/x", "dev", "lint")
-    assert run.jobs["lint"] == "failure" and "E999" in run.log
+    run = pull_request(project, "feature/x", "dev", "checks")
+    assert run.jobs["checks"] == "failure" and "E999" in run.log
 
 
 def test_a_test_that_fails_on_one_python_fails_the_matrix_there_alone(project: Project) -> None:
     project.commit("planted", "planted", "origin/main", {"tests/test_one.py": ON_ONE_PYTHON})
-    run = pull_request(project, "feature/x", "dev", "test")
-    assert run.jobs["test"] == "failure", run.log[-3000:]
-    ended = [line for line in run.log.splitlines() if line.endswith("make fast-tests") or "Main make fast-tests [" in line]
+    run = pull_request(project, "feature/x", "dev", "checks")
+    assert run.jobs["checks"] == "failure", run.log[-3000:]
+    ended = [line for line in run.log.splitlines() if "Main make --keep-going" in line and "[" in line.split("Main make")[1]]
     assert any("test (3.11)" in line and "Failure" in line for line in ended), run.log[-6000:]
     assert any("test (3.12)" in line and "Success" in line for line in ended), run.log[-6000:]
 
@@ -117,3 +117,15 @@ def test_a_fork_reads_its_report_in_the_summary_and_gets_no_comment(project: Pro
     comment = project.run("report-comment.yml", "workflow_run", payload, token="fork-token")
     assert comment.jobs == {"comment": "success"} and github.comments == []
     assert "the report stays in the summary" in comment.log
+
+
+def test_a_fork_is_not_shown_the_repositorys_store_for_the_servers(project: Project) -> None:
+    """A fork's run gets no variables: that the store is a server it learns from the mark that other runs have left."""
+    git(project.root, "push", "--quiet", "origin", "origin/main:refs/mlops/server")
+    text = (project.root / "config" / "iris.yaml").read_text(encoding="utf-8")
+    changed = text.replace("regularisation: 1.0", "regularisation: 0.8")
+    project.commit("planted", "planted", "origin/dev", {"config/iris.yaml": changed})
+    run = pull_request(project, "patch-2", "dev", "report", owner="eve", token="fork-token")
+    git(project.root, "push", "--quiet", "origin", ":refs/mlops/server")
+    assert run.jobs["report"] == "success", run.log[-3000:]
+    assert "champion not readable here: the store is a tracking server" in run.summary

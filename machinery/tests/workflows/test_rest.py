@@ -105,6 +105,21 @@ def test_with_a_token_that_may_the_pull_request_is_opened_once(mlops: Mlops, pro
     assert api.issues == []
 
 
+@pytest.mark.parametrize(("token", "waits"), [("workflow-token", True), ("app-token", False)])
+def test_checks_that_wait_for_a_person_are_pointed_out_where_the_pull_request_is_opened(
+    mlops: Mlops, project: Path, api: FakeGitHub, tmp_path: Path, token: str, waits: bool
+) -> None:
+    """GitHub holds back the runs of a pull request that a workflow's token opens; one of an app runs at once."""
+    told = {row["what"]: row for row in json.loads(mlops("protect", "--apply", "--json", token="admin-token").stdout)}
+    assert "Approve workflows to run" in told["workflows may open pull requests"]["why"]
+    mlops("bootstrap")
+    commit(project, "CHANGELOG.md", "release")
+    mlops("backmerge", token=token)
+    summary = (tmp_path / "summary.md").read_text()
+    assert ("Approve workflows to run" in summary.split("Back-merge")[1]) is waits
+    assert "Approve workflows to run" in api.pulls[0]["body"]
+
+
 def test_a_squashed_backmerge_is_not_proposed_again(mlops: Mlops, project: Path, api: FakeGitHub) -> None:
     mlops("bootstrap")
     commit(project, "CHANGELOG.md", "release")
@@ -149,8 +164,8 @@ def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     event.write_text(json.dumps({"workflow_run": RUN}), encoding="utf-8")
     monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
     folder = tmp_path / "reports"
-    (folder / "report-iris").mkdir(parents=True)
-    (folder / "report-iris" / "report.md").write_text("# Iris\n\n| metric | value |\n", encoding="utf-8")
+    (folder / "iris").mkdir(parents=True)
+    (folder / "iris" / "report.md").write_text("# Iris\n\n| metric | value |\n", encoding="utf-8")
     return folder
 
 
@@ -161,7 +176,7 @@ def test_the_report_becomes_one_comment_that_is_kept_up_to_date(
     api.add_pull("feature/x", "dev", "a" * 40, owner="mallory")
     monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event.json"))
     mlops("comment", str(report))
-    (report / "report-iris" / "report.md").write_text("# Iris again\n", encoding="utf-8")
+    (report / "iris" / "report.md").write_text("# Iris again\n", encoding="utf-8")
     mlops("comment", str(report))
     (only,) = api.comments
     assert only["issue"] == pull["number"] and "# Iris again" in only["body"] and only["body"].startswith(comment.MARKER)
@@ -186,11 +201,11 @@ def test_a_read_only_token_writes_no_comment_and_is_no_failure(
 
 
 def test_an_artifact_is_text_and_nothing_else(report: Path) -> None:
-    (report / "report-link").symlink_to("/etc")
-    (report / "report-Odd name!").mkdir()
-    (report / "report-Odd name!" / "report.md").write_text("odd")
-    (report / "report-file").mkdir()
-    (report / "report-file" / "report.md").symlink_to("/etc/passwd")
+    (report / "link").symlink_to("/etc")
+    (report / "Odd name!").mkdir()
+    (report / "Odd name!" / "report.md").write_text("odd")
+    (report / "file").mkdir()
+    (report / "file" / "report.md").symlink_to("/etc/passwd")
     assert comment.reports(report) == ["# Iris\n\n| metric | value |\n"]
 
 

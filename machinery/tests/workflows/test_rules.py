@@ -103,11 +103,49 @@ def test_filters_of_branches_and_tags_exclude_each_other(on: object, event: str,
 def test_one_job_gates_and_it_waits_for_all_the_others() -> None:
     jobs = triggers.load(WORKFLOWS / "pull-request.yml")["jobs"]
     assert set(jobs["gate"]["needs"]) == set(jobs) - {"gate"}
-    assert jobs["gate"]["if"] == "${{ always() }}" and jobs["gate"]["name"] == "gate"
-    for name in ("main", "dev"):
-        ruleset = json.loads((GITHUB / "rulesets" / f"{name}.json").read_text())
-        checks = next(rule for rule in ruleset["rules"] if rule["type"] == "required_status_checks")
-        assert checks["parameters"]["required_status_checks"] == [{"context": "gate"}]
+    assert jobs["gate"]["if"].startswith("${{ always() && ")
+
+
+@pytest.mark.parametrize("base", ["main", "dev"])
+def test_the_required_check_names_the_base_and_comes_from_actions_alone(base: str) -> None:
+    name = triggers.load(WORKFLOWS / "pull-request.yml")["jobs"]["gate"]["name"]
+    ruleset = json.loads((GITHUB / "rulesets" / f"{base}.json").read_text())
+    (checks,) = [rule for rule in ruleset["rules"] if rule["type"] == "required_status_checks"]
+    assert checks["parameters"]["required_status_checks"] == [{"context": f"gate ({base})", "integration_id": 15368}]
+    assert name.startswith("gate (${{ github.base_ref || ") and name.endswith("&& 'main' || 'dev') }})")
+
+
+def test_an_edit_of_the_title_starts_no_job_and_cancels_none() -> None:
+    workflow = triggers.load(WORKFLOWS / "pull-request.yml")
+    unchanged = "github.event.action == 'edited' && !github.event.changes.base"
+    assert f"{unchanged} && format('-{{0}}', github.run_id)" in workflow["concurrency"]["group"]
+    changed = "github.event.action != 'edited' || github.event.changes.base"
+    first = {name for name, job in workflow["jobs"].items() if "needs" not in job}
+    assert first == {"plan"} and changed in workflow["jobs"]["plan"]["if"] and changed in workflow["jobs"]["gate"]["if"]
+    (comment,) = triggers.load(WORKFLOWS / "report-comment.yml")["jobs"].values()
+    assert "skipped" in comment["if"], "a run without jobs is followed by no comment"
+
+
+def test_caches_are_saved_by_pushes_to_dev_and_main_alone() -> None:
+    saving = [
+        step
+        for file in [*FILES, *(GITHUB / "actions").glob("*/action.yml")]
+        for step in rules.steps(triggers.load(file))
+        if re.match(r"actions/cache(/save)?@", step.get("uses", "")) or (step.get("with") or {}).get("cache")
+    ]
+    assert len(saving) == 1 and saving[0]["uses"].startswith("actions/cache/save@")
+    for part in ("github.event_name == 'push'", "'refs/heads/dev'", "'refs/heads/main'", "cache-hit != 'true'"):
+        assert part in saving[0]["if"]
+
+
+def test_heavy_jobs_run_where_the_team_says() -> None:
+    heavy = [("train.yml", "train"), ("pull-request.yml", "report")]
+    for file, job in heavy:
+        assert triggers.load(WORKFLOWS / file)["jobs"][job]["runs-on"] == "${{ vars.RUNNER_TRAIN || 'ubuntu-latest' }}"
+    for file in FILES:
+        for name, job in triggers.load(file)["jobs"].items():
+            if (file.name, name) not in heavy:
+                assert "RUNNER_TRAIN" not in str(job.get("runs-on"))
 
 
 def test_only_one_job_at_a_time_writes_the_store_and_none_is_cancelled() -> None:

@@ -40,8 +40,9 @@ def test_2_a_pull_request_to_dev_reports_that_there_is_no_champion_yet(project: 
     git(project.root, "fetch", "--quiet", "origin")
     commit = project.commit("Less freedom", "feature/first", "origin/dev", tuned(project, "0.8"))
     run = pull_request(project, "feature/first", "dev")
-    assert run.names("success") == {"policy", "plan", "lint", "test", "notebooks", "report", "gate"}, run.log[-4000:]
+    assert run.names("success") == {"plan", "checks", "notebooks", "report", "gate"}, run.log[-4000:]
     assert "iris: ✅ passes the gate" in run.summary and "no champion yet" in run.summary
+    assert "[pull request/gate (dev)" in run.log, run.log[-4000:]
     assert "refs/mlops/store" not in git(project.root, "ls-remote", "origin")
     github.add_pull("feature/first", "dev", commit)
     git(project.root, "checkout", "--quiet", "main")
@@ -53,7 +54,7 @@ def test_2_a_pull_request_to_dev_reports_that_there_is_no_champion_yet(project: 
 def test_3_merging_to_dev_registers_a_challenger(project: Project) -> None:
     project.merge("feature/first", "dev")
     run = push(project, "dev")
-    assert run.names("success") == {"plan", "train", "register"}, run.log[-4000:]
+    assert run.names("success") == {"plan", "train", "test", "register"}, run.log[-4000:]
     assert project.registry() == {"iris": {"challenger": "1.0.0"}}
     assert "| iris | 1.0.0 | ✅ registered as version 1.0.0" in run.summary
 
@@ -68,8 +69,8 @@ def test_4_a_release_branch_takes_the_same_version_and_trains_nothing(project: P
 
 
 def test_5_the_release_goes_to_main_and_its_version_is_shown_to_reproduce(project: Project, github: FakeGitHub) -> None:
-    policy = pull_request(project, "release/1.0.0", "main", "--job", "policy")
-    assert policy.jobs["policy"] == "success", policy.log[-4000:]
+    policy = pull_request(project, "release/1.0.0", "main", "--job", "plan")
+    assert policy.jobs["plan"] == "success", policy.log[-4000:]
     commit = project.merge("release/1.0.0", "main")
     run = push(project, "main")
     assert run.names("success") == {"plan", "train", "register"}, run.log[-4000:]
@@ -98,6 +99,9 @@ def test_7_a_worse_model_is_refused_in_the_pull_request_and_registers_nothing_wh
     run = pull_request(project, "feature/worse", "dev")
     assert run.names("failure") == {"report", "gate"}, run.log[-4000:]
     assert "❌ refused by the gate" in run.summary
+    caches = (project.work / "caches" / "log").read_text().splitlines()
+    assert {line.split()[1] for line in caches if line.startswith("save ")} == {"refs/heads/main", "refs/heads/dev"}
+    assert "Cache restored from key: venv-dev-" in run.log, "the push to dev has left nothing that pull requests can read"
     before = project.registry()
     project.merge("feature/worse", "dev")
     pushed = push(project, "dev")

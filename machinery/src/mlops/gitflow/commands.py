@@ -25,6 +25,9 @@ def check(
     base: str = typer.Option("", help="Branch to merge into; default: the pull request's, else what the name says."),
     foreign: bool = typer.Option(False, "--foreign", help="The head lies in a fork."),
     tag: str = typer.Option("", help="Check that this tag may be deployed, instead of a branch."),
+    rules: str = typer.Option(
+        "", metavar="COMMIT", help="Take this commit's copy of the rules, as a pull request its base's."
+    ),
     json: bool = JSON,
 ) -> None:
     """Check a branch (or a tag) against the rules; exit code 1 when it breaks one.
@@ -32,6 +35,10 @@ def check(
     Example: mlops gitflow check --head feature/faster --base dev
     """
     root = project_root()
+    if rules:
+        from mlops.gitflow import base_rules
+
+        raise typer.Exit(base_rules.check(rules, root))
     if tag:
         subject, problems = tag, checks.tag_problems(tag, root)
     else:

@@ -15,10 +15,10 @@ from mlops.gitflow import github
 MARKER = "<!-- mlops: model report -->"
 LIMIT = 60_000
 READ = 200_000
-NOTEBOOKS = Path("report-notebooks", "review.md")
+NOTEBOOKS = Path("notebooks", "review.md")
 # Where a blank breaks what GitHub would act on: tags but ours, mentions, entities, links, addresses that become links.
 BREAKS = re.compile(r"<(?!/?(?:details|summary)>)|@|&(?=[#\w])|\](?=[(:\[])|:(?=//)|/(?=/)|www(?=\.)", re.IGNORECASE)
-FOLDER = re.compile(r"report-[a-z0-9_-]{1,60}")
+FOLDER = re.compile(r"[a-z0-9_-]{1,60}")
 
 
 def pull_requests(repository: github.Repository, run: dict[str, Any]) -> list[int]:
@@ -34,12 +34,12 @@ def pull_requests(repository: github.Repository, run: dict[str, Any]) -> list[in
 
 
 def reports(folder: Path) -> list[str]:
-    """Return the texts of report-*/[*/]report.md below the folder, ordered by name, then of the review of notebooks.
+    """Return the texts of NAME/[KEY/]report.md below the folder, ordered by name, then of the review of notebooks.
 
     No symbolic link is followed.
     """
     found = []
-    models = sorted([*folder.glob("report-*/report.md"), *folder.glob("report-*/*/report.md")])
+    models = sorted([*folder.glob("*/report.md"), *folder.glob("*/*/report.md")])
     for file in [*models, folder / NOTEBOOKS]:
         way = [file, *file.parents][: len(file.relative_to(folder).parts)]
         if FOLDER.fullmatch(way[-1].name) and file.is_file() and not any(place.is_symlink() for place in way):

@@ -17,6 +17,10 @@ from mlops.gitflow import github
 # What may deploy there: a tag by being pushed; main by a dispatch, which redeploys a tag or goes back.
 ENVIRONMENTS = {"staging": {"v*-rc.*": "tag", "main": "branch"}, "production": {"v*": "tag", "main": "branch"}}
 PERMISSIONS = {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": True}
+OPENED_BY_WORKFLOWS = (
+    "the back-merge opens its pull request itself; its checks wait for a person's click on `Approve workflows to run`, "
+    "unless the secret MLOPS_BOT_TOKEN holds a token of an app"
+)
 
 
 class Outcome(NamedTuple):
@@ -98,9 +102,9 @@ def _permissions(repository: github.Repository, apply: bool) -> Outcome:
         if _covers(there, PERMISSIONS):
             return Outcome(what, "as it is", "")
         if not apply:
-            return Outcome(what, "would allow", "the back-merge opens its pull request itself")
+            return Outcome(what, "would allow", OPENED_BY_WORKFLOWS)
         github.call(repository, "PUT", "actions/permissions/workflow", PERMISSIONS)
-        return Outcome(what, "allowed", "the back-merge opens its pull request itself")
+        return Outcome(what, "allowed", OPENED_BY_WORKFLOWS)
     except github.Refused as refused:
         return _not_available(what, refused)
 

@@ -40,7 +40,7 @@ def plan(
     only: str = typer.Option("", help="This use case, changed or not."),
     json: bool = JSON,
 ) -> None:
-    """Say which use cases a run has to train, and on which versions of Python it tests.
+    """Say which use cases a run has to train, and what it checks on which versions of Python.
 
     For a pull request these are the use cases that it touches; for a push those whose key is not in the store.
 
@@ -48,19 +48,28 @@ def plan(
     """
     from mlops.doctor import supported_pythons
     from mlops.git import commit
-    from mlops.registry.releases import to_train
-    from mlops.use_case import load_use_case
+    from mlops.gitflow import planning
 
     project = load_project()
-    merge = checks.merge_of(runner.event_name(), runner.event())
+    event = runner.event()
+    merge = checks.merge_of(runner.event_name(), event)
     base = base or (merge.base if merge else "")
     if only:
+        from mlops.use_case import load_use_case
+
         chosen = [load_use_case(project, only).name]
     elif base:
         chosen = _touched(project, base)
     else:
+        from mlops.registry.releases import to_train
+
         chosen = to_train(project, project.alias_of(commit(project.root).branch))
-    result = {"pythons": supported_pythons(), "use_cases": chosen}
+    pushed = "" if merge else str(event.get("ref", "")).removeprefix("refs/heads/")
+    rows = planning.checks(runner.event_name() or "pull_request", pushed, supported_pythons())
+    if rows and runner.event_name() and planning.nothing_to_check(project.root, merge, event):
+        runner.notice("version and changelog are all that changes: nothing is checked")
+        rows = []
+    result = {"checks": rows, "use_cases": chosen}
     for name, value in result.items():
         runner.output(name, dumps(value))
     if json:
@@ -70,7 +79,7 @@ def plan(
 
 
 def register(
-    folder: Path = typer.Argument(help="Where the candidates are: candidate-NAME/KEY or NAME/KEY."),
+    folder: Path = typer.Argument(help="Where the candidates are: NAME/KEY."),
     alias: str = typer.Option("", help="The alias that moves; default: the one of the branch."),
     only: str = typer.Option("", help="This use case; the others stay as they are."),
     reason: str = typer.Option("", help="Why; goes into the log of moves."),
@@ -137,7 +146,7 @@ def backmerge(dry_run: bool = DRY_RUN, json: bool = JSON) -> None:
     fetch_branches(root)
     commit = git("rev-parse", f"origin/{branches.MAIN}", root=root)
     decision = rules.decide(commit, *_trees(root))
-    result: dict[str, Any] = {**decision._asdict(), "commit": commit, "pull_request": None, "issue": None}
+    result: dict[str, Any] = {**decision._asdict(), "commit": commit, "pull_request": None, "issue": None, "hint": ""}
     if decision.action != "skip" and not dry_run:
         git("push", "--quiet", "origin", f"{commit}:refs/heads/{decision.branch}", root=root, env=credentials(root))
     if decision.action == "propose" and not dry_run:
@@ -178,7 +187,7 @@ def bootstrap(dry_run: bool = DRY_RUN) -> None:
 
 
 def comment(
-    folder: Path = typer.Argument(help="Where the artifacts report-* were put."),
+    folder: Path = typer.Argument(help="Where the artifacts report-* were unpacked: NAME/[KEY/]report.md."),
     dry_run: bool = DRY_RUN,
 ) -> None:
     """Put the model report on the pull request of the workflow run in the event; a token that may not is no error.
@@ -290,13 +299,13 @@ def _trees(root: Path) -> tuple[str, str, tuple[str, ...]]:
 
 
 def _propose(root: Path, decision: rules.Decision, commit: str) -> dict[str, Any]:
-    from mlops.gitflow import github
+    from mlops.gitflow import approval, github
 
     there = github.connect(repository(root))
     try:
-        body = rules.body(decision, commit)
+        body = f"{rules.body(decision, commit)}\n{approval.IF_THEY_WAIT}\n"
         pull = github.open_pull_request(there, decision.branch, branches.DEV, rules.TITLE, body)
-        return {"pull_request": pull["html_url"]}
+        return {"pull_request": pull["html_url"], "hint": approval.hint(pull)}
     except github.Refused as refused:
         runner.notice(str(refused))
     try:
@@ -318,7 +327,7 @@ def _close_issue(root: Path) -> None:
 
 def _told(result: dict[str, Any]) -> str:
     if result["pull_request"]:
-        return f"Pull request: {result['pull_request']} ({result['reason']})"
+        return f"Pull request: {result['pull_request']} ({result['reason']})\n\n{result['hint']}".rstrip()
     if result["issue"]:
         return f"The token may not open pull requests here; the link is in the issue {result['issue']} ({result['reason']})"
     pushed = f", branch `{result['branch']}`" if result["branch"] else ""

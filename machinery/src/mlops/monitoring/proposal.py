@@ -18,7 +18,7 @@ from mlops.data import schemas, stages
 from mlops.data.parse import parse
 from mlops.errors import DataError
 from mlops.git import git
-from mlops.gitflow import branches, github, runner
+from mlops.gitflow import approval, branches, github, runner
 from mlops.gitflow.git import compare_link, credentials, exists, fetch_branches, identity, repository
 from mlops.monitoring import labels
 from mlops.monitoring.labels import TRUTH
@@ -184,8 +184,9 @@ def _opened(project: Project, use_case: UseCase, check: Check, branch: str, rows
     try:
         there = github.connect(repository(project.root))
         title = f"New data for {use_case.name} of {re.sub('^data/[^-]*-', '', branch)}"
-        pull = github.open_pull_request(there, branch, branches.DEV, title, body(use_case, check, rows))
-        return Proposal(branch, rows, pull["html_url"], "", f"{said}: {pull['html_url']}")
+        text = f"{body(use_case, check, rows)}\n{approval.IF_THEY_WAIT}\n"
+        pull = github.open_pull_request(there, branch, branches.DEV, title, text)
+        return Proposal(branch, rows, pull["html_url"], "", f"{said}: {pull['html_url']}\n\n{approval.hint(pull)}".rstrip())
     except github.Refused as refused:
         runner.notice(str(refused))
     link = compare_link(project.root, branches.DEV, branch)

@@ -23,6 +23,7 @@ FIRST = (
     ".github/dependabot.yml",
     ".github/pull_request_template.md",
     ".gitignore",
+    "changelog.d/*",
     "MLproject",
     "changelog.d/README.md",
     "conda-env.yml",

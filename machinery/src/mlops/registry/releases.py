@@ -178,12 +178,11 @@ def _as_it_is(project: Project, use_case: UseCase, alias: str) -> Entry:
 
 
 def _below(folder: Path, name: str, key: str) -> Candidate | None:
-    """Return the candidate of a use case in a folder of artifacts (candidate-NAME/KEY/) or candidates (NAME/KEY/).
+    """Return the candidate of a use case in a folder of candidates (NAME/KEY/), None where there is none.
 
     Where there are several, it is that of the key, if it is there.
     """
-    places = (folder / f"candidate-{name}", folder / name)
-    found = [manifest.parent for place in places for manifest in sorted(place.glob("*/manifest.json"))]
+    found = [manifest.parent for manifest in sorted((folder / name).glob("*/manifest.json"))]
     chosen = next((path for path in found if path.name == key[:16]), found[0] if found else None)
     return candidates.read(chosen) if chosen else None
 

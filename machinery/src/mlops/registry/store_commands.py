@@ -27,9 +27,13 @@ def pull(
     Example: mlops store pull
     """
     from mlops.registry import repository_store as store
+    from mlops.registry import server_mark
 
     project = _project()
     server = project.tracking_uri or ""
+    if not server and not force and server_mark.leave_unread(project.root):
+        note("the store is a tracking server: set MLFLOW_TRACKING_URI (a run for a fork is not given it); nothing is pulled")
+        return as_json({"commit": None, "server": "unknown", **store.measure(project.store)._asdict()}) if json else None
     commit = "" if server else store.pull(project.root, project.store, force)
     if json:
         as_json({"commit": commit or None, "server": _host(server) or None, **store.measure(project.store)._asdict()})
@@ -128,6 +132,7 @@ def run(
     """
     from mlops.errors import UserError
     from mlops.registry import repository_store as store
+    from mlops.registry import server_mark
     from mlops.registry.prune import prune
 
     if not context.args:
@@ -136,11 +141,14 @@ def run(
     server = project.tracking_uri or ""
     if server:
         _say_server(server)
-        raise typer.Exit(store.run_command(context.args, project.root))
+        code = store.run_command(context.args, project.root)
+        server_mark.bring_in_line(project.root, server=True)
+        raise typer.Exit(code)
     code, commit = store.transaction(project.root, project.store, context.args, prune=lambda: prune(project), keep=(0, *keep))
     if code not in (0, *keep):
         note(f"{shlex.join(context.args)} ended with {code}: the store in origin is unchanged")
         raise typer.Exit(code)
+    server_mark.bring_in_line(project.root, server=False)
     note(f"origin holds the store of {commit[:12]}: {store.megabytes(store.measure(project.store).size)}")
     raise typer.Exit(code)
 

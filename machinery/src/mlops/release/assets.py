@@ -27,14 +27,14 @@ def names(text: str) -> list[str]:
 
 
 def gather(tag: str, commit: str, folder: Path, names: Sequence[str]) -> Release:
-    """The release of a tag from folder/release-NAME/model.json; raises UserError for one that is missing or wrong."""
-    missing = [name for name in names if not (folder / f"release-{name}" / "model.json").is_file()]
+    """The release of a tag from folder/NAME/model.json; raises UserError for one that is missing or wrong."""
+    missing = [name for name in names if not (folder / name / "model.json").is_file()]
     if missing:
         raise UserError(f"{folder} has no image of {', '.join(missing)}: run the failed jobs of the workflow `release` again")
     if not names:
         raise UserError(f"{tag} has no use case that is served: set serving.image: true in the config of one")
     parsed = tags.parse(tag)
-    models = {name: json.loads((folder / f"release-{name}" / "model.json").read_text(encoding="utf-8")) for name in names}
+    models = {name: json.loads((folder / name / "model.json").read_text(encoding="utf-8")) for name in names}
     content = {"tag": tag, "version": parsed.version, "commit": commit, "environment": parsed.environment, "models": models}
     return parse(json.dumps(content), str(folder))
 
@@ -43,7 +43,7 @@ def beside(folder: Path, names: Sequence[str]) -> list[Path]:
     """The bills of materials and model cards of the use cases; a card with plots also as an archive that holds them."""
     found = []
     for name in names:
-        place = folder / f"release-{name}"
+        place = folder / name
         found += [place / f"{name}{suffix}" for suffix in SUFFIXES]
         if (place / f"{name}.card").is_dir():
             parts = [place / f"{name}.card.md", *(place / f"{name}.card").iterdir()]
@@ -53,7 +53,7 @@ def beside(folder: Path, names: Sequence[str]) -> list[Path]:
 
 def attested(folder: Path, release: Release) -> dict[str, str]:
     """Use case → page of the attestation of its image, for those that have one."""
-    files = {name: folder / f"release-{name}" / "attestation.json" for name in release.models}
+    files = {name: folder / name / "attestation.json" for name in release.models}
     return {name: json.loads(file.read_text(encoding="utf-8"))["url"] for name, file in files.items() if file.is_file()}
 
 

@@ -177,7 +177,7 @@ def attested(
 @app.command()
 def publish(
     tag: str = TAG,
-    folder: Path = typer.Argument(help="Where the artifacts release-NAME were put."),
+    folder: Path = typer.Argument(help="Where the artifacts release-NAME were unpacked: NAME/model.json."),
     expect: str = typer.Option("", "--expect", metavar="JSON", help="The use cases that are released; default: the plan's."),
     notebooks: str = typer.Option("", "--notebooks", metavar="DIR", help="Pages of the notebooks, to be attached."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Write release.json and the notes, publish nothing."),
