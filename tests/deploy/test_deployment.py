@@ -13,7 +13,7 @@ from command import mlops
 from mlops import tracking
 from mlops.config import Project
 from mlops.operations import Compose
-from mlops.deploy import docker, targets, trial
+from mlops.deploy import docker, shadow, targets, watch
 from mlops.deploy.compose import ComposeTarget
 from mlops.deploy.contract import counters
 from mlops.deploy.targets import DeployFailed, Service
@@ -266,12 +266,12 @@ def test_samples_of_a_metrics_page_are_read_and_scoring_is_told_from_probes() ->
     )
     found = counters(page)
     assert found["plain_total"] == 3 and len(found) == 4
-    assert sorted(match[1] for name in found if (match := trial.SCORED.fullmatch(name))) == ["200", "500"]
+    assert sorted(match[1] for name in found if (match := watch.SCORED.fullmatch(name))) == ["200", "500"]
 
 
 def test_rows_of_a_prediction_log_are_read_whatever_is_cut_at_its_ends() -> None:
     lines = 'puts": {"a": 1}}\n{"inputs": {"a": 2}}\n{"no": 1}\n[]\n{"inputs": {"a": 3}}\n{"inputs": {"a"'
-    assert trial.logged(lines) == [{"a": 2}, {"a": 3}]
+    assert shadow.logged(lines) == [{"a": 2}, {"a": 3}]
 
 
 def test_an_unknown_environment_is_refused_with_those_that_there_are(project: Project) -> None:

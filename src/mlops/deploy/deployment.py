@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-class Ordered(NamedTuple):
+class DeploymentRequest(NamedTuple):
     """What is to be deployed and why: the services, the environment, and the tag of the release."""
 
     services: list[Service]
@@ -114,10 +114,10 @@ def _ensure_built(project: Project, bundle: Bundle, tag: str) -> None:
             build(project.root, bundle, tag)
 
 
-def plan(project: Project, ordered: Ordered) -> dict[str, list[str]]:
+def plan(project: Project, request: DeploymentRequest) -> dict[str, list[str]]:
     """Return use case → what `deploy` would do, without doing it."""
-    target = targets.of(project, ordered.environment)
-    return {service.use_case: target.plan(service) if target else _plan_of_none(service) for service in ordered.services}
+    target = targets.of(project, request.environment)
+    return {service.use_case: target.plan(service) if target else _plan_of_none(service) for service in request.services}
 
 
 def _plan_of_none(service: Service) -> list[str]:
@@ -128,21 +128,21 @@ def _plan_of_none(service: Service) -> list[str]:
     ]
 
 
-def deploy(project: Project, ordered: Ordered) -> list[Deployment]:
+def deploy(project: Project, request: DeploymentRequest) -> list[Deployment]:
     """Deploy one service after the other and return what came of each; the first that fails ends it.
 
     Raises UserError before anything is started for an environment that is not configured.
     """
-    target = targets.of(project, ordered.environment)
+    target = targets.of(project, request.environment)
     outcomes: list[Deployment] = []
-    for service in ordered.services:
-        outcomes.append(_deploy(target, service, ordered))
+    for service in request.services:
+        outcomes.append(_deploy(target, service, request))
         if not outcomes[-1].ok:
             break
     return outcomes
 
 
-def _deploy(target: Target | None, service: Service, ordered: Ordered) -> Deployment:
+def _deploy(target: Target | None, service: Service, request: DeploymentRequest) -> Deployment:
     before = target.running(service.use_case) if target else None
     began, address, said = time.monotonic(), "", ""
     try:
@@ -153,19 +153,19 @@ def _deploy(target: Target | None, service: Service, ordered: Ordered) -> Deploy
             result = VERIFIED
     except DeployFailed as failed:
         result, said = RETURNED if before else REFUSED, str(failed)
-    alias = ordered.environment if result == DEPLOYED else ""
+    alias = request.environment if result == DEPLOYED else ""
     return Deployment(
         use_case=service.use_case,
-        environment=ordered.environment,
-        action=ordered.action,
+        environment=request.environment,
+        action=request.action,
         result=result,
         number=service.number,
         image=service.image,
         bundle=service.bundle,
-        tag=ordered.tag,
+        tag=request.tag,
         before=before.number if before else None,
         who=aliases.who(),
-        why=ordered.why,
+        why=request.why,
         address=address,
         said=said[: log.LONGEST],
         alias=alias,
@@ -173,7 +173,7 @@ def _deploy(target: Target | None, service: Service, ordered: Ordered) -> Deploy
     )
 
 
-def to_go_back(project: Project, use_case: str, environment: str, number: str = "") -> Service:
+def rollback_target(project: Project, use_case: str, environment: str, number: str = "") -> Service:
     """Return what a rollback in an environment with a target deploys: the version before, or `number`, with its image.
 
     Raises UserError where the log has nothing to go back to.
@@ -203,7 +203,7 @@ def _nothing_before(use_case: str, environment: str, live: Sequence[str]) -> str
     )
 
 
-def move_back(project: Project, use_case: str, alias: str, number: str, why: str) -> Deployment:
+def rollback_alias(project: Project, use_case: str, alias: str, number: str, why: str) -> Deployment:
     """Return the move of a registry alias to the version before, or to `number`; `log.record` makes it.
 
     Raises UserError where the alias does not exist or never pointed elsewhere.
