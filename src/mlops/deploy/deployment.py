@@ -12,7 +12,7 @@ from mlops import console, tracking
 from mlops.config import Project, load_use_case_config
 from mlops.deploy import contract, docker, log, targets
 from mlops.deploy.contract import Check
-from mlops.deploy.log import DEPLOYED, MOVED, REFUSED, RETURNED, VERIFIED, Deployment
+from mlops.deploy.log import DEPLOYED, MOVED, REFUSED, RETURNED, VERIFIED, Deployment, Step
 from mlops.deploy.targets import DeployFailed, Service, Target
 from mlops.errors import UserError
 from mlops.registry import aliases, versions
@@ -176,29 +176,42 @@ def _deploy(target: Target | None, service: Service, request: DeploymentRequest)
 def rollback_target(project: Project, use_case: str, environment: str, number: str = "") -> Service:
     """Return what a rollback in an environment with a target deploys: the version before, or `number`, with its image.
 
-    Raises UserError where the log has nothing to go back to.
+    What runs is the target's word; the log explains how it came there. Raises UserError where there is nothing to go back to,
+    and where the rollback would change nothing.
     """
     entries = log.history(project, use_case)
     live = [item for item in entries if item.environment == environment and item.result == DEPLOYED]
-    back = number or log.before_last([item.number for item in reversed(live)])
+    target = targets.of(project, environment)
+    running = target.running(use_case) if target else None
+    now = running.number if running else (live[0].number if live else "")
+    back = number or log.before(reversed(live), now)
     if back is None:
-        raise UserError(_nothing_before(use_case, environment, [item.number for item in live]))
+        raise UserError(_nothing_before(use_case, environment, now))
     imageless = targets.environment_of(project, environment).target in targets.CLOUDS
     # The image that ran here is taken before one that was only verified or ran elsewhere.
-    found = next((item for item in [*live, *entries] if item.number == back and (item.image or imageless)), None)
-    if found is None:
-        known = sorted({item.number for item in entries if item.image})
+    known = [item for item in [*live, *entries] if item.image or imageless]
+    possible = sorted({item.number for item in known} - {now}) or ["–"]
+    if running and back == now:
         raise UserError(
-            f"{use_case} {back} was never deployed and has no image in the log; there are: {', '.join(known) or '–'}"
+            f"{use_case} {now} is what runs in {environment}, going back to it changes nothing; "
+            f"--to NUMBER chooses another version, there are: {', '.join(possible)}"
         )
-    return Service(use_case, back, found.image, found.bundle)
+    chosen = next((item for item in known if item.number == back), None)
+    if chosen is None:
+        raise UserError(
+            f"{use_case} {back} has no image in the deployment log, {now or 'nothing'} runs in {environment}; "
+            f"--to NUMBER chooses another version, there are: {', '.join(possible)}"
+        )
+    if running and now not in {item.number for item in live}:
+        console.note(f"{use_case} {now} runs in {environment} and is not in the deployment log; going back to {back}")
+    return Service(use_case, back, chosen.image, chosen.bundle)
 
 
-def _nothing_before(use_case: str, environment: str, live: Sequence[str]) -> str:
-    if not live:
+def _nothing_before(use_case: str, environment: str, now: str) -> str:
+    if not now:
         return f"{use_case}: nothing was ever deployed to {environment}, so there is nothing to go back to"
     return (
-        f"{use_case} {live[0]} is the first that was deployed to {environment}, there is nothing before it; "
+        f"{use_case} {now} is the first that was deployed to {environment}, there is nothing before it; "
         "--to NUMBER chooses another version that has an image in the log"
     )
 
@@ -217,7 +230,7 @@ def rollback_alias(project: Project, use_case: str, alias: str, number: str, why
         raise UserError(
             f"{use_case}: nothing is deployed and there is no alias {alias!r}; --alias champion moves the registry's champion"
         )
-    back = number or log.before_last([*([moves[-1].before] if moves and moves[-1].before else []), *_after(moves)])
+    back = number or log.before(reversed([Step(move.before, move.after) for move in moves]), now.number)
     if back is None:
         raise UserError(
             f"{use_case} {now.number} is the first {alias}, there is nothing before it; --to NUMBER chooses another"
@@ -241,11 +254,6 @@ def rollback_alias(project: Project, use_case: str, alias: str, number: str, why
         why=why,
         alias=alias,
     )
-
-
-def _after(moves: Sequence[aliases.Move]) -> list[str]:
-    """Return where an alias pointed, the oldest first."""
-    return [move.after for move in reversed(moves)]
 
 
 def finish(
