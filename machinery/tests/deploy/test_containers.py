@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command import mlops
 from mlops.config import Project
-from mlops.deploy import deploying, docker
+from mlops.deploy import deployment, docker
 from mlops.deploy.docker import Docker
 from mlops.deploy.targets import DeployFailed, Service
 from mlops.errors import UserError
@@ -58,7 +58,7 @@ def containers(image: str) -> str:
 def test_an_image_is_started_locked_down_held_to_its_contract_and_removed(
     image: str, bundle: Bundle, project: Project
 ) -> None:
-    assert all(check.ok for check in deploying.verify(image))
+    assert all(check.ok for check in deployment.verify(image))
     with docker.running(image, variables=("MLOPS_SERVE_CONCURRENCY=3",)) as url:
         assert url.startswith("http://127.0.0.1:")
         found = HERE.inspect(containers(image)) or {}
@@ -77,10 +77,10 @@ def test_an_image_is_started_locked_down_held_to_its_contract_and_removed(
 def test_an_image_that_ends_or_holds_something_else_fails_and_nothing_is_left(image: str, layered, bundle: Bundle) -> None:
     dies = layered('ENTRYPOINT ["python", "-c", "raise SystemExit(\'no model today\')"]')
     with pytest.raises(DeployFailed, match="the container ended with 1: no model today"):
-        deploying.verify(dies)
+        deployment.verify(dies)
     assert containers(dies) == ""
     with pytest.raises(DeployFailed, match=r"holds iris 1\.0\.0 .* not iris 1\.0\.1"):
-        deploying.verify(image, Service("iris", "1.0.1", image, bundle.digest))
+        deployment.verify(image, Service("iris", "1.0.1", image, bundle.digest))
     with pytest.raises(UserError, match="holds no bundle"):
         docker.manifest_of(HERE, "debian:bookworm-slim")
     with pytest.raises(UserError, match="is neither on this machine nor can it be pulled"):

@@ -11,7 +11,7 @@ from command import mlops
 from mlops import tracking
 from mlops.config import Project
 from mlops.deploy import log
-from mlops.deploy.log import DEPLOYED, REFUSED, RETURNED, VERIFIED, Deployment
+from mlops.deploy.log import DEPLOYED, REFUSED, RETURNED, VERIFIED, Deployment, Step
 from mlops.errors import UserError
 from mlops.registry import aliases, versions
 
@@ -103,7 +103,22 @@ def test_a_version_that_the_store_does_not_have_is_refused(two: Project) -> None
     ],
 )
 def test_a_version_that_was_gone_back_from_is_never_gone_back_to(live: list[str], back: str | None) -> None:
-    assert log.before_last(live) == back
+    steps = [Step(before, number) for before, number in zip([None, *live], live, strict=False)]
+    assert log.before(steps, live[-1] if live else "") == back
+
+
+@pytest.mark.parametrize(
+    "steps, now, back",
+    [
+        ([(None, "1")], "2", "1"),  # 2 was deployed with --no-record
+        ([("1", "2")], "2", "1"),  # 1 was
+        ([("1", "2"), (None, "1")], "2", "1"),  # the clock of who deployed 2 is a day behind
+        ([(None, "1"), ("1", "2")], "3", "2"),
+        ([(None, "1"), ("1", "2")], "1", None),  # somebody went back and did not record it
+    ],
+)
+def test_what_is_live_now_decides_whatever_the_log_lacks(steps: list, now: str, back: str | None) -> None:
+    assert log.before([Step(*step) for step in steps], now) == back
 
 
 def test_a_result_file_is_recorded_by_the_command_and_others_are_refused(two: Project, tmp_path: Path) -> None:
@@ -139,6 +154,15 @@ def test_rollback_without_a_target_moves_the_alias_of_the_registry_back(two: Pro
     assert mlops("rollback", "iris", "--alias", "champion", "--to", "1.0.1", "--reason", "it was right").code == 0
     assert alias_of(two, "champion") == "1.0.1"
     assert [item.result for item in log.history(two, "iris")] == ["alias moved"] * 2
+
+
+def test_an_alias_that_was_moved_past_the_log_goes_back_from_where_it_points(two: Project) -> None:
+    mlops("rollback", "iris", "--alias", "champion", "--to", "1.0.0", "--reason", "wrong")
+    with tracking.open_store(two) as client:
+        newest = versions.choose("iris", versions.all_of(client, "iris"), "1.0.1")
+        client.set_registered_model_alias("iris", "champion", newest.version)  # as in MLflow's own page: no line in the log
+    back = mlops("rollback", "iris", "--alias", "champion", "--reason", "still wrong", "--json")
+    assert (back.code, back.value[0]["before"], back.value[0]["number"]) == (0, "1.0.1", "1.0.0")
 
 
 def test_rollback_refuses_where_there_is_nothing_to_go_back_to(two: Project, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlops.deploy import deploying
+from mlops.deploy import deployment
 from mlops.errors import UserError
 from mlops.release import manifest
 
@@ -23,7 +23,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 def test_a_deployment_reads_what_a_release_writes(tmp_path: Path) -> None:
     manifest.write(tmp_path / "release.json", release("v1.0.0"))
-    services, tag = deploying.of_release(tmp_path / "release.json")
+    services, tag = deployment.of_release(tmp_path / "release.json")
     assert (tag, [tuple(service) for service in services]) == (
         "v1.0.0",
         [("iris", "1.0.0", model()["image"], model()["bundle"])],

@@ -61,9 +61,9 @@ def verify(image: str = typer.Argument(..., help="The image."), limit: float = L
 
     Example: mlops verify iris:1.0.0
     """
-    from mlops.deploy import deploying
+    from mlops.deploy import deployment
 
-    checks = deploying.verify(image, limit=limit)
+    checks = deployment.verify(image, limit=limit)
     _show_checks(image, checks, json)
     console.note(f"{image}: verified, not deployed")
 
@@ -91,7 +91,7 @@ def deploy(
     from pathlib import Path
 
     from mlops.config import load_project
-    from mlops.deploy import deploying, log, targets
+    from mlops.deploy import deployment, log, targets
     from mlops.errors import UserError
     from mlops.registry import aliases
 
@@ -102,14 +102,14 @@ def deploy(
     if manifest and (image or ref):
         raise UserError("a release manifest names version and image itself: leave REF and --image away")
     if manifest:
-        services, released = deploying.of_release(Path(manifest), name)
+        services, released = deployment.of_release(Path(manifest), name)
     else:
-        services, released = [deploying.of_version(project, name, ref or None, to, image, make=not dry_run)], ""
-    ordered = deploying.Ordered(services, to, tag or released, why)
+        services, released = [deployment.of_version(project, name, ref or None, to, image, make=not dry_run)], ""
+    request = deployment.DeploymentRequest(services, to, tag or released, why)
     if dry_run:
-        return _show_plan(deploying.plan(project, ordered), json)
-    outcomes = deploying.deploy(project, ordered)
-    deploying.finish(project, outcomes, record, Path(result) if result else None, lambda done: _show(done, json))
+        return _show_plan(deployment.plan(project, request), json)
+    outcomes = deployment.deploy(project, request)
+    deployment.finish(project, outcomes, record, Path(result) if result else None, lambda done: _show(done, json))
 
 
 @app.command()
@@ -160,24 +160,24 @@ def rollback(
     from pathlib import Path
 
     from mlops.config import load_project, load_use_case_config
-    from mlops.deploy import deploying, log, targets
+    from mlops.deploy import deployment, log, targets
 
     project = load_project()
     name = name or project.default_use_case
     load_use_case_config(project, name)
     why = log.check_reason(reason)
     if alias or targets.environment_of(project, environment).target == "none":
-        moved = deploying.move_back(project, name, alias or environment, to, why)
+        moved = deployment.rollback_alias(project, name, alias or environment, to, why)
         if dry_run:
             return _show_plan({name: [f"move the alias {moved.alias} from {moved.before} to {moved.number}"]}, json)
         outcomes = [moved]
     else:
-        service = deploying.to_go_back(project, name, environment, to)
-        ordered = deploying.Ordered([service], environment, "", why, "rollback")
+        service = deployment.rollback_target(project, name, environment, to)
+        request = deployment.DeploymentRequest([service], environment, "", why, "rollback")
         if dry_run:
-            return _show_plan(deploying.plan(project, ordered), json)
-        outcomes = deploying.deploy(project, ordered)
-    deploying.finish(project, outcomes, record, Path(result) if result else None, lambda done: _show(done, json))
+            return _show_plan(deployment.plan(project, request), json)
+        outcomes = deployment.deploy(project, request)
+    deployment.finish(project, outcomes, record, Path(result) if result else None, lambda done: _show(done, json))
 
 
 def _show_checks(where: str, checks: Sequence[Check], json: bool) -> None:

@@ -21,10 +21,12 @@ from urllib.parse import urlsplit
 
 from mlops import console
 from mlops.config import Project
-from mlops.deploy import contract, docker, proxy, trial
+from mlops.deploy import contract, docker, proxy, proxy_container, shadow, watch
 from mlops.deploy.docker import HARDENED, Docker
+from mlops.deploy.lock import locked
 from mlops.deploy.proxy import Proxy, other_than
 from mlops.deploy.targets import DeployFailed, Service
+from mlops.deploy.tunnel import tunnel
 from mlops.errors import UserError
 from mlops.operations import Compose, Environment
 from mlops.registry import aliases
@@ -111,18 +113,18 @@ class ComposeTarget:
         """Replace what runs, with no refused request, and return the address that answers; raise DeployFailed otherwise."""
         host, name = self.docker, self.name(service.use_case)
         published = f"{self._bind()}:{self.port(service.use_case)}"
-        proxy_image = proxy.image(host, self.project.root)
-        with proxy.locked(host, f"{name}-lock", proxy_image, self.settings.wait, aliases.who(), console.note):
+        proxy_image = proxy_container.image(host, self.project.root)
+        with locked(host, f"{name}-lock", proxy_image, self.settings.wait, aliases.who(), console.note):
             docker.ensure_image(host, service.image)
             manifest = docker.manifest_of(host, service.image)
             docker.check_bundle(service, manifest)
             if not host.run("network", "inspect", name).returncode == 0:
                 host("network", "create", name)
-            front = proxy.start(host, f"{name}-proxy", proxy_image, name, published, self._labels(service.use_case))
+            front = proxy_container.start(host, f"{name}-proxy", proxy_image, name, published, self._labels(service.use_case))
             old, known = self._settle(front, service.use_case)
             slot = other_than(old.slot) if old else "blue"
-            front.forbid(slot)
-            with self._trial(front, slot, old) as keep:
+            front.disable(slot)
+            with self._probation(front, slot, old) as keep:
                 new = self._start(service, slot, proxy_image)
                 keep(new)
                 self._prove(front, manifest, new, old, proven=_was_here(known, service))
@@ -155,12 +157,12 @@ class ComposeTarget:
         known = self._containers(use_case)
         old = self._serving(known)
         if old:
-            front.allow(old.slot)
+            front.enable(old.slot)
             front.wait_up(old.slot, old.address)
-            front.lead(old.slot)
+            front.route_to(old.slot)
         for item in known:
             if item.runs and item is not old:
-                front.forbid(item.slot)
+                front.disable(item.slot)
                 front.wait_idle(item.slot, DRAIN)
                 self._retire(item) if item.proven else self.docker.remove(item.id)
         return old, known
@@ -190,15 +192,15 @@ class ComposeTarget:
         return name
 
     @contextmanager
-    def _trial(self, front: Proxy, slot: str, old: Container | None) -> Iterator[Callable[[str], None]]:
+    def _probation(self, front: Proxy, slot: str, old: Container | None) -> Iterator[Callable[[str], None]]:
         """Whatever goes wrong in the block, interruption included: the old service answers again, the new one is removed."""
         started: list[str] = []
         try:
             yield started.append
         except BaseException:
             if old:
-                front.lead(old.slot)
-                front.forbid(slot)
+                front.route_to(old.slot)
+                front.disable(slot)
                 front.wait_idle(slot, DRAIN)
             self.docker.remove(*started, *([] if old else [front.name]))
             raise
@@ -217,23 +219,23 @@ class ComposeTarget:
             return docker.why_gone(host, new)
 
         with ExitStack() as stack:
-            url = stack.enter_context(proxy.tunnel(front, new))
+            url = stack.enter_context(tunnel(front, new))
             contract.wait_ready(url, contract.PATIENCE, alive)
             contract.hold(url, manifest, token=token)
             if old and not proven:
                 self._shadow(front, old, url, token)
-            front.allow(slot)
+            front.enable(slot)
             front.wait_up(slot, placed.address)
             if old and not proven and configured.share.percent:
-                front.lead(old.slot, configured.share.percent)
+                front.route_to(old.slot, configured.share.percent)
                 with contract.explained(f"with {configured.share.percent} % of the requests"):
-                    trial.watch(url, configured.share.seconds, configured.errors, token, alive)
-            front.lead(slot)
-            served = stack.enter_context(proxy.tunnel(front, "127.0.0.1"))
+                    watch.watch(url, configured.share.seconds, configured.errors, token, alive)
+            front.route_to(slot)
+            served = stack.enter_context(tunnel(front, "127.0.0.1"))
             with contract.explained("through the proxy"):
                 _answers(served, manifest, token)
             with contract.explained("with all requests"):
-                trial.watch(url, configured.watch if old and not proven else 0, configured.errors, token, alive)
+                watch.watch(url, configured.watch if old and not proven else 0, configured.errors, token, alive)
 
     def _shadow(self, front: Proxy, old: Container, new: str, token: str) -> None:
         wanted = self.settings.shadow
@@ -241,18 +243,18 @@ class ComposeTarget:
             return
         file = f"{LOGS}/{old.name}/{old.service.use_case}.jsonl"
         done = self.docker.run("exec", old.name, "tail", "-n", str(wanted.requests), file)
-        rows = trial.logged(done.stdout.decode(errors="replace")) if done.returncode == 0 else []
+        rows = shadow.logged(done.stdout.decode(errors="replace")) if done.returncode == 0 else []
         if not rows:
             return console.note("shadow: the prediction log of the old service is empty, nothing was compared")
-        with proxy.tunnel(front, old.name) as url, contract.explained("shadow"):
-            found = trial.shadow(url, new, rows, wanted.differ, token)
+        with tunnel(front, old.name) as url, contract.explained("shadow"):
+            found = shadow.compare(url, new, rows, wanted.differ, token)
         console.note(f"shadow: {found}" if found else "shadow: the log leaves columns out, nothing was compared")
 
     def _replace(self, front: Proxy, old: Container | None, use_case: str) -> None:
         """Stop the old service when it is idle; what cannot be stopped now is stopped by the next deployment."""
         try:
             if old:
-                front.forbid(old.slot)
+                front.disable(old.slot)
                 front.wait_idle(old.slot, DRAIN)
                 self._retire(old)
             self._clear(use_case)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops import tracking
 from mlops.config import Project
@@ -104,14 +104,24 @@ def record(project: Project, deployments: Iterable[Deployment]) -> list[Deployme
     return written
 
 
-def before_last(numbers: Sequence[str]) -> str | None:
-    """Return what to go back to, from the versions that were live, the oldest first; None where there is nothing.
+class Step(NamedTuple):
+    """One change of what is live: the number before it, None where there was nothing, and the number after it."""
 
+    before: str | None
+    number: str
+
+
+def before(steps: Iterable[Step | Deployment], now: str) -> str | None:
+    """Return what to go back to from the version that is live now; None where there is nothing.
+
+    steps: the changes that the log holds, the oldest first. Some may be missing, or stand in the wrong order where a clock was
+    wrong: what was live before a step is what that step found, and `now` is what is live whatever the log holds.
     A version that was gone back from is never gone back to.
     """
     stack: list[str] = []
-    for number in numbers:
-        stack = stack[: stack.index(number) + 1] if number in stack else [*stack, number]
+    for number in [*(number for step in steps for number in (step.before, step.number)), now]:
+        if number:
+            stack = stack[: stack.index(number) + 1] if number in stack else [*stack, number]
     return stack[-2] if len(stack) > 1 else None
 
 

@@ -12,7 +12,7 @@ from mlops import console, tracking
 from mlops.config import Project, load_use_case_config
 from mlops.deploy import contract, docker, log, targets
 from mlops.deploy.contract import Check
-from mlops.deploy.log import DEPLOYED, MOVED, REFUSED, RETURNED, VERIFIED, Deployment
+from mlops.deploy.log import DEPLOYED, MOVED, REFUSED, RETURNED, VERIFIED, Deployment, Step
 from mlops.deploy.targets import DeployFailed, Service, Target
 from mlops.errors import UserError
 from mlops.registry import aliases, versions
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-class Ordered(NamedTuple):
+class DeploymentRequest(NamedTuple):
     """What is to be deployed and why: the services, the environment, and the tag of the release."""
 
     services: list[Service]
@@ -114,10 +114,10 @@ def _ensure_built(project: Project, bundle: Bundle, tag: str) -> None:
             build(project.root, bundle, tag)
 
 
-def plan(project: Project, ordered: Ordered) -> dict[str, list[str]]:
+def plan(project: Project, request: DeploymentRequest) -> dict[str, list[str]]:
     """Return use case → what `deploy` would do, without doing it."""
-    target = targets.of(project, ordered.environment)
-    return {service.use_case: target.plan(service) if target else _plan_of_none(service) for service in ordered.services}
+    target = targets.of(project, request.environment)
+    return {service.use_case: target.plan(service) if target else _plan_of_none(service) for service in request.services}
 
 
 def _plan_of_none(service: Service) -> list[str]:
@@ -128,21 +128,21 @@ def _plan_of_none(service: Service) -> list[str]:
     ]
 
 
-def deploy(project: Project, ordered: Ordered) -> list[Deployment]:
+def deploy(project: Project, request: DeploymentRequest) -> list[Deployment]:
     """Deploy one service after the other and return what came of each; the first that fails ends it.
 
     Raises UserError before anything is started for an environment that is not configured.
     """
-    target = targets.of(project, ordered.environment)
+    target = targets.of(project, request.environment)
     outcomes: list[Deployment] = []
-    for service in ordered.services:
-        outcomes.append(_deploy(target, service, ordered))
+    for service in request.services:
+        outcomes.append(_deploy(target, service, request))
         if not outcomes[-1].ok:
             break
     return outcomes
 
 
-def _deploy(target: Target | None, service: Service, ordered: Ordered) -> Deployment:
+def _deploy(target: Target | None, service: Service, request: DeploymentRequest) -> Deployment:
     before = target.running(service.use_case) if target else None
     began, address, said = time.monotonic(), "", ""
     try:
@@ -153,19 +153,19 @@ def _deploy(target: Target | None, service: Service, ordered: Ordered) -> Deploy
             result = VERIFIED
     except DeployFailed as failed:
         result, said = RETURNED if before else REFUSED, str(failed)
-    alias = ordered.environment if result == DEPLOYED else ""
+    alias = request.environment if result == DEPLOYED else ""
     return Deployment(
         use_case=service.use_case,
-        environment=ordered.environment,
-        action=ordered.action,
+        environment=request.environment,
+        action=request.action,
         result=result,
         number=service.number,
         image=service.image,
         bundle=service.bundle,
-        tag=ordered.tag,
+        tag=request.tag,
         before=before.number if before else None,
         who=aliases.who(),
-        why=ordered.why,
+        why=request.why,
         address=address,
         said=said[: log.LONGEST],
         alias=alias,
@@ -173,37 +173,50 @@ def _deploy(target: Target | None, service: Service, ordered: Ordered) -> Deploy
     )
 
 
-def to_go_back(project: Project, use_case: str, environment: str, number: str = "") -> Service:
+def rollback_target(project: Project, use_case: str, environment: str, number: str = "") -> Service:
     """Return what a rollback in an environment with a target deploys: the version before, or `number`, with its image.
 
-    Raises UserError where the log has nothing to go back to.
+    What runs is the target's word; the log explains how it came there. Raises UserError where there is nothing to go back to,
+    and where the rollback would change nothing.
     """
     entries = log.history(project, use_case)
     live = [item for item in entries if item.environment == environment and item.result == DEPLOYED]
-    back = number or log.before_last([item.number for item in reversed(live)])
+    target = targets.of(project, environment)
+    running = target.running(use_case) if target else None
+    now = running.number if running else (live[0].number if live else "")
+    back = number or log.before(reversed(live), now)
     if back is None:
-        raise UserError(_nothing_before(use_case, environment, [item.number for item in live]))
+        raise UserError(_nothing_before(use_case, environment, now))
     imageless = targets.environment_of(project, environment).target in targets.CLOUDS
     # The image that ran here is taken before one that was only verified or ran elsewhere.
-    found = next((item for item in [*live, *entries] if item.number == back and (item.image or imageless)), None)
-    if found is None:
-        known = sorted({item.number for item in entries if item.image})
+    known = [item for item in [*live, *entries] if item.image or imageless]
+    possible = sorted({item.number for item in known} - {now}) or ["–"]
+    if running and back == now:
         raise UserError(
-            f"{use_case} {back} was never deployed and has no image in the log; there are: {', '.join(known) or '–'}"
+            f"{use_case} {now} is what runs in {environment}, going back to it changes nothing; "
+            f"--to NUMBER chooses another version, there are: {', '.join(possible)}"
         )
-    return Service(use_case, back, found.image, found.bundle)
+    chosen = next((item for item in known if item.number == back), None)
+    if chosen is None:
+        raise UserError(
+            f"{use_case} {back} has no image in the deployment log, {now or 'nothing'} runs in {environment}; "
+            f"--to NUMBER chooses another version, there are: {', '.join(possible)}"
+        )
+    if running and now not in {item.number for item in live}:
+        console.note(f"{use_case} {now} runs in {environment} and is not in the deployment log; going back to {back}")
+    return Service(use_case, back, chosen.image, chosen.bundle)
 
 
-def _nothing_before(use_case: str, environment: str, live: Sequence[str]) -> str:
-    if not live:
+def _nothing_before(use_case: str, environment: str, now: str) -> str:
+    if not now:
         return f"{use_case}: nothing was ever deployed to {environment}, so there is nothing to go back to"
     return (
-        f"{use_case} {live[0]} is the first that was deployed to {environment}, there is nothing before it; "
+        f"{use_case} {now} is the first that was deployed to {environment}, there is nothing before it; "
         "--to NUMBER chooses another version that has an image in the log"
     )
 
 
-def move_back(project: Project, use_case: str, alias: str, number: str, why: str) -> Deployment:
+def rollback_alias(project: Project, use_case: str, alias: str, number: str, why: str) -> Deployment:
     """Return the move of a registry alias to the version before, or to `number`; `log.record` makes it.
 
     Raises UserError where the alias does not exist or never pointed elsewhere.
@@ -217,7 +230,7 @@ def move_back(project: Project, use_case: str, alias: str, number: str, why: str
         raise UserError(
             f"{use_case}: nothing is deployed and there is no alias {alias!r}; --alias champion moves the registry's champion"
         )
-    back = number or log.before_last([*([moves[-1].before] if moves and moves[-1].before else []), *_after(moves)])
+    back = number or log.before(reversed([Step(move.before, move.after) for move in moves]), now.number)
     if back is None:
         raise UserError(
             f"{use_case} {now.number} is the first {alias}, there is nothing before it; --to NUMBER chooses another"
@@ -241,11 +254,6 @@ def move_back(project: Project, use_case: str, alias: str, number: str, why: str
         why=why,
         alias=alias,
     )
-
-
-def _after(moves: Sequence[aliases.Move]) -> list[str]:
-    """Return where an alias pointed, the oldest first."""
-    return [move.after for move in reversed(moves)]
 
 
 def finish(

@@ -13,7 +13,7 @@ from command import mlops
 from mlops import tracking
 from mlops.config import Project
 from mlops.operations import Compose
-from mlops.deploy import docker, targets, trial
+from mlops.deploy import docker, shadow, targets, watch
 from mlops.deploy.compose import ComposeTarget
 from mlops.deploy.contract import counters
 from mlops.deploy.targets import DeployFailed, Service
@@ -108,11 +108,41 @@ def test_a_rollback_to_a_number_takes_its_image_from_the_log_and_says_where_ther
     assert (nothing.code, "nothing was ever deployed to production" in nothing.error) == (2, True)
     deploy(tmp_path, "1.0.1")
     none = mlops("rollback", "iris", "--to", "1.0.0", "--reason", "x")
-    assert "1.0.0 was never deployed and has no image in the log; there are: 1.0.1" in none.error
+    assert "1.0.0 has no image in the deployment log, 1.0.1 runs in production" in none.error
     deploy(tmp_path, "1.0.0")
     plan = mlops("rollback", "iris", "--to", "1.0.1", "--reason", "x", "--dry-run", "--json")
     assert plan.value == {"iris": ["start registry/iris@sha256:1.0.1"]}
     assert mlops("rollback", "iris", "--to", "1.0.1", "--reason", "x").code == 0 and alias(two) == "1.0.1"
+
+
+def test_a_rollback_goes_back_from_what_runs_where_the_log_lacks_it(two: Project, place: Place, tmp_path: Path) -> None:
+    deploy(tmp_path, "1.0.0")
+    assert deploy(tmp_path, "1.0.1", "--no-record").code == 0
+    back = mlops("rollback", "iris", "--reason", "wrong", "--json")
+    assert (back.code, back.value[0]["before"], back.value[0]["number"]) == (0, "1.0.1", "1.0.0")
+    assert place.runs["iris"].number == "1.0.0" and "1.0.1 runs in production and is not in the deployment log" in back.err
+
+
+def test_a_rollback_goes_back_from_what_runs_whatever_the_clocks_say(two: Project, place: Place, tmp_path: Path) -> None:
+    deploy(tmp_path, "1.0.0")
+    result = tmp_path / "result.json"
+    deploy(tmp_path, "1.0.1", "--no-record", "--result", str(result))
+    content = json.loads(result.read_text())
+    content["deployments"][0]["stamp"] -= 86_400 * 10**9
+    result.write_text(json.dumps(content))
+    mlops("deployments", "--record", result)
+    back = mlops("rollback", "iris", "--reason", "wrong", "--json")
+    assert (back.code, back.value[0]["before"], back.value[0]["number"]) == (0, "1.0.1", "1.0.0")
+    assert place.runs["iris"].number == "1.0.0"
+
+
+def test_a_rollback_to_what_runs_is_refused_with_what_could_be(two: Project, place: Place, tmp_path: Path) -> None:
+    deploy(tmp_path, "1.0.0")
+    deploy(tmp_path, "1.0.1")
+    same = mlops("rollback", "iris", "--to", "1.0.1", "--reason", "x")
+    assert (same.code, len(place.asked)) == (2, 2)
+    assert "1.0.1 is what runs in production, going back to it changes nothing" in same.error
+    assert same.error.endswith("there are: 1.0.0")
 
 
 def test_a_failed_deployment_leaves_its_result_for_the_transaction_that_records_it(
@@ -266,12 +296,12 @@ def test_samples_of_a_metrics_page_are_read_and_scoring_is_told_from_probes() ->
     )
     found = counters(page)
     assert found["plain_total"] == 3 and len(found) == 4
-    assert sorted(match[1] for name in found if (match := trial.SCORED.fullmatch(name))) == ["200", "500"]
+    assert sorted(match[1] for name in found if (match := watch.SCORED.fullmatch(name))) == ["200", "500"]
 
 
 def test_rows_of_a_prediction_log_are_read_whatever_is_cut_at_its_ends() -> None:
     lines = 'puts": {"a": 1}}\n{"inputs": {"a": 2}}\n{"no": 1}\n[]\n{"inputs": {"a": 3}}\n{"inputs": {"a"'
-    assert trial.logged(lines) == [{"a": 2}, {"a": 3}]
+    assert shadow.logged(lines) == [{"a": 2}, {"a": 3}]
 
 
 def test_an_unknown_environment_is_refused_with_those_that_there_are(project: Project) -> None:
