@@ -74,3 +74,12 @@ def _column(dtype: Any, kind: str, checks: Any = None, nullable: bool = True) ->
     from pandera.pandas import Column
 
     return Column(dtype, checks or None, nullable=nullable, metadata={"kind": kind})
+
+
+def row_ids(rows: pd.DataFrame) -> pd.Series:
+    """Return a name for each row from what it holds, so that it stays the same when rows are added; a repeated row counts on."""
+    import pandas as pd
+
+    digests = pd.util.hash_pandas_object(rows.astype(object).astype(str), index=False).map("{:016x}".format)
+    again = digests.groupby(digests).cumcount().astype(str)
+    return digests + "-" + again
