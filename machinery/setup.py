@@ -25,6 +25,11 @@ BASE = [
     "typer>=0.20",
     "rich>=14",
     "filelock>=3.20",
+    "Jinja2>=3.1",
+    "charset-normalizer>=3.4",
+    "python-calamine>=0.4",
+    "requests>=2.32",
+    "SQLAlchemy>=2.0",
 ]
 
 EXTRAS = {

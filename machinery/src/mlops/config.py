@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from mlops.data.read import Data
 from mlops.errors import ConfigError, UserError
 from mlops.frozen import Frozen
 from mlops.operations import Environment, Monitor, Serving
@@ -160,6 +161,7 @@ class UseCaseConfig(Frozen):
     seed: int = Field(default=0, ge=0)
     parameters: dict[str, bool | int | float | str | None] = {}
     metrics: dict[str, Metric] = Field(min_length=1)
+    data: Data = Data()
     bootstrap: Bootstrap = Bootstrap()
     tune: Tune | None = None
     serving: Serving = Serving()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mlops import digests, files
 from mlops.data import schemas
 from mlops.data.parse import parse
+from mlops.data.read import Read, kinds_of
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -50,8 +51,10 @@ def describe(file: Path, made: bool = False) -> Dataset:
     return Dataset(file, record["sha256"], record["rows"], len(record["schema"]["columns"]), made)
 
 
-def read(file: Path, schema: DataFrameSchema | None = None) -> pd.DataFrame:
+def read(file: Path, schema: DataFrameSchema | None = None, how: Read | None = None) -> pd.DataFrame:
     """The rows of a data set, validated by `schema`, which must be the one beside it; None takes that one.
+
+    how: how a raw file is written.
 
     Raises DataError naming file, column, row and rule.
     """
@@ -59,10 +62,16 @@ def read(file: Path, schema: DataFrameSchema | None = None) -> pd.DataFrame:
     _check_digest(file, record["sha256"])
     if schema is not None and record["schema"] != schemas.to_json(schema):
         raise DataError(f"{sidecar(file)}: its schema is not the use case's; {_mend(file)}")
-    rows = parse(file)
+    schema = schema or schemas.from_json(record["schema"])
+    rows = rows_of(file, schema, how)
     if len(rows) != record["rows"]:
         raise DataError(f"{file}: {len(rows)} rows, but {sidecar(file).name} says {record['rows']}; {_mend(file)}")
-    return schemas.validate(rows, schema or schemas.from_json(record["schema"]), file)
+    return schemas.validate(rows, schema, file)
+
+
+def rows_of(file: Path, schema: DataFrameSchema, how: Read | None = None) -> pd.DataFrame:
+    """The rows of a file, its columns read as the schema types them; nothing is validated."""
+    return parse(file, read=how, kinds=kinds_of(schema))
 
 
 def write(file: Path, rows: pd.DataFrame, schema: DataFrameSchema) -> Dataset:
@@ -80,7 +89,7 @@ def write(file: Path, rows: pd.DataFrame, schema: DataFrameSchema) -> Dataset:
     return describe(file, made=True)
 
 
-def inspect(file: Path, schema: DataFrameSchema) -> Dataset:
+def inspect(file: Path, schema: DataFrameSchema, how: Read | None = None) -> Dataset:
     """A raw file as it lies there; `made` tells that it is new, valid, and still to be recorded.
 
     Raises DataError when the file breaks the schema, or differs from what was recorded before. Nothing is written.
@@ -96,7 +105,7 @@ def inspect(file: Path, schema: DataFrameSchema) -> Dataset:
         )
     if recorded and recorded["schema"] == schemas.to_json(schema):
         return describe(file)
-    rows = schemas.validate(parse(file), schema, file)
+    rows = schemas.validate(rows_of(file, schema, how), schema, file)
     unknown = tuple(str(name) for name in rows if name not in schema.columns)
     return Dataset(file, sha256, len(rows), len(schema.columns), True, unknown)
 

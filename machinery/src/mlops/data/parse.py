@@ -6,10 +6,11 @@ import csv
 import gzip
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops.data.read import EXCEL, JSON_LINES, Kind, Read, table
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,21 +22,30 @@ TOO_MANY = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
 NEVER_CLOSED = re.compile(r"EOF inside string starting at row (\d+)")
 
 
-def parse(file: Path, texts: Sequence[str] = ()) -> pd.DataFrame:
+def parse(
+    file: Path, texts: Sequence[str] = (), read: Read | None = None, kinds: Mapping[str, Kind] | None = None
+) -> pd.DataFrame:
     """The rows of a CSV or Parquet file, as they are written there.
 
     texts: columns, where the file has them, that are text whatever they look like: 00042 is no number.
+    read: how the file is written, where that was configured; kinds: how each column is to be read then.
     Raises DataError naming file, row and rule where they cannot be read.
     """
     from pyarrow import ArrowException
 
     if not file.stat().st_size:
         raise DataError(f"{file}: the file is empty; at least a line of column names is expected")
+    texts = [*texts, *(name for name, kind in (kinds or {}).items() if kind == "text")]
     try:
+        if read is not None:
+            return table(file, read, kinds or {})
         return _parquet(file, texts) if file.suffix == ".parquet" else _csv(file, texts)
     except UnicodeDecodeError:
-        raise DataError(f"{file}: {_not_utf8(file)}; {MEND}") from None
+        wrong = _not_utf8(file) if read is None else f"rule data.read.encoding {read.encoding}, found another one"
+        raise DataError(f"{file}: {wrong}; {MEND}") from None
     except (ValueError, OSError, EOFError, zlib.error, ArrowException) as error:
+        if str(error).startswith(("column ", "data.read")):
+            raise DataError(f"{file}: {error}") from None
         raise DataError(f"{file}: {_in_words(str(error), file)}; {MEND}") from None
 
 
@@ -70,7 +80,8 @@ def _in_words(reason: str, file: Path) -> str:
         return f"row {match[2]}: rule {match[1]} values, as many as there are columns, found {match[3]}"
     if match := NEVER_CLOSED.search(reason):
         return f"row {int(match[1]) + 1}: rule a quotation mark is closed, found none"
-    kind = "Parquet" if file.suffix == ".parquet" else "CSV"
+    named = {".parquet": "Parquet", **dict.fromkeys(EXCEL, "Excel"), **dict.fromkeys(JSON_LINES, "JSON lines")}
+    kind = named.get(file.suffix, "CSV")
     return f"cannot be read as {kind} ({(reason.strip().splitlines() or ['no reason given'])[0]})"
 
 

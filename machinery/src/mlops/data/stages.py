@@ -15,7 +15,7 @@ from mlops import digests, files, keys, own_code
 from mlops.config import Project
 from mlops.data import datasets, schemas
 from mlops.data.datasets import Dataset
-from mlops.data.parse import parse
+from mlops.data.read import EXCEL, JSON_LINES
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 STAGES = ("raw", "interim", "processed")
 RAW = ("*.csv", "*.csv.gz", "*.parquet")
+# What is read besides, where `data.read` says how.
+DESCRIBED = ("*.tsv", *(f"*{ending}" for ending in (*EXCEL, *JSON_LINES)))
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,14 @@ def raw(project: Project, use_case: UseCase) -> Raw:
     Raises DataError where there is none, or naming the file, column, row and rule that is broken.
     """
     folder = project.data / "raw" / use_case.name
-    found = _raw_files(folder)
+    found = _raw_files(folder, patterns(use_case))
     if not found:
-        raise DataError(f"{folder}: no raw data ({', '.join(RAW)}); add some with: mlops data add {use_case.name} FILE")
+        raise DataError(f"{folder}: no raw data ({', '.join(patterns(use_case))}); add some with: mlops data add {use_case.name} FILE")
     schema = _schema(use_case, "raw")
-    sets = tuple(datasets.inspect(file, schema) for file in found)
+    sets = tuple(datasets.inspect(file, schema, use_case.config.data.read) for file in found)
     new = [item for item in sets if item.made]
     if new and len(sets) > 1:
-        schemas.refuse_shared_keys([(item.path, _rows(item.path, schema)) for item in sets], schema)
+        schemas.refuse_shared_keys([(item.path, rows_of(use_case, item.path)) for item in sets], schema)
     for item in new:
         datasets.record(item, schema)
     return Raw(sets, digests.of_value([(item.path.name, item.sha256) for item in sets]))
@@ -64,7 +66,7 @@ def interim(project: Project, use_case: UseCase) -> Dataset:
     import pandas as pd
 
     schema = _schema(use_case, "raw")
-    read = [(item.path, datasets.read(item.path, schema)) for item in sources.files]
+    read = [(item.path, datasets.read(item.path, schema, use_case.config.data.read)) for item in sources.files]
     # Two branches may each have added a file; once merged, both are recorded and nothing has compared them yet.
     schemas.refuse_shared_keys(read, schema)
     rows = pd.concat([rows for _, rows in read], ignore_index=True)
@@ -87,18 +89,18 @@ def add(project: Project, use_case: UseCase, file: Path, source: str, licence: s
     """
     if not file.is_file():
         raise DataError(f"{file}: no such file")
-    if not any(file.match(pattern) for pattern in RAW):
-        raise DataError(f"{file.name}: raw data are {', '.join(RAW)}; export it as one of these")
+    if not any(file.match(pattern) for pattern in patterns(use_case)):
+        raise DataError(f"{file.name}: raw data are {', '.join(patterns(use_case))}; export it as one of these")
     folder = project.data / "raw" / use_case.name
     target = folder / file.name
     if target.is_file() and digests.of_file(target) != digests.of_file(file):
         raise DataError(f"{target}: holds other content, and data are immutable; give {file.name} another name")
     schema = _schema(use_case, "raw")
-    there = [(other, _rows(other, schema)) for other in _raw_files(folder) if other != target]
-    schemas.refuse_shared_keys([*there, (file, _rows(file, schema))], schema)
+    there = [(other, rows_of(use_case, other)) for other in _raw_files(folder, patterns(use_case)) if other != target]
+    schemas.refuse_shared_keys([*there, (file, rows_of(use_case, file))], schema)
     with files.replacing(target) as temporary:
         shutil.copyfile(file, temporary)
-    added = datasets.inspect(target, schema)
+    added = datasets.inspect(target, schema, use_case.config.data.read)
     if added.made:
         datasets.record(added, schema)
     _note_provenance(folder / "README.md", added, source, licence)
@@ -110,14 +112,21 @@ def read_processed(project: Project, use_case: UseCase) -> tuple[pd.DataFrame, R
     return datasets.read(processed(project, use_case).path, _schema(use_case, "processed")), raw(project, use_case)
 
 
-def _raw_files(folder: Path) -> list[Path]:
+def patterns(use_case: UseCase) -> tuple[str, ...]:
+    """The names that raw files of a use case have."""
+    return RAW if use_case.config.data.read is None else (*RAW, *DESCRIBED)
+
+
+def _raw_files(folder: Path, names: tuple[str, ...]) -> list[Path]:
     """The raw files in order of their names; what a killed process left half-written has a dot before its name."""
-    found = {file for pattern in RAW for file in folder.glob(pattern)}
+    found = {file for pattern in names for file in folder.glob(pattern)}
     return sorted(file for file in found if not file.name.startswith("."))
 
 
-def _rows(file: Path, schema: DataFrameSchema) -> pd.DataFrame:
-    return schemas.validate(parse(file), schema, file)
+def rows_of(use_case: UseCase, file: Path) -> pd.DataFrame:
+    """The rows of a raw file in the types of the use case's schema, validated."""
+    schema = _schema(use_case, "raw")
+    return schemas.validate(datasets.rows_of(file, schema, use_case.config.data.read), schema, file)
 
 
 def _schema(use_case: UseCase, stage: str) -> DataFrameSchema:
@@ -125,8 +134,8 @@ def _schema(use_case: UseCase, stage: str) -> DataFrameSchema:
 
 
 def _file(project: Project, use_case: UseCase, stage: str, sources: Raw) -> Path:
-    code = own_code.digest(use_case.package)
-    name = digests.of_value([sources.sha256, code, keys.machinery(["data"]), use_case.config.key])[:16]
+    code, how = own_code.digest(use_case.package), use_case.config.data.model_dump(mode="json")
+    name = digests.of_value([sources.sha256, code, keys.machinery(["data"]), use_case.config.key, how])[:16]
     return project.data / stage / use_case.name / f"{name}.parquet"
 
 

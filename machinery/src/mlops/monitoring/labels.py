@@ -135,7 +135,7 @@ def _processed(project: Project, use_case: UseCase, rows: pd.DataFrame) -> pd.Da
     import pandas as pd
 
     schema = schemas.complete(use_case.schema("raw"), "raw", use_case.config.key)
-    known = [schemas.validate(parse(item.path), schema, item.path) for item in stages.raw(project, use_case).files]
+    known = [stages.rows_of(use_case, item.path) for item in stages.raw(project, use_case).files]
     new = schemas.validate(rows, schema, Path(use_case.config.monitor.labels))
     columns = list(schema.columns)
     both = pd.concat([*(frame[columns] for frame in known), new[columns]], ignore_index=True)

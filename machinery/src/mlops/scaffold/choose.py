@@ -1,0 +1,204 @@
+"""Which estimator: of three, the one that does best under cross validation; and from where the metrics' limits start."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import tempfile
+import time
+import uuid
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from mlops.errors import DataError, first_line
+from mlops.scaffold.understand import Table
+from mlops.training.gate import goodness
+from mlops.training.metrics import DIRECTIONS, Predictions, encode, score
+from mlops.training.train import one_hot, predict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+# Rows that are cross-validated, seconds after which no other candidate begins, and rows above which no forest is tried.
+SAMPLE, SECONDS, FOREST_ROWS, FOLDS = 8_000, 40, 100_000, 3
+# The metrics by the kind of problem: the first decides, the others are reported and limited.
+METRICS = {
+    "regression": ("mae", "rmse"),
+    "classification": ("macro_f1", "accuracy"),
+    "imbalanced": ("balanced_accuracy", "macro_f1"),
+}
+# Below this share of the rarer of two classes, the classes are weighted and accuracy says little.
+IMBALANCE = 0.2
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An estimator that may be written: its name, what `build` says, and its parameters with their values and ranges."""
+
+    name: str
+    words: str
+    scaled: bool
+    imputed: bool
+    classifier: str
+    regressor: str
+    parameters: Mapping[str, tuple[Any, str]]
+
+
+LINEAR = Candidate(
+    "linear", "a linear model", True, True,
+    "LogisticRegression(C=1 / regularisation, max_iter=1000{weights}, random_state=seed)",
+    "Ridge(alpha=regularisation, random_state=seed)",
+    {"regularisation": (1.0, "{low: 0.01, high: 100, log: true}")},
+)  # fmt: skip
+FOREST = Candidate(
+    "forest", "a random forest", False, True,
+    "RandomForestClassifier(n_estimators=n_estimators, min_samples_leaf=min_samples_leaf{weights}, random_state=seed)",
+    "RandomForestRegressor(n_estimators=n_estimators, min_samples_leaf=min_samples_leaf, random_state=seed)",
+    {"n_estimators": (150, "{low: 50, high: 300}"), "min_samples_leaf": (3, "{low: 1, high: 20}")},
+)  # fmt: skip
+BOOSTING = Candidate(
+    "boosting", "gradient-boosted trees", False, False,
+    "HistGradientBoostingClassifier(max_iter=max_iter, learning_rate=learning_rate{weights}, random_state=seed)",
+    "HistGradientBoostingRegressor(max_iter=max_iter, learning_rate=learning_rate, random_state=seed)",
+    {"max_iter": (100, "{low: 50, high: 400}"), "learning_rate": (0.1, "{low: 0.02, high: 0.3, log: true}")},
+)  # fmt: skip
+CANDIDATES = (LINEAR, FOREST, BOOSTING)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen candidate, the mean of each metric over the folds for all of them and the baseline, and what was measured.
+
+    scores: name → metric → mean. deviation: of the primary metric over the folds, for the chosen one.
+    """
+
+    candidate: Candidate
+    scores: dict[str, dict[str, float]]
+    deviation: float
+    rows: int
+    seconds: float
+    passed_over: dict[str, str]
+
+    @property
+    def better(self) -> bool:
+        """Whether the chosen one beats the baseline in the primary metric."""
+        primary = next(iter(self.scores["baseline"]))
+        way = DIRECTIONS[primary]
+        return goodness(way, self.scores[self.candidate.name][primary]) > goodness(way, self.scores["baseline"][primary])
+
+
+def is_imbalanced(table: Table) -> bool:
+    """Whether one of two classes is rare."""
+    return table.positive is not None and float((table.rows[table.target] == table.positive).mean()) < IMBALANCE
+
+
+def metrics_of(table: Table) -> tuple[str, ...]:
+    """The metrics that fit the problem, the primary one first."""
+    return METRICS["imbalanced" if is_imbalanced(table) else table.task]
+
+
+@contextmanager
+def imported(files: Mapping[str, str]) -> Iterator[ModuleType]:
+    """The package that these files make, under a name of its own; it is forgotten afterwards."""
+    name = f"_scaffold_{uuid.uuid4().hex}"
+    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
+        for file, text in files.items():
+            Path(scratch, file).write_text(text, encoding="utf-8")
+        spec = importlib.util.spec_from_file_location(
+            name, Path(scratch, "__init__.py"), submodule_search_locations=[scratch]
+        )
+        assert spec is not None and spec.loader is not None
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+            yield module
+        finally:
+            for loaded in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
+                del sys.modules[loaded]
+
+
+def choose(table: Table, packages: Mapping[str, Mapping[str, str]], raw: pd.DataFrame) -> Choice:
+    """Cross-validate what `packages` builds, candidate → the files that would be written, on the processed rows of `raw`.
+
+    Raises DataError where none of them can be trained.
+    """
+    started, names = time.monotonic(), metrics_of(table)
+    scores: dict[str, dict[str, float]] = {}
+    deviations: dict[str, float] = {}
+    passed_over: dict[str, str] = {}
+    for candidate in CANDIDATES:
+        if candidate is FOREST and len(raw) > FOREST_ROWS:
+            passed_over[candidate.name] = f"not tried on more than {FOREST_ROWS} rows"
+            continue
+        if scores and time.monotonic() - started > SECONDS:
+            passed_over[candidate.name] = f"not tried: {SECONDS} seconds were over"
+            continue
+        with imported(packages[candidate.name]) as module:
+            sample = _processed(module, table, raw)
+            if not scores:
+                scores["baseline"], _ = _measure(table, sample, names, module, None)
+            try:
+                scores[candidate.name], deviations[candidate.name] = _measure(table, sample, names, module, candidate)
+            except (ValueError, TypeError) as error:
+                passed_over[candidate.name] = first_line(error)[:200]
+    fitted = [candidate for candidate in CANDIDATES if candidate.name in deviations]
+    if not fitted:
+        raise DataError(f"{table.file}: no estimator can be trained ({'; '.join(passed_over.values())[:300]}); look at the columns")
+    way = DIRECTIONS[names[0]]
+    best = max(fitted, key=lambda candidate: goodness(way, scores[candidate.name][names[0]]))
+    return Choice(best, scores, deviations[best.name], len(sample), time.monotonic() - started, passed_over)
+
+
+def _processed(module: ModuleType, table: Table, raw: pd.DataFrame) -> pd.DataFrame:
+    """The processed rows, of a large table a sample: the last ones of a series, of others every n-th."""
+    rows = module.features(module.load(raw))
+    if len(rows) <= SAMPLE:
+        return rows.sort_values(table.time, ignore_index=True) if table.split == "time" else rows
+    if table.split == "time":
+        return rows.sort_values(table.time).tail(SAMPLE).reset_index(drop=True)
+    return rows.sample(SAMPLE, random_state=0).reset_index(drop=True)
+
+
+def _measure(
+    table: Table, rows: pd.DataFrame, names: Sequence[str], module: ModuleType, candidate: Candidate | None
+) -> tuple[dict[str, float], float]:
+    """The mean of each metric over the folds, and the deviation of the first; no candidate measures the baseline."""
+    import numpy as np
+
+    inputs = [name for name in rows if name not in (*table.key, table.target)]
+    classes = np.unique(rows[table.target].to_numpy()) if table.classes else None
+    folds = []
+    for training, holdout in _folds(table, rows):
+        train, held = rows.iloc[training], rows.iloc[holdout]
+        if candidate is None:
+            values = np.asarray(module.baseline(train, held))
+            codes = values if classes is None else encode(values, classes)
+            said = Predictions(codes.astype(float)) if classes is None else Predictions(codes, one_hot(codes, len(classes)))
+        else:
+            parameters = {name: value for name, (value, _) in candidate.parameters.items()}
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model = module.build(**parameters, seed=0).fit(train[inputs], train[table.target])
+                said = predict(model, held[inputs], classes)
+        truth = held[table.target].to_numpy()
+        folds.append(score(table.task, names, truth.astype(float) if classes is None else encode(truth, classes), said))
+    means = {name: float(np.mean([fold[name] for fold in folds])) for name in names}
+    return means, float(np.std([fold[names[0]] for fold in folds]))
+
+
+def _folds(table: Table, rows: pd.DataFrame) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
+
+    if table.split == "time":
+        return TimeSeriesSplit(FOLDS).split(rows)
+    if table.split == "group":
+        return GroupKFold(FOLDS).split(rows, groups=rows[table.group])
+    if table.classes:
+        return StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(rows, rows[table.target])
+    return KFold(FOLDS, shuffle=True, random_state=0).split(rows)
