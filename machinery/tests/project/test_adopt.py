@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fake_github
 import pytest
 from checkouts import ROOT, git
 from command import mlops
@@ -45,7 +46,7 @@ def test_a_copy_becomes_thin_and_keeps_all_that_is_the_teams(copy: Path) -> None
     assert b"Our own words." in after["README.md"] and b"OURS = 1" in after["src/use_cases/iris/model.py"]
     assert not [path for path in changed if path.startswith(".github/workflows/")]
     assert 'name="churn-models"' in (copy / "setup.py").read_text()
-    assert len(after) + 1 <= 130
+    assert len(after) + 1 <= 100
     assert mlops("sync", "--check", "--json").value == []
     assert wheel.present(copy).owned() == shipped.owned()
     assert "is thin already" in mlops("adopt", "--defaults", "--force").error
@@ -103,3 +104,27 @@ def test_eject_gives_the_source_back_from_the_wheel_alone(copy: Path, tmp_path: 
     assert {path for path in source if back.get(path) != source[path]} == set()
     assert (copy / vendored.LINE).read_text() == "-e ./machinery\n"
     assert not list((copy / "vendor").glob("*.whl"))
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_first_push_proposes_the_change_and_where_it_may_not_says_how(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: bool
+) -> None:
+    origin = tmp_path / "origin.git"
+    git(tmp_path, "clone", "-q", "--bare", str(copy), str(origin))
+    git(origin, "branch", "dev", "main")
+    git(copy, "remote", "add", "origin", str(origin))
+    for name, value in {"GITHUB_REPOSITORY": fake_github.NAME, "GITHUB_TOKEN": "app-token" if allowed else "token"}.items():
+        monkeypatch.setenv(name, value)
+    before = git(copy, "status", "--porcelain", "--branch")
+    with fake_github.serve() as github:
+        monkeypatch.setenv("GITHUB_API_URL", github.url)
+        done = mlops("adopt", "--propose")
+        again = mlops("adopt", "--propose")
+    assert (done.code, again.code) == (0, 0), done.err + again.err
+    assert [pull["head"]["ref"] for pull in github.pulls] == (["feature/adopt"] if allowed else [])
+    assert ("/compare/dev...feature/adopt" in done.err) is not allowed
+    changed = git(origin, "diff", "--name-only", "dev", "feature/adopt").splitlines()
+    assert "vendor/machinery.txt" in changed and not [path for path in changed if path.startswith(".github/workflows/")]
+    assert f'name="{fake_github.NAME.split("/")[1]}"' in git(origin, "show", "feature/adopt:setup.py")
+    assert git(copy, "status", "--porcelain", "--branch") == before
