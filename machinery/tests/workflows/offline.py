@@ -157,6 +157,7 @@ class Project:
             "GITHUB_API_URL": self.api,
             "GITHUB_REPOSITORY": NAME,
             "VENV": str(self.work / "venv"),
+            "STAND_IN_SITE": str(self.work / "site"),
             "STAND_IN_ARTIFACTS": str(self.work / "artifacts"),
             "STAND_IN_ATTESTED": str(self.work / "attested"),
             "STAND_IN_CACHES": str(self.work / "caches"),
@@ -190,10 +191,7 @@ def make(
     `keep` names folders that are otherwise left out; `changes` is what the first commit has on top.
     """
     root, origin, work = folder / "project", folder / "origin.git", folder / "work"
-    git(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(origin))
-    git(folder, "clone", "--quiet", str(origin), str(root))
-    for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
-        git(root, "config", key, value)
+    root.mkdir()
     for name in _files(use_cases, keep):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(TREE / name, root / name)
@@ -203,14 +201,28 @@ def make(
     settings.write_text(re.sub(r"(?m)^default_use_case:.*$", f"default_use_case: {use_cases[0]}", settings.read_text()))
     _support(root / "setup.py", pythons)
     changes(root)
-    git(root, "checkout", "--quiet", "-b", "main")
+    publish(root, origin)
+    return Project(root, origin, equip(work), api)
+
+
+def publish(root: Path, origin: Path) -> None:
+    """Make a folder a repository whose main, in one commit, is pushed to a bare origin."""
+    git(root, "init", "--quiet", "--initial-branch=main")
+    git(root, "init", "--quiet", "--bare", "--initial-branch=main", str(origin))
+    for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
+        git(root, "config", key, value)
+    git(root, "remote", "add", "origin", str(origin))
     git(root, "add", "-A")
     git(root, "commit", "--quiet", "-m", "Initial commit")
     git(root, "push", "--quiet", "-u", "origin", "main")
+
+
+def equip(work: Path) -> Path:
+    """Make the folders that the stand-ins and the environment of a repository live in; returns the folder above them."""
     for name in ("artifacts", "caches", "home", "cache", "act"):
         (work / name).mkdir(parents=True)
     _environment(work / "venv")
-    return Project(root, origin, work, api)
+    return work
 
 
 def _without_queue(text: str) -> str:
