@@ -50,7 +50,7 @@ def nothing_to_check(root: Path, merge: Merge | None, event: dict[str, Any]) -> 
 
 
 def version_and_changelog_only(root: Path, start: str) -> bool:
-    """Return whether HEAD differs from `start` by version and changelog alone; False if it cannot be told."""
+    """Return whether HEAD differs from `start` by version and changelog alone; False where that cannot be found out."""
     done = run("diff", "--name-only", "-z", "--no-renames", start, "HEAD", root=root)
     paths = [path for path in done.stdout.split("\0") if path]
     known = all(path in (CHANGELOG, SETUP) or path.startswith(FRAGMENTS) for path in paths)
