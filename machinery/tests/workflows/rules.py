@@ -14,6 +14,8 @@ WRITES = {
     ("backmerge.yml", "backmerge", "issues"),
     ("backmerge.yml", "backmerge", "pull-requests"),
     ("bootstrap.yml", "bootstrap", "contents"),
+    ("bootstrap.yml", "bootstrap", "pull-requests"),
+    ("machinery.yml", "newer", "issues"),
     ("report-comment.yml", "comment", "pull-requests"),
     ("monitor.yml", "monitor", "contents"),
     ("monitor.yml", "monitor", "issues"),

@@ -8,7 +8,7 @@ import offline
 import pytest
 import triggers
 
-sys.path.insert(0, str(offline.TREE))
+sys.path.insert(0, str(offline.TREE / "machinery"))
 from benchmarks import workflow_minutes as benchmark  # noqa: E402
 
 PULL = ("pull-request", "report-comment", "codeql")
