@@ -36,6 +36,7 @@ class FakeGitHub:
         self.releases: list[dict[str, Any]] = []
         self.assets: dict[int, bytes] = {}
         self.requests: list[tuple[str, str, str]] = []
+        self.dispatched: list[tuple[str, str]] = []
         self.plan_has_rulesets = True
         self.url = ""
         self.lock = threading.Lock()
@@ -171,6 +172,11 @@ def list_runs(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], bod
     return 200, {"total_count": len(rows), "workflow_runs": _page(rows, query)}
 
 
+def dispatch(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    fake.dispatched.append((match[1], body["ref"]))
+    return 204, None
+
+
 def list_releases(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
     writes = token in WRITERS
     return 200, _page([row for row in fake.releases if writes or not row["draft"]], query)
@@ -237,6 +243,7 @@ ROUTES: list[tuple[str, Callable[[FakeGitHub, re.Match[str], dict[str, str], Any
     ("(?:GET|PUT) /actions/permissions/workflow", workflow_permissions),
     (r"GET /actions/runs/\w+/jobs", list_jobs),
     (r"GET /actions/workflows/([\w.-]+)/runs", list_runs),
+    (r"POST /actions/workflows/([\w.-]+)/dispatches", dispatch),
     ("GET /releases", list_releases),
     ("POST /releases", create_release),
     (r"PATCH /releases/(\d+)", update_release),

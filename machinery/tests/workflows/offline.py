@@ -119,7 +119,7 @@ class Project:
         path.write_text(json.dumps(payload), encoding="utf-8")
         file = self.work / workflow
         text = (self.root / ".github" / "workflows" / workflow).read_text(encoding="utf-8")
-        file.write_text(_without_queue(text), encoding="utf-8")
+        file.write_text(_without_unknown(text), encoding="utf-8")
         command = [str(Path(sys.executable).parent / "act"), event, "--eventpath", str(path), "--workflows", str(file)]
         command += ["--platform", "ubuntu-latest=-self-hosted", "--pull=false", "--no-cache-server", "--json"]
         command += ["--defaultbranch", "main", "--action-cache-path", str(self.work / "act"), "--actor", "ada"]
@@ -143,7 +143,7 @@ class Project:
         names = [str(file.relative_to(self.root)) for file in called]
         for file in called:
             git(self.root, "update-index", "--assume-unchanged", *names)
-            file.write_text(_without_queue(kept[file]), encoding="utf-8")
+            file.write_text(_without_unknown(kept[file]), encoding="utf-8")
         try:
             yield
         finally:
@@ -225,9 +225,11 @@ def equip(work: Path) -> Path:
     return work
 
 
-def _without_queue(text: str) -> str:
-    """Return a workflow without the key that says how waiting jobs queue: the runner does not know it, and serialises none."""
-    return re.sub(r"(?m)^ +queue: max\n", "", text)
+def _without_unknown(text: str) -> str:
+    """Return a workflow without two keys that the runner does not know: how waiting jobs queue, and whether a job in an
+    environment is shown as a deployment; it serialises none, and knows no environments.
+    """
+    return re.sub(r"(?m)^ +(queue: max|deployment: .*)\n", "", text)
 
 
 def stand_in_files() -> dict[str, Path]:

@@ -105,6 +105,21 @@ def test_with_a_token_that_may_the_pull_request_is_opened_once(mlops: Mlops, pro
     assert api.issues == []
 
 
+@pytest.mark.parametrize("has_main", [True, False])
+def test_a_default_branch_that_is_not_main_is_named(
+    mlops: Mlops, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_main: bool
+) -> None:
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"repository": {"default_branch": "master"}}), encoding="utf-8")
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
+    git(project.parent / "origin.git", "symbolic-ref", "HEAD", "refs/heads/master")
+    git(project, "push", "--quiet", "origin", "main:master", *([] if has_main else [":main"]))
+    done = mlops("bootstrap")
+    summary = (tmp_path / "summary.md").read_text()
+    assert "::warning::the default branch is master" in done.output and "Settings → General → Default branch" in summary
+    assert ("refs/heads/dev" in git(project, "ls-remote", "origin")) is has_main
+
+
 @pytest.mark.parametrize(("token", "waits"), [("workflow-token", True), ("app-token", False)])
 def test_checks_that_wait_for_a_person_are_pointed_out_where_the_pull_request_is_opened(
     mlops: Mlops, project: Path, api: FakeGitHub, tmp_path: Path, token: str, waits: bool

@@ -1,15 +1,20 @@
-"""Waiting, within bounds, for the run of the workflow `train` that writes the release record of a commit."""
+"""The run of the workflow `train` that writes the release record of a commit: how it stands, and what it starts afterwards.
+
+A release does not wait for it on a runner: it looks, ends where training is under way, and is started anew by that run.
+"""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from mlops.errors import UserError
 from mlops.gitflow import github
+from mlops.gitflow.branches import VERSION
 
-WORKFLOW = "train.yml"
+WORKFLOW, RELEASE = "train.yml", "release.yml"
 
 
 class State(NamedTuple):
@@ -37,9 +42,9 @@ def for_training(
     poll: float,
     say: Callable[[str], None] = lambda message: None,
 ) -> State:
-    """Return how the training of the commit stands when it has succeeded, or when there is no run of it; times in seconds.
+    """Return how the training of the commit stands when it has ended, or after `timeout`; times in seconds.
 
-    Raises UserError when it has failed, or is still under way after `timeout`.
+    A run that is in its last steps is waited for, as it has looked for tags already. Raises UserError when it has failed.
     """
     began, said = time.monotonic(), ""
     subject = f"the training of commit {commit[:12]}"
@@ -51,8 +56,25 @@ def for_training(
         if state.word == "failed":
             raise UserError(f"{subject} has failed: mend it, see {state.link}")
         if waited >= timeout:
-            raise UserError(f"{subject} was not done within {timeout:.0f} s: see {state.link}, then run this again")
+            return state
         if state.word != said:
             said = state.word
             say(f"{subject} is {state.word}: {state.link}")
         time.sleep(poll)
+
+
+def tags_at(listed: str, commit: str) -> list[str]:
+    """Return the release tags that stand at a commit, from what `git ls-remote --tags` lists, sorted.
+
+    An annotated tag is listed twice, its commit under its name with `^{}`.
+    """
+    found = re.findall(rf"(?m)^{commit}\trefs/tags/(v[^\s^]+)(?:\^\{{\}})?$", listed)
+    return sorted({name for name in found if re.fullmatch(rf"v{VERSION}(?:-rc\.[1-9]\d*)?", name)})
+
+
+def resume(repository: github.Repository, tags: Sequence[str], published: Callable[[str], bool]) -> list[str]:
+    """Start the workflow `release` on the tags that are not published, and return these."""
+    waiting = [tag for tag in tags if not published(tag)]
+    for tag in waiting:
+        github.call(repository, "POST", f"actions/workflows/{RELEASE}/dispatches", {"ref": tag})
+    return waiting
