@@ -6,14 +6,24 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from mlops.errors import UserError
+from mlops.errors import StoreUnreachable, UserError
 from mlops.gitflow import github
 
 WORKFLOW = "train.yml"
+# What waits for somebody's approval is under way; a run whose jobs were all skipped registered nothing and did not fail.
+WORDS = {
+    "success": "done",
+    "skipped": "skipped",
+    "neutral": "skipped",
+    "cancelled": "cancelled",
+    "action_required": "under way",
+}
+
+ENDED = {"failed": "has failed: mend it", "cancelled": "was cancelled: run it again"}
 
 
 class State(NamedTuple):
-    """How the training of a commit stands: "none", "under way", "failed" or "done"; and the page of its run."""
+    """How the training of a commit stands, and the page of its run: "none", "failed", or a value of WORDS."""
 
     word: str
     link: str
@@ -27,7 +37,7 @@ def state_of(runs: Sequence[dict[str, Any]]) -> State:
     link = newest.get("html_url", "")
     if newest["status"] != "completed":
         return State("under way", link)
-    return State("done" if newest["conclusion"] == "success" else "failed", link)
+    return State(WORDS.get(newest["conclusion"], "failed"), link)
 
 
 def for_training(
@@ -37,22 +47,34 @@ def for_training(
     poll: float,
     say: Callable[[str], None] = lambda message: None,
 ) -> State:
-    """Return how the training of the commit stands when it has succeeded, or when there is no run of it; times in seconds.
+    """Return how the training of the commit stands when it has succeeded, or when no run of it did anything; times in seconds.
 
-    Raises UserError when it has failed, or is still under way after `timeout`.
+    Raises UserError when it has failed or was cancelled, or is still under way after `timeout`. A host that does not answer is
+    asked again as long: StoreUnreachable is raised when it still does not.
     """
     began, said = time.monotonic(), ""
     subject = f"the training of commit {commit[:12]}"
     while True:
-        state = state_of(github.listed(repository, f"actions/workflows/{WORKFLOW}/runs", key="workflow_runs", head_sha=commit))
         waited = time.monotonic() - began
-        if state.word in ("done", "none"):
+        try:
+            state = _state(repository, commit)
+        except StoreUnreachable as error:
+            if waited >= timeout:
+                raise
+            say(f"{error}; asking again")
+            time.sleep(poll)
+            continue
+        if state.word in ("done", "none", "skipped"):
             return state
-        if state.word == "failed":
-            raise UserError(f"{subject} has failed: mend it, see {state.link}")
+        if state.word in ("failed", "cancelled"):
+            raise UserError(f"{subject} {ENDED[state.word]}, see {state.link}")
         if waited >= timeout:
             raise UserError(f"{subject} was not done within {timeout:.0f} s: see {state.link}, then run this again")
         if state.word != said:
             said = state.word
             say(f"{subject} is {state.word}: {state.link}")
         time.sleep(poll)
+
+
+def _state(repository: github.Repository, commit: str) -> State:
+    return state_of(github.listed(repository, f"actions/workflows/{WORKFLOW}/runs", key="workflow_runs", head_sha=commit))
