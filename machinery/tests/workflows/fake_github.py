@@ -38,6 +38,7 @@ class FakeGitHub:
         self.requests: list[tuple[str, str, str]] = []
         self.dispatched: list[tuple[str, str]] = []
         self.plan_has_rulesets = True
+        self.outages = 0
         self.url = ""
         self.lock = threading.Lock()
 
@@ -59,6 +60,9 @@ class FakeGitHub:
         """Return status and JSON of one request."""
         with self.lock:
             self.requests.append((method, path, token))
+            if self.outages:
+                self.outages -= 1
+                return 502, {"message": "Server Error"}
             if method != "GET" and token == "fork-token":
                 return 403, {"message": "Resource not accessible by integration"}
             for pattern, handle in ROUTES:
@@ -66,6 +70,13 @@ class FakeGitHub:
                 if match:
                     return handle(self, match, query, body, token)
         return 404, {"message": "Not Found"}
+
+
+def author(token: str) -> dict[str, Any]:
+    """Who has written something, as GitHub says it: a bot for the tokens of runs and apps, a person for the others."""
+    if token in ("workflow-token", "app-token"):
+        return {"user": {"login": "github-actions[bot]", "type": "Bot"}, "author_association": "NONE"}
+    return {"user": {"login": "ada", "type": "User"}, "author_association": "OWNER"}
 
 
 def list_pulls(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
@@ -91,7 +102,8 @@ def list_issues(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], b
 
 def create_issue(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
     number = len(fake.pulls) + len(fake.issues) + 1
-    fake.issues.append({"number": number, "state": "open", "html_url": f"https://github.com/{NAME}/issues/{number}", **body})
+    page = f"https://github.com/{NAME}/issues/{number}"
+    fake.issues.append({"number": number, "state": "open", "html_url": page, **author(token), **body})
     return 201, fake.issues[-1]
 
 
@@ -106,7 +118,7 @@ def list_comments(fake: FakeGitHub, match: re.Match[str], query: dict[str, str],
 
 
 def create_comment(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
-    fake.comments.append({"id": len(fake.comments) + 1, "issue": int(match[1]), **body})
+    fake.comments.append({"id": len(fake.comments) + 1, "issue": int(match[1]), **author(token), **body})
     return 201, fake.comments[-1]
 
 

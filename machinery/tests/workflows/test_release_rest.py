@@ -39,7 +39,10 @@ def run(number: int, status: str = "completed", conclusion: str | None = "succes
         ([], "none"),
         ([run(1)], "done"),
         ([run(1, conclusion="failure")], "failed"),
-        ([run(1, conclusion="cancelled")], "failed"),
+        ([run(1, conclusion="timed_out")], "failed"),
+        ([run(1, conclusion="cancelled")], "cancelled"),
+        ([run(1, conclusion="skipped")], "skipped"),
+        ([run(1, conclusion="action_required")], "under way"),
         ([run(1, "queued", None)], "under way"),
         ([run(2, "in_progress", None), run(1)], "under way"),
         ([run(1, conclusion="failure"), run(2)], "done"),
@@ -91,6 +94,24 @@ def test_the_training_run_starts_the_releases_that_wait_for_it(
     publish.publish(there, release(), "notes", files, candidate=False)
     wait.resume(there, tags, lambda tag: publish.release_of(there, tag) is not None)
     assert api.dispatched == [("release.yml", "v1.0.0-rc.2")]
+
+
+def test_a_training_run_that_was_skipped_has_not_failed(api: FakeGitHub, there: github.Repository) -> None:
+    api.runs = [run(1, conclusion="skipped")]
+    assert wait.for_training(there, COMMIT, timeout=0, poll=0.01).word == "skipped"
+    api.runs = [run(1, conclusion="cancelled")]
+    with pytest.raises(UserError, match="was cancelled: run it again, see https://x/1"):
+        wait.for_training(there, COMMIT, timeout=0, poll=0.01)
+
+
+def test_an_answer_5xx_does_not_end_the_wait(api: FakeGitHub, there: github.Repository) -> None:
+    api.runs, api.outages = [run(1)], 2
+    messages: list[str] = []
+    assert wait.for_training(there, COMMIT, timeout=30, poll=0.01, say=messages.append).word == "done"
+    assert [message.endswith("asking again") for message in messages] == [True, True]
+    api.outages = 1
+    with pytest.raises(StoreUnreachable, match="502"):
+        wait.for_training(there, COMMIT, timeout=0, poll=0.01)
 
 
 def release(tag: str = "v1.0.0", commit: str = COMMIT) -> manifest.Release:

@@ -10,15 +10,25 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from mlops.errors import UserError
+from mlops.errors import StoreUnreachable, UserError
 from mlops.gitflow import github
 from mlops.gitflow.branches import VERSION
 
 WORKFLOW, RELEASE = "train.yml", "release.yml"
+# What waits for somebody's approval is under way; a run whose jobs were all skipped registered nothing and did not fail.
+WORDS = {
+    "success": "done",
+    "skipped": "skipped",
+    "neutral": "skipped",
+    "cancelled": "cancelled",
+    "action_required": "under way",
+}
+
+ENDED = {"failed": "has failed: mend it", "cancelled": "was cancelled: run it again"}
 
 
 class State(NamedTuple):
-    """How the training of a commit stands: "none", "under way", "failed" or "done"; and the page of its run."""
+    """How the training of a commit stands, and the page of its run: "none", "failed", or a value of WORDS."""
 
     word: str
     link: str
@@ -32,7 +42,7 @@ def state_of(runs: Sequence[dict[str, Any]]) -> State:
     link = newest.get("html_url", "")
     if newest["status"] != "completed":
         return State("under way", link)
-    return State("done" if newest["conclusion"] == "success" else "failed", link)
+    return State(WORDS.get(newest["conclusion"], "failed"), link)
 
 
 def for_training(
@@ -44,17 +54,25 @@ def for_training(
 ) -> State:
     """Return how the training of the commit stands when it has ended, or after `timeout`; times in seconds.
 
-    A run that is in its last steps is waited for, as it has looked for tags already. Raises UserError when it has failed.
+    A run that is in its last steps is waited for, as it has looked for tags already. Raises UserError when it has failed or
+    was cancelled. A host that does not answer is asked again as long: StoreUnreachable is raised when it still does not.
     """
     began, said = time.monotonic(), ""
     subject = f"the training of commit {commit[:12]}"
     while True:
-        state = state_of(github.listed(repository, f"actions/workflows/{WORKFLOW}/runs", key="workflow_runs", head_sha=commit))
         waited = time.monotonic() - began
-        if state.word in ("done", "none"):
+        try:
+            state = _state(repository, commit)
+        except StoreUnreachable as error:
+            if waited >= timeout:
+                raise
+            say(f"{error}; asking again")
+            time.sleep(poll)
+            continue
+        if state.word in ("done", "none", "skipped"):
             return state
-        if state.word == "failed":
-            raise UserError(f"{subject} has failed: mend it, see {state.link}")
+        if state.word in ("failed", "cancelled"):
+            raise UserError(f"{subject} {ENDED[state.word]}, see {state.link}")
         if waited >= timeout:
             return state
         if state.word != said:
@@ -78,3 +96,7 @@ def resume(repository: github.Repository, tags: Sequence[str], published: Callab
     for tag in waiting:
         github.call(repository, "POST", f"actions/workflows/{RELEASE}/dispatches", {"ref": tag})
     return waiting
+
+
+def _state(repository: github.Repository, commit: str) -> State:
+    return state_of(github.listed(repository, f"actions/workflows/{WORKFLOW}/runs", key="workflow_runs", head_sha=commit))
