@@ -55,10 +55,11 @@ def add(
         table = understand.understand(snapshot.file, wishes)
         say(f"three estimators on {len(table.rows)} rows")
         packages = {candidate.name: write.code(name, table, candidate) for candidate in choose.CANDIDATES}
-        choice = choose.choose(table, packages, _raw(table, packages[choose.LINEAR.name]))
+        raw = _raw(table, packages[choose.LINEAR.name])
+        choice = choose.choose(table, packages, raw)
         say("writing")
         contents = _contents(project, name, table, choice, packages[choice.candidate.name])
-        contents |= _data_files(name, table, snapshot, licence)
+        contents |= _data_files(name, table, len(raw), snapshot, licence)
         _refuse_taken(project.root, contents)
         from mlops.project import transaction
 
@@ -71,7 +72,9 @@ def check_name(project: Project, name: str) -> None:
     """Raise UserError for a name that Python or the project cannot take for a use case."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or name in ("project", own_code.COMMON):
         fixed = re.sub(r"\W+", "_", name.lower()).strip("_") or "mine"
-        proposal = f"n{fixed}" if fixed[0].isdigit() else f"{fixed}_model" if keyword.iskeyword(fixed) or fixed == name else fixed
+        proposal = (
+            f"n{fixed}" if fixed[0].isdigit() else f"{fixed}_model" if keyword.iskeyword(fixed) or fixed == name else fixed
+        )
         raise UserError(f"{name!r} is no name for a use case: small letters, digits and _ as in Python; try {proposal}")
     if name in project.use_cases:
         raise UserError(f"use case {name} is there already; choose another name, or: mlops remove {name}")
@@ -101,7 +104,9 @@ def _contents(project: Project, name: str, table: Table, choice: Choice, package
     texts |= {
         f"tests/use_cases/test_{name}.py": write.test(name, table, table.file.name),
         f"notebooks/01_explore_{name}.ipynb": document,
-        f"notebooks/01_explore_{name}/01_explore_{name}.py": export.script(content.parse(document.encode(), "notebook"), f"01_explore_{name}"),
+        f"notebooks/01_explore_{name}/01_explore_{name}.py": export.script(
+            content.parse(document.encode(), "notebook"), f"01_explore_{name}"
+        ),
         f"docs/{name}.md": write.page(name, table, choice, table.file.name),
         # The last one: it makes the use case one of the project's.
         f"config/{name}.yaml": config,
@@ -109,10 +114,10 @@ def _contents(project: Project, name: str, table: Table, choice: Choice, package
     return {path: text.encode() for path, text in texts.items()}
 
 
-def _data_files(name: str, table: Table, snapshot: sources.Snapshot, licence: str) -> dict[str, bytes]:
+def _data_files(name: str, table: Table, rows: int, snapshot: sources.Snapshot, licence: str) -> dict[str, bytes]:
     content = snapshot.file.read_bytes()
     facts = {
-        "rows": len(table.rows),
+        "rows": rows,
         "sha256": digests.of_file(snapshot.file),
         "source": snapshot.source.replace("|", "\\|"),
         "licence": (licence or UNKNOWN_LICENCE).replace("|", "\\|"),

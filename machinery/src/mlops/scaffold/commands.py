@@ -24,7 +24,9 @@ def _listed(values: list[str]) -> tuple[str, ...]:
 @app.command()
 def add(
     name: str = typer.Argument(help="The new use case: small letters, digits, _."),
-    place: str = typer.Option("", "--from", metavar="FILE|URL", help="CSV, Parquet, Excel, JSON lines; https://, s3://; a database."),
+    place: str = typer.Option(
+        "", "--from", metavar="FILE|URL", help="CSV, Parquet, Excel, JSON lines; https://, s3://; a database."
+    ),
     target: str = typer.Option("", "--target", metavar="COLUMN", help="What is to be predicted."),
     key: list[str] = typer.Option([], "--key", metavar="COLUMN", help="What names a row; default: found."),
     time: str = typer.Option("", "--time", metavar="COLUMN", help="When a row is from: the last ones are held out."),
@@ -71,7 +73,9 @@ def _run_notebook(name: str) -> None:
     from mlops.scaffold.show import run_notebook
 
     if reason := run_notebook(name):
-        console.note(f"notebooks/01_explore_{name}.ipynb is written and not run ({reason}); run it with: mlops notebooks run --write")
+        console.note(
+            f"notebooks/01_explore_{name}.ipynb is written and not run ({reason}); run it with: mlops notebooks run --write"
+        )
 
 
 def _copied(name: str, paths: list[str]) -> None:
@@ -90,5 +94,7 @@ def _show(added: Added) -> None:
         console.note(f"note: {note}")
     for path in added.files:
         console.note(f"wrote {path}")
-    console.note(f"{added.lines} lines of Python and YAML, all yours; how the file is read and judged: config/{added.name}.yaml")
+    console.note(
+        f"{added.lines} lines of Python and YAML, all yours; how the file is read and judged: config/{added.name}.yaml"
+    )
     console.note(f"next: mlops run {added.name}")

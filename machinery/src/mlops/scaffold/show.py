@@ -53,7 +53,9 @@ def as_value(added: Added) -> dict[str, Any]:
         "time": table.time,
         "group": table.group,
         "split": table.split,
-        "columns": [dict(zip(("column", "kind", "missing", "different", "use"), row, strict=True)) for row in columns_of(table)],
+        "columns": [
+            dict(zip(("column", "kind", "missing", "different", "use"), row, strict=True)) for row in columns_of(table)
+        ],
         "left_out": table.left_out,
         "notes": [*table.notes, *warnings(added)],
         "read": table.read.model_dump(),

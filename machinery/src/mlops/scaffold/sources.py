@@ -77,7 +77,9 @@ def _from_web(address: str, scratch: Path) -> Path:
                 for block in reply.iter_content(1 << 20):
                     stream.write(block)
     except requests.RequestException as error:
-        raise StoreUnreachable(f"{_without_login(address)}: does not answer ({type(error).__name__}); look at the network") from None
+        raise StoreUnreachable(
+            f"{_without_login(address)}: does not answer ({type(error).__name__}); look at the network"
+        ) from None
     return target
 
 

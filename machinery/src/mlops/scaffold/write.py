@@ -44,9 +44,9 @@ def render(template: str, **values: Any) -> str:
 def code(name: str, table: Table, candidate: Candidate) -> dict[str, str]:
     """The package of a use case: file name → text."""
     return {
-        "__init__.py": render("init.py.j2", description=description(table)),
+        "__init__.py": render("init.py.j2", description=description(table).replace("\\", ""), features=_has_features(table)),
         "data.py": _data(name, table),
-        "features.py": _features(table),
+        **({"features.py": _features(table)} if _has_features(table) else {}),
         "model.py": _model(table, candidate),
     }
 
@@ -79,7 +79,14 @@ def _levels(table: Table) -> list[str]:
     """The columns of the key that are inputs too: what a series belongs to, and categories."""
     named = [name for name in table.key if name != ROW_ID and name != table.time]
     group = [table.group] if table.split == "time" and table.group in named else []
-    return [*group, *(name for name in named if table.kinds[name].kind == "category" and name not in group and table.split != "group")]
+    return [
+        *group,
+        *(name for name in named if table.kinds[name].kind == "category" and name not in group and table.split != "group"),
+    ]
+
+
+def _has_features(table: Table) -> bool:
+    return bool(_dates(table) or _levels(table))
 
 
 def _dates(table: Table) -> list[str]:
@@ -129,7 +136,13 @@ def _declared(table: Table, name: str) -> str:
         return f"columns.label({', '.join(map(quoted, table.classes))})"
     if kind.kind == "date":
         return "columns.date()"
-    if name in table.key and name not in _levels(table) or kind.kind == "identifier" or name in table.key and kind.kind == "number":
+    if (
+        name in table.key
+        and name not in _levels(table)
+        or kind.kind == "identifier"
+        or name in table.key
+        and kind.kind == "number"
+    ):
         return "columns.identifier()"
     if kind.kind == "number" and kind.low is not None and kind.high is not None:
         low, high = _range(kind.low, kind.high)
@@ -154,11 +167,10 @@ def _rounded(value: float, way: Any) -> float:
 def _features(table: Table) -> str:
     dates, levels = _dates(table), _levels(table)
     gone = [name for name in dates if name not in (*table.key, table.time)]
-    names = [*(["DATES"] if dates else []), *(["LEVELS"] if levels else [])]
+    names = [*(["DATES"] if dates else []), *(["LEVELS"] if levels else []), *(["PARTS"] if dates else [])]
     drop = ".drop(columns=DATES)" if gone and len(gone) == len(dates) else f".drop(columns={_list(gone)})" if gone else ""
     return render(
         "features.py.j2", dates=dates, levels=levels, names=", ".join(names), drop=drop,
-        parts=", ".join(map(quoted, _parts(table))) if dates else "",
         level_words=", and what the key names as an input" if levels else "",
     )  # fmt: skip
 
@@ -169,9 +181,13 @@ def _model(table: Table, candidate: Candidate) -> str:
     categories = [*table.of_kind("category")]
     texts = table.of_kind("text")
     # What the data module declares once is not listed again.
-    number_list = "[name for name in columns.of_kind(COLUMNS, \"number\") if name != TARGET]" if numbers else ""
-    number_list = f"{number_list or '[]'} + PARTS" if dates and numbers else "PARTS" if dates else number_list
-    category_list = f"[name for name in columns.of_kind(COLUMNS, \"category\"){_not_keyed(table)}]" if categories else ""
+    named = 'columns.of_kind(COLUMNS, "number")'
+    if not table.classes:
+        named = f"(name for name in {named} if name != TARGET)"
+    number_list = f"[*{named}{', *CALENDAR' if dates else ''}]" if numbers else "CALENDAR" if dates else ""
+    kept = _not_keyed(table)
+    of_kind = 'columns.of_kind(COLUMNS, "category")'
+    category_list = f"[name for name in {of_kind}{kept}]" if categories and kept else of_kind if categories else ""
     level_list = '[f"{name}_level" for name in LEVELS]'
     category_list = f"{category_list} + {level_list}" if categories and levels else level_list if levels else category_list
     weights = ', class_weight="balanced"' if is_imbalanced(table) else ""
@@ -183,8 +199,17 @@ def _model(table: Table, candidate: Candidate) -> str:
         words=candidate.words,
         of_kind=bool(numbers or categories),
         imports=_imports(estimator, candidate, bool(number_list), bool(category_list), bool(texts)),
-        names=", ".join(sorted({"TARGET", *(["COLUMNS"] if numbers or categories else []), *(["PARTS"] if dates else []), *(["LEVELS"] if levels else [])})),
-        numbers=number_list.replace("[name for name in columns.of_kind(COLUMNS, \"number\") if name != TARGET] + PARTS", "[*(name for name in columns.of_kind(COLUMNS, \"number\") if name != TARGET), *PARTS]"),
+        names=", ".join(
+            sorted(
+                {
+                    "TARGET",
+                    *(["COLUMNS"] if numbers or categories else []),
+                    *(["CALENDAR"] if dates else []),
+                    *(["LEVELS"] if levels else []),
+                }
+            )
+        ),
+        numbers=number_list,
         categories=category_list,
         texts=[(quoted(f"words_{place}"), quoted(name)) for place, name in enumerate(texts)],
         number_step=number_step,
@@ -254,11 +279,10 @@ def config(name: str, table: Table, choice: Choice) -> str:
         split=_split(table)[0],
         read=_read(table),
         figures=figures(table, choice),
-        parameters=[(parameter, value) for parameter, (value, _) in parameters],
+        parameters=", ".join(f"{parameter}: {value}" for parameter, (value, _) in parameters),
         metrics=_rules(table, choice),
-        block_words="; neighbours in time are drawn together" if table.split == "time" else "",
-        block=", block: 10" if table.split == "time" else "",
-        ranges=[(parameter, range_) for parameter, (_, range_) in parameters],
+        block=table.split == "time",
+        ranges=", ".join(f"{parameter}: {range_}" for parameter, (_, range_) in parameters),
         personal=", ".join(_yaml(column) for column in table.inputs if table.kinds[column].personal),
     )
 
@@ -267,21 +291,30 @@ def figures(table: Table, choice: Choice) -> str:
     """What was tried, with what came out."""
     primary = metrics_of(table)[0]
     tried = ", ".join(f"{name} {scores[primary]:.4g}" for name, scores in choice.scores.items())
-    return f"Chosen by cross validation: {choice.candidate.words} ({primary}: {tried})."
+    return f"{choice.candidate.words} ({primary}: {tried})"
 
 
 def _split(table: Table) -> tuple[str, str]:
     if table.split == "time":
         days = _holdout_days(table)
-        return f"{{method: time, column: {_yaml(table.time)}, holdout: {days:g}}}", f"The last {days:g} days are held out, as the model will be asked about days to come."
+        return (
+            f"{{method: time, column: {_yaml(table.time)}, holdout: {days:g}}}",
+            f"The last {days:g} days are held out, as the model will be asked about days to come.",
+        )
     if table.split == "group":
         return (
             f"{{method: group, column: {_yaml(table.group)}, holdout: {HOLDOUT}}}",
             f"All rows of a {table.group} are on one side, so that the model is judged on a {table.group} that it has not seen.",
         )
     if table.split == "stratified":
-        return f"{{method: stratified, holdout: {HOLDOUT}}}", "A fifth of each class is held out, by the row's key: a row stays on its side when data grow."
-    return f"{{method: hash, holdout: {HOLDOUT}}}", "A fifth of the rows is held out, by their key: a row stays on its side when data grow."
+        return (
+            f"{{method: stratified, holdout: {HOLDOUT}}}",
+            "A fifth of each class is held out, by the row's key: a row stays on its side when data grow.",
+        )
+    return (
+        f"{{method: hash, holdout: {HOLDOUT}}}",
+        "A fifth of the rows is held out, by their key: a row stays on its side when data grow.",
+    )
 
 
 def _holdout_days(table: Table) -> float:
@@ -298,7 +331,7 @@ def _read(table: Table) -> list[tuple[str, str]]:
     if ending not in (".parquet", *EXCEL, *JSON_LINES):
         lines = [
             (f"separator: {json.dumps(read.separator)}", ""),
-            (f"quote: {_single(read.quote)}", "around a cell that holds the separator"),
+            *([(f"quote: {_single(read.quote)}", "around a cell that holds the separator")] if read.quote != '"' else []),
             (f"encoding: {read.encoding}", ""),
             (f"header: {read.header}", "the line with the column names; 0 is none"),
         ]
@@ -310,9 +343,11 @@ def _read(table: Table) -> list[tuple[str, str]]:
     lines += [(f"missing: [{', '.join(_single(word) for word in read.missing)}]", "what stands for no value")]
     used = {*table.inputs, *table.key, table.target, table.time}
     if dates := {name: forms for name, forms in read.dates.items() if name in used}:
-        lines += [("dates:", "column: its formats, tried in this order"), *((f"  {_yaml(name)}: [{', '.join(map(_single, forms))}]", "") for name, forms in dates.items())]
+        listed = ", ".join(f"{_yaml(name)}: [{', '.join(map(_single, forms))}]" for name, forms in dates.items())
+        lines += [(f"dates: {{{listed}}}", "tried in this order")]
     if units := {name: unit for name, unit in read.units.items() if name in used}:
-        lines += [("units:", "column: what stands beside its numbers"), *((f"  {_yaml(name)}: {_single(unit)}", "") for name, unit in units.items())]
+        listed = ", ".join(f"{_yaml(name)}: {_single(unit)}" for name, unit in units.items())
+        lines += [(f"units: {{{listed}}}", "what stands beside the numbers")]
     return lines
 
 
@@ -322,7 +357,11 @@ def _single(text: str) -> str:
 
 def _yaml(text: str) -> str:
     """A text as YAML takes it for one."""
-    return text if PLAIN.fullmatch(text) and text.lower() not in RESERVED and text == text.strip() else json.dumps(text, ensure_ascii=False)
+    return (
+        text
+        if PLAIN.fullmatch(text) and text.lower() not in RESERVED and text == text.strip()
+        else json.dumps(text, ensure_ascii=False)
+    )
 
 
 def _rules(table: Table, choice: Choice) -> list[tuple[str, str]]:
@@ -350,8 +389,8 @@ def test(name: str, table: Table, file: str) -> str:
     hidden = [name for name in (*table.key, *table.left_out) if name != table.target]
     return render(
         "test.py.j2", name=name, file=quoted(file), rows=len(table.rows), figure=figure, value=repr(value),
-        hidden=_list(hidden, 13).replace("\n", "\n    "), target=quoted(table.target),
-    ).replace("{ " + quoted(table.target), "{" + quoted(table.target)).replace("iloc[0] }", "iloc[0]}")  # fmt: skip
+        hidden=_list(hidden, 13).replace("\n", "\n    "),
+    )  # fmt: skip
 
 
 def columns_of(table: Table) -> list[tuple[str, str, int, int, str]]:
@@ -363,7 +402,11 @@ def columns_of(table: Table) -> list[tuple[str, str, int, int, str]]:
         elif name in table.left_out:
             use = f"left out: {table.left_out[name]}"
         else:
-            parts = [*(["key"] if name in table.key else []), *(["time"] if name == table.time else []), *(["group"] if name == table.group else [])]
+            parts = [
+                *(["key"] if name in table.key else []),
+                *(["time"] if name == table.time else []),
+                *(["group"] if name == table.group else []),
+            ]
             parts += ["input"] if name in table.inputs or name in _levels(table) else []
             use = ", ".join(parts) + (f" ({kind.remark})" if kind.remark else "")
         found.append((name, kind.kind + (f", {kind.personal}?" if kind.personal else ""), kind.missing, kind.distinct, use))
