@@ -68,6 +68,56 @@ def add(
     _show(added)
 
 
+@app.command()
+def remove(
+    name: str = typer.Argument(help="Use case."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+    json: bool = JSON,
+) -> None:
+    """Remove the files of a use case: code, configuration, raw data, test, page, notebooks. The store keeps its versions.
+
+    Example: mlops remove churn --yes
+    """
+    import sys
+
+    from mlops.config import load_project
+    from mlops.errors import UserError
+    from mlops.scaffold import change
+
+    project = load_project()
+    gone = change.removal(project, name)
+    if not yes:
+        for path in gone.paths:
+            console.note(f"would remove {path}")
+        if not sys.stdin.isatty():
+            raise UserError(f"mlops remove {name}: {len(gone.paths)} files would go; say so with --yes")
+        typer.confirm(f"Remove {len(gone.paths)} files of {name}?", abort=True, err=True)
+    change.remove(project, name)
+    if json:
+        return console.as_json(vars(gone))
+    console.note(f"removed {len(gone.paths)} files of {name}; {gone.stays}")
+    if gone.mentions:
+        console.note(f"it is still named in: {', '.join(gone.mentions)}")
+
+
+@app.command()
+def rename(
+    old: str = typer.Argument(help="Use case."), new: str = typer.Argument(help="Its new name."), json: bool = JSON
+) -> None:
+    """Rename a use case in all its files; its versions stay in the store under the old name.
+
+    Example: mlops rename churn leavers
+    """
+    from mlops.config import load_project
+    from mlops.scaffold import change
+
+    paths = change.rename(load_project(), old, new)
+    if json:
+        return console.as_json({"files": paths})
+    console.note(f"{old} is {new} in {len(paths)} files; versions of {old} stay in the store: mlops history {old}")
+    console.note(f"next: mlops run {new}")
+
+
 def _run_notebook(name: str) -> None:
     """Run the new notebook, so that it is committed with its figures; where its tools are not installed it stays as it is."""
     from mlops.scaffold.show import run_notebook
