@@ -110,9 +110,7 @@ def imported(files: Mapping[str, str]) -> Iterator[ModuleType]:
     with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
         for file, text in files.items():
             Path(scratch, file).write_text(text, encoding="utf-8")
-        spec = importlib.util.spec_from_file_location(
-            name, Path(scratch, "__init__.py"), submodule_search_locations=[scratch]
-        )
+        spec = importlib.util.spec_from_file_location(name, Path(scratch, "__init__.py"), submodule_search_locations=[scratch])
         assert spec is not None and spec.loader is not None
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         try:
@@ -149,7 +147,9 @@ def choose(table: Table, packages: Mapping[str, Mapping[str, str]], raw: pd.Data
                 passed_over[candidate.name] = first_line(error)[:200]
     fitted = [candidate for candidate in CANDIDATES if candidate.name in deviations]
     if not fitted:
-        raise DataError(f"{table.file}: no estimator can be trained ({'; '.join(passed_over.values())[:300]}); look at the columns")
+        raise DataError(
+            f"{table.file}: no estimator can be trained ({'; '.join(passed_over.values())[:300]}); look at the columns"
+        )
     way = DIRECTIONS[names[0]]
     best = max(fitted, key=lambda candidate: goodness(way, scores[candidate.name][names[0]]))
     return Choice(best, scores, deviations[best.name], len(sample), time.monotonic() - started, passed_over)
@@ -170,6 +170,7 @@ def _measure(
 ) -> tuple[dict[str, float], float]:
     """The mean of each metric over the folds, and the deviation of the first; no candidate measures the baseline."""
     import numpy as np
+    from threadpoolctl import threadpool_limits
 
     inputs = [name for name in rows if name not in (*table.key, table.target)]
     classes = np.unique(rows[table.target].to_numpy()) if table.classes else None
@@ -182,7 +183,8 @@ def _measure(
             said = Predictions(codes.astype(float)) if classes is None else Predictions(codes, one_hot(codes, len(classes)))
         else:
             parameters = {name: value for name, (value, _) in candidate.parameters.items()}
-            with warnings.catch_warnings():
+            # On so few rows threads wait for each other longer than they work.
+            with warnings.catch_warnings(), threadpool_limits(1):
                 warnings.simplefilter("ignore")
                 model = module.build(**parameters, seed=0).fit(train[inputs], train[table.target])
                 said = predict(model, held[inputs], classes)
