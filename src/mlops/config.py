@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from mlops.checks import Acknowledgement, Checks
 from mlops.errors import ConfigError, UserError
 from mlops.frozen import Frozen
 from mlops.operations import Environment, Monitor, Serving
@@ -160,6 +161,8 @@ class UseCaseConfig(Frozen):
     parameters: dict[str, bool | int | float | str | None] = {}
     metrics: dict[str, Metric] = Field(min_length=1)
     bootstrap: Bootstrap = Bootstrap()
+    checks: Checks = Checks()
+    acknowledge: tuple[Acknowledgement, ...] = ()
     tune: Tune | None = None
     serving: Serving = Serving()
     slices: tuple[str, ...] = ()

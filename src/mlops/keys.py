@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from mlops.use_case import UseCase
 
 # The machinery that has a say in what a model becomes: every module that data and training run through.
-MACHINERY = ("config.py", "digests.py", "files.py", "frozen.py", "keys.py", "own_code.py", "use_case.py", "data", "training")
+MACHINERY = (
+    "checks.py",
+    "config.py",
+    "digests.py",
+    "files.py",
+    "frozen.py",
+    "keys.py",
+    "own_code.py",
+    "use_case.py",
+    "data",
+    "training",
+)
 LOCK = Path("requirements") / "base.txt"
 
 
@@ -65,4 +76,5 @@ def machinery(names: Sequence[str] = MACHINERY) -> str:
 
 def of_config(config: UseCaseConfig) -> str:
     """The digest of a configuration after all overrides, without what cannot change a model."""
-    return digests.of_value(config.model_dump(mode="json", exclude={"description", "tune", "serving", "slices", "monitor"}))
+    without = {"description", "tune", "serving", "slices", "monitor", "acknowledge"}
+    return digests.of_value(config.model_dump(mode="json", exclude=without))

@@ -110,6 +110,11 @@ def read_processed(project: Project, use_case: UseCase) -> tuple[pd.DataFrame, R
     return datasets.read(processed(project, use_case).path, _schema(use_case, "processed")), raw(project, use_case)
 
 
+def read_interim(project: Project, use_case: UseCase) -> pd.DataFrame:
+    """The interim rows, made if need be."""
+    return datasets.read(interim(project, use_case).path, _schema(use_case, "interim"))
+
+
 def _raw_files(folder: Path) -> list[Path]:
     """The raw files in order of their names; what a killed process left half-written has a dot before its name."""
     found = {file for pattern in RAW for file in folder.glob(pattern)}
