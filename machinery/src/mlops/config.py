@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from mlops.checks import Acknowledgement, Checks
 from mlops.data.read import Data
 from mlops.errors import ConfigError, UserError
 from mlops.frozen import Frozen
@@ -163,6 +164,8 @@ class UseCaseConfig(Frozen):
     metrics: dict[str, Metric] = Field(min_length=1)
     data: Data = Data()
     bootstrap: Bootstrap = Bootstrap()
+    checks: Checks = Checks()
+    acknowledge: tuple[Acknowledgement, ...] = ()
     tune: Tune | None = None
     serving: Serving = Serving()
     slices: tuple[str, ...] = ()

@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
 # The machinery that has a say in what a model becomes: every module that data and training run through,
 # but neither commands nor what only tells of a result.
-MACHINERY = ("config.py", "digests.py", "files.py", "frozen.py", "keys.py", "own_code.py", "use_case.py", "data", "training")
+MACHINERY = (
+    "checks.py",
+    "config.py",
+    "digests.py",
+    "files.py",
+    "frozen.py",
+    "keys.py",
+    "own_code.py",
+    "use_case.py",
+    "data",
+    "training",
+)
 TELLING = ("commands.py", "plots.py", "report.py")
 LOCK = Path("requirements") / "base.txt"
 
@@ -82,4 +93,5 @@ def pins(lock: str) -> list[str]:
 
 def of_config(config: UseCaseConfig) -> str:
     """The digest of a configuration after all overrides, without what cannot change a model."""
-    return digests.of_value(config.model_dump(mode="json", exclude={"description", "tune", "serving", "slices", "monitor"}))
+    without = {"description", "tune", "serving", "slices", "monitor", "acknowledge"}
+    return digests.of_value(config.model_dump(mode="json", exclude=without))

@@ -142,7 +142,11 @@ def imports_source(code: Sequence[Code], packages: set[str], root: Path, name: s
     if not found:
         there = ", ".join(sorted(packages))
         yield Fault(
-            name, "imports", "notebook", "nothing is imported from src/ or mlops", f"move code to a module and import it ({there})"
+            name,
+            "imports",
+            "notebook",
+            "nothing is imported from src/ or mlops",
+            f"move code to a module and import it ({there})",
         )
 
 

@@ -55,7 +55,9 @@ def adopt(
     defaults: bool = DEFAULTS,
     answers: str = ANSWERS,
     file: str = WHEEL,
-    propose: bool = typer.Option(False, "--propose", help="As a pull request to dev; the project is named after its repository."),
+    propose: bool = typer.Option(
+        False, "--propose", help="As a pull request to dev; the project is named after its repository."
+    ),
     force: bool = FORCE,
     json: bool = JSON,
 ) -> None:

@@ -25,6 +25,7 @@ print(f"{len(returns)} trading days, {up.mean():.1%} of them up")
 # ## The model
 # A seed in the model's parameters makes the same coin toss for the same number of rows.
 
+
 # %%
 class Randomizer(mlflow.pyfunc.PythonModel):
     """Says "up" for a share of the rows, at random."""
