@@ -20,6 +20,7 @@ from mlops.serving.model import load
 from mlops.serving.page import render
 from mlops.serving.signature import Column, Signature
 
+from .pipelines import clip
 from .conftest import VERSION, flowers_model, labelled, make_candidate, numbered, numbers_model
 
 
@@ -91,11 +92,27 @@ def test_boosted_classifiers_convert(tmp_path, family, classes):
 
 
 def test_a_model_without_an_onnx_form_is_served_as_skops_and_the_reason_is_kept(tmp_path):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
     frame, target = numbered()
-    model = numbers_model(categorical_features=[2])
-    bundle = build(make_candidate(tmp_path, model, frame, target), tmp_path / "b", "categories", VERSION)
+    model = make_pipeline(FunctionTransformer(clip), numbers_model())
+    bundle = build(make_candidate(tmp_path, model, frame, target), tmp_path / "b", "own", VERSION)
     assert bundle.format == "skops"
-    assert "categorical" in bundle.content["passed_over"]["onnx"]
+    assert "the function 'clip'" in bundle.content["passed_over"]["onnx"]
+
+
+def test_probabilities_that_differ_are_no_onnx_though_every_label_is_equal(flowers, tmp_path, monkeypatch):
+    from mlops.serving import onnx_form
+
+    def off_by_little(raw, signature, layout, threads=1):
+        predict = models.load_onnx(raw, signature, layout, threads)
+        return lambda rows, params: predict(rows, params) + 1e-6
+
+    monkeypatch.setattr(onnx_form, "load_onnx", off_by_little)
+    bundle = build(flowers, tmp_path / "bundle", "iris", VERSION)
+    assert bundle.format == "skops"
+    assert "probabilities: answers differ by 1.0e-06" in bundle.content["passed_over"]["onnx"]
 
 
 def test_text_columns_are_one_input_each(tmp_path):
@@ -113,7 +130,7 @@ def test_text_columns_are_one_input_each(tmp_path):
     assert (predict(bundle, holdout) == holdout["__prediction__"]).all()
 
 
-def test_a_model_that_takes_null_is_no_onnx_where_null_is_answered_like_a_text(tmp_path):
+def test_null_and_the_text_none_are_told_apart(tmp_path):
     from sklearn.compose import make_column_transformer
     from sklearn.linear_model import LinearRegression
     from sklearn.pipeline import make_pipeline
@@ -123,10 +140,11 @@ def test_a_model_that_takes_null_is_no_onnx_where_null_is_answered_like_a_text(t
     frame = pd.DataFrame({"city": chance.choice(["None", "Bath", "Cork"], 200), "size": chance.normal(size=200)})
     target = (frame["size"] + (frame["city"] == "None")).to_numpy()
     columns = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["city"]), remainder="passthrough")
-    bundle = build(
-        make_candidate(tmp_path, make_pipeline(columns, LinearRegression()), frame, target), tmp_path / "b", "text", VERSION
-    )
-    assert bundle.format == "skops" and "with nan in city" in bundle.content["passed_over"]["onnx"]
+    model = make_pipeline(columns, LinearRegression())
+    bundle = build(make_candidate(tmp_path, model, frame, target), tmp_path / "b", "text", VERSION)
+    rows = pd.DataFrame({"city": ["None", None, "Bath"], "size": [0.5, 0.5, 0.5]})
+    assert bundle.format == "onnx", bundle.content["passed_over"]
+    np.testing.assert_allclose(predict(bundle, rows), model.predict(rows), rtol=1e-12)
 
 
 def test_a_pickle_is_bundled_only_where_the_config_says_so(tmp_path):

@@ -281,6 +281,7 @@ def _write_onnx(
             layout = {"inputs": inputs, "output": output, "dtype": _kind(expected), "dimensions": expected.ndim}
             layout["opsets"] = onnx_form.opsets(raw)
             evidence = _evidence(yardstick, models.load_onnx(raw, signature, layout)(holdout, None))
+            onnx_form.check_scores(estimator, raw, signature, layout, holdout)
             _check_probes(trained, models.load_onnx(raw, signature, layout), signature, holdout)
         except NotConverted as error:
             reasons.append(f"as {inputs}: {error}")

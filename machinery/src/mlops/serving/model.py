@@ -11,7 +11,7 @@ import numpy as np
 
 from mlops.errors import ConfigError
 from mlops.serving.manifest import Bundle
-from mlops.serving.signature import NUMBERS, Refused, Rows, Signature
+from mlops.serving.signature import NULL, NUMBERS, Refused, Rows, Signature
 
 Outputs = np.ndarray | dict[str, np.ndarray]
 Predict = Callable[[Rows, Any], Outputs]
@@ -63,9 +63,16 @@ def _feed_columns(signature: Signature, session: Any) -> Callable[[Rows], dict[s
     inputs = [(item.name, kinds[item.type]) for item in session.get_inputs()]
 
     def feed(rows: Rows) -> dict[str, np.ndarray]:
-        return {name: rows.column(place).astype(kind).reshape(-1, 1) for place, (name, kind) in enumerate(inputs)}
+        return {name: _as_input(rows.column(place), kind).reshape(-1, 1) for place, (name, kind) in enumerate(inputs)}
 
     return feed
+
+
+def _as_input(values: np.ndarray, kind: Any) -> np.ndarray:
+    """A column in a graph's type; a missing text, which graphs do not have, as NULL."""
+    if kind is object:
+        return np.array([NULL if value is None else value for value in values.tolist()], dtype=object)
+    return values.astype(kind)
 
 
 def _load_skops(bundle: Bundle) -> Predict:
