@@ -20,7 +20,7 @@ from mlops.serving.model import load
 from mlops.serving.page import render
 from mlops.serving.signature import Column, Signature
 
-from .pipelines import clip
+from .pipelines import KINDS, clip, table
 from .conftest import VERSION, flowers_model, labelled, make_candidate, numbered, numbers_model
 
 
@@ -259,6 +259,26 @@ def test_requests_are_joined_only_where_a_row_answers_the_same_in_any_company(fl
 
     monkeypatch.setattr(models, "load_onnx", in_company)
     assert build(flowers, tmp_path / "bundle", "iris", VERSION, form="onnx").content["onnx"]["joins"] == joins
+
+
+@pytest.mark.parametrize("kind", ["neighbours classifier", "Gaussian process"])
+def test_bundling_what_goes_through_its_training_rows_takes_few_calls_of_it(tmp_path, monkeypatch, kind):
+    calls, load_onnx = [], models.load_onnx
+
+    def counted(raw, signature, layout, threads=1):
+        predict = load_onnx(raw, signature, layout, threads)
+        return lambda rows, params: (calls.append(rows.count), predict(rows, params))[1]
+
+    monkeypatch.setattr(models, "load_onnx", counted)
+    frame, targets = table(300, seed=1)
+    columns, target = KINDS[kind].columns, targets[KINDS[kind].target]
+    bundle = build(make_candidate(tmp_path, KINDS[kind].make(), frame[columns], target), tmp_path / "b", "kind", VERSION)
+    assert bundle.format == "onnx" and not bundle.content["onnx"]["joins"]
+    assert len(calls) < 20
+    many = table(1000, seed=3)[0][columns]
+    given = frame_to_rows(many, bundle.signature)
+    parts = [frame_to_rows(many[start : start + 100], bundle.signature) for start in range(0, 1000, 100)]
+    np.testing.assert_array_equal(load(bundle)(given, None), np.concatenate([load(bundle)(part, None) for part in parts]))
 
 
 def page_of(bundle, example, **types):

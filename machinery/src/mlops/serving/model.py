@@ -42,11 +42,17 @@ def load_onnx(model: bytes, signature: Signature, layout: dict[str, Any], thread
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     outputs, dtype = [layout["output"]], np.dtype(layout["dtype"])
-    flat = layout["dimensions"] == 1
+    flat, chunk = layout["dimensions"] == 1, layout.get("chunk")
     feed = _feed_matrix if layout["inputs"] == "matrix" else _feed_columns(signature, session)
 
+    def run(inputs: dict[str, np.ndarray], count: int) -> np.ndarray:
+        if not chunk or count <= chunk:
+            return session.run(outputs, inputs)[0]
+        parts = [{name: given[start : start + chunk] for name, given in inputs.items()} for start in range(0, count, chunk)]
+        return np.concatenate([session.run(outputs, part)[0] for part in parts])
+
     def predict(rows: Rows, params: Any) -> Outputs:
-        values = session.run(outputs, feed(rows))[0]
+        values = run(feed(rows), rows.count)
         if flat and values.ndim > 1:
             values = values.reshape(-1)
         return values if values.dtype == dtype else values.astype(dtype)

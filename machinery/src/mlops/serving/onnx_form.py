@@ -65,6 +65,13 @@ def opsets(raw: bytes) -> dict[str, int]:
     return {item.domain or "ai.onnx": item.version for item in onnx.load_from_string(raw).opset_import}
 
 
+def has_loop(raw: bytes) -> bool:
+    """Whether the model goes through rows of its own for each row that it scores."""
+    import onnx
+
+    return any(node.op_type in ("Scan", "Loop") for node in onnx.load_from_string(raw).graph.node)
+
+
 def _types(signature: Signature, inputs: str) -> list[tuple[str, Any]]:
     from skl2onnx.common.data_types import DoubleTensorType
 
