@@ -1,5 +1,5 @@
 # Targets for those who work on the machinery: its lint, tests and documentation come on top of the project's.
-.PHONY: lint-machinery test-machinery test-all-machinery test-workflows benchmark-workflows drift wheel docs-machinery
+.PHONY: lint-machinery test-machinery test-all-machinery test-workflows benchmark-workflows drift wheel release-wheel docs-machinery
 
 lint: lint-machinery
 tests: test-machinery
@@ -27,6 +27,9 @@ drift: $(VENV)/.dev ## see a drift report: serve, send normal and drifted rows, 
 
 wheel: $(VENV)/.base ## the machinery's wheel of this commit, in machinery/dist
 	@$(BIN)/python machinery/make_wheel.py
+
+release-wheel: wheel
+	@gh release create $(TAG) machinery/dist/*.whl --verify-tag --generate-notes
 
 docs-machinery: $(VENV)/.dev
 	@$(BIN)/sphinx-build -q -W -b html machinery/docs machinery/docs/_build/html

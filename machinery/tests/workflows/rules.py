@@ -27,6 +27,7 @@ WRITES = {
     ("release.yml", "publish", "contents"),
     ("release.yml", "deploy", "contents"),
     ("deploy.yml", "record", "contents"),
+    ("template.yml", "wheel", "contents"),
 }
 
 
