@@ -97,6 +97,7 @@ setup(
         "": ["py.typed", "*.html", "*.css", "*.js", "*.json", "*.j2", "*.Dockerfile"],
         "mlops.deploy": ["compose/*", "manifests/**/*.yaml"],
         "mlops.project": ["owned/**/*", "skeleton/**/*"],
+        "mlops.scaffold": ["templates/**/*"],
     },
     cmdclass={"build_py": BuildWithData},
     install_requires=BASE,
