@@ -124,6 +124,24 @@ def test_a_second_check_makes_no_second_branch_and_after_the_merge_nothing_is_ne
     assert merged["branch"] == "" and "the 200 labelled rows are in the raw data already" in merged["proposal"]
 
 
+def test_a_check_that_may_not_write_leaves_the_proposal_to_the_job_that_may(
+    shared: Project, github: Any, drifted: tuple[Path, Path], tmp_path: Path
+) -> None:
+    log, labels = drifted
+    told = monitor(log, *automatic(labels), "--proposals", str(tmp_path / "left")).value["told"]
+    assert github.pulls == [] and git(shared.root, "ls-remote", "--heads", "origin", "data/*") == ""
+    assert f"compare/dev...{told['branch']}" in github.issues[0]["body"]
+    assert mlops("propose", tmp_path / "left").code == 0
+    (pull,) = github.pulls
+    assert pull["head"]["ref"] == told["branch"] and pull["html_url"] in github.issues[0]["body"]
+    git(shared.root, "fetch", "--quiet", "origin")
+    changed = git(shared.root, "diff", "--name-only", "origin/dev", f"origin/{told['branch']}").splitlines()
+    assert len(changed) == 3 and all(name.startswith("data/raw/iris/") for name in changed)
+    facts = tmp_path / "left" / "iris" / "proposal.json"
+    facts.write_text(facts.read_text().replace(told["branch"], "main"))
+    assert "is no branch of new data" in mlops("propose", tmp_path / "left").error
+
+
 def test_rows_that_are_known_are_left_out(shared: Project, drifted: tuple[Path, Path]) -> None:
     log, labels = drifted
     rows = pd.read_csv(labels)

@@ -196,7 +196,10 @@ def make(
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(TREE / name, root / name)
     (root / "tests").mkdir(exist_ok=True)
-    (root / "tests" / "test_small.py").write_text(SMALL_TEST, encoding="utf-8")
+    # One in each place that `make test` runs: pytest fails where it finds no test.
+    for place in ("tests", "machinery/tests"):
+        (root / place).mkdir(parents=True, exist_ok=True)
+        (root / place / "test_small.py").write_text(SMALL_TEST, encoding="utf-8")
     settings = root / "config" / "project.yaml"
     settings.write_text(re.sub(r"(?m)^default_use_case:.*$", f"default_use_case: {use_cases[0]}", settings.read_text()))
     _support(root / "setup.py", pythons)

@@ -19,6 +19,7 @@ import triggers
 from mlops.deploy import log
 from mlops.errors import UserError
 from mlops.gitflow import comment
+from mlops.monitoring import proposed
 from mlops.registry import releases
 from mlops.release import assets
 
@@ -71,6 +72,16 @@ def leave_deployment(root: Path, name: str) -> None:
     write(root / "output/deploy/result.json", json.dumps({"deployments": []}))
 
 
+def leave_proposal(root: Path, name: str) -> None:
+    write(root / f"output/proposals/{name}/proposal.json", json.dumps({"branch": name}))
+    write(root / f"output/proposals/{name}/branch.bundle", "")
+
+
+def proposals_read(root: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(proposed, "_push", lambda root, folder, repository: folder.name)
+    return proposed.push(root, root / path, None)  # type: ignore[arg-type]
+
+
 def candidates_read(root: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(releases.candidates, "read", lambda path: path)
     found = {name: releases._below(root / path, name, "0123456789abcdef") for name in NAMES}
@@ -107,6 +118,7 @@ READERS: dict[tuple[str, str], tuple[str, str, Callable[[Path, str], None], Call
     ("train.yml", "register"): ("train.yml", "train", leave_candidate, candidates_read),
     ("report-comment.yml", "comment"): ("pull-request.yml", "report", leave_report, reports_read),
     ("release.yml", "publish"): ("release.yml", "image", leave_image, images_read),
+    ("monitor.yml", "propose"): ("monitor.yml", "monitor", leave_proposal, proposals_read),
     ("deploy.yml", "record"): ("deploy.yml", "deploy", leave_deployment, deployment_read),
 }
 
@@ -117,8 +129,13 @@ def test_what_was_uploaded_is_read_whatever_the_count(
     place: tuple[str, str], names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workflow, job, leave, read = READERS[place]
-    (sent,) = [step for file, name, step in steps("actions/upload-artifact") if (file, name) == (workflow, job)]
     (taken,) = [step for file, name, step in steps("actions/download-artifact") if (file, name) == place]
+    start = taken.get("pattern", taken.get("name", "")).rstrip("*")
+    (sent,) = [
+        step
+        for file, name, step in steps("actions/upload-artifact")
+        if (file, name) == (workflow, job) and step["name"].startswith(start)
+    ]
     single = "matrix" not in sent["name"]
     names = names[:1] if single else names
     store = tmp_path / "store"

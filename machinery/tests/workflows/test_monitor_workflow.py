@@ -46,7 +46,7 @@ def check(project: Project, *more: str, bot: str = "") -> Run:
 
 def test_1_a_repository_with_nothing_to_watch_is_green_and_told_how_to_turn_it_on(project: Project) -> None:
     run = check(project)
-    assert run.jobs == {"plan": "success", "monitor": "skipped"}, run.log[-4000:]
+    assert run.jobs == {"plan": "success", "monitor": "skipped", "propose": "skipped"}, run.log[-4000:]
     assert "No use case is watched yet" in run.summary and "monitor: {log_uri:" in run.summary
 
 
@@ -67,7 +67,7 @@ def test_2_a_model_is_registered_and_watched(project: Project) -> None:
 def test_3_drift_opens_an_issue_and_the_next_check_brings_it_up_to_date(project: Project, github: FakeGitHub) -> None:
     write_log(project.work, 1.5)
     run = check(project)
-    assert run.jobs == {"plan": "success", "monitor": "success"}, run.log[-4000:]
+    assert run.jobs == {"plan": "success", "monitor": "success", "propose": "skipped"}, run.log[-4000:]
     assert "iris: 🔴 drift" in run.summary and "| sepal_length |" in run.summary
     (issue,) = github.issues
     assert issue["title"] == "Drift in service: iris" and issue["html_url"] in run.summary
@@ -86,7 +86,8 @@ def test_4_with_retrain_auto_new_data_are_proposed_by_issue_or_pull_request(proj
     branches = git(project.root, "ls-remote", "--heads", "origin", "data/*").split("refs/heads/")
     assert len(branches) == 2 and f"compare/dev...{branches[1]}?expand=1" in github.issues[0]["body"]
     assert github.pulls == []
-    assert check(project, *automatic, bot="app-token").jobs["monitor"] == "success"
+    assert run.jobs["propose"] == "success", run.log[-4000:]
+    assert check(project, *automatic, bot="app-token").jobs["propose"] == "success"
     (pull,) = github.pulls
     assert (pull["head"]["ref"], pull["base"]["ref"]) == (branches[1], "dev")
     assert pull["html_url"] in github.issues[0]["body"]

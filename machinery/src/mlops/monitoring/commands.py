@@ -34,6 +34,7 @@ def monitor(
     out: Path | None = typer.Option(None, metavar="DIR", help="Folder for the report; default: output/monitor/NAME."),
     set_: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Override a key of the configuration."),
     github: bool = typer.Option(False, "--github", help="Open, update or close the issue; propose new data if so configured."),
+    proposals: Path | None = typer.Option(None, metavar="DIR", help="Leave new data there for `mlops propose`; push nothing."),
     json: bool = JSON,
 ) -> None:
     """Compare what a served model is asked and answers with what it was trained on; exit code 1 when it has drifted.
@@ -63,7 +64,7 @@ def monitor(
     with console.step(f"reading {address}"):
         check = watch.run(project, use_case, address, start)
     folder = report.write(check, out or project.output / "monitor" / use_case.name)
-    told = notify.tell(project, use_case, check) if github else {}
+    told = notify.tell(project, use_case, check, proposals) if github else {}
     notify.call_webhook(use_case, check, told)
     if json:
         console.as_json({**watch.as_value(check), "report": folder / "report.html", "told": told})
@@ -72,6 +73,26 @@ def monitor(
     console.note(f"{check.use_case}: {check.verdict}; report {folder / 'report.html'}")
     if check.verdict == "drift" and not told.get("issue"):
         raise typer.Exit(1)
+
+
+@app.command()
+def propose(
+    folder: Path = typer.Argument(help="Where `mlops monitor --proposals` left new data: NAME/proposal.json."),
+    json: bool = JSON,
+) -> None:
+    """Push the branches of new data that a check has left, and open their pull requests; the one step that writes.
+
+    Example: mlops propose output/proposals
+    """
+    from mlops.gitflow import github, runner
+    from mlops.gitflow.git import project_root, repository
+    from mlops.monitoring import proposed
+
+    root = project_root()
+    lines = proposed.push(root, folder, github.connect(repository(root)))
+    if json:
+        console.as_json(lines)
+    runner.summary("\n".join(["### New data", "", *(lines or ["Nothing was left to propose."])]))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.config import Project
@@ -24,7 +25,7 @@ def title(use_case: str) -> str:
     return f"Drift in service: {use_case}"
 
 
-def tell(project: Project, use_case: UseCase, check: Check) -> dict[str, Any]:
+def tell(project: Project, use_case: UseCase, check: Check, aside: Path | None = None) -> dict[str, Any]:
     """Write the summary of the run; open, update or close the issue; propose new data where that is configured.
 
     Returns issue (address or ""), closed (how many), branch, pull_request and proposal (in words). A token that may not write
@@ -34,7 +35,7 @@ def tell(project: Project, use_case: UseCase, check: Check) -> dict[str, Any]:
     told: dict[str, Any] = {"issue": "", "closed": 0, "branch": "", "pull_request": "", "proposal": ""}
     retrain = use_case.config.monitor.retrain
     if check.verdict == "drift" and retrain == "auto":
-        made = proposal.propose(project, use_case, check)
+        made = proposal.propose(project, use_case, check, aside)
         told |= {"branch": made.branch, "pull_request": made.pull_request, "proposal": made.said}
         text += f"### New data\n\n{made.said}\n"
     if retrain != "off" and check.verdict != TOO_FEW:

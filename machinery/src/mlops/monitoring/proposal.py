@@ -41,9 +41,10 @@ class Proposal:
     said: str
 
 
-def propose(project: Project, use_case: UseCase, check: Check) -> Proposal:
+def propose(project: Project, use_case: UseCase, check: Check, aside: Path | None = None) -> Proposal:
     """Push data/<use case>-<date> with the rows that dev does not have and open its pull request.
 
+    With `aside` nothing is pushed or opened: both are left in that folder for `mlops propose`, which may write.
     Proposes nothing, and says why, where no outcome has come, where every labelled row is known, where the rows break the
     raw schema, and where an earlier proposal has not been merged yet.
     """
@@ -54,9 +55,10 @@ def propose(project: Project, use_case: UseCase, check: Check) -> Proposal:
     if not project.data.is_relative_to(root):
         return _nothing(f"the data folder {project.data} is not in the repository")
     if waiting := _waiting(project, use_case.name):
-        return _opened(
-            project, use_case, check, waiting, 0, f"`{waiting}` waits to be merged; delete the branch to have it made anew"
-        )
+        said = f"`{waiting}` waits to be merged; delete the branch to have it made anew"
+        if aside:
+            return _set_aside(project, use_case, check, Proposal(waiting, 0, "", "", said), aside, None)
+        return _opened(project, use_case, check, waiting, 0, said)
     rows, why = labelled_rows(use_case, check)
     if rows is None:
         return _nothing(why)
@@ -69,8 +71,11 @@ def propose(project: Project, use_case: UseCase, check: Check) -> Proposal:
             _commit(there, use_case, new, branch, check)
         except DataError as error:
             return _nothing(f"the labelled rows break the raw schema: {str(error).replace(str(there.root), '')}")
+        said = f"{len(new)} new labelled rows are proposed as `{branch}`"
+        if aside:
+            return _set_aside(project, use_case, check, Proposal(branch, len(new), "", "", said), aside, there.root)
         git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}", root=there.root, env=credentials(root))
-    return _opened(project, use_case, check, branch, len(new), f"{len(new)} new labelled rows are proposed as `{branch}`")
+    return _opened(project, use_case, check, branch, len(new), said)
 
 
 def labelled_rows(use_case: UseCase, check: Check) -> tuple[pd.DataFrame | None, str]:
@@ -180,13 +185,35 @@ def _commit(there: Project, use_case: UseCase, rows: pd.DataFrame, branch: str, 
     git("commit", "--quiet", "-m", message, root=there.root, env=identity(there.root))
 
 
+def _title(use_case: UseCase, branch: str) -> str:
+    return f"New data for {use_case.name} of {re.sub('^data/[^-]*-', '', branch)}"
+
+
+def _set_aside(
+    project: Project, use_case: UseCase, check: Check, found: Proposal, aside: Path, checkout: Path | None
+) -> Proposal:
+    """Leave the proposal for the job that may write; the link opens its pull request where that job may not."""
+    from mlops.monitoring import proposed
+
+    link = compare_link(project.root, branches.DEV, found.branch)
+    facts = {
+        "branch": found.branch,
+        "title": _title(use_case, found.branch),
+        "body": f"{body(use_case, check, found.rows)}\n{approval.IF_THEY_WAIT}\n",
+        "link": link,
+        "issue": f"Drift in service: {use_case.name}",
+    }
+    proposed.set_aside(aside / use_case.name, facts, checkout)
+    runner.output("proposed", "true")
+    return Proposal(found.branch, found.rows, "", link, f"{found.said}. Its pull request: {link}")
+
+
 def _opened(project: Project, use_case: UseCase, check: Check, branch: str, rows: int, said: str) -> Proposal:
     """The proposal with its pull request, opened now if there is none, or the link to open it where the token may not."""
     try:
         there = github.connect(repository(project.root))
-        title = f"New data for {use_case.name} of {re.sub('^data/[^-]*-', '', branch)}"
         text = f"{body(use_case, check, rows)}\n{approval.IF_THEY_WAIT}\n"
-        pull = github.open_pull_request(there, branch, branches.DEV, title, text)
+        pull = github.open_pull_request(there, branch, branches.DEV, _title(use_case, branch), text)
         return Proposal(branch, rows, pull["html_url"], "", f"{said}: {pull['html_url']}\n\n{approval.hint(pull)}".rstrip())
     except github.Refused as refused:
         runner.notice(str(refused))
