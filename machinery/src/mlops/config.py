@@ -22,7 +22,8 @@ from mlops.frozen import Frozen
 from mlops.operations import Environment, Monitor, Serving
 
 ENV_PREFIX = "MLOPS__"
-
+# The value of an argument of `build`, as YAML has it; keys of a mapping may be class labels.
+Parameter = bool | int | float | str | list[Any] | dict[bool | int | float | str, Any] | None
 
 Model = TypeVar("Model", bound=Frozen)
 
@@ -131,7 +132,7 @@ class Range(Frozen):
     low: float | None = None
     high: float | None = None
     log: bool = False
-    choices: tuple[bool | int | float | str, ...] = ()
+    choices: tuple[Parameter, ...] = ()
 
     @model_validator(mode="after")
     def _one_kind(self) -> Range:
@@ -160,7 +161,7 @@ class UseCaseConfig(Frozen):
     key: tuple[str, ...] = Field(min_length=1)
     split: Split
     seed: int = Field(default=0, ge=0)
-    parameters: dict[str, bool | int | float | str | None] = {}
+    parameters: dict[str, Parameter] = {}
     metrics: dict[str, Metric] = Field(min_length=1)
     data: Data = Data()
     bootstrap: Bootstrap = Bootstrap()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import json
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def _origin(error: Exception, name: str) -> str:
 
 def _check_parameters(where: Callable[[tuple[str, ...]], str], config: UseCaseConfig, build: Callable[..., Any]) -> None:
     """Strictly, as the value goes to `build` as it stands: "200" is no int, though 1 is a float."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     known = dict(inspect.signature(build, eval_str=True).parameters)
     if known.pop("seed", None) is None:
@@ -116,12 +117,24 @@ def _check_parameters(where: Callable[[tuple[str, ...]], str], config: UseCaseCo
             raise ConfigError(f"{place}: unknown key parameters.{key}{nearest(key, known)}")
         kind = known[key].annotation
         try:
-            TypeAdapter(Any if kind is inspect.Parameter.empty else kind).validate_python(value, strict=True)
+            _check_type(Any if kind is inspect.Parameter.empty else kind, value)
         except ValidationError as error:
             raise ConfigError(f"{place}: parameters.{key}: {error.errors()[0]['msg']}") from None
     absent = [key for key, value in known.items() if value.default is value.empty and key not in config.parameters]
     if absent:
         raise ConfigError(f"{where(('parameters',))}: key parameters.{absent[0]} is missing")
+
+
+def _check_type(kind: Any, value: Any) -> None:
+    """Raise ValidationError for a value of another type; what YAML writes as a list may be a tuple or a set."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError:
+        if not isinstance(value, list | dict):
+            raise
+        TypeAdapter(kind).validate_json(json.dumps(value), strict=True)
 
 
 def _check_metrics(where: Callable[[tuple[str, ...]], str], config: UseCaseConfig, own: bool) -> None:

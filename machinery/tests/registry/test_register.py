@@ -29,6 +29,10 @@ Stored = Callable[[Project], list[Version]]
 WEAK = ("parameters.regularisation=100", "metrics.macro_f1.limit=0.5", "metrics.accuracy.limit=0.5")
 # Better than the weaker one, and worse than what the configuration trains.
 WORSE = ("parameters.regularisation=99", "metrics.macro_f1.limit=0.5", "metrics.accuracy.limit=0.5")
+# The looser limits as the gate wants to have them acknowledged where the champion has others.
+ACKNOWLEDGED = "acknowledge=[{}]".format(
+    ", ".join(f"{{rule: metrics.{name}.limit, old: 0.9, new: 0.5, reason: a test}}" for name in ("macro_f1", "accuracy"))
+)
 # Another key, with as good a model.
 OTHER = ("parameters.regularisation=1.5",)
 
@@ -140,7 +144,7 @@ def test_a_version_of_another_process_with_the_same_key_is_judged_itself(
 ):
     """As on a server: it is registered while this registration, whose model is better, is under way."""
     run(fresh)
-    use_case, log_model = load_use_case(fresh, "iris", WEAK), register_module.runs.log_model
+    use_case, log_model = load_use_case(fresh, "iris", (*WEAK, ACKNOWLEDGED)), register_module.runs.log_model
 
     def overtaken(client, *given):
         monkeypatch.setattr(register_module.runs, "log_model", log_model)

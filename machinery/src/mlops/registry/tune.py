@@ -13,6 +13,7 @@ from mlops.errors import UserError
 from mlops.registry import runs, versions
 from mlops.registry.aliases import who
 from mlops.training.evaluate import metrics_of_primary
+from mlops.training.folds import folds
 from mlops.training.gate import goodness
 from mlops.training.split import split
 from mlops.training.train import as_truth, predict
@@ -61,7 +62,10 @@ def search(project: Project, use_case: UseCase, trials: int = 0) -> dict[str, An
 
 def _suggest(trial: Any, key: str, allowed: Range) -> Any:
     if allowed.choices:
-        return trial.suggest_categorical(key, list(allowed.choices))
+        choices = list(allowed.choices)
+        if any(isinstance(choice, list | dict) for choice in choices):  # optuna takes single values only
+            return choices[trial.suggest_categorical(key, list(range(len(choices))))]
+        return trial.suggest_categorical(key, choices)
     low, high = float(allowed.low or 0), float(allowed.high or 0)
     if low.is_integer() and high.is_integer() and not allowed.log:
         return trial.suggest_int(key, int(low), int(high))
@@ -69,19 +73,13 @@ def _suggest(trial: Any, key: str, allowed: Range) -> Any:
 
 
 def _cross_validated(use_case: UseCase, training: pd.DataFrame, proposed: dict[str, Any]) -> float:
-    """The mean of the primary metric over folds; in time order, later rows are never used to predict earlier ones."""
+    """The mean of the primary metric over folds that are split as the gate splits."""
     import numpy as np
-    from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
 
     config, inputs = use_case.config, use_case.inputs(training)
-    target, folds = training[config.target.column], config.tune.folds if config.tune else 4
+    target, number = training[config.target.column], config.tune.folds if config.tune else 4
     classes = np.unique(target.to_numpy()) if config.task == "classification" else None
-    if config.split.method == "time":
-        parts = TimeSeriesSplit(folds, gap=config.split.gap).split(training)
-    elif classes is not None:
-        parts = StratifiedKFold(folds, shuffle=True, random_state=config.seed).split(training, target)
-    else:
-        parts = KFold(folds, shuffle=True, random_state=config.seed).split(training)
+    parts = folds(training, config.split, None if classes is None else config.target.column, number, config.seed)
     scores = []
     for fitted, judged in parts:
         model = use_case.build(**{**config.parameters, **proposed}, seed=config.seed)

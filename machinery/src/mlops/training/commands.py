@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+from typing import Any
+
 import typer
 
 from mlops import console
@@ -92,10 +96,15 @@ def tune(
     names = list(found["trials"][0]["parameters"])
     rows = [(item["number"], *(_short(item["parameters"][key]) for key in names), item["score"]) for item in found["trials"]]
     console.table(f"{use_case.name}: trials, the best first", ("trial", *names, found["metric"]), rows)
-    settings = " ".join(f"--set parameters.{key}={value}" for key, value in found["best"].items())
+    settings = " ".join(f"--set {shlex.quote(f'parameters.{key}={_yaml(value)}')}" for key, value in found["best"].items())
     console.note(f"try the best: mlops run {use_case.name} {settings}")
 
 
-def _short(value: bool | int | float | str) -> bool | int | str:
+def _yaml(value: Any) -> str:
+    """A parameter as `--set` reads it."""
+    return str(value) if isinstance(value, str | float) else json.dumps(value)
+
+
+def _short(value: Any) -> Any:
     """A parameter in a table; a number keeps five significant digits, as `.4f` would make 0 of a small one."""
     return f"{value:.5g}" if isinstance(value, float) else value

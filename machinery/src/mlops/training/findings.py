@@ -43,7 +43,7 @@ def acknowledged(
     excuses = {
         (item.rule, digests.of_value([item.old, item.new])): item.reason
         for item in given
-        if item.rule.startswith(LASTING) or spent.get(digest(item), key) == key
+        if _lasts(item) or spent.get(digest(item), key) == key
     }
     judged = [_with_reason(finding, excuses) for finding in findings]
     return judged
@@ -64,13 +64,17 @@ def digest(item: Acknowledgement) -> str:
 
 def spent_by(findings: Iterable[Finding], given: Sequence[Acknowledgement]) -> list[Acknowledgement]:
     """The acknowledgements that a registration spends: those of the rules that it changed."""
-    used = {finding.rule for finding in findings if finding.reason and not finding.rule.startswith(LASTING)}
-    return [item for item in given if item.rule in used]
+    used = {finding.rule for finding in findings if finding.reason}
+    return [item for item in given if item.rule in used and not _lasts(item)]
 
 
 def as_values(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     """Findings as values that JSON can hold."""
     return [asdict(finding) for finding in findings]
+
+
+def _lasts(item: Acknowledgement) -> bool:
+    return item.rule.startswith(LASTING) and item.old is None and item.new is None
 
 
 def _with_reason(finding: Finding, excuses: Mapping[tuple[str, str], str]) -> Finding:

@@ -14,7 +14,7 @@ from mlops.errors import UserError
 from mlops.training.findings import Finding
 
 # What a candidate was trained under: none of it may be another where it is registered.
-RULES = ("task", "target", "key", "split", "seed", "parameters", "metrics", "bootstrap", "checks")
+RULES = ("task", "target", "key", "split", "metrics", "bootstrap", "checks")
 # Larger is stricter for these checks, smaller for the others.
 LARGER = ("holdout_rows", "versions")
 
