@@ -20,8 +20,19 @@ if TYPE_CHECKING:
 
 # The machinery that has a say in what a model becomes: every module that data and training run through,
 # but neither commands nor what only tells of a result.
-MACHINERY = ("config.py", "digests.py", "files.py", "frozen.py", "keys.py", "own_code.py", "use_case.py", "data", "training")
-TELLING = ("commands.py", "plots.py", "report.py")
+MACHINERY = (
+    "config.py",
+    "decisions.py",
+    "digests.py",
+    "files.py",
+    "frozen.py",
+    "keys.py",
+    "own_code.py",
+    "use_case.py",
+    "data",
+    "training",
+)
+TELLING = ("commands.py", "plots.py", "probability_plots.py", "report.py")
 LOCK = Path("requirements") / "base.txt"
 
 

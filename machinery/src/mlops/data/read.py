@@ -192,7 +192,9 @@ def dates(values: pd.Series, formats: tuple[str, ...]) -> pd.Series:
     import pandas as pd
 
     if pd.api.types.is_datetime64_any_dtype(values):
-        return (values.dt.tz_convert("UTC").dt.tz_localize(None) if values.dt.tz is not None else values).astype("datetime64[ns]")
+        return (values.dt.tz_convert("UTC").dt.tz_localize(None) if values.dt.tz is not None else values).astype(
+            "datetime64[ns]"
+        )
     found = pd.Series(pd.NaT, index=values.index, dtype="datetime64[ns]")
     for form in formats:
         left = values[found.isna() & values.notna()]

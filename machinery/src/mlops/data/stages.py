@@ -46,7 +46,9 @@ def raw(project: Project, use_case: UseCase) -> Raw:
     folder = project.data / "raw" / use_case.name
     found = _raw_files(folder, patterns(use_case))
     if not found:
-        raise DataError(f"{folder}: no raw data ({', '.join(patterns(use_case))}); add some with: mlops data add {use_case.name} FILE")
+        raise DataError(
+            f"{folder}: no raw data ({', '.join(patterns(use_case))}); add some with: mlops data add {use_case.name} FILE"
+        )
     schema = _schema(use_case, "raw")
     sets = tuple(datasets.inspect(file, schema, use_case.config.data.read) for file in found)
     new = [item for item in sets if item.made]

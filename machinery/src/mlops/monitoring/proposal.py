@@ -153,7 +153,9 @@ def _unknown(there: Project, use_case: UseCase, rows: pd.DataFrame) -> pd.DataFr
     keys = schema.unique or []
     if not keys:
         return rows
-    known = pd.concat([stages.rows_of(use_case, item.path)[keys] for item in stages.raw(there, use_case).files], ignore_index=True)
+    known = pd.concat(
+        [stages.rows_of(use_case, item.path)[keys] for item in stages.raw(there, use_case).files], ignore_index=True
+    )
     both = pd.concat([_texts(known, schema), _texts(rows[keys], schema)], ignore_index=True)
     return rows[~both.duplicated().to_numpy()[len(known) :]].reset_index(drop=True)
 

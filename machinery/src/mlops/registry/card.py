@@ -76,7 +76,7 @@ def _facts(project: Project, use_case: UseCase, version: Version, candidate: Can
     classes = np.array(manifest["classes"]) if manifest["classes"] else None
     truth = as_truth(holdout[TRUTH], classes)
     models = recorded(holdout, SAID, classes), recorded(holdout, BASELINE, classes)
-    measures = _measures(use_case, manifest)
+    measures = _measures(use_case, manifest, config, classes)
     metrics = [_metric(name, config, measures, truth, models[0], row) for name, row in _rows(report).items()]
     personal = {*use_case.config.serving.personal, *config.serving.personal}
     ranges = {name: known for name, known in manifest.get("ranges", {}).items() if name not in personal}
@@ -115,18 +115,17 @@ def _facts(project: Project, use_case: UseCase, version: Version, candidate: Can
     return {**facts, "limits": _limits(facts, by_rows, config)}
 
 
-def _measures(use_case: UseCase, manifest: dict[str, Any]) -> dict[str, Measure]:
+def _measures(
+    use_case: UseCase, manifest: dict[str, Any], config: UseCaseConfig, classes: np.ndarray | None
+) -> dict[str, Measure]:
     """Metric → its function; those of the use case's own only while its code is still the one of the version."""
-    from mlops.training.metrics import MEASURES
+    from mlops.training.own_metrics import own_measure
+    from mlops.training.probabilities import measures_of
 
-    known = dict(MEASURES[manifest["task"]])
+    known = measures_of(config, classes)
     own = use_case.evaluate
     if own and own_code.digest(use_case.package) == manifest["parts"]["code"]:
-
-        def measure(name: str) -> Measure:
-            return lambda truth, said: float(own(truth, said.values)[name])
-
-        known |= {name: measure(name) for name in manifest["metrics"] if name not in known}
+        known |= {name: own_measure(own, name, classes) for name in manifest["metrics"] if name not in known}
     return known
 
 

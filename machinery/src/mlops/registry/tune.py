@@ -12,7 +12,7 @@ from mlops.data import stages
 from mlops.errors import UserError
 from mlops.registry import runs, versions
 from mlops.registry.aliases import who
-from mlops.training.evaluate import metrics_of_primary
+from mlops.training.evaluate import primary_measure
 from mlops.training.gate import goodness
 from mlops.training.split import split
 from mlops.training.train import as_truth, predict
@@ -81,12 +81,12 @@ def _cross_validated(use_case: UseCase, training: pd.DataFrame, proposed: dict[s
         parts = StratifiedKFold(folds, shuffle=True, random_state=config.seed).split(training, target)
     else:
         parts = KFold(folds, shuffle=True, random_state=config.seed).split(training)
-    scores = []
+    scores, measure = [], primary_measure(use_case, classes)
     for fitted, judged in parts:
         model = use_case.build(**{**config.parameters, **proposed}, seed=config.seed)
         model.fit(training[inputs].iloc[fitted], target.iloc[fitted])
         said = predict(model, training[inputs].iloc[judged], classes)
-        scores.append(metrics_of_primary(use_case, as_truth(target.iloc[judged], classes), said))
+        scores.append(measure(as_truth(target.iloc[judged], classes), said))
     return float(np.mean(scores))
 
 

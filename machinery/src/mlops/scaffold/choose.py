@@ -110,9 +110,7 @@ def imported(files: Mapping[str, str]) -> Iterator[ModuleType]:
     with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
         for file, text in files.items():
             Path(scratch, file).write_text(text, encoding="utf-8")
-        spec = importlib.util.spec_from_file_location(
-            name, Path(scratch, "__init__.py"), submodule_search_locations=[scratch]
-        )
+        spec = importlib.util.spec_from_file_location(name, Path(scratch, "__init__.py"), submodule_search_locations=[scratch])
         assert spec is not None and spec.loader is not None
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         try:
@@ -149,7 +147,9 @@ def choose(table: Table, packages: Mapping[str, Mapping[str, str]], raw: pd.Data
                 passed_over[candidate.name] = first_line(error)[:200]
     fitted = [candidate for candidate in CANDIDATES if candidate.name in deviations]
     if not fitted:
-        raise DataError(f"{table.file}: no estimator can be trained ({'; '.join(passed_over.values())[:300]}); look at the columns")
+        raise DataError(
+            f"{table.file}: no estimator can be trained ({'; '.join(passed_over.values())[:300]}); look at the columns"
+        )
     way = DIRECTIONS[names[0]]
     best = max(fitted, key=lambda candidate: goodness(way, scores[candidate.name][names[0]]))
     return Choice(best, scores, deviations[best.name], len(sample), time.monotonic() - started, passed_over)

@@ -12,7 +12,18 @@ from mlops.scaffold.sniff import COMMA, POINT
 if TYPE_CHECKING:
     import pandas as pd
 
-DAYS = ("%Y-%m-%d", "%d.%m.%Y", "%d.%m.%y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d %b %Y", "%b %d, %Y", "%d %B %Y")
+DAYS = (
+    "%Y-%m-%d",
+    "%d.%m.%Y",
+    "%d.%m.%y",
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%Y/%m/%d",
+    "%d-%m-%Y",
+    "%d %b %Y",
+    "%b %d, %Y",
+    "%d %B %Y",
+)
 TIMES = ("%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S")
 LIKE_DATE = re.compile(r"^\s*(\d{1,4}[-./ ]\w{1,9}[-./ ]\d{2,4}|[A-Za-z]{3,9} \d{1,2}, \d{4})")
 # A name that says that a column names things; its numbers are not measured.
@@ -60,7 +71,9 @@ def kind_of(values: pd.Series, read: Read) -> Kind:
     if len(unique) == 1 and not facts.missing:
         return replace(facts, kind="constant", remark=f"always {str(unique[0])[:30]}")
     found = _of_texts(there, facts, read) if is_text(values) else _of_types(there, facts)
-    return replace(found, personal=_personal(str(values.name), there) if found.kind in ("category", "text", "free", "identifier") else "")
+    return replace(
+        found, personal=_personal(str(values.name), there) if found.kind in ("category", "text", "free", "identifier") else ""
+    )
 
 
 def _of_types(there: pd.Series, facts: Kind) -> Kind:

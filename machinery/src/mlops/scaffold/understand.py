@@ -66,7 +66,9 @@ class Table:
     @property
     def inputs(self) -> list[str]:
         """The columns that features and model start from, in the order of the file."""
-        hidden = {self.target, *self.left_out} | {name for name in self.key if self.kinds.get(name, Kind("", 0, 0)).kind != "category"}
+        hidden = {self.target, *self.left_out} | {
+            name for name in self.key if self.kinds.get(name, Kind("", 0, 0)).kind != "category"
+        }
         return [name for name in self.kinds if name not in hidden]
 
     def of_kind(self, *kinds: str) -> list[str]:
@@ -80,7 +82,12 @@ def understand(file: Path, wishes: Wishes) -> Table:
     Raises DataError, naming the reason and the way out, for a file or target from which nothing can be learned.
     """
     read, cells = sniff(file, wishes.target)
-    for option, names in (("--target", [wishes.target]), ("--key", wishes.key), ("--drop", wishes.drop), ("--keep", wishes.keep)):
+    for option, names in (
+        ("--target", [wishes.target]),
+        ("--key", wishes.key),
+        ("--drop", wishes.drop),
+        ("--keep", wishes.keep),
+    ):
         for name in names:
             check_name(cells, name, option)
     for option, name in (("--time", wishes.time), ("--group", wishes.group)):
@@ -103,7 +110,9 @@ def understand(file: Path, wishes: Wishes) -> Table:
     leaks = {name: why for name, why in leaks_of(found).items() if name not in wishes.keep}
     found = replace(found, left_out={**left_out, **leaks}, notes=(*notes, *_remarks(found, leaks)))
     if not found.inputs:
-        raise DataError(f"{file}: no column is left to learn from ({'; '.join(f'{n}: {w}' for n, w in found.left_out.items())})"[:400])
+        raise DataError(
+            f"{file}: no column is left to learn from ({'; '.join(f'{n}: {w}' for n, w in found.left_out.items())})"[:400]
+        )
     return found
 
 
@@ -126,7 +135,9 @@ def _typed(values: pd.Series, kind: Kind, read: Read) -> pd.Series:
     return texts(values) if kind.kind != "free" else values
 
 
-def _target(rows: pd.DataFrame, kinds: dict[str, Kind], wishes: Wishes) -> tuple[str, tuple[str | int, ...], pd.DataFrame, list[str]]:
+def _target(
+    rows: pd.DataFrame, kinds: dict[str, Kind], wishes: Wishes
+) -> tuple[str, tuple[str | int, ...], pd.DataFrame, list[str]]:
     """Task, classes, and the rows that have a target; notes on those that have none."""
     name, notes = wishes.target, []
     known = rows[rows[name].notna()]
@@ -176,13 +187,19 @@ def _positive(target: pd.Series, classes: tuple[str | int, ...], wishes: Wishes)
     if wishes.positive:
         named = next((name for name in classes if str(name) == wishes.positive), None)
         if named is None:
-            raise DataError(f"--positive {wishes.positive}: no class of {target.name}; there are: {', '.join(map(str, classes))}")
+            raise DataError(
+                f"--positive {wishes.positive}: no class of {target.name}; there are: {', '.join(map(str, classes))}"
+            )
         return named
     return target.value_counts().idxmin() if len(classes) == 2 else None
 
 
 def _left_out(rows: pd.DataFrame, kinds: dict[str, Kind], needed: set[str]) -> dict[str, str]:
-    reasons = {"constant": "constant", "identifier": "names rows, measures nothing", "free": "free text without words to count"}
+    reasons = {
+        "constant": "constant",
+        "identifier": "names rows, measures nothing",
+        "free": "free text without words to count",
+    }
     found = {}
     for name, kind in kinds.items():
         if kind.kind in reasons and name not in needed:
@@ -210,13 +227,17 @@ def _structure(
     """Time, group, key and the way of splitting."""
     for name in wishes.key:
         if rows[name].isna().any():
-            raise DataError(f"--key {name}: {int(rows[name].isna().sum())} rows have no value; choose columns that always have one")
+            raise DataError(
+                f"--key {name}: {int(rows[name].isna().sum())} rows have no value; choose columns that always have one"
+            )
     if wishes.key and rows.duplicated([*wishes.key]).any():
         raise DataError(
             f"--key {','.join(wishes.key)}: {int(rows.duplicated([*wishes.key]).sum())} rows have the key of another one; "
             "add a column to it, or leave --key out"
         )
-    names = [name for name, kind in kinds.items() if kind.kind == "identifier" and name not in wishes.drop and _is_key(rows, [name])]
+    names = [
+        name for name, kind in kinds.items() if kind.kind == "identifier" and name not in wishes.drop and _is_key(rows, [name])
+    ]
     days = [name for name, kind in kinds.items() if kind.kind == "date" and name not in wishes.drop and name != wishes.target]
     if wishes.time and wishes.time not in days:
         raise DataError(f"--time {wishes.time} holds no dates ({kinds[wishes.time].kind}); choose a column of dates")
@@ -296,7 +317,9 @@ def _knows(values: pd.Series, target: pd.Series, classes: bool) -> float:
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
     if is_text(values):
-        codes = values.astype(object).where(values.notna(), "").map(target.groupby(values.fillna("")).size().rank(method="first"))
+        codes = (
+            values.astype(object).where(values.notna(), "").map(target.groupby(values.fillna("")).size().rank(method="first"))
+        )
     else:
         codes = pd.to_numeric(values.astype("int64") if str(values.dtype).startswith("datetime") else values)
         codes = codes.where(values.notna(), np.nan)
@@ -318,13 +341,17 @@ def _remarks(table: Table, leaks: dict[str, str]) -> list[str]:
     found = []
     if leaks:
         found.append(f"left out, as each reproduces the target by itself: {', '.join(leaks)}")
-    if twins := int(table.rows.drop(columns=[name for name in table.key if name in table.rows]).astype(str).duplicated().sum()):
+    if twins := int(
+        table.rows.drop(columns=[name for name in table.key if name in table.rows]).astype(str).duplicated().sum()
+    ):
         found.append(f"{twins} rows are alike but for their key")
     if table.key == (ROW_ID,) or table.key[0] == ROW_ID:
         found.append(f"no column names a row, so load makes {ROW_ID} of a row's content")
     if table.classes and table.positive is not None:
         share = float((table.rows[table.target] == table.positive).mean())
-        found.append(f"{table.positive!r} is {share:.1%} of {table.target}{'; the classes are weighted' if share < 0.2 else ''}")
+        found.append(
+            f"{table.positive!r} is {share:.1%} of {table.target}{'; the classes are weighted' if share < 0.2 else ''}"
+        )
     if personal := [name for name in table.inputs if table.kinds[name].personal]:
         found.append(f"personal data? {', '.join(personal)}: in serving.personal, or leave them out with --drop")
     return found

@@ -11,7 +11,8 @@ from mlops import tracking
 from mlops.errors import UserError, first_line
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
 from mlops.training.gate import Verdict, decide, goodness
-from mlops.training.metrics import Predictions, encode, paired_bootstrap
+from mlops.training.metrics import Measure, Predictions, encode, paired_bootstrap
+from mlops.training.probabilities import measures_of
 from mlops.training.train import as_truth, metrics_of, one_hot, predict
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Evaluation:
     classes: np.ndarray | None
     champion_number: str | None
     verdict: Verdict
+    threshold: float | None = None
 
 
 def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None) -> Evaluation:
@@ -63,15 +65,16 @@ def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None)
         theirs = _asked(use_case, champion, holdout, classes)
     verdict = decide(
         config.metrics,
-        metrics_of(use_case, truth, said),
-        metrics_of(use_case, truth, simple),
-        None if theirs is None else metrics_of(use_case, truth, theirs),
+        metrics_of(use_case, truth, said, classes),
+        metrics_of(use_case, truth, simple, classes),
+        None if theirs is None else metrics_of(use_case, truth, theirs, classes),
         differs,
-        None if theirs is None else _interval(use_case, said, theirs, truth),
+        None if theirs is None else _interval(use_case, said, theirs, truth, classes),
         new_question,
     )
     number = champion.number if champion else None
-    return Evaluation(holdout, truth, said, simple, theirs, classes, number, verdict)
+    threshold = candidate.manifest.get("threshold", {}).get("value")
+    return Evaluation(holdout, truth, said, simple, theirs, classes, number, verdict, threshold)
 
 
 def _asked(use_case: UseCase, champion: Champion, holdout: pd.DataFrame, classes: np.ndarray | None) -> Predictions:
@@ -97,23 +100,23 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     return [*found, f"schema (input {missing[0]})"] if missing else found
 
 
-def _interval(use_case: UseCase, said: Predictions, theirs: Predictions, truth: np.ndarray) -> tuple[float, float]:
+def _interval(
+    use_case: UseCase, said: Predictions, theirs: Predictions, truth: np.ndarray, classes: np.ndarray | None
+) -> tuple[float, float]:
     """The 95 % interval of the primary metric's improvement, above 0 where the candidate is better."""
     config = use_case.config
-    rule = config.metrics[config.primary]
+    rule, measure = config.metrics[config.primary], primary_measure(use_case, classes)
 
     def good(by: Predictions, true: np.ndarray) -> float:
-        return goodness(rule.direction, metrics_of_primary(use_case, true, by))
+        return goodness(rule.direction, measure(true, by))
 
     return paired_bootstrap(good, said, theirs, truth, config.bootstrap.resamples, config.bootstrap.block, config.seed)
 
 
-def metrics_of_primary(use_case: UseCase, truth: np.ndarray, said: Predictions) -> float:
-    """The value of the primary metric alone."""
-    from mlops.training.metrics import MEASURES
-
-    name, known = use_case.config.primary, MEASURES[use_case.config.task]
-    return known[name](truth, said) if name in known else metrics_of(use_case, truth, said)[name]
+def primary_measure(use_case: UseCase, classes: np.ndarray | None) -> Measure:
+    """The function of the primary metric alone."""
+    name, known = use_case.config.primary, measures_of(use_case.config, classes)
+    return known[name] if name in known else lambda truth, said: metrics_of(use_case, truth, said, classes)[name]
 
 
 def recorded(holdout: pd.DataFrame, column: str, classes: Sequence[Any] | np.ndarray | None) -> Predictions:

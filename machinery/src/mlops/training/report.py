@@ -50,6 +50,7 @@ def as_value(candidate: Candidate, evaluation: Evaluation, notes: list[str]) -> 
     return {
         **facts,
         "parameters": manifest["config"]["parameters"],
+        **{name: manifest[name] for name in ("threshold",) if name in manifest},
         "champion": evaluation.champion_number,
         "verdict": asdict(evaluation.verdict),
         "notes": notes,
@@ -134,7 +135,18 @@ def _facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
         *((f"data {item['file']}", f"{item['rows']} rows, `{item['sha256'][:16]}`") for item in manifest["data"]),
         *((name, f"`{digest[:16]}`") for name, digest in manifest["parts"].items()),
         *((name, str(value)) for name, value in manifest["config"]["parameters"].items()),
+        *_threshold(manifest),
     ]
+
+
+def _threshold(manifest: dict[str, Any]) -> list[tuple[str, str]]:
+    """The row of the threshold, where the model has one."""
+    found = manifest.get("threshold")
+    if not found:
+        return []
+    least = f" {found['at_least']:g}" if found.get("at_least") else ""
+    chosen = f", by rule {found['rule']}{least} on {found['rows']} training rows" if found.get("rule") else ""
+    return [("threshold", f"{found['value']:.6g} for {found['positive']}{chosen}")]
 
 
 def _cells(row: tuple[Any, ...]) -> list[str]:

@@ -21,9 +21,11 @@ from mlops.console import step
 from mlops.data import stages
 from mlops.errors import DataError, UserError
 from mlops.training import candidate as candidates
-from mlops.training import model_file, reference
+from mlops.training import folds, model_file, reference, thresholds
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
 from mlops.training.metrics import Predictions, encode, score
+from mlops.training.own_metrics import own_metrics
+from mlops.training.probabilities import measures_of
 from mlops.training.ranges import ranges_of
 from mlops.training.split import split
 
@@ -98,7 +100,8 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
         classes = np.unique(rows[target].to_numpy())
     started = time.perf_counter()
     with step(f"fit {use_case.name} on {len(training)} rows"):
-        model = _fit(use_case, training[inputs], training[target])
+        decided = _decide(use_case, training, classes)
+        model = fit(use_case, training[inputs], training[target], decided.get("threshold"))
     seconds = time.perf_counter() - started
     with _labels_of(use_case, "the model"):
         said = predict(model, holdout[inputs], classes)
@@ -115,9 +118,10 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
     tracking.save_model(
         folder / "model", model, holdout[inputs].head(3), answers, [f"{name}=={installed(name)}" for name in PACKAGES]
     )
-    if hasattr(model, "steps") and len(model.steps) > 1:
-        model_file.write(folder / "features.skops", model[:-1])
-    measured = {name: metrics_of(use_case, truth, by) for name, by in (("candidate", said), ("baseline", simple))}
+    plain = thresholds.without_threshold(model)
+    if hasattr(plain, "steps") and len(plain.steps) > 1:
+        model_file.write(folder / "features.skops", plain[:-1])
+    measured = {name: metrics_of(use_case, truth, by, classes) for name, by in (("candidate", said), ("baseline", simple))}
     manifest = {
         **facts,
         "use_case": use_case.name,
@@ -130,7 +134,8 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
         "baseline": measured["baseline"],
         "rows": {"training": len(training), "holdout": len(holdout)},
         "ranges": ranges_of(training[_described(use_case, training)], config.serving.personal),
-        "estimator": _estimator(model),
+        "estimator": _estimator(plain),
+        **decided,
         "python": platform.python_version(),
         "fit_seconds": round(seconds, 3),
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -141,11 +146,11 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
     files.write_json(folder / "manifest.json", manifest)
 
 
-def metrics_of(use_case: UseCase, truth: np.ndarray, said: Predictions) -> dict[str, float]:
+def metrics_of(use_case: UseCase, truth: np.ndarray, said: Predictions, classes: np.ndarray | None) -> dict[str, float]:
     """The configured metrics, those of the use case's own `evaluate` included."""
-    own = use_case.evaluate(truth, said.values) if use_case.evaluate else {}
+    own = own_metrics(use_case.evaluate, truth, said, classes) if use_case.evaluate else {}
     standard = [name for name in use_case.config.metrics if name not in own]
-    return {**score(use_case.config.task, standard, truth, said), **own}
+    return {**score(measures_of(use_case.config, classes), standard, truth, said), **own}
 
 
 def as_truth(target: pd.Series, classes: np.ndarray | None) -> np.ndarray:
@@ -180,9 +185,20 @@ def _estimator(model: Any) -> list[str]:
     return [type(step).__name__ for _, step in model.steps] if hasattr(model, "steps") else [type(model).__name__]
 
 
-def _fit(use_case: UseCase, inputs: pd.DataFrame, target: pd.Series) -> Any:
+def _decide(use_case: UseCase, training: pd.DataFrame, classes: np.ndarray | None) -> dict[str, Any]:
+    """What is decided on the training rows alone, by models that have not seen them: the threshold."""
+    config = use_case.config
+    truth = as_truth(training[config.target.column], classes)
+    seen = folds.out_of_fold(use_case, training, classes) if config.threshold and config.threshold.rule else None
+    threshold = thresholds.choose(config, truth, seen, classes)
+    return {"threshold": threshold} if threshold else {}
+
+
+def fit(use_case: UseCase, inputs: pd.DataFrame, target: pd.Series, threshold: dict[str, Any] | None = None) -> Any:
+    """The fitted estimator of a use case, with its threshold; raises UserError where it cannot be fitted."""
+    estimator = thresholds.with_threshold(use_case.estimator(), threshold or {})
     try:
-        return use_case.estimator().fit(inputs, target)
+        return estimator.fit(inputs, target)
     except (ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
