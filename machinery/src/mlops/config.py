@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from mlops.data.read import Data
-from mlops.decisions import Bootstrap, Costs, Target, Threshold, is_unset
+from mlops.decisions import Bootstrap, Costs, Coverage, SliceLimit, Target, Threshold, is_unset
 from mlops.decisions import check as check_decisions
 from mlops.errors import ConfigError, UserError
 from mlops.frozen import Frozen
@@ -156,6 +156,8 @@ class UseCaseConfig(Frozen):
     data: Data = Data()
     threshold: Threshold | None = Field(default=None, exclude_if=is_unset)
     costs: Costs = Field(default={}, exclude_if=is_unset)
+    coverage: Coverage | None = Field(default=None, exclude_if=is_unset)
+    slice_limits: dict[str, SliceLimit] = Field(default={}, exclude_if=is_unset)
     bootstrap: Bootstrap = Bootstrap()
     tune: Tune | None = None
     serving: Serving = Serving()

@@ -73,6 +73,13 @@ class Bootstrap(Frozen):
     block: int = Field(default=1, ge=1)
 
 
+class SliceLimit(Frozen):
+    """The limit of the primary metric where a column has one value, for values with `rows` holdout rows or more."""
+
+    limit: float = Field(allow_inf_nan=False)
+    rows: int = Field(default=30, ge=1)
+
+
 def check(task: str, target: Target, threshold: Threshold | None, costs: Costs) -> None:
     """Raise ValueError where two keys do not go together."""
     given = {"target.positive": target.positive, "threshold": threshold, "costs": costs}

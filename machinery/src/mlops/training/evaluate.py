@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops import tracking
+from mlops.training import checks
 from mlops.errors import UserError, first_line
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
+from mlops.training.checks import Check
 from mlops.training.gate import Verdict, decide, goodness
-from mlops.training.metrics import Measure, Predictions, encode, paired_bootstrap
-from mlops.training.probabilities import measures_of
-from mlops.training.train import as_truth, metrics_of, one_hot, predict
+from mlops.training.metrics import Predictions, encode, paired_bootstrap
+from mlops.training.train import as_truth, metrics_of, one_hot, predict, primary_measure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +46,7 @@ class Evaluation:
     champion_number: str | None
     verdict: Verdict
     threshold: float | None = None
+    checks: tuple[Check, ...] = ()
 
 
 def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None) -> Evaluation:
@@ -72,9 +74,12 @@ def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None)
         None if theirs is None else _interval(use_case, said, theirs, truth, classes),
         new_question,
     )
+    measured = checks.run(config, candidate.manifest, holdout, truth, said, classes, primary_measure(use_case, classes))
     number = champion.number if champion else None
     threshold = candidate.manifest.get("threshold", {}).get("value")
-    return Evaluation(holdout, truth, said, simple, theirs, classes, number, verdict, threshold)
+    return Evaluation(
+        holdout, truth, said, simple, theirs, classes, number, checks.judged(verdict, measured), threshold, measured
+    )
 
 
 def _asked(use_case: UseCase, champion: Champion, holdout: pd.DataFrame, classes: np.ndarray | None) -> Predictions:
@@ -111,12 +116,6 @@ def _interval(
         return goodness(rule.direction, measure(true, by))
 
     return paired_bootstrap(good, said, theirs, truth, config.bootstrap.resamples, config.bootstrap.block, config.seed)
-
-
-def primary_measure(use_case: UseCase, classes: np.ndarray | None) -> Measure:
-    """The function of the primary metric alone."""
-    name, known = use_case.config.primary, measures_of(use_case.config, classes)
-    return known[name] if name in known else lambda truth, said: metrics_of(use_case, truth, said, classes)[name]
 
 
 def recorded(holdout: pd.DataFrame, column: str, classes: Sequence[Any] | np.ndarray | None) -> Predictions:

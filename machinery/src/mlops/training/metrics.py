@@ -6,7 +6,7 @@ input at each call, take 40 times as long. The tests compare each with scikit-le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -110,17 +110,20 @@ DIRECTIONS = {
 }
 
 
-def measure(known: Mapping[str, Measure], name: str) -> Measure:
-    """The function of a metric; raises ConfigError naming the nearest one for a name that is not known."""
+def measure(task: str, name: str) -> Measure:
+    """The function of a metric; raises ConfigError naming the nearest one for a name that the task does not have."""
     try:
-        return known[name]
+        return MEASURES[task][name]
     except KeyError:
-        raise ConfigError(f"metrics.{name}: no such metric{nearest(name, known)}; there are: {', '.join(known)}") from None
+        known = MEASURES[task]
+        raise ConfigError(
+            f"metrics.{name}: no metric for {task}{nearest(name, known)}; there are: {', '.join(known)}"
+        ) from None
 
 
-def score(known: Mapping[str, Measure], names: Iterable[str], truth: np.ndarray, said: Predictions) -> dict[str, float]:
-    """The value of each metric, by its function among those known."""
-    return {name: measure(known, name)(truth, said) for name in names}
+def score(task: str, names: Iterable[str], truth: np.ndarray, said: Predictions) -> dict[str, float]:
+    """The value of each metric."""
+    return {name: measure(task, name)(truth, said) for name in names}
 
 
 def encode(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -155,7 +158,7 @@ def paired_bootstrap(
     """
     differences = [
         goodness(one.take(rows), truth[rows]) - goodness(other.take(rows), truth[rows])
-        for rows in _resamples(len(truth), resamples, block, seed)
+        for rows in resampled(len(truth), resamples, block, seed)
     ]
     low, high = np.nanpercentile(differences, [2.5, 97.5])
     return float(low), float(high)
@@ -165,18 +168,18 @@ def bootstrap(
     measure: Measure, said: Predictions, truth: np.ndarray, resamples: int, block: int, seed: int
 ) -> tuple[float, float]:
     """The 95 % interval of a metric over resamples of the rows, drawn in blocks as `paired_bootstrap` draws them."""
-    values = [measure(truth[rows], said.take(rows)) for rows in _resamples(len(truth), resamples, block, seed)]
+    values = [measure(truth[rows], said.take(rows)) for rows in resampled(len(truth), resamples, block, seed)]
     if not np.isfinite(values).any():
         return float("nan"), float("nan")
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
 
 
-def _resamples(size: int, resamples: int, block: int, seed: int) -> Iterator[NDArray]:
+def resampled(size: int, count: int, block: int, seed: int) -> Iterator[NDArray]:
     """The rows of each resample: blocks of neighbours, cut to the number of rows that there are."""
     random = np.random.default_rng(seed)
     block = min(block, size)
-    for _ in range(resamples):
+    for _ in range(count):
         starts = random.integers(0, size - block + 1, -(-size // block))
         yield (starts[:, None] + np.arange(block)).ravel()[:size]
 

@@ -11,6 +11,9 @@ from mlops.training.metrics import Measure, Predictions
 if TYPE_CHECKING:
     import numpy as np
 
+    from mlops.config import UseCaseConfig
+    from mlops.use_case import UseCase
+
 Evaluate = Callable[..., dict[str, float]]
 
 
@@ -30,6 +33,20 @@ def own_metrics(evaluate: Evaluate, truth: np.ndarray, said: Predictions, classe
 def own_measure(evaluate: Evaluate, name: str, classes: np.ndarray | None) -> Measure:
     """One of the use case's own metrics as a function of truth and predictions."""
     return lambda truth, said: float(own_metrics(evaluate, truth, said, classes)[name])
+
+
+def measures_of_version(
+    use_case: UseCase, manifest: dict[str, Any], config: UseCaseConfig, classes: np.ndarray | None
+) -> dict[str, Measure]:
+    """Metric → its function; those of the use case's own only while its code is still the one of the version."""
+    from mlops import own_code
+    from mlops.training.probabilities import measures_of
+
+    known = measures_of(config, classes)
+    own = use_case.evaluate
+    if own and own_code.digest(use_case.package) == manifest["parts"]["code"]:
+        known |= {name: own_measure(own, name, classes) for name in manifest["metrics"] if name not in known}
+    return known
 
 
 def takes_probabilities(evaluate: Evaluate) -> bool:

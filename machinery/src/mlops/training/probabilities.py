@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mlops.config import nearest
 from mlops.decisions import Costs, Label
 from mlops.errors import ConfigError
 from mlops.training.metrics import DIRECTIONS, MEASURES, Measure, Predictions
@@ -187,6 +188,15 @@ def measures_of(config: UseCaseConfig, classes: Iterable[Any] | None) -> dict[st
             scores[name] = partial(score, at=rule.at)
     known |= {name: partial(_of_class, score, index) for name, score in scores.items()}
     return {**known, **{name: partial(measure, index) for name, measure in OF_POSITIVE.items()}}
+
+
+def values_of(known: Mapping[str, Measure], names: Iterable[str], truth: np.ndarray, said: Predictions) -> dict[str, float]:
+    """The value of each metric; raises ConfigError naming the nearest one for a name that is not known."""
+    names = list(names)
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"metrics.{name}: no such metric{nearest(name, known)}; there are: {', '.join(known)}")
+    return {name: known[name](truth, said) for name in names}
 
 
 def faults(config: UseCaseConfig) -> Iterator[tuple[tuple[str, ...], str]]:

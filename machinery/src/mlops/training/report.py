@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import files
 from mlops.config import Project
-from mlops.training import plots
+from mlops.training import importance, plots
 from mlops.training.candidate import Candidate
 from mlops.training.evaluate import Evaluation
 from mlops.training.gate import Verdict
@@ -50,9 +50,10 @@ def as_value(candidate: Candidate, evaluation: Evaluation, notes: list[str]) -> 
     return {
         **facts,
         "parameters": manifest["config"]["parameters"],
-        **{name: manifest[name] for name in ("threshold",) if name in manifest},
+        **{name: manifest[name] for name in ("threshold", "coverage", "importance") if name in manifest},
         "champion": evaluation.champion_number,
         "verdict": asdict(evaluation.verdict),
+        **({"checks": [asdict(check) for check in evaluation.checks]} if evaluation.checks else {}),
         "notes": notes,
     }
 
@@ -73,6 +74,9 @@ def markdown(candidate: Candidate, evaluation: Evaluation, notes: list[str], dra
     """
     lines = [summary(candidate, evaluation, notes), "", *chart(candidate, evaluation), ""]
     lines += [f"![{name.removesuffix('.png')}](plots/{name})" for name in drawn]
+    if found := candidate.manifest.get("importance"):
+        metric = next(name for name, rule in candidate.manifest["config"]["metrics"].items() if rule["primary"])
+        lines += ["", "<details><summary>What it relies on</summary>", "", *importance.table(found, metric), "", "</details>"]
     lines += ["", "<details><summary>What it was made from</summary>", "", "| | |", "|:--|:--|"]
     lines += [_row(pair) for pair in _facts(candidate.manifest)]
     return "\n".join([*lines, "", "</details>", ""])
@@ -112,7 +116,17 @@ def summary(candidate: Candidate, evaluation: Evaluation, notes: list[str]) -> s
     lines = [f"## {candidate.use_case}: {sign}", "", f"{manifest['description']}. {_comparison(evaluation)}", ""]
     said = [*(f"- ❌ {reason}" for reason in verdict.reasons), *(f"- {note}" for note in notes)]
     lines += [*said, ""] if said else []
-    return "\n".join([*lines, _row(HEAD), "|:--|--:|--:|--:|:--|:--|", *(_row(_cells(row)) for row in table(verdict))])
+    lines += [_row(HEAD), "|:--|--:|--:|--:|:--|:--|", *(_row(_cells(row)) for row in table(verdict))]
+    return "\n".join([*lines, *_checks(evaluation)])
+
+
+def _checks(evaluation: Evaluation) -> list[str]:
+    """The table of what is checked beside metrics; nothing where the configuration asks for none."""
+    if not evaluation.checks:
+        return []
+    rows = [(item.name, item.value, item.limit, item.rows, "passes" if item.passes else "❌") for item in evaluation.checks]
+    head = ["", _row(("check", "value", "limit", "rows", "verdict")), "|:--|--:|:--|--:|:--|"]
+    return [*head, *(_row(_cells(row)) for row in rows)]
 
 
 def _comparison(evaluation: Evaluation) -> str:

@@ -21,11 +21,11 @@ from mlops.console import step
 from mlops.data import stages
 from mlops.errors import DataError, UserError
 from mlops.training import candidate as candidates
-from mlops.training import folds, model_file, reference, thresholds
+from mlops.training import conformal, folds, importance, model_file, reference, thresholds
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
-from mlops.training.metrics import Predictions, encode, score
+from mlops.training.metrics import Measure, Predictions, encode
 from mlops.training.own_metrics import own_metrics
-from mlops.training.probabilities import measures_of
+from mlops.training.probabilities import measures_of, values_of
 from mlops.training.ranges import ranges_of
 from mlops.training.split import split
 
@@ -121,6 +121,10 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
     plain = thresholds.without_threshold(model)
     if hasattr(plain, "steps") and len(plain.steps) > 1:
         model_file.write(folder / "features.skops", plain[:-1])
+    primary = primary_measure(use_case, classes)
+    decided["importance"] = importance.of_inputs(use_case, model, holdout[inputs], truth, classes, primary)
+    if added := importance.contributions(plain, training[inputs], str(target if classes is None else classes[-1])):
+        decided["contributions"] = added
     measured = {name: metrics_of(use_case, truth, by, classes) for name, by in (("candidate", said), ("baseline", simple))}
     manifest = {
         **facts,
@@ -150,7 +154,13 @@ def metrics_of(use_case: UseCase, truth: np.ndarray, said: Predictions, classes:
     """The configured metrics, those of the use case's own `evaluate` included."""
     own = own_metrics(use_case.evaluate, truth, said, classes) if use_case.evaluate else {}
     standard = [name for name in use_case.config.metrics if name not in own]
-    return {**score(measures_of(use_case.config, classes), standard, truth, said), **own}
+    return {**values_of(measures_of(use_case.config, classes), standard, truth, said), **own}
+
+
+def primary_measure(use_case: UseCase, classes: np.ndarray | None) -> Measure:
+    """The function of the primary metric alone."""
+    name, known = use_case.config.primary, measures_of(use_case.config, classes)
+    return known[name] if name in known else lambda truth, said: metrics_of(use_case, truth, said, classes)[name]
 
 
 def as_truth(target: pd.Series, classes: np.ndarray | None) -> np.ndarray:
@@ -186,12 +196,14 @@ def _estimator(model: Any) -> list[str]:
 
 
 def _decide(use_case: UseCase, training: pd.DataFrame, classes: np.ndarray | None) -> dict[str, Any]:
-    """What is decided on the training rows alone, by models that have not seen them: the threshold."""
+    """What is decided on the training rows alone, by models that have not seen them: threshold, and intervals or sets."""
     config = use_case.config
     truth = as_truth(training[config.target.column], classes)
-    seen = folds.out_of_fold(use_case, training, classes) if config.threshold and config.threshold.rule else None
+    needs = config.coverage or (config.threshold and config.threshold.rule)
+    seen = folds.out_of_fold(use_case, training, classes) if needs else None
     threshold = thresholds.choose(config, truth, seen, classes)
-    return {"threshold": threshold} if threshold else {}
+    coverage = conformal.choose(config.coverage, truth, seen, classes) if config.coverage and seen else {}
+    return {name: value for name, value in (("threshold", threshold), ("coverage", coverage)) if value}
 
 
 def fit(use_case: UseCase, inputs: pd.DataFrame, target: pd.Series, threshold: dict[str, Any] | None = None) -> Any:
