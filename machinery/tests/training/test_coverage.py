@@ -48,7 +48,7 @@ def test_intervals_hold_90_percent_of_a_holdout_and_are_served_on_request(projec
     assert abs(check.value - 0.9) <= 0.02 and check.passes and check.rows > 1400
     assert evaluation.verdict.passed, evaluation.verdict.reasons
     bundle = build(candidate.path, tmp_path / "b", "churn", {"number": "1.0.0"})
-    assert available(bundle.content) == ("intervals",)
+    assert available(bundle.content) == ("contributions", "intervals")
     holdout = candidate.holdout()
     rows, predict = frame_to_rows(holdout, bundle.signature), load(bundle)
     outputs = predict(rows, None)
