@@ -12,7 +12,7 @@ REQUIRE_HASHES := $(if $(filter -e,$(MACHINERY)),,--require-hashes)
 PYTHON_FILES := src tests setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format fast-tests test-all protect lock sync ui raw-data interim-data processed-data docs lab notebooks clean
+.PHONY: help setup run test lint format tests fast-tests test-all protect lock update sync ui raw-data interim-data processed-data docs lab notebooks clean
 
 # What a team adds: targets of its own, other values.
 -include project.mk
@@ -51,7 +51,9 @@ setup: $(VENV)/.dev ## set up .venv with everything, from the lock files
 run: $(VENV)/.base ## data, train, gate, register, report: the default use case (NAME=iris for another)
 	@$(RUN) run $(NAME)
 
-test: lint fast-tests ## lint, types and the tests
+test: lint tests ## lint, types and the tests
+
+tests: fast-tests
 
 lint: $(VENV)/.dev ## flake8 in two passes, black, mypy; the workflows; whether the machinery's files are as it has them
 	@$(BIN)/flake8 $(PYTHON_FILES) --select=E9,F63,F7,F82 --show-source --statistics
@@ -87,6 +89,9 @@ lock: $(VENV)/.venv ## compile the lock files from setup.py and the machinery's 
 	@$(COMPILE) --no-emit-package mlops-machinery setup.py vendor/machinery.txt -c requirements/dev.txt -o requirements/base.txt
 	@for lock in light serve serve-skops serve-pyfunc; do \
 		$(COMPILE) requirements/$$lock.in -c requirements/dev.txt -o requirements/$$lock.txt || exit 1; done
+
+update: $(VENV)/.base ## bring a later machinery: its wheel, and the files that it owns (WHEEL=FILE, TO=VERSION)
+	@$(RUN) update $(if $(WHEEL),--wheel $(WHEEL)) $(if $(TO),--to $(TO))
 
 sync: $(VENV)/.base ## write the files that the machinery owns as it has them; an edited one is merged
 	@$(RUN) sync

@@ -2,7 +2,7 @@
 .PHONY: lint-machinery test-machinery test-all-machinery test-workflows benchmark-workflows drift docs-machinery
 
 lint: lint-machinery
-test: test-machinery
+tests: test-machinery
 docs: docs-machinery
 
 lint-machinery: $(VENV)/.dev
@@ -19,7 +19,7 @@ test-all-machinery: $(VENV)/.dev ## the machinery's fast tests on every supporte
 test-workflows: $(VENV)/.dev ## the GitHub workflows, run offline
 	@$(BIN)/pytest machinery/tests/workflows -m workflows
 
-benchmark-workflows: $(VENV)/.dev ## seconds per job of a pull request, run offline
+benchmark-workflows: $(VENV)/.dev ## billed minutes of each event; seconds per job of a pull request, run offline
 	@cd machinery && $(abspath $(BIN))/python -m benchmarks.workflows
 
 drift: $(VENV)/.dev ## see a drift report: serve, send normal and drifted rows, check (after make run; NAME=iris for another)

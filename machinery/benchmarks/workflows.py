@@ -1,6 +1,7 @@
-"""Seconds per job of the workflow for pull requests, run offline on this machine: one Python, warm caches.
+"""Seconds per job of the workflow for pull requests, run offline on this machine: one Python, warm caches; billed minutes.
 
     python -m benchmarks.workflows [--json] [--runs 2]
+    python -m benchmarks.workflow_minutes                 the billed minutes of each event alone, in a second
 
 The repository is made from this tree with all of its use cases; the change touches one of them. The first run warms the
 caches and is not counted. It is the machinery of the tests that runs it, so that the figure is of the tested workflow.
@@ -46,6 +47,7 @@ def measure(runs: int) -> dict[str, float]:
 
 def main() -> None:
     """Print the figures."""
+    from benchmarks import workflow_minutes
     from mlops.console import as_json, table
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -56,6 +58,7 @@ def main() -> None:
     if arguments.json:
         as_json(found)
     else:
+        workflow_minutes.show(workflow_minutes.SECONDS_OF_TESTS)
         table("Workflow for pull requests, seconds", ("job", "seconds"), sorted(found.items(), key=lambda row: row[1]))
 
 

@@ -8,13 +8,11 @@
 # %%
 import matplotlib.pyplot as plt
 
-from mlops.config import load_project
-from mlops.data import datasets, stages
-from mlops.use_case import load_use_case
+from mlops import load_project, load_use_case, read_data, stages
 
 project = load_project()
 use_case = load_use_case(project, "ridership")
-rows = datasets.read(stages.interim(project, use_case).path)
+rows = read_data(stages.interim(project, use_case).path)
 rows[["date", "rides"]].describe().round(2)
 
 # %% [markdown]

@@ -8,9 +8,7 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from mlops.config import load_project
-from mlops.data import stages
-from mlops.use_case import load_use_case
+from mlops import load_project, load_use_case, stages
 from use_cases.ridership.features import HORIZON, LAGS
 
 project = load_project()
@@ -52,10 +50,10 @@ axes.spines[["top", "right"]].set_visible(False)
 # The features of a day do not change when everything after the horizon is taken away: the proof that nothing leaks.
 
 # %%
-from mlops.data import datasets
+from mlops import read_data
 from use_cases.ridership import features
 
-tidy = datasets.read(stages.interim(project, use_case).path)
+tidy = read_data(stages.interim(project, use_case).path)
 day = rows["date"].iloc[2000]
 past = tidy[(tidy["date"] <= day - pd.DateOffset(days=HORIZON)) | (tidy["date"] == day)]
 known = [name for name in inputs if name.startswith("rides")]

@@ -9,11 +9,7 @@
 get_ipython().run_line_magic('matplotlib', 'inline')
 import pandas as pd
 
-from mlops.config import load_project
-from mlops.training import plots
-from mlops.training.evaluate import evaluate
-from mlops.training.train import train
-from mlops.use_case import load_use_case
+from mlops import evaluate, load_project, load_use_case, plots, train
 
 project = load_project()
 depths = (2, 4)

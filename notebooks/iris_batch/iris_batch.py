@@ -7,11 +7,7 @@
 # %%
 import pandas as pd
 
-from mlops import tracking
-from mlops.config import load_project
-from mlops.data import stages
-from mlops.training.train import train
-from mlops.use_case import load_use_case
+from mlops import load_project, load_use_case, stages, tracking, train
 
 project = load_project()
 use_case = load_use_case(project, "iris")

@@ -8,9 +8,7 @@
 # %%
 import matplotlib.pyplot as plt
 
-from mlops.config import load_project
-from mlops.data import stages
-from mlops.use_case import load_use_case
+from mlops import load_project, load_use_case, stages
 from use_cases.iris.data import LENGTHS, SPECIES
 
 project = load_project()

@@ -14,18 +14,13 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import requests
 
-from mlops import tracking
-from mlops.config import load_project
-from mlops.data import stages
-from mlops.serving.bundle import build
-from mlops.training.train import train
-from mlops.use_case import load_use_case
+from mlops import build_bundle, load_project, load_use_case, stages, tracking, train
 
 project = load_project()
 use_case = load_use_case(project, "iris")
 candidate, _ = train(project, use_case)
 version = {"number": "0.0.0", "commit": candidate.manifest["git"]["sha"]}
-bundle = build(candidate.path, project.output / "bundles" / "iris" / "notebook", "iris", version)
+bundle = build_bundle(candidate.path, project.output / "bundles" / "iris" / "notebook", "iris", version)
 print(f"a bundle in the format {bundle.format}")
 
 # %% [markdown]

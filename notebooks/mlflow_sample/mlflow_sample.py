@@ -10,8 +10,7 @@ import random
 
 import mlflow
 
-from mlops import tracking
-from mlops.config import load_project
+from mlops import load_project, tracking
 
 project = load_project()
 artifacts = tracking.artifact_root(project)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlops import tracking as tracking
     from mlops.config import Project as Project
     from mlops.config import load_project as load_project
+    from mlops.data import columns as columns
     from mlops.data import stages as stages
     from mlops.data.datasets import read as read_data
     from mlops.registry.versions import resolve as find_version
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "Project": "mlops.config:Project",
     "UseCase": "mlops.use_case:UseCase",
+    "columns": "mlops.data.columns",
     "build_bundle": "mlops.serving.bundle:build",
     "copy_project": "mlops.testing:copy_project",
     "evaluate": "mlops.training.evaluate:evaluate",

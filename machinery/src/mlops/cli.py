@@ -21,6 +21,8 @@ from mlops.project import commands as life
 from mlops.registry import commands as registry
 from mlops.registry import store_commands
 from mlops.release import commands as release
+from mlops.scaffold import commands as scaffold
+from mlops.scoring import commands as scoring
 from mlops.serving import commands as serving
 from mlops.training import commands as training
 
@@ -50,6 +52,8 @@ def options(
 
 app.add_typer(registry.app)
 app.add_typer(life.app)
+app.add_typer(scaffold.app)
+app.add_typer(scoring.app)
 app.add_typer(serving.app)
 app.add_typer(deploy.app)
 app.add_typer(data.app, name="data")

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from mlops.checks import Acknowledgement, Checks
 from mlops.data.read import Data
 from mlops.decisions import Bootstrap, Costs, Coverage, SliceLimit, Target, Threshold, is_unset
 from mlops.decisions import check as check_decisions
@@ -159,20 +160,18 @@ class UseCaseConfig(Frozen):
     coverage: Coverage | None = Field(default=None, exclude_if=is_unset)
     slice_limits: dict[str, SliceLimit] = Field(default={}, exclude_if=is_unset)
     bootstrap: Bootstrap = Bootstrap()
+    checks: Checks = Checks()
+    acknowledge: tuple[Acknowledgement, ...] = ()
     tune: Tune | None = None
     serving: Serving = Serving()
     slices: tuple[str, ...] = ()
     monitor: Monitor = Monitor()
 
     @model_validator(mode="after")
-    def _target_is_no_key(self) -> UseCaseConfig:
+    def _keys_go_together(self) -> UseCaseConfig:
+        check_decisions(self.task, self.target, self.threshold, self.costs)
         if self.target.column in self.key:
             raise ValueError(f"target.column {self.target.column} is in key: what is predicted cannot identify a row")
-        return self
-
-    @model_validator(mode="after")
-    def _decisions_go_together(self) -> UseCaseConfig:
-        check_decisions(self.task, self.target, self.threshold, self.costs)
         return self
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # The machinery that has a say in what a model becomes: every module that data and training run through,
 # but neither commands nor what only tells of a result.
 MACHINERY = (
+    "checks.py",
     "config.py",
     "decisions.py",
     "digests.py",
@@ -93,4 +94,5 @@ def pins(lock: str) -> list[str]:
 
 def of_config(config: UseCaseConfig) -> str:
     """The digest of a configuration after all overrides, without what cannot change a model."""
-    return digests.of_value(config.model_dump(mode="json", exclude={"description", "tune", "serving", "slices", "monitor"}))
+    without = {"description", "tune", "serving", "slices", "monitor", "acknowledge"}
+    return digests.of_value(config.model_dump(mode="json", exclude=without))

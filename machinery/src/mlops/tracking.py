@@ -6,9 +6,9 @@ paths are rewritten in one transaction, so that it can be moved, renamed and clo
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
-import shlex
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -19,16 +19,15 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from mlops import files, tracking_uri
+from mlops import damage, files, tracking_uri
 from mlops.config import Project
 from mlops.console import note
+from mlops.damage import ARTIFACTS, BACKUP, DATABASE
 from mlops.errors import StoreUnreachable, UserError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
-
-DATABASE, BACKUP, ARTIFACTS = "mlflow.db", "mlflow.db.backup", "artifacts"
 
 # Where MLflow keeps absolute paths.
 PATHS = {
@@ -119,6 +118,8 @@ def open_store(project: Project, make: bool = True) -> Iterator[MlflowClient]:
     import mlflow
 
     configured = {name: os.environ.pop(name, None) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+    # It logs the traceback of what it raises, which here becomes one line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     mlflow.set_tracking_uri(place)
     mlflow.set_registry_uri(configured["MLFLOW_REGISTRY_URI"] or place)
     # MLflow sets both variables; left there, the embedded store would look like a configured server from now on.
@@ -152,7 +153,7 @@ def prepare(project: Project) -> None:
                     raise sqlite3.DatabaseError("it is missing")
                 _create(database)
             with closing(sqlite3.connect(database)) as connection:
-                _check(connection)
+                damage.check(connection)
                 _relocate(connection, project.store)
         except sqlite3.DatabaseError as error:
             raise StoreUnreachable(_unreachable(project, error)) from None
@@ -167,12 +168,18 @@ def _require(project: Project) -> None:
 
 
 def back_up(project: Project) -> None:
-    """Copy the embedded database beside itself, so that a damaged one can be restored."""
+    """Copy the embedded database beside itself, so that a damaged one can be restored.
+
+    What was registered stays registered where there is no room for the copy: that is a note, no error.
+    """
     if not is_embedded(project):
         return
-    with files.replacing(project.store / BACKUP) as temporary:
-        with closing(sqlite3.connect(project.store / DATABASE)) as source, closing(sqlite3.connect(temporary)) as target:
-            source.backup(target)
+    try:
+        with files.replacing(project.store / BACKUP) as temporary:
+            with closing(sqlite3.connect(project.store / DATABASE)) as source, closing(sqlite3.connect(temporary)) as target:
+                source.backup(target)
+    except (OSError, UserError, sqlite3.Error) as error:
+        note(f"{project.store / BACKUP}: not written ({first_line(error)}), so the backup is older than the store; make room")
 
 
 def save_model(folder: Path, model: Any, example: pd.DataFrame, said: Any, lock: list[str]) -> None:
@@ -291,14 +298,6 @@ def _create(database: Path) -> None:
             connection.execute("UPDATE experiments SET artifact_location = ?", (f"{database.parent / ARTIFACTS}/0",))
 
 
-def _check(connection: sqlite3.Connection) -> None:
-    """Raise sqlite3.DatabaseError for a database that is empty or whose pages do not fit together."""
-    connection.execute("SELECT version_num FROM alembic_version")
-    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        raise sqlite3.DatabaseError(found.replace("\n", " "))
-
-
 def _relocate(connection: sqlite3.Connection, store: Path) -> None:
     connection.execute("CREATE TABLE IF NOT EXISTS mlops_place (path TEXT NOT NULL)")
     recorded = connection.execute("SELECT path FROM mlops_place").fetchone()
@@ -330,7 +329,4 @@ def _unreachable(project: Project, error: Exception) -> str:
         return (
             f"the tracking store does not answer as it should ({reason}); look at the server, or correct MLFLOW_TRACKING_URI"
         )
-    database, backup = project.store / DATABASE, project.store / BACKUP
-    source, target = shlex.quote(str(backup)), shlex.quote(str(database))
-    mend = f"restore it with: cp {source} {target}" if backup.is_file() else f"move it away: mv {target} {target}.damaged"
-    return f"{database}: the store is damaged or in use ({reason}); {mend}"
+    return damage.advice(project.store, reason)

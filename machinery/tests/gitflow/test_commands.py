@@ -127,6 +127,18 @@ def test_a_tag_off_its_branch_is_refused(mlops: Mlops, project: Path) -> None:
     assert "there is no tag" in str(mlops("check", "--tag", "v9.0.0").exception)
 
 
+def test_a_candidate_whose_branch_was_merged_and_removed_can_be_run_again(mlops: Mlops, project: Path) -> None:
+    release(mlops, project, "1.0.0")
+    git(project, "checkout", "--quiet", "release/1.0.0")
+    assert mlops("tag", "--rc").exit_code == 0
+    git(project, "push", "--quiet", "origin", "--delete", "release/1.0.0")
+    assert mlops("check", "--tag", "v1.0.0-rc.1").exit_code == 0
+    git(project, "commit", "--quiet", "--allow-empty", "-m", "never merged")
+    git(project, "tag", "v1.0.0-rc.2")
+    refused = mlops("check", "--tag", "v1.0.0-rc.2", "--json")
+    assert "not on release/1.0.0" in json.loads(refused.stdout)["problems"][0]
+
+
 def test_finish_prints_the_link_and_refuses_an_unready_release(mlops: Mlops, project: Path) -> None:
     git(project, "remote", "set-url", "origin", "git@github.com:ada/demo.git")
     git(project, "config", f"url.{project.parent / 'origin.git'}.insteadOf", "git@github.com:ada/demo.git")

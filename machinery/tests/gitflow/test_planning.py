@@ -19,7 +19,7 @@ PYTHONS = ["3.9", "3.13", "3.10"]
     [
         ("pull_request", "", {"3.9": "test", "3.10": "lint", "3.13": "test"}),
         ("merge_group", "", {"3.9": "test", "3.10": "lint", "3.13": "test"}),
-        ("push", "dev", {"3.9": "fast-tests", "3.10": "fast-tests", "3.13": "fast-tests"}),
+        ("push", "dev", {"3.9": "tests", "3.10": "tests", "3.13": "tests"}),
         ("push", "main", {}),
         ("push", "release/1.0.0", {}),
         ("workflow_dispatch", "dev", {}),
@@ -30,7 +30,13 @@ def test_each_event_checks_what_it_has_to(event: str, branch: str, expected: dic
 
 
 def test_one_python_is_both_the_oldest_and_the_newest() -> None:
-    assert planning.checks("pull_request", "", ["3.12"]) == [{"python": "3.12", "target": "test"}]
+    (row,) = planning.checks("pull_request", "", ["3.12"])
+    assert (row["target"], row["notebooks"], row["name"]) == ("test", True, "lint, test, notebooks (3.12)")
+
+
+def test_the_notebooks_run_once_where_no_tests_do() -> None:
+    rows = planning.checks("pull_request", "", ["3.10", "3.11", "3.12", "3.13"])
+    assert [row["name"] for row in rows] == ["lint, test (3.10)", "lint (3.11)", "lint, notebooks (3.12)", "lint, test (3.13)"]
 
 
 def released(project: Path, **files: str) -> tuple[str, str]:

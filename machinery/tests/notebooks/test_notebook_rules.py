@@ -73,6 +73,7 @@ def test_flake8_names_cell_and_line(project):
 
 def test_nothing_imported_from_the_project_is_refused(project):
     assert broken(project, save(project, "x = 1")) == [("imports", "notebook")]
+    assert broken(project, save(project, "from mlops import load_project\n\nload_project()")) == []
 
 
 def test_stale_missing_and_orphaned_exports_are_refused(project):

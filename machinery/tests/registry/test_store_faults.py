@@ -3,15 +3,19 @@
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from mlops import pipeline, tracking
 from mlops.config import Project
+from mlops.damage import advice
 from mlops.errors import StoreUnreachable
 from mlops.training import candidate as candidates
 from mlops.use_case import load_use_case
@@ -72,6 +76,77 @@ def test_files_that_the_store_has_lost_are_said_in_one_line(registered: Project,
     assert said.code == 3
     assert "the store has lost files" in said.err.splitlines()[-1] and "Traceback" not in said.err
     assert [version.number for version in stored(registered)] == ["1.0.0"]
+
+
+@pytest.mark.parametrize("damage", [garble, remove])
+def test_no_backup_is_restored_over_a_newer_store(registered: Project, command, run, stored, damage: Callable[[Path], None]):
+    older = (registered.store / tracking.BACKUP).read_bytes()
+    assert run(registered, *OTHER).version.number == "1.0.1"
+    (registered.store / tracking.BACKUP).write_bytes(older)
+    damage(registered.store / tracking.DATABASE)
+    said = command("history", "iris")
+    assert (said.code, said.err.count("\n")) == (3, 1)
+    assert "lacks 1 models" in said.err and ".recover" in said.err
+    assert "cp " not in said.err and "mv " not in said.err
+
+
+def test_on_a_locked_disk_nothing_is_to_be_restored(registered: Project, command, stored):
+    with closing(sqlite3.connect(registered.store / tracking.DATABASE)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        said = command("history", "iris")
+    assert (said.code, said.err.count("\n")) == (3, 1)
+    assert "database is locked" in said.err and "it is not damaged: wait for the process" in said.err
+    assert "restore" not in said.err and "damaged;" not in said.err
+    assert [version.number for version in stored(registered)] == ["1.0.0"]
+
+
+FULL = """
+import resource, sys
+from mlops import cli, tracking
+from mlops.config import load_project
+project = load_project()
+limit = (project.store / tracking.DATABASE).stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+sys.argv = ["mlops", *sys.argv[1:]]
+cli.main()
+"""
+
+
+def test_on_a_full_disk_nothing_is_to_be_restored_and_no_number_is_given_again(registered: Project, run, stored):
+    done = subprocess.run([sys.executable, "-c", FULL, "run", "iris", "--set", OTHER[0]], capture_output=True, text=True)
+    assert done.returncode == 3 and "it is not damaged" in done.stderr, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert "cp " not in last and "mv " not in last and "Traceback" not in done.stderr
+    assert run(registered, *OTHER).version.number == "1.0.1"
+    assert [version.number for version in stored(registered)] == ["1.0.1", "1.0.0"]
+
+
+def test_without_room_for_the_backup_a_version_is_registered_and_a_note_tells(
+    registered: Project, command, monkeypatch: pytest.MonkeyPatch, stored
+):
+    backup = registered.store / tracking.BACKUP
+    backup.unlink()
+    backup.mkdir()  # in the way of the copy, as a full disk is
+    said = command("run", "iris", "--set", OTHER[0])
+    assert said.code == 0, said.err
+    assert f"{backup}: not written" in said.err
+    assert [version.number for version in stored(registered)] == ["1.0.1", "1.0.0"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "hint"),
+    [
+        ("database or disk is full", "free some space"),
+        ("[Errno 28] No space left on device", "free some space"),
+        ("database is locked", "wait for the process"),
+        ("attempt to write a readonly database", "make the folder writable"),
+        ("disk I/O error", "check disk"),
+    ],
+)
+def test_the_advice_fits_the_error_of_a_sound_database(registered: Project, reason: str, hint: str):
+    line = advice(registered.store, reason)
+    assert hint in line and "it is not damaged" in line
+    assert "cp " not in line and "mv " not in line
 
 
 def test_without_a_backup_the_advice_begins_anew(registered: Project, command, run):

@@ -39,9 +39,15 @@ def make_candidate(folder, model, frame, target):
             skops_trusted_types=get_untrusted_types(data=dumps(model)),
             pip_requirements=["scikit-learn"],
         )
-    rows = frame[cut:].assign(__target__=target[cut:], __prediction__=said[cut:], __baseline__=said[cut:])
+    given, answers = as_column(target[cut:]), as_column(said[cut:])
+    rows = frame[cut:].assign(__target__=given, __prediction__=answers, __baseline__=answers)
     rows.to_parquet(folder / "holdout.parquet")
     return folder
+
+
+def as_column(values):
+    """Values as one column of a table: a list a row where there are several targets."""
+    return values if values.ndim == 1 else values.tolist()
 
 
 def labelled():

@@ -20,6 +20,7 @@ from mlops.serving.model import load
 from mlops.serving.page import render
 from mlops.serving.signature import Column, Signature
 
+from .pipelines import KINDS, clip, table
 from .conftest import VERSION, flowers_model, labelled, make_candidate, numbered, numbers_model
 
 
@@ -91,11 +92,27 @@ def test_boosted_classifiers_convert(tmp_path, family, classes):
 
 
 def test_a_model_without_an_onnx_form_is_served_as_skops_and_the_reason_is_kept(tmp_path):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
     frame, target = numbered()
-    model = numbers_model(categorical_features=[2])
-    bundle = build(make_candidate(tmp_path, model, frame, target), tmp_path / "b", "categories", VERSION)
+    model = make_pipeline(FunctionTransformer(clip), numbers_model())
+    bundle = build(make_candidate(tmp_path, model, frame, target), tmp_path / "b", "own", VERSION)
     assert bundle.format == "skops"
-    assert "categorical" in bundle.content["passed_over"]["onnx"]
+    assert "the function 'clip'" in bundle.content["passed_over"]["onnx"]
+
+
+def test_probabilities_that_differ_are_no_onnx_though_every_label_is_equal(flowers, tmp_path, monkeypatch):
+    from mlops.serving import onnx_form
+
+    def off_by_little(raw, signature, layout, threads=1):
+        predict = models.load_onnx(raw, signature, layout, threads)
+        return lambda rows, params: predict(rows, params) + 1e-6
+
+    monkeypatch.setattr(onnx_form, "load_onnx", off_by_little)
+    bundle = build(flowers, tmp_path / "bundle", "iris", VERSION)
+    assert bundle.format == "skops"
+    assert "probabilities: answers differ by 1.0e-06" in bundle.content["passed_over"]["onnx"]
 
 
 def test_text_columns_are_one_input_each(tmp_path):
@@ -113,7 +130,7 @@ def test_text_columns_are_one_input_each(tmp_path):
     assert (predict(bundle, holdout) == holdout["__prediction__"]).all()
 
 
-def test_a_model_that_takes_null_is_no_onnx_where_null_is_answered_like_a_text(tmp_path):
+def test_null_and_the_text_none_are_told_apart(tmp_path):
     from sklearn.compose import make_column_transformer
     from sklearn.linear_model import LinearRegression
     from sklearn.pipeline import make_pipeline
@@ -123,10 +140,11 @@ def test_a_model_that_takes_null_is_no_onnx_where_null_is_answered_like_a_text(t
     frame = pd.DataFrame({"city": chance.choice(["None", "Bath", "Cork"], 200), "size": chance.normal(size=200)})
     target = (frame["size"] + (frame["city"] == "None")).to_numpy()
     columns = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["city"]), remainder="passthrough")
-    bundle = build(
-        make_candidate(tmp_path, make_pipeline(columns, LinearRegression()), frame, target), tmp_path / "b", "text", VERSION
-    )
-    assert bundle.format == "skops" and "with nan in city" in bundle.content["passed_over"]["onnx"]
+    model = make_pipeline(columns, LinearRegression())
+    bundle = build(make_candidate(tmp_path, model, frame, target), tmp_path / "b", "text", VERSION)
+    rows = pd.DataFrame({"city": ["None", None, "Bath"], "size": [0.5, 0.5, 0.5]})
+    assert bundle.format == "onnx", bundle.content["passed_over"]
+    np.testing.assert_allclose(predict(bundle, rows), model.predict(rows), rtol=1e-12)
 
 
 def test_a_pickle_is_bundled_only_where_the_config_says_so(tmp_path):
@@ -241,6 +259,26 @@ def test_requests_are_joined_only_where_a_row_answers_the_same_in_any_company(fl
 
     monkeypatch.setattr(models, "load_onnx", in_company)
     assert build(flowers, tmp_path / "bundle", "iris", VERSION, form="onnx").content["onnx"]["joins"] == joins
+
+
+@pytest.mark.parametrize("kind", ["neighbours classifier", "Gaussian process"])
+def test_bundling_what_goes_through_its_training_rows_takes_few_calls_of_it(tmp_path, monkeypatch, kind):
+    calls, load_onnx = [], models.load_onnx
+
+    def counted(raw, signature, layout, threads=1):
+        predict = load_onnx(raw, signature, layout, threads)
+        return lambda rows, params: (calls.append(rows.count), predict(rows, params))[1]
+
+    monkeypatch.setattr(models, "load_onnx", counted)
+    frame, targets = table(300, seed=1)
+    columns, target = KINDS[kind].columns, targets[KINDS[kind].target]
+    bundle = build(make_candidate(tmp_path, KINDS[kind].make(), frame[columns], target), tmp_path / "b", "kind", VERSION)
+    assert bundle.format == "onnx" and not bundle.content["onnx"]["joins"]
+    assert len(calls) < 20
+    many = table(1000, seed=3)[0][columns]
+    given = frame_to_rows(many, bundle.signature)
+    parts = [frame_to_rows(many[start : start + 100], bundle.signature) for start in range(0, 1000, 100)]
+    np.testing.assert_array_equal(load(bundle)(given, None), np.concatenate([load(bundle)(part, None) for part in parts]))
 
 
 def page_of(bundle, example, **types):

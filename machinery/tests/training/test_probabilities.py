@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mlops import keys, tracking
 from mlops.config import Metric, Project, UseCaseConfig
 from mlops.errors import ConfigError
-from mlops.training import report
+from mlops.training import report, rules
 from mlops.training.candidate import Candidate
 from mlops.training.evaluate import Champion, evaluate
 from mlops.training.folds import OutOfFold, folds
@@ -23,6 +23,7 @@ from mlops.training.train import train
 from mlops.use_case import UseCase, load_use_case
 from sklearn import metrics as sklearn
 
+AT_LESS = {"direction": "higher", "at": 0.1, "limit": 0.2}
 COSTS = {"no": {"yes": 1.5}, "yes": {"no": 10.0, "yes": -0.5}}
 
 
@@ -311,3 +312,17 @@ def test_the_report_shows_threshold_curve_and_calibration(project, use_case, tra
     text = report.write(project, use_case, trained, evaluate(use_case, trained, None), []).read_text()
     assert "![precision_recall](plots/precision_recall.png)" in text and "![calibration]" in text
     assert f"| threshold | {trained.manifest['threshold']['value']:.6g} for yes, by rule cost on" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"costs": {"yes": {"no": 1}, "no": {"yes": 1}}}, "costs"),
+        ({"target": {"column": "left", "positive": "no"}}, "target.positive"),
+        ({"metrics": {**churn.CONFIG["metrics"], "recall_at_precision": AT_LESS}}, "metrics.recall_at_precision.at"),
+    ],
+)
+def test_a_change_of_what_a_metric_is_taken_of_is_a_changed_rule(changes, rule):
+    before, after = (config(**given).model_dump(mode="json") for given in ({}, changes))
+    assert [finding.rule for finding in rules.changes(after, before)] == [rule]
+    assert rules.changes(before, before) == []

@@ -36,7 +36,9 @@ class FakeGitHub:
         self.releases: list[dict[str, Any]] = []
         self.assets: dict[int, bytes] = {}
         self.requests: list[tuple[str, str, str]] = []
+        self.dispatched: list[tuple[str, str]] = []
         self.plan_has_rulesets = True
+        self.outages = 0
         self.url = ""
         self.lock = threading.Lock()
 
@@ -58,6 +60,9 @@ class FakeGitHub:
         """Return status and JSON of one request."""
         with self.lock:
             self.requests.append((method, path, token))
+            if self.outages:
+                self.outages -= 1
+                return 502, {"message": "Server Error"}
             if method != "GET" and token == "fork-token":
                 return 403, {"message": "Resource not accessible by integration"}
             for pattern, handle in ROUTES:
@@ -65,6 +70,13 @@ class FakeGitHub:
                 if match:
                     return handle(self, match, query, body, token)
         return 404, {"message": "Not Found"}
+
+
+def author(token: str) -> dict[str, Any]:
+    """Who has written something, as GitHub says it: a bot for the tokens of runs and apps, a person for the others."""
+    if token in ("workflow-token", "app-token"):
+        return {"user": {"login": "github-actions[bot]", "type": "Bot"}, "author_association": "NONE"}
+    return {"user": {"login": "ada", "type": "User"}, "author_association": "OWNER"}
 
 
 def list_pulls(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
@@ -90,7 +102,8 @@ def list_issues(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], b
 
 def create_issue(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
     number = len(fake.pulls) + len(fake.issues) + 1
-    fake.issues.append({"number": number, "state": "open", "html_url": f"https://github.com/{NAME}/issues/{number}", **body})
+    page = f"https://github.com/{NAME}/issues/{number}"
+    fake.issues.append({"number": number, "state": "open", "html_url": page, **author(token), **body})
     return 201, fake.issues[-1]
 
 
@@ -105,7 +118,7 @@ def list_comments(fake: FakeGitHub, match: re.Match[str], query: dict[str, str],
 
 
 def create_comment(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
-    fake.comments.append({"id": len(fake.comments) + 1, "issue": int(match[1]), **body})
+    fake.comments.append({"id": len(fake.comments) + 1, "issue": int(match[1]), **author(token), **body})
     return 201, fake.comments[-1]
 
 
@@ -169,6 +182,11 @@ def list_runs(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], bod
     rows = [row for row in fake.runs if row["head_sha"] == query.get("head_sha", row["head_sha"])]
     rows = [row for row in rows if row["path"] == f".github/workflows/{match[1]}"]
     return 200, {"total_count": len(rows), "workflow_runs": _page(rows, query)}
+
+
+def dispatch(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    fake.dispatched.append((match[1], body["ref"]))
+    return 204, None
 
 
 def list_releases(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
@@ -237,6 +255,7 @@ ROUTES: list[tuple[str, Callable[[FakeGitHub, re.Match[str], dict[str, str], Any
     ("(?:GET|PUT) /actions/permissions/workflow", workflow_permissions),
     (r"GET /actions/runs/\w+/jobs", list_jobs),
     (r"GET /actions/workflows/([\w.-]+)/runs", list_runs),
+    (r"POST /actions/workflows/([\w.-]+)/dispatches", dispatch),
     ("GET /releases", list_releases),
     ("POST /releases", create_release),
     (r"PATCH /releases/(\d+)", update_release),

@@ -119,7 +119,7 @@ class Project:
         path.write_text(json.dumps(payload), encoding="utf-8")
         file = self.work / workflow
         text = (self.root / ".github" / "workflows" / workflow).read_text(encoding="utf-8")
-        file.write_text(_without_queue(text), encoding="utf-8")
+        file.write_text(_without_unknown(text), encoding="utf-8")
         command = [str(Path(sys.executable).parent / "act"), event, "--eventpath", str(path), "--workflows", str(file)]
         command += ["--platform", "ubuntu-latest=-self-hosted", "--pull=false", "--no-cache-server", "--json"]
         command += ["--defaultbranch", "main", "--action-cache-path", str(self.work / "act"), "--actor", "ada"]
@@ -143,7 +143,7 @@ class Project:
         names = [str(file.relative_to(self.root)) for file in called]
         for file in called:
             git(self.root, "update-index", "--assume-unchanged", *names)
-            file.write_text(_without_queue(kept[file]), encoding="utf-8")
+            file.write_text(_without_unknown(kept[file]), encoding="utf-8")
         try:
             yield
         finally:
@@ -157,6 +157,7 @@ class Project:
             "GITHUB_API_URL": self.api,
             "GITHUB_REPOSITORY": NAME,
             "VENV": str(self.work / "venv"),
+            "STAND_IN_SITE": str(self.work / "site"),
             "STAND_IN_ARTIFACTS": str(self.work / "artifacts"),
             "STAND_IN_ATTESTED": str(self.work / "attested"),
             "STAND_IN_CACHES": str(self.work / "caches"),
@@ -190,10 +191,7 @@ def make(
     `keep` names folders that are otherwise left out; `changes` is what the first commit has on top.
     """
     root, origin, work = folder / "project", folder / "origin.git", folder / "work"
-    git(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(origin))
-    git(folder, "clone", "--quiet", str(origin), str(root))
-    for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
-        git(root, "config", key, value)
+    root.mkdir()
     for name in _files(use_cases, keep):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(TREE / name, root / name)
@@ -203,19 +201,35 @@ def make(
     settings.write_text(re.sub(r"(?m)^default_use_case:.*$", f"default_use_case: {use_cases[0]}", settings.read_text()))
     _support(root / "setup.py", pythons)
     changes(root)
-    git(root, "checkout", "--quiet", "-b", "main")
+    publish(root, origin)
+    return Project(root, origin, equip(work), api)
+
+
+def publish(root: Path, origin: Path) -> None:
+    """Make a folder a repository whose main, in one commit, is pushed to a bare origin."""
+    git(root, "init", "--quiet", "--initial-branch=main")
+    git(root, "init", "--quiet", "--bare", "--initial-branch=main", str(origin))
+    for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
+        git(root, "config", key, value)
+    git(root, "remote", "add", "origin", str(origin))
     git(root, "add", "-A")
     git(root, "commit", "--quiet", "-m", "Initial commit")
     git(root, "push", "--quiet", "-u", "origin", "main")
+
+
+def equip(work: Path) -> Path:
+    """Make the folders that the stand-ins and the environment of a repository live in; returns the folder above them."""
     for name in ("artifacts", "caches", "home", "cache", "act"):
         (work / name).mkdir(parents=True)
     _environment(work / "venv")
-    return Project(root, origin, work, api)
+    return work
 
 
-def _without_queue(text: str) -> str:
-    """Return a workflow without the key that says how waiting jobs queue: the runner does not know it, and serialises none."""
-    return re.sub(r"(?m)^ +queue: max\n", "", text)
+def _without_unknown(text: str) -> str:
+    """Return a workflow without two keys that the runner does not know: how waiting jobs queue, and whether a job in an
+    environment is shown as a deployment; it serialises none, and knows no environments.
+    """
+    return re.sub(r"(?m)^ +(queue: max|deployment: .*)\n", "", text)
 
 
 def stand_in_files() -> dict[str, Path]:

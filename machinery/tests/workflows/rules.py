@@ -8,11 +8,14 @@ from typing import Any
 
 PIN = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 WRITES = {
+    ("train.yml", "register", "actions"),
     ("train.yml", "register", "contents"),
     ("backmerge.yml", "backmerge", "contents"),
     ("backmerge.yml", "backmerge", "issues"),
     ("backmerge.yml", "backmerge", "pull-requests"),
     ("bootstrap.yml", "bootstrap", "contents"),
+    ("bootstrap.yml", "bootstrap", "pull-requests"),
+    ("machinery.yml", "newer", "issues"),
     ("report-comment.yml", "comment", "pull-requests"),
     ("monitor.yml", "monitor", "contents"),
     ("monitor.yml", "monitor", "issues"),
@@ -49,6 +52,8 @@ def pins(texts: Iterable[str]) -> dict[str, set[tuple[str, str]]]:
 def _of_workflow(workflow: dict[str, Any]) -> Iterator[str]:
     if workflow.get("permissions") != {}:
         yield "permissions: {} does not come first"
+    if "message" in workflow.get("run-name", ""):
+        yield "run-name: a message has several lines"
     if "concurrency" not in workflow:
         yield "no concurrency"
     for event in workflow["on"].values() if isinstance(workflow["on"], dict) else []:
@@ -80,6 +85,8 @@ def _of_step(step: dict[str, Any]) -> Iterator[str]:
         yield "the checkout keeps the credentials"
     if "${{" in run:
         yield f"an expression inside run: {run.strip()}"
+    if uses.startswith("actions/upload-artifact@") and not 0 < int(step["with"].get("retention-days", 0)) <= 90:
+        yield f"{step['with']['name']} is kept for as long as the repository says: give it retention-days"
     if run and (len(run.strip().splitlines()) > 1 or not re.match(r"(make|mlops|exit 1)\b", run)):
         yield f"logic in a step: {run.strip()}"
 

@@ -62,8 +62,8 @@ def pull_request(project: Project, changes: dict[str, str], *more: str) -> tuple
 
 
 def test_the_review_is_in_the_summary_the_comment_and_the_artifact(project: Project, github: FakeGitHub) -> None:
-    head, run = pull_request(project, AFTER, "--job", "notebooks")
-    assert run.jobs["notebooks"] == "success", run.log[-4000:]
+    head, run = pull_request(project, AFTER, "--job", "checks")
+    assert run.jobs["checks"] == "success", run.log[-4000:]
     assert "| `notebooks/small.ipynb` | changed | 1 |  | 2 | 2 |" in run.summary
     assert "-limit = 3\n+limit = 4" in run.summary and "-3\n+4" in run.summary
     assert f"https://github.com/{offline.NAME}/actions/runs/1#artifacts" in run.summary
@@ -81,15 +81,15 @@ def test_the_review_is_in_the_summary_the_comment_and_the_artifact(project: Proj
 
 def test_a_stale_export_fails_the_gate_and_the_review_is_there(project: Project) -> None:
     _, run = pull_request(project, {**AFTER, "notebooks/small/small.py": BEFORE["notebooks/small/small.py"]})
-    assert run.names("failure") == {"notebooks", "gate"}, run.log[-4000:]
+    assert run.names("failure") == {"checks", "gate"}, run.log[-4000:]
     assert "│ stale │" in run.log and "Success - Main mlops notebooks run" not in run.log
     assert "+limit = 4" in run.summary
 
 
 def test_a_notebook_that_fails_fails_its_job_and_its_executed_copy_is_kept(project: Project) -> None:
     failing = saved(notebook((IMPORTS.format(0), ""), ("print('before')\n1 / limit", "before\n")))
-    _, run = pull_request(project, failing, "--job", "notebooks")
-    assert run.jobs["notebooks"] == "failure", run.log[-4000:]
+    _, run = pull_request(project, failing, "--job", "checks")
+    assert run.jobs["checks"] == "failure", run.log[-4000:]
     assert "cell 2: ZeroDivisionError: division by zero" in run.log
     copy = json.loads((project.work / "artifacts" / "notebooks" / "small.ipynb").read_text())
     assert "ZeroDivisionError" in json.dumps(copy) and "before" in json.dumps(copy)

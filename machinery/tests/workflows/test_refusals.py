@@ -101,8 +101,8 @@ def test_an_action_that_is_pinned_to_another_commit_has_no_stand_in_and_fails_th
     pinned = next(action for action in offline.stand_ins() if action.startswith("actions/upload-artifact@"))
     other = f"actions/upload-artifact@{'0' * 40}"
     project.commit("planted", "planted", "origin/main", {file: text.replace(pinned, other)})
-    run = pull_request(project, "feature/x", "dev", "notebooks")
-    assert run.jobs["notebooks"] == "failure" and other.split("@")[1] in run.log
+    run = pull_request(project, "feature/x", "dev", "checks")
+    assert run.jobs["checks"] == "failure" and other.split("@")[1] in run.log
 
 
 def test_a_fork_reads_its_report_in_the_summary_and_gets_no_comment(project: Project, github: FakeGitHub) -> None:

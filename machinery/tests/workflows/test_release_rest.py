@@ -39,7 +39,10 @@ def run(number: int, status: str = "completed", conclusion: str | None = "succes
         ([], "none"),
         ([run(1)], "done"),
         ([run(1, conclusion="failure")], "failed"),
-        ([run(1, conclusion="cancelled")], "failed"),
+        ([run(1, conclusion="timed_out")], "failed"),
+        ([run(1, conclusion="cancelled")], "cancelled"),
+        ([run(1, conclusion="skipped")], "skipped"),
+        ([run(1, conclusion="action_required")], "under way"),
         ([run(1, "queued", None)], "under way"),
         ([run(2, "in_progress", None), run(1)], "under way"),
         ([run(1, conclusion="failure"), run(2)], "done"),
@@ -64,10 +67,9 @@ def test_the_wait_ends_when_training_does(api: FakeGitHub, there: github.Reposit
     assert len(api.requests) == 2
 
 
-def test_the_wait_is_bounded_and_a_failed_training_ends_it_at_once(api: FakeGitHub, there: github.Repository) -> None:
+def test_no_runner_waits_for_training_and_a_failed_one_ends_it_at_once(api: FakeGitHub, there: github.Repository) -> None:
     api.runs = [run(1, "in_progress", None)]
-    with pytest.raises(UserError, match="was not done within 0 s: see https://x/1"):
-        wait.for_training(there, COMMIT, timeout=0.1, poll=0.05)
+    assert wait.for_training(there, COMMIT, timeout=0.1, poll=0.05) == ("under way", "https://x/1")
     api.runs = [run(1, conclusion="failure")]
     with pytest.raises(UserError, match="has failed: mend it, see https://x/1"):
         wait.for_training(there, COMMIT, timeout=30, poll=30)
@@ -75,12 +77,49 @@ def test_the_wait_is_bounded_and_a_failed_training_ends_it_at_once(api: FakeGitH
     assert wait.for_training(there, COMMIT, timeout=30, poll=30).word == "none"
 
 
-def release(tag: str = "v1.0.0") -> manifest.Release:
+LISTED = f"""{COMMIT}\trefs/tags/v1.0.0-rc.2
+{"a" * 40}\trefs/tags/v1.0.0
+{COMMIT}\trefs/tags/v1.0.0^{{}}
+{COMMIT}\trefs/tags/nightly
+{COMMIT}\trefs/tags/v1.0.0.1
+{"b" * 40}\trefs/tags/v0.9.0
+"""
+
+
+def test_the_training_run_starts_the_releases_that_wait_for_it(
+    api: FakeGitHub, there: github.Repository, files: list[Path]
+) -> None:
+    tags = wait.tags_at(LISTED, COMMIT)
+    assert tags == ["v1.0.0", "v1.0.0-rc.2"]
+    publish.publish(there, release(), "notes", files, candidate=False)
+    wait.resume(there, tags, lambda tag: publish.release_of(there, tag) is not None)
+    assert api.dispatched == [("release.yml", "v1.0.0-rc.2")]
+
+
+def test_a_training_run_that_was_skipped_has_not_failed(api: FakeGitHub, there: github.Repository) -> None:
+    api.runs = [run(1, conclusion="skipped")]
+    assert wait.for_training(there, COMMIT, timeout=0, poll=0.01).word == "skipped"
+    api.runs = [run(1, conclusion="cancelled")]
+    with pytest.raises(UserError, match="was cancelled: run it again, see https://x/1"):
+        wait.for_training(there, COMMIT, timeout=0, poll=0.01)
+
+
+def test_an_answer_5xx_does_not_end_the_wait(api: FakeGitHub, there: github.Repository) -> None:
+    api.runs, api.outages = [run(1)], 2
+    messages: list[str] = []
+    assert wait.for_training(there, COMMIT, timeout=30, poll=0.01, say=messages.append).word == "done"
+    assert [message.endswith("asking again") for message in messages] == [True, True]
+    api.outages = 1
+    with pytest.raises(StoreUnreachable, match="502"):
+        wait.for_training(there, COMMIT, timeout=0, poll=0.01)
+
+
+def release(tag: str = "v1.0.0", commit: str = COMMIT) -> manifest.Release:
     image = f"ghcr.io/ada/demo/iris@sha256:{'d' * 64}"
     parts = {name: letter * 64 for name, letter in {"key": "a", "data": "b", "bundle": "e", "server": "f"}.items()}
     model = {"number": "1.0.0", "run_id": "r", "commit": COMMIT, "metrics": {"accuracy": 0.9}, "image": image, **parts}
     environment = "staging" if "rc" in tag else "production"
-    content = {"tag": tag, "version": "1.0.0", "commit": COMMIT, "environment": environment, "models": {"iris": model}}
+    content = {"tag": tag, "version": "1.0.0", "commit": commit, "environment": environment, "models": {"iris": model}}
     return manifest.parse(json.dumps(content), "made")
 
 
@@ -134,6 +173,27 @@ def test_an_asset_of_other_content_is_replaced(api: FakeGitHub, there: github.Re
     files[1].write_text("[]")
     publish.publish(there, release(), "notes", files, candidate=False)
     assert assets(api)["iris.cdx.json"] == b"[]" and len(assets(api)) == 2
+
+
+def test_a_tag_that_was_moved_rewrites_nothing(api: FakeGitHub, there: github.Repository, files: list[Path]) -> None:
+    publish.publish(there, release(), "notes", files, candidate=False)
+    before = json.dumps(api.releases, sort_keys=True)
+    moved = release(commit="e" * 40)
+    manifest.write(files[0], moved)
+    with pytest.raises(UserError, match=f"v1.0.0 is published for commit {'c' * 12} and stands at {'e' * 12} now"):
+        publish.publish(there, moved, "other notes", files, candidate=False)
+    assert json.dumps(api.releases, sort_keys=True) == before
+
+
+def test_notes_that_somebody_wrote_are_kept_by_a_repeated_run(
+    api: FakeGitHub, there: github.Repository, files: list[Path]
+) -> None:
+    publish.publish(there, release(), "notes", files[:1], candidate=False)
+    api.releases[0].update(body="by hand", name="The first one", make_latest="true")
+    publish.publish(there, release(), "notes", files, candidate=False)
+    kept = api.releases[0]
+    assert (kept["body"], kept["name"], kept["make_latest"], kept["draft"]) == ("by hand", "The first one", "true", False)
+    assert set(assets(api)) == {"release.json", "iris.cdx.json"}
 
 
 def test_a_token_that_may_only_read_publishes_nothing(api: FakeGitHub, files: list[Path]) -> None:

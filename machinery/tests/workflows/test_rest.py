@@ -105,6 +105,21 @@ def test_with_a_token_that_may_the_pull_request_is_opened_once(mlops: Mlops, pro
     assert api.issues == []
 
 
+@pytest.mark.parametrize("has_main", [True, False])
+def test_a_default_branch_that_is_not_main_is_named(
+    mlops: Mlops, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_main: bool
+) -> None:
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"repository": {"default_branch": "master"}}), encoding="utf-8")
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
+    git(project.parent / "origin.git", "symbolic-ref", "HEAD", "refs/heads/master")
+    git(project, "push", "--quiet", "origin", "main:master", *([] if has_main else [":main"]))
+    done = mlops("bootstrap")
+    summary = (tmp_path / "summary.md").read_text()
+    assert "::warning::the default branch is master" in done.output and "Settings → General → Default branch" in summary
+    assert ("refs/heads/dev" in git(project, "ls-remote", "origin")) is has_main
+
+
 @pytest.mark.parametrize(("token", "waits"), [("workflow-token", True), ("app-token", False)])
 def test_checks_that_wait_for_a_person_are_pointed_out_where_the_pull_request_is_opened(
     mlops: Mlops, project: Path, api: FakeGitHub, tmp_path: Path, token: str, waits: bool
@@ -128,7 +143,8 @@ def test_a_squashed_backmerge_is_not_proposed_again(mlops: Mlops, project: Path,
     git(project, "merge", "--quiet", "--squash", "main")
     git(project, "commit", "--quiet", "-m", "squashed")
     git(project, "push", "--quiet", "origin", "HEAD:dev")
-    api.issues = [{"number": 1, "state": "open", "title": "Back-merge main into dev"}]
+    ours = {"user": {"login": "github-actions[bot]", "type": "Bot"}, "author_association": "NONE"}
+    api.issues = [{"number": 1, "state": "open", "title": "Back-merge main into dev", **ours}]
     assert json.loads(mlops("backmerge", "--json").stdout)["action"] == "skip"
     assert api.pulls == [] and [issue["state"] for issue in api.issues] == ["closed"]
 
@@ -331,3 +347,28 @@ def test_lists_longer_than_a_page_are_read_to_the_end(api: FakeGitHub) -> None:
 def test_no_answer_is_told_in_one_line() -> None:
     with pytest.raises(StoreUnreachable, match="does not answer"):
         github.call(github.Repository("http://127.0.0.1:9", NAME, ""), "GET", "pulls")
+
+
+STRANGER = {"user": {"login": "eve", "type": "User"}, "author_association": "CONTRIBUTOR"}
+
+
+def test_a_strangers_comment_and_issue_are_not_taken_for_ours(api: FakeGitHub) -> None:
+    there = github.Repository(api.url, NAME, "workflow-token")
+    api.comments = [{"id": 1, "issue": 7, "body": f"{comment.MARKER} looks good", **STRANGER}]
+    api.issues = [{"number": 1, "state": "open", "title": "Drift", "body": "mine", **STRANGER}]
+    assert [github.put_comment(there, 7, comment.MARKER, text) for text in ("one", "two")] == ["created", "updated"]
+    assert [row["body"].split("\n")[-1] for row in api.comments] == [f"{comment.MARKER} looks good", "two"]
+    for text in ("one", "two"):
+        github.open_issue(there, "Drift", text)
+    assert [row["body"] for row in api.issues] == ["mine", "two"]
+    assert github.close_issues(there, "Drift") == 1 and api.issues[0]["state"] == "open"
+
+
+@pytest.mark.parametrize("text", ["see #12", "ada/demo#3 and GH-4, gh-5", "(#6)", "**#7**"])
+def test_no_text_of_a_report_refers_to_an_issue(text: str) -> None:
+    harmless = comment.harmless(text)
+    assert not re.search(r"#\d|GH-\d", harmless, re.IGNORECASE) and harmless.replace("\u200b", "") == text
+
+
+def test_the_colours_of_a_chart_are_no_references() -> None:
+    assert comment.harmless('plotColorPalette: "#0072B2, #D55E00"') == 'plotColorPalette: "#0072B2, #D55E00"'

@@ -22,6 +22,7 @@ PUSHED = {"train.yml", "backmerge.yml", "bootstrap.yml", "codeql.yml"}
 EVENTS = [
     # event, ref or base branch, action, what it starts
     ("push", "refs/heads/main", "", PUSHED),
+    ("push", "refs/heads/master", "", {"bootstrap.yml"}),
     ("push", "refs/heads/dev", "", {"train.yml", "codeql.yml"}),
     ("push", "refs/heads/release/1.0.0", "", {"train.yml"}),
     ("push", "refs/heads/hotfix/1.0.1", "", {"train.yml"}),
@@ -37,7 +38,12 @@ EVENTS = [
     ("pull_request", "feature/x", "opened", set()),
     ("pull_request", "dev", "labeled", set()),
     ("merge_group", "", "checks_requested", {"pull-request.yml"}),
-    ("workflow_dispatch", "", "", {"train.yml", "bootstrap.yml", "template.yml", "deploy.yml", "monitor.yml"}),
+    (
+        "workflow_dispatch",
+        "",
+        "",
+        {"train.yml", "bootstrap.yml", "template.yml", "deploy.yml", "monitor.yml", "release.yml"},
+    ),
     ("schedule", "", "", {"codeql.yml", "monitor.yml"}),
 ]
 
@@ -162,7 +168,8 @@ def test_one_deployment_at_a_time_goes_to_an_environment_and_none_is_cancelled()
     workflow = triggers.load(WORKFLOWS / "deploy.yml")
     expected = {"group": "deploy-${{ inputs.environment }}", "queue": "max", "cancel-in-progress": False}
     assert workflow["concurrency"] == expected
-    assert workflow["jobs"]["deploy"]["environment"] == {"name": "${{ inputs.environment }}"}
+    shown = "${{ (inputs.deploys || needs.plan.outputs.deploys) == 'true' }}"
+    assert workflow["jobs"]["deploy"]["environment"] == {"name": "${{ inputs.environment }}", "deployment": shown}
     release = triggers.load(WORKFLOWS / "release.yml")
     assert release["concurrency"]["cancel-in-progress"] is False
     assert release["concurrency"]["group"] != workflow["concurrency"]["group"], "the one would wait for the other for ever"
@@ -205,7 +212,22 @@ def test_nothing_is_published_before_its_contract_was_kept() -> None:
     ]
     assert order == sorted(order)
     assert "image" in jobs["publish"]["needs"] and "publish" in jobs["deploy"]["needs"]
-    assert not any("if" in jobs[name] for name in ("image", "publish", "deploy")), "a job that failed stops those after it"
+    assert not any("if" in jobs[name] for name in ("publish", "deploy")), "a job that failed stops those after it"
+    assert jobs["image"]["if"] == "${{ needs.plan.outputs.ready == 'true' }}"
+
+
+def test_no_job_waits_for_another_on_a_runner() -> None:
+    """What waits does so for a concurrency group or by `needs`, where no runner is paid; polling is for seconds."""
+    polling = [
+        (file.name, name, job["timeout-minutes"])
+        for file in FILES
+        for name, job in triggers.load(file)["jobs"].items()
+        for step in job.get("steps", [])
+        if re.match(r"mlops release wait\b", step.get("run", ""))
+    ]
+    assert polling == [("release.yml", "plan", 10)]
+    resumes = [step.get("run") for step in triggers.load(WORKFLOWS / "train.yml")["jobs"]["register"]["steps"]]
+    assert "mlops release resume" in resumes
 
 
 def test_what_answers_a_workflow_run_checks_out_nothing_of_the_pull_request() -> None:
@@ -242,6 +264,7 @@ jobs:
     permissions: {}
     steps: []
 """
+NAMED = "run-name: ${{ github.event.head_commit.message }}\n'on': push"
 BAD = {
     "unquoted version": ("        python-version: 3.10", "unquoted version"),
     "unquoted versions": ("        python: [3.11, 3.12]", "unquoted version"),
@@ -249,6 +272,10 @@ BAD = {
     "pin without version": (f"      - uses: actions/cache@{'a' * 40}", "pin without its version"),
     "expression in run": ("      - run: make ${{ github.head_ref }}", "an expression inside run"),
     "logic": ("      - run: if true; then make; fi", "logic in a step"),
+    "artifact without an end": (
+        f"      - uses: actions/upload-artifact@{'a' * 40} # v1.0.0\n        with: {{name: x, path: y}}",
+        "retention-days",
+    ),
     "kept credentials": (f"      - uses: actions/checkout@{'a' * 40} # v1.0.0", "keeps the credentials"),
 }
 
@@ -267,12 +294,14 @@ def test_each_rule_finds_what_it_is_there_for(line: str, finding: str) -> None:
     [
         ("permissions: {}\nconcurrency: x", "permissions: {} does not come first"),
         ("concurrency: x", "no concurrency"),
+        ("'on': push", "a message has several lines"),
         ("    timeout-minutes: 1\n", "no timeout-minutes"),
         ("    permissions: {}\n", "no permissions of its own"),
     ],
 )
 def test_what_is_left_out_is_found(change: str, finding: str) -> None:
-    text = PLAIN.replace(change, "concurrency: x" if "does not come" in finding else "", 1)
+    other = {"permissions: {} does not come first": "concurrency: x", "a message has several lines": NAMED}
+    text = PLAIN.replace(change, other.get(finding, ""), 1)
     assert any(finding in each for each in rules.findings("x.yml", yaml.safe_load(text), text))
 
 

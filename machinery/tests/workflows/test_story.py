@@ -40,7 +40,7 @@ def test_2_a_pull_request_to_dev_reports_that_there_is_no_champion_yet(project: 
     git(project.root, "fetch", "--quiet", "origin")
     commit = project.commit("Less freedom", "feature/first", "origin/dev", tuned(project, "0.8"))
     run = pull_request(project, "feature/first", "dev")
-    assert run.names("success") == {"plan", "checks", "notebooks", "report", "gate"}, run.log[-4000:]
+    assert run.names("success") == {"plan", "checks", "report", "gate"}, run.log[-4000:]
     assert "iris: ✅ passes the gate" in run.summary and "no champion yet" in run.summary
     assert "[pull request/gate (dev)" in run.log, run.log[-4000:]
     assert "refs/mlops/store" not in git(project.root, "ls-remote", "origin")

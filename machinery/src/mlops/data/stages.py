@@ -114,6 +114,11 @@ def read_processed(project: Project, use_case: UseCase) -> tuple[pd.DataFrame, R
     return datasets.read(processed(project, use_case).path, _schema(use_case, "processed")), raw(project, use_case)
 
 
+def read_interim(project: Project, use_case: UseCase) -> pd.DataFrame:
+    """The interim rows, made if need be."""
+    return datasets.read(interim(project, use_case).path, _schema(use_case, "interim"))
+
+
 def patterns(use_case: UseCase) -> tuple[str, ...]:
     """The names that raw files of a use case have."""
     return RAW if use_case.config.data.read is None else (*RAW, *DESCRIBED)

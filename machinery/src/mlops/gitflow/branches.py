@@ -3,8 +3,11 @@
 | into | may come | from a fork |
 |---|---|---|
 | main | release/X.Y.Z, hotfix/X.Y.Z | nothing |
-| dev | feature/*, bugfix/*, data/*, release/*, hotfix/*, backmerge/*, dependabot/*, main | any name but main and backmerge/* |
-| release/X.Y.Z | bugfix/* | nothing |
+| dev | feature/*, bugfix/*, data/*, release/*, hotfix/*, backmerge/*, main, names by bots | any but main and backmerge/* |
+| release/X.Y.Z | bugfix/*, revert-*, hotfix/X.Y.Z, backmerge/*, main | nothing |
+
+A branch cannot be renamed under its pull request, so what bots and GitHub's pages name comes in as it is: dependabot/*,
+renovate/*, copilot/*, reverts (revert-12-feature/x) and edits in the browser (patch-1, ada-patch-1).
 """
 
 from __future__ import annotations
@@ -16,18 +19,25 @@ from mlops.errors import UserError
 MAIN = "main"
 DEV = "dev"
 VERSION = r"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)"
-KINDS = ("feature", "bugfix", "data", "release", "hotfix", "backmerge", "dependabot")
+KINDS = ("feature", "bugfix", "data", "release", "hotfix", "backmerge", "dependabot", "renovate", "copilot")
+# Names that GitHub gives: "Revert" of a pull request, and a file that is edited in the browser.
+GIVEN = {"revert": re.compile(r"revert-\d+-.+"), "patch": re.compile(r"(?:[\w-]+-)?patch-\d+")}
+SHOWN = {"revert": "revert-*", "patch": "patch-N", MAIN: MAIN, "release": "release/X.Y.Z", "hotfix": "hotfix/X.Y.Z"}
+INTO_DEV = ("feature", "bugfix", "data", "dependabot", "renovate", "copilot", "revert", "patch")
 ALLOWED = {
     MAIN: ("release", "hotfix"),
-    DEV: ("feature", "bugfix", "data", "release", "hotfix", "backmerge", "dependabot", MAIN),
-    "release": ("bugfix",),
+    DEV: (*INTO_DEV, "release", "hotfix", "backmerge", MAIN),
+    # A hotfix that lands while a release is open comes in by its own branch, by main, or by the branch of a back-merge.
+    "release": ("bugfix", "revert", "hotfix", "backmerge", MAIN),
 }
 
 
 def kind(branch: str) -> str:
-    """Return "main", "dev", one of KINDS, or "" for a name that the model of branches does not know."""
+    """Return "main", "dev", one of KINDS or GIVEN, or "" for a name that the model of branches does not know."""
     if branch in (MAIN, DEV):
         return branch
+    if given := next((name for name, pattern in GIVEN.items() if pattern.fullmatch(branch)), ""):
+        return given
     prefix, _, rest = branch.partition("/")
     if prefix not in KINDS or not rest:
         return ""
@@ -65,15 +75,20 @@ def _foreign_problems(head: str, base: str) -> list[str]:
 
 
 def _way_out(head: str, base: str) -> str:
+    if base != DEV and kind(head) in INTO_DEV:
+        return f"set the base of the pull request to {DEV}"
     if base == MAIN:
-        into = DEV if kind(head) in ("feature", "bugfix", "data", "dependabot") else ""
-        return (
-            f"set the base of the pull request to {into}"
-            if into
-            else "only release/X.Y.Z and hotfix/X.Y.Z do; start one with `mlops gitflow start release X.Y.Z`"
-        )
-    names = ", ".join(name if name == MAIN else f"{name}/*" for name in ALLOWED[kind(base)])
-    return f"what may is {names}; rename it with `git branch -m`"
+        return "only release/X.Y.Z and hotfix/X.Y.Z do; start one with `mlops gitflow start release X.Y.Z`"
+    if head == DEV:
+        return f"the release holds what {DEV} was; bring single changes by bugfix/*, the rest by the next release"
+    names = ", ".join(SHOWN.get(name, f"{name}/*") for name in ALLOWED[kind(base)])
+    return f"what may is {names}; a branch cannot change its name under a pull request: {_renamed(head, base)}"
+
+
+def _renamed(head: str, base: str) -> str:
+    prefix = "feature" if base == DEV else "bugfix"
+    name = f"{prefix}/{head.rsplit('/', 1)[-1] or 'NAME'}"
+    return f"git push origin {head}:refs/heads/{name}, and open it from {name}"
 
 
 def start_point(branch_kind: str) -> str:
@@ -86,15 +101,7 @@ def start_point(branch_kind: str) -> str:
 
 def target(branch: str) -> str:
     """Return the branch that this one is to be merged into; raise UserError where the name does not say."""
-    targets = {
-        "feature": DEV,
-        "bugfix": DEV,
-        "data": DEV,
-        "backmerge": DEV,
-        "dependabot": DEV,
-        "release": MAIN,
-        "hotfix": MAIN,
-    }
+    targets = {**dict.fromkeys(INTO_DEV, DEV), "backmerge": DEV, "release": MAIN, "hotfix": MAIN}
     if kind(branch) not in targets:
         raise UserError(f"{branch} goes nowhere by itself: name a branch feature/*, bugfix/*, release/X.Y.Z or hotfix/X.Y.Z")
     return targets[kind(branch)]

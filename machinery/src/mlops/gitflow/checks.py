@@ -72,7 +72,7 @@ def tag_problems(name: str, root: Path) -> list[str]:
     if not exists(f"refs/tags/{name}", root):
         raise UserError(f"there is no tag {name} here: git fetch origin --tags")
     commit = git("rev-parse", f"refs/tags/{name}^{{commit}}", root=root)
-    holding = [branch for branch in wanted if _holds(branch, commit, root)]
+    holding = [branch for branch in wanted if _holds(branch, commit, root)] or _merged(name, commit, root)
     found = tags.problems(name, versions.project_version(git("show", f"{commit}:{SETUP}", root=root)), holding)
     return found + versions.entry_problems(tags.parse(name).version, text_at(commit, CHANGELOG, root))
 
@@ -87,6 +87,13 @@ def remote_tags(root: Path) -> list[str]:
 
 def _holds(branch: str, commit: str, root: Path) -> bool:
     return run("merge-base", "--is-ancestor", commit, f"refs/remotes/origin/{branch}", root=root).returncode == 0
+
+
+def _merged(name: str, commit: str, root: Path) -> list[str]:
+    """Return the branch of a release candidate where it was merged into main and is gone, so that it can be run again."""
+    wanted = tags.branches_for(name)
+    gone = not any(exists(f"refs/remotes/origin/{branch}", root) for branch in wanted)
+    return [wanted[0]] if tags.parse(name).candidate and gone and _holds(branches.MAIN, commit, root) else []
 
 
 def _short(reference: str) -> str:

@@ -16,8 +16,11 @@ MARKER = "<!-- mlops: model report -->"
 LIMIT = 60_000
 READ = 200_000
 NOTEBOOKS = Path("notebooks", "review.md")
-# Where a blank breaks what GitHub would act on: tags but ours, mentions, entities, links, addresses that become links.
-BREAKS = re.compile(r"<(?!/?(?:details|summary)>)|@|&(?=[#\w])|\](?=[(:\[])|:(?=//)|/(?=/)|www(?=\.)", re.IGNORECASE)
+# Where a blank breaks what GitHub would act on: tags but ours, mentions, entities, links, addresses that become links, and
+# references to issues (#1, owner/name#1, GH-1), which would leave a mark on each of them.
+BREAKS = re.compile(
+    r"<(?!/?(?:details|summary)>)|@|&(?=[#\w])|\](?=[(:\[])|:(?=//)|/(?=/)|www(?=\.)|#(?=\d+(?!\w))|\bGH-(?=\d)", re.IGNORECASE
+)
 FOLDER = re.compile(r"[a-z0-9_-]{1,60}")
 
 

@@ -17,6 +17,8 @@ from mlops.errors import StoreUnreachable, UserError
 
 TIMEOUT = 30
 PAGES = 20
+# Who writes with the token of a workflow or of an app is a bot; with a person's token it is somebody of the project.
+TRUSTED = ("OWNER", "MEMBER", "COLLABORATOR")
 
 
 class Refused(UserError):
@@ -95,29 +97,34 @@ def open_pull_request(repository: Repository, head: str, base: str, title: str, 
     return dict(call(repository, "POST", "pulls", {"title": title, "head": head, "base": base, "body": body}))
 
 
+def is_ours(item: dict[str, Any]) -> bool:
+    """Return whether a bot or somebody of the project wrote an issue or comment, not a stranger who copies its title."""
+    return (item.get("user") or {}).get("type") == "Bot" or item.get("author_association") in TRUSTED
+
+
 def open_issue(repository: Repository, title: str, body: str) -> dict[str, Any]:
-    """Return the open issue of this title, opened now or brought up to date."""
+    """Return our open issue of this title, opened now or brought up to date; a stranger's of that title is left alone."""
     for issue in listed(repository, "issues", state="open"):
-        if issue["title"] == title and "pull_request" not in issue:
+        if issue["title"] == title and "pull_request" not in issue and is_ours(issue):
             return dict(call(repository, "PATCH", f"issues/{issue['number']}", {"body": body}))
     return dict(call(repository, "POST", "issues", {"title": title, "body": body}))
 
 
 def close_issues(repository: Repository, title: str) -> int:
-    """Close the open issues of this title, whose reason is gone; return how many there were."""
+    """Close our open issues of this title, whose reason is gone; return how many there were."""
     closed = 0
     for issue in listed(repository, "issues", state="open"):
-        if issue["title"] == title and "pull_request" not in issue:
+        if issue["title"] == title and "pull_request" not in issue and is_ours(issue):
             call(repository, "PATCH", f"issues/{issue['number']}", {"state": "closed", "state_reason": "completed"})
             closed += 1
     return closed
 
 
 def put_comment(repository: Repository, number: int, marker: str, body: str) -> str:
-    """Write the one comment that begins with `marker` on an issue or pull request; return "created" or "updated"."""
+    """Write our one comment that begins with `marker` on an issue or pull request; return "created" or "updated"."""
     text = f"{marker}\n{body}"
     for comment in listed(repository, f"issues/{number}/comments"):
-        if comment["body"].startswith(marker):
+        if comment["body"].startswith(marker) and is_ours(comment):
             call(repository, "PATCH", f"issues/comments/{comment['id']}", {"body": text})
             return "updated"
     call(repository, "POST", f"issues/{number}/comments", {"body": text})

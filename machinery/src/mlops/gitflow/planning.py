@@ -2,8 +2,8 @@
 
 | event | checks |
 |---|---|
-| pull request, merge queue | `make lint` on every Python; `make test`, which lints too, on the oldest and the newest |
-| push to dev | `make fast-tests` on every Python |
+| pull request, merge queue | `make lint` on every Python, `make test` on the oldest and the newest, the notebooks once |
+| push to dev | `make tests` on every Python |
 | back-merge that changes nothing but version and changelog | none, neither in its pull request nor when it is merged |
 """
 
@@ -22,15 +22,27 @@ FRAGMENTS = "changelog.d/"
 NOWHERE = "0" * 40
 
 
-def checks(event: str, branch: str, pythons: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of the matrix, as {"python": "3.12", "target": "lint"}; `branch` is the one that was pushed."""
+def checks(event: str, branch: str, pythons: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of the matrix: name, python, target of make, and whether the notebooks are run there.
+
+    `branch` is the one that was pushed.
+    """
     ordered = sorted(pythons, key=lambda version: tuple(int(part) for part in version.split(".")))
     if event in ("pull_request", "merge_group"):
         ends = {*ordered[:1], *ordered[-1:]}
-        return [{"python": version, "target": "test" if version in ends else "lint"} for version in ordered]
+        targets = {version: "test" if version in ends else "lint" for version in ordered}
+        # Where only lint runs there is time for the notebooks.
+        least = [version for version in ordered if targets[version] == "lint"] or ordered
+        return [_row(version, target, version == least[-1]) for version, target in targets.items()]
     if event == "push" and branch == branches.DEV:
-        return [{"python": version, "target": "fast-tests"} for version in ordered]
+        return [_row(version, "tests", False) for version in ordered]
     return []
+
+
+def _row(python: str, target: str, notebooks: bool) -> dict[str, Any]:
+    words = {"test": "lint, test", "tests": "test"}.get(target, target)
+    name = f"{words}{', notebooks' if notebooks else ''} ({python})"
+    return {"name": name, "python": python, "target": target, "notebooks": notebooks}
 
 
 def nothing_to_check(root: Path, merge: Merge | None, event: dict[str, Any]) -> bool:
@@ -50,7 +62,7 @@ def nothing_to_check(root: Path, merge: Merge | None, event: dict[str, Any]) -> 
 
 
 def version_and_changelog_only(root: Path, start: str) -> bool:
-    """Return whether HEAD differs from `start` by the version in setup.py and the changelog alone; False if it cannot be told."""
+    """Return whether HEAD differs from `start` by version and changelog alone; False where that cannot be found out."""
     done = run("diff", "--name-only", "-z", "--no-renames", start, "HEAD", root=root)
     paths = [path for path in done.stdout.split("\0") if path]
     known = all(path in (CHANGELOG, SETUP) or path.startswith(FRAGMENTS) for path in paths)

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 # What judges and stores a model, beside what makes it: a change is tried out on every use case.
 JUDGES = ("registry", "tracking.py", "tracking_uri.py", "pipeline.py", "git.py")
+RENAME = (
+    "branches, rulesets, schedules and comments are those of `main`: rename it under Settings → General → Default branch, "
+    "then run the workflow `bootstrap`"
+)
 DRY_RUN = typer.Option(False, "--dry-run", help="Say what would be done, do nothing.")
 JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 
@@ -166,10 +170,16 @@ def bootstrap(dry_run: bool = DRY_RUN) -> None:
     root = project_root()
     fetch_branches(root)
     there = exists(f"origin/{branches.DEV}", root)
+    default = str(runner.event().get("repository", {}).get("default_branch", branches.MAIN))
+    if default != branches.MAIN:
+        runner.notice(f"the default branch is {default}: {RENAME}", "warning")
+    if not exists(f"origin/{branches.MAIN}", root):
+        return runner.summary(f"### What is set up\n\nNothing: there is no branch `{branches.MAIN}`. {RENAME}")
     if not there and not dry_run:
         source = f"refs/remotes/origin/{branches.MAIN}:refs/heads/{branches.DEV}"
         git("push", "--quiet", "origin", source, root=root, env=credentials(root))
-    rows = [("branch `dev`", "there" if there else "would be created" if dry_run else "created from `main`")]
+    rows = [("default branch", default if default == branches.MAIN else f"❗ {default}: {RENAME}")]
+    rows += [("branch `dev`", "there" if there else "would be created" if dry_run else "created from `main`")]
     rows.append(
         (
             "model store",

@@ -126,22 +126,27 @@ def absolute_paths(code: Iterable[Code], notebook: Notebook, name: str) -> Itera
 
 
 def imports_source(code: Sequence[Code], packages: set[str], root: Path, name: str) -> Iterator[Fault]:
-    """A notebook stands on the project's code: it imports from src/, and what it imports is there."""
+    """A notebook stands on the project's code: it imports from src/ or from the machinery, and what it imports is there."""
     if not packages or not code:
         return
     found = False
     for cell in code:
         for module in _imported(cell.tree):
-            if module.partition(".")[0] not in packages:
+            top = module.partition(".")[0]
+            found = found or top in packages or top == "mlops"
+            if top not in packages:
                 continue
-            found = True
             place = root / "src" / Path(*module.split("."))
             if not (place.with_suffix(".py").is_file() or place.is_dir()):
                 yield Fault(name, "imports", f"cell {cell.number}", f"src/ has no module {module}", "import what is there")
     if not found:
         there = ", ".join(sorted(packages))
         yield Fault(
-            name, "imports", "notebook", "nothing is imported from src/", f"move code to a module and import it ({there})"
+            name,
+            "imports",
+            "notebook",
+            "nothing is imported from src/ or mlops",
+            f"move code to a module and import it ({there})",
         )
 
 

@@ -18,7 +18,7 @@ from mlops.project.wheel import Wheel
 
 FOLDER = "machinery"
 # What serves the template's own development. A workflow may be changed by no workflow's token: it stays, and skips itself.
-TEMPLATE_ONLY = (".ci/",)
+TEMPLATE_ONLY = (".ci/", ".github/SECURITY.md", ".github/CODE_OF_CONDUCT.md")
 
 
 def adopt(root: Path, answers: Answers, given: Wheel | None = None, force: bool = False) -> dict[str, bytes | None]:

@@ -52,7 +52,14 @@ def new_project(
 
 @app.command()
 def adopt(
-    defaults: bool = DEFAULTS, answers: str = ANSWERS, file: str = WHEEL, force: bool = FORCE, json: bool = JSON
+    defaults: bool = DEFAULTS,
+    answers: str = ANSWERS,
+    file: str = WHEEL,
+    propose: bool = typer.Option(
+        False, "--propose", help="As a pull request to dev; the project is named after its repository."
+    ),
+    force: bool = FORCE,
+    json: bool = JSON,
 ) -> None:
     """Make a copy of the template thin: its machinery becomes one wheel, and the project gets its name.
 
@@ -63,6 +70,14 @@ def adopt(
     from mlops.project import wheel
 
     root = find_root()
+    if propose:
+        from mlops.gitflow import runner
+        from mlops.gitflow.git import repository
+        from mlops.project import propose as proposal
+
+        name = _name_of(Path(repository(root).rpartition("/")[2] or root))
+        runner.summary(f"### A thin project\n\n{proposal.propose(root, _answers(True, answers, name))}")
+        return
     chosen = _answers(defaults, answers, name=_name_of(root))
     written = border.adopt(root, chosen, wheel.opened(Path(file)) if file else None, force)
     _tell(written, json, "git add -A && git commit -m 'Take the machinery as a wheel' && make run")

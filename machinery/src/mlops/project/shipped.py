@@ -18,17 +18,22 @@ REPOSITORY = HERE.parents[3]
 
 # A project's first files, which are the team's from then on.
 FIRST = (
+    ".devcontainer/devcontainer.json",
     ".github/CODEOWNERS",
     ".github/ISSUE_TEMPLATE/*",
     ".github/dependabot.yml",
     ".github/pull_request_template.md",
     ".gitignore",
+    ".vscode/*.json",
+    "AGENTS.md",
+    "CONTRIBUTING.md",
     "changelog.d/*",
     "MLproject",
     "changelog.d/README.md",
     "conda-env.yml",
     "config/project.yaml",
     "docs/conf.py",
+    "notebooks/.ipynb_saveprocess",
     "python_env.yaml",
     "requirements/*.txt",
     "setup.py",

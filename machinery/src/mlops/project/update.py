@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.version import Version
-
 from mlops import vendored
 from mlops.errors import UserError
 from mlops.git import git
@@ -86,6 +84,8 @@ def update(root: Path, new: Wheel, force: bool = False, downgrade: bool = False)
     old = wheel.present(root)
     if not force:
         refuse_uncommitted(root)
+    from packaging.version import Version
+
     if Version(new.version) < Version(old.version) and not downgrade:
         raise UserError(
             f"{new.version} is older than {old.version}, which is here: mlops update --to {new.version} --wheel … goes back"

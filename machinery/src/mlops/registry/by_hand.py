@@ -37,4 +37,5 @@ def archive(project: Project, use_case: str, ref: str, why: str) -> Version:
                 f"{version.title} is in use; move its aliases first: mlops alias {use_case} {version.aliases[0]} …"
             )
         client.set_model_version_tag(name, version.version, "archived", f"{who()}: {why}")
+        tracking.back_up(project)
         return versions.choose(use_case, versions.all_of(client, name), version.number)

@@ -17,13 +17,16 @@ from mlops import tracking
 from mlops.config import Project
 from mlops.console import note
 from mlops.errors import GateRefused, StoreUnreachable, UserError
-from mlops.registry import aliases, runs, versions
+from mlops.registry import acknowledgements, aliases, runs, versions
 from mlops.registry.versions import Version
 from mlops.training import report
 from mlops.training.candidate import Candidate
 from mlops.training.evaluate import Champion, Evaluation, evaluate
+from mlops.training.findings import spent_by
+from mlops.training.rules import refuse_others
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
 
     from mlops.use_case import UseCase
@@ -66,10 +69,12 @@ def judge(project: Project, use_case: UseCase, candidate: Candidate) -> tuple[Ev
     Where the store cannot be read, limits and baseline decide and the report says so.
     """
     notes: list[str] = []
+    refuse_others(use_case.name, use_case.config, candidate.manifest["config"])
     try:
         with tracking.open_store(project) as client:
             known = versions.all_of(client, versions.qualified(project, use_case.name))
-            evaluation = evaluate(use_case, candidate, champion_of(project, known))
+            champion = champion_of(project, known, acknowledgements.spent(client, versions.qualified(project, use_case.name)))
+            evaluation = evaluate(use_case, candidate, champion)
     except StoreUnreachable as error:
         notes.append(f"champion not readable here: {error}")
         evaluation = evaluate(use_case, candidate, None)
@@ -87,6 +92,7 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
     tags = tags_of(candidate)
     if candidate.use_case != use_case.name:
         raise UserError(f"{candidate.path}: a candidate of {candidate.use_case}, not of {use_case.name}")
+    refuse_others(use_case.name, use_case.config, candidate.manifest["config"])
     name = versions.qualified(project, use_case.name)
     with (
         tempfile.TemporaryDirectory(prefix="mlops-") as scratch,
@@ -98,7 +104,8 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
         known = versions.all_of(client, name)
         same = versions.by_key(known, candidate.key)
         judged = _stored(project, same, candidate, Path(scratch)) if same else candidate
-        evaluation, written = _ask(project, use_case, judged, known)
+        spent = acknowledgements.spent(client, name)
+        evaluation, written = _ask(project, use_case, judged, known, spent)
         if not evaluation.verdict.passed:
             return _refuse(client, experiment, use_case, judged, evaluation, written, alias)
         if same and "archived" in same.tags:
@@ -111,20 +118,24 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
         now, asked = versions.all_of(client, name), judged
         judged = judged if same or made else _stored(project, version, candidate, Path(scratch))
         if judged is not asked or _moved(known, now, version):
-            evaluation, written = _ask(project, use_case, judged, now)
+            evaluation, written = _ask(project, use_case, judged, now, spent)
             if not evaluation.verdict.passed:
                 if made:
                     client.delete_model_version(name, version.version)
                 return _refuse(client, experiment, use_case, judged, evaluation, written, alias)
         moved = aliases.move(client, now, alias, version, why)
+        if alias == "champion":
+            acknowledgements.spend(client, name, version, spent_by(evaluation.verdict.findings, use_case.config.acknowledge))
         tracking.back_up(project)
         version = next(item for item in versions.all_of(client, name) if item.version == version.version)
     return Outcome(use_case.name, True, version, made, alias, moved, evaluation, written)
 
 
-def _ask(project: Project, use_case: UseCase, judged: Candidate, known: list[Version]) -> tuple[Evaluation, Path]:
+def _ask(
+    project: Project, use_case: UseCase, judged: Candidate, known: list[Version], spent: dict[str, str]
+) -> tuple[Evaluation, Path]:
     """Ask the gate beside the champion among the known versions, and write the report."""
-    evaluation = evaluate(use_case, judged, champion_of(project, known))
+    evaluation = evaluate(use_case, judged, champion_of(project, known, spent))
     return evaluation, report.write(project, use_case, judged, evaluation, [])
 
 
@@ -167,13 +178,37 @@ def refusal(outcome: Outcome) -> GateRefused:
     )
 
 
-def champion_of(project: Project, known: list[Version]) -> Champion | None:
+def champion_of(project: Project, known: list[Version], spent: Mapping[str, str] = {}) -> Champion | None:
     """The champion among the known versions; its model is fetched when it is asked. None where there is none."""
     found = versions.by_alias(known, "champion")
     if found is None:
         return None
-    problem = versions.manifest_of(project, found)["problem"]
-    return Champion(found.number, partial(tracking.fetch, artifact_uri=f"models:/{found.model_id}"), problem, found.target)
+    manifest = versions.manifest_of(project, found)
+    return Champion(
+        number=found.number,
+        fetch=partial(tracking.fetch, artifact_uri=f"models:/{found.model_id}"),
+        problem=manifest["problem"],
+        target_number=found.target,
+        manifest=manifest,
+        holdout=partial(_holdout_of, project, found),
+        spent=dict(spent),
+        recent=tuple((item.number, _metrics_of(item)) for item in known if item.target == found.target),
+    )
+
+
+def _holdout_of(project: Project, version: Version) -> pd.DataFrame:
+    """The holdout rows that a version was registered with."""
+    import pandas as pd
+
+    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
+        versions.fetch_files(project, version, ["holdout.parquet"], Path(scratch))
+        return pd.read_parquet(Path(scratch) / "candidate" / "holdout.parquet")
+
+
+def _metrics_of(version: Version) -> dict[str, float]:
+    """The metrics of a version, as its tags hold them."""
+    prefix = "metric."
+    return {tag[len(prefix) :]: float(value) for tag, value in version.tags.items() if tag.startswith(prefix)}
 
 
 def tags_of(candidate: Candidate) -> dict[str, str]:

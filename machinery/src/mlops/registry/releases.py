@@ -103,9 +103,10 @@ def write(project: Project, numbers: dict[str, str]) -> None:
         if not found:
             run = client.create_run(experiment, run_name=commit.sha[:12], tags=tags)
             client.set_terminated(run.info.run_id, "FINISHED")
-            return
-        for tag, value in tags.items():
-            client.set_tag(found[0].info.run_id, tag, value)
+        else:
+            for tag, value in tags.items():
+                client.set_tag(found[0].info.run_id, tag, value)
+        tracking.back_up(project)
 
 
 def read(project: Project, commit: str) -> dict[str, str]:

@@ -20,12 +20,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mlops import damage
+from mlops.damage import BACKUP, DATABASE
 from mlops.errors import StoreUnreachable, UserError
 from mlops.git import git, last_words, run
 from mlops.gitflow.git import credentials, identity
 from mlops.registry import store_contents
 from mlops.registry.store_contents import contents
-from mlops.tracking import BACKUP, DATABASE, alone
+from mlops.tracking import alone
 
 REF = "refs/mlops/store"
 FETCHED = "refs/mlops/fetched"
@@ -165,18 +167,19 @@ def megabytes(size: int) -> str:
 
 
 def checkpoint(folder: Path) -> None:
-    """Bring what the database still keeps in its write-ahead log into its file; raise StoreUnreachable for a damaged one."""
+    """Bring what the database still keeps in its write-ahead log into its file.
+
+    Raises StoreUnreachable for a damaged database, and for one that cannot be used now.
+    """
     database = folder / DATABASE
     if not database.is_file():
         return
     try:
         with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            damage.check(connection)
     except sqlite3.DatabaseError as error:
-        raise StoreUnreachable(f"{database} is damaged ({error}): fetch it again with `mlops store pull --force`") from error
-    if state != "ok":
-        raise StoreUnreachable(f"{database} is damaged ({state}): fetch it again with `mlops store pull --force`")
+        raise StoreUnreachable(damage.advice(folder, str(error))) from error
 
 
 def refuse_empty(folder: Path) -> None:

@@ -1,8 +1,8 @@
 """The mark in the repository that the store is a tracking server.
 
-GitHub hands no variables to a run for a pull request from a fork: there an empty MLFLOW_TRACKING_URI does not say that no server
-is configured. The runs that do get the variable leave the ref `refs/mlops/server`, an empty commit without the address, so that
-the others do not take the repository's store, which is out of date then or was never there, for the project's.
+GitHub hands no variables to a run for a pull request from a fork: there an empty MLFLOW_TRACKING_URI does not say that no
+server is configured. The runs that do get the variable leave the ref `refs/mlops/server`, an empty commit without the address,
+so that the others do not take the repository's store, which is out of date then or was never there, for the project's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def is_set(root: Path) -> bool:
 
 
 def bring_in_line(root: Path, server: bool) -> None:
-    """Set or remove the mark in origin after a workflow has written to the store; a mark that cannot be changed is a notice."""
+    """Set or remove the mark in origin after a workflow has written to the store; where that fails, say so and go on."""
     if not runner.event_name() or is_set(root) is server:
         return
     source = _empty_commit(root) if server else ""

@@ -54,6 +54,7 @@ def search(project: Project, use_case: UseCase, trials: int = 0) -> dict[str, An
     with tracking.locked(project), tracking.open_store(project) as client:
         experiment = runs.experiment(client, project, versions.qualified(project, use_case.name), config.description)
         parent = _log(client, experiment, use_case, done)
+        tracking.back_up(project)
     return {"metric": config.primary, "best": done[0]["parameters"], "trials": done, "run_id": parent}
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mlops import console
-from mlops.release import access_commands
+from mlops.release import access_commands, training_commands
+from mlops.release.training_commands import commit_of, github_of
 
 if TYPE_CHECKING:
     from mlops.config import Project
-    from mlops.gitflow.github import Repository
     from mlops.release.manifest import Release
 
 app = typer.Typer(help="A tag's images, what is published of them, what a deployment takes.", no_args_is_help=True)
@@ -23,26 +23,9 @@ OF_TAG = typer.Option(..., "--tag", help="The release tag: vX.Y.Z or vX.Y.Z-rc.N
 JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 
 
-@app.command()
-def wait(
-    tag: str = TAG,
-    timeout: float = typer.Option(7200.0, "--timeout", min=0, help="Seconds until it is given up."),
-    poll: float = typer.Option(20.0, "--poll", min=0.01, help="Seconds between two looks."),
-    json: bool = JSON,
-) -> None:
-    """Wait for the training run of the tagged commit; where there is none, the plan finds out whether it was registered.
-
-    Example: mlops release wait v1.4.0 --timeout 600
-    """
-    from mlops.release import wait as waiting
-
-    project = _project()
-    commit = _commit(project, tag)
-    state = waiting.for_training(_github(project), commit, timeout, poll, console.note)
-    if json:
-        console.as_json({"commit": commit, "training": state.word, "run": state.link or None})
-    else:
-        console.note(f"the training of commit {commit[:12]}: {state.word} {state.link}".rstrip())
+app.command()(training_commands.wait)
+app.command()(training_commands.resume)
+app.command()(training_commands.target)
 
 
 @app.command()
@@ -55,13 +38,17 @@ def plan(tag: str = TAG, json: bool = JSON) -> None:
 
     from mlops.errors import UserError
     from mlops.gitflow import runner, tags
+    from mlops.release import publish as publishing
 
-    parsed = tags.parse(tag)
-    versions = _served(_project(), tag)
+    parsed, project = tags.parse(tag), _project()
+    if runner.event_name():
+        publishing.refuse_moved(github_of(project), tag, commit_of(project, tag))
+    versions = _served(project, tag)
     if not versions:
         raise UserError(f"{tag} has no use case that is served: set serving.image: true in the config of one")
     result = {"environment": parsed.environment, "use_cases": sorted(versions), "versions": versions}
     runner.output("environment", parsed.environment)
+    runner.output("deploys", "true" if training_commands.deploys(project, parsed.environment) else "false")
     runner.output("use_cases", dumps(result["use_cases"]))
     _tell(f"{tag} to {parsed.environment}", ["use case", "version"], sorted(versions.items()), result, json)
 
@@ -141,7 +128,7 @@ def push(name: str = NAME, tag: str = OF_TAG, json: bool = JSON) -> None:
         console.note(f"{where}:{tag} has another digest than {model['image']}: what is released is the latter")
     else:
         model["image"] = f"{where}@{digest}"
-    made = git("log", "-1", "--format=%cI", _commit(project, tag), root=project.root)
+    made = git("log", "-1", "--format=%cI", commit_of(project, tag), root=project.root)
     bill = sbom.cyclonedx(model["image"], model["number"], images.inventory(model["image"]), made)
     write_text(folder / f"{name}.cdx.json", bill)
     write_json(folder / "model.json", manifest.Model.model_validate(model).model_dump(mode="json"))
@@ -194,8 +181,8 @@ def publish(
 
     project = _project()
     names = assets.names(expect) if expect else sorted(_served(project, tag))
-    release = assets.gather(tag, _commit(project, tag), folder, names)
-    there = _github(project)
+    release = assets.gather(tag, commit_of(project, tag), folder, names)
+    there = github_of(project)
     notes = _notes(project, release, folder, there.name)
     output = project.output / "release"
     manifest.write(output / manifest.FILE, release)
@@ -227,7 +214,7 @@ def fetch(
 
     tags.parse(tag)
     project = _project()
-    release = publishing.fetch(_github(project), tag)
+    release = publishing.fetch(github_of(project), tag)
     if environment:
         manifest.refuse_wrong_environment(release, environment)
     file = project.output / "release" / manifest.FILE
@@ -267,29 +254,6 @@ def _project() -> Project:
     return load_project()
 
 
-def _github(project: Project) -> Repository:
-    from mlops.gitflow import github
-    from mlops.gitflow.git import repository
-
-    return github.connect(repository(project.root))
-
-
-def _commit(project: Project, tag: str) -> str:
-    """Return the commit of a tag; raise UserError where it is not here or another commit is checked out."""
-    from mlops.errors import UserError
-    from mlops.git import git
-    from mlops.gitflow import tags
-    from mlops.gitflow.git import exists
-
-    tags.parse(tag)
-    if not exists(f"refs/tags/{tag}", project.root):
-        raise UserError(f"there is no tag {tag} here: git fetch origin --tags")
-    commit = git("rev-parse", f"refs/tags/{tag}^{{commit}}", root=project.root)
-    if git("rev-parse", "HEAD", root=project.root) != commit:
-        raise UserError(f"{tag} is not what is checked out: git switch --detach {tag}")
-    return commit
-
-
 def _served(project: Project, tag: str) -> dict[str, str]:
     """Return use case → version number of what a tag releases."""
     from mlops.config import load_use_case_config
@@ -297,7 +261,7 @@ def _served(project: Project, tag: str) -> dict[str, str]:
     from mlops.release import plan as planning
 
     images = {name: load_use_case_config(project, name).serving.image for name in project.use_cases}
-    return planning.served(releases.read(project, _commit(project, tag)), images)
+    return planning.served(releases.read(project, commit_of(project, tag)), images)
 
 
 def _number(project: Project, name: str, tag: str) -> str:

@@ -41,15 +41,29 @@ def fetch(repository: github.Repository, tag: str) -> Release:
     return found
 
 
+def refuse_moved(repository: github.Repository, tag: str, commit: str) -> None:
+    """Raise UserError where the tag's published release stands for another commit: the tag was moved."""
+    found = release_of(repository, tag)
+    if found and found.commit != commit:
+        raise UserError(
+            f"{tag} is published for commit {found.commit[:12]} and stands at {commit[:12]} now: a published release is not "
+            f"rewritten; put the tag back (git push --force origin {found.commit}:refs/tags/{tag}) or release a higher version"
+        )
+
+
 def publish(
     repository: github.Repository, release: Release, notes: str, assets: Sequence[Path], candidate: bool
 ) -> dict[str, Any]:
     """Publish the release with its assets and return what GitHub says of it; assets that are there already are kept.
 
-    An asset of other content takes the place of the one that is there. Raises Refused where the token may not.
+    An asset of other content takes the place of the one that is there; notes that are published stay, as somebody may have
+    written them. Raises Refused where the token may not, UserError as `refuse_moved` does.
     """
+    refuse_moved(repository, release.tag, release.commit)
     wish = {"name": release.tag, "body": notes, "prerelease": candidate, "make_latest": "false" if candidate else "legacy"}
     there = find(repository, release.tag)
+    if there and not there["draft"] and there.get("body"):
+        wish = {}
     if there is None:
         there = github.call(repository, "POST", "releases", {"tag_name": release.tag, "draft": True, **wish})
     kept = {row["name"]: row for row in there.get("assets", [])}

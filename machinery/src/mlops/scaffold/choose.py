@@ -170,6 +170,7 @@ def _measure(
 ) -> tuple[dict[str, float], float]:
     """The mean of each metric over the folds, and the deviation of the first; no candidate measures the baseline."""
     import numpy as np
+    from threadpoolctl import threadpool_limits
 
     inputs = [name for name in rows if name not in (*table.key, table.target)]
     classes = np.unique(rows[table.target].to_numpy()) if table.classes else None
@@ -182,7 +183,8 @@ def _measure(
             said = Predictions(codes.astype(float)) if classes is None else Predictions(codes, one_hot(codes, len(classes)))
         else:
             parameters = {name: value for name, (value, _) in candidate.parameters.items()}
-            with warnings.catch_warnings():
+            # On so few rows threads wait for each other longer than they work.
+            with warnings.catch_warnings(), threadpool_limits(1):
                 warnings.simplefilter("ignore")
                 model = module.build(**parameters, seed=0).fit(train[inputs], train[table.target])
                 said = predict(model, held[inputs], classes)

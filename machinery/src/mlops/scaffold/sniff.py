@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from mlops.config import nearest
 from mlops.data.read import EXCEL, JSON_LINES, Read, cells, is_text
@@ -67,7 +67,7 @@ def _cells(file: Path, read: Read) -> pd.DataFrame:
 
 def _dialect(file: Path, target: str) -> Read:
     encoding = _encoding(file)
-    with file.open("rb") as stream:
+    with _opened(file) as stream:
         text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(stream.read(SAMPLE))
     lines = text.splitlines()[:LINES]
     quote = _quote(lines)
@@ -80,8 +80,14 @@ def _dialect(file: Path, target: str) -> Read:
     return Read(separator=separator, quote=quote, encoding=encoding, header=header)
 
 
+def _opened(file: Path) -> IO[bytes]:
+    import gzip
+
+    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")  # type: ignore[return-value]
+
+
 def _encoding(file: Path) -> str:
-    with file.open("rb") as stream:
+    with _opened(file) as stream:
         head = stream.read(SAMPLE)
         if mark := next((name for bytes_, name in MARKS.items() if head.startswith(bytes_)), None):
             return mark
@@ -100,7 +106,7 @@ def _legacy(file: Path, start: int) -> str:
     """The encoding of a file that is not UTF-8, from its lines with bytes beyond ASCII."""
     from charset_normalizer import from_bytes
 
-    with file.open("rb") as stream:
+    with _opened(file) as stream:
         stream.seek(start)
         lines = [line for line in stream.read(SAMPLE).splitlines() if any(byte > 127 for byte in line)]
     matches = from_bytes(b"\n".join(lines[:LINES]), cp_isolation=LEGACY)

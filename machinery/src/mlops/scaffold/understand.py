@@ -245,7 +245,8 @@ def _structure(
     group = wishes.group or beside or ("" if time else _group(rows, kinds, wishes))
     key = wishes.key or _key(rows, names, time, group)
     split = "time" if time else "group" if group else "stratified" if task == "classification" else "hash"
-    return time, group, (*key, group) if split == "group" and group not in key else key, split
+    beside_key = {"group": group, "time": time}.get(split, "")
+    return time, group, (*key, beside_key) if beside_key and beside_key not in key else key, split
 
 
 def _is_key(rows: pd.DataFrame, names: Sequence[str]) -> bool:

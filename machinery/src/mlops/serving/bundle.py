@@ -28,6 +28,7 @@ from mlops.serving.signature import INTEGERS, NUMBERS, SAFE, Column, Refused, Ro
 
 RELATIVE_TOLERANCE = 1e-9
 JOINED_ROWS = 512
+CHUNK = 256  # rows at once for a graph that compares each with all training rows: its memory is their product
 PREDICTED = "__prediction__"  # the column of the holdout with what the trained model predicted, written by training
 PROBES = {"nan": float("nan"), "infinity": float("inf")}
 FLOAT32_LIMIT = float(np.finfo(np.float32).max)
@@ -287,6 +288,9 @@ def _write_onnx(
             raw, output = onnx_form.convert(scores.plain(estimator), signature, inputs, predict_method(flavors))
             layout = {"inputs": inputs, "output": output, "dtype": _kind(expected), "dimensions": expected.ndim}
             layout["opsets"] = onnx_form.opsets(raw)
+            if onnx_form.has_loop(raw):
+                layout["chunk"] = CHUNK
+            onnx_form.check_scores(scores.plain(estimator), raw, signature, layout, holdout)
             layout |= scores.onnx_layout(raw, yardstick.scores)
             converted = models.load_onnx(raw, signature, layout)
             evidence = _evidence(yardstick, converted(holdout, None))
@@ -305,8 +309,12 @@ def _joins(raw: bytes, signature: Signature, layout: dict[str, Any], holdout: Ro
     """Whether a row's answer is the same to the last bit alone and in the company of others, up to models.TOGETHER rows.
 
     Only then may a server score the rows of several requests together. Sums that are taken in another order differ a little.
+    A graph that goes through its training rows, as nearest neighbours and Gaussian processes do, is not tried: there a row
+    costs the same in company, and thousands of calls cost minutes.
     """
-    if holdout.matrix is None:
+    from mlops.serving.onnx_form import has_loop
+
+    if holdout.matrix is None or has_loop(raw):
         return False
     matrix = holdout.matrix[:JOINED_ROWS]
 

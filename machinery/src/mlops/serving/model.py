@@ -12,7 +12,7 @@ import numpy as np
 from mlops.errors import ConfigError
 from mlops.serving.extras import asks_probabilities, deciding
 from mlops.serving.manifest import Bundle
-from mlops.serving.signature import NUMBERS, Refused, Rows, Signature
+from mlops.serving.signature import NULL, NUMBERS, Refused, Rows, Signature
 
 Outputs = np.ndarray | dict[str, np.ndarray]
 Predict = Callable[[Rows, Any], Outputs]
@@ -43,11 +43,17 @@ def load_onnx(model: bytes, signature: Signature, layout: dict[str, Any], thread
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     outputs, dtype = [layout["output"]], np.dtype(layout["dtype"])
-    flat = layout["dimensions"] == 1
+    flat, chunk = layout["dimensions"] == 1, layout.get("chunk")
     feed = _feed_matrix if layout["inputs"] == "matrix" else _feed_columns(signature, session)
 
+    def run(inputs: dict[str, np.ndarray], count: int) -> np.ndarray:
+        if not chunk or count <= chunk:
+            return session.run(outputs, inputs)[0]
+        parts = [{name: given[start : start + chunk] for name, given in inputs.items()} for start in range(0, count, chunk)]
+        return np.concatenate([session.run(outputs, part)[0] for part in parts])
+
     def predict(rows: Rows, params: Any) -> Outputs:
-        values = session.run(outputs, feed(rows))[0]
+        values = run(feed(rows), rows.count)
         if flat and values.ndim > 1:
             values = values.reshape(-1)
         return values if values.dtype == dtype else values.astype(dtype)
@@ -64,9 +70,16 @@ def _feed_columns(signature: Signature, session: Any) -> Callable[[Rows], dict[s
     inputs = [(item.name, kinds[item.type]) for item in session.get_inputs()]
 
     def feed(rows: Rows) -> dict[str, np.ndarray]:
-        return {name: rows.column(place).astype(kind).reshape(-1, 1) for place, (name, kind) in enumerate(inputs)}
+        return {name: _as_input(rows.column(place), kind).reshape(-1, 1) for place, (name, kind) in enumerate(inputs)}
 
     return feed
+
+
+def _as_input(values: np.ndarray, kind: Any) -> np.ndarray:
+    """A column in a graph's type; a missing text, which graphs do not have, as NULL."""
+    if kind is object:
+        return np.array([NULL if value is None else value for value in values.tolist()], dtype=object)
+    return values.astype(kind)
 
 
 def _load_skops(bundle: Bundle) -> Predict:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlops.serving.bundle import NotConverted
+import numpy as np
+
+from mlops.serving.bundle import NotConverted, compare
 from mlops.serving.converters import TARGET_OPSET, raise_opset, register
-from mlops.serving.signature import INTEGERS, NUMBERS, Column, Signature
+from mlops.serving.model import load_onnx, to_frame
+from mlops.serving.signature import INTEGERS, NUMBERS, Column, Rows, Signature
 
 # Tried in this order: a matrix is the fastest, columns are needed where a pipeline picks them by name.
 LAYOUTS = ("matrix", "columns", "typed columns")
@@ -40,11 +43,33 @@ def convert(estimator: Any, signature: Signature, inputs: str, method: str = "pr
     return raw, converted.graph.output[OUTPUTS[method]].name
 
 
+def check_scores(estimator: Any, raw: bytes, signature: Signature, layout: dict[str, Any], holdout: Rows) -> None:
+    """Raise NotConverted where the graph's probabilities are not the model's: equal labels alone would hide it."""
+    import onnxruntime
+
+    names = [output.name for output in onnxruntime.InferenceSession(raw).get_outputs()]
+    expected = estimator.predict_proba(to_frame(holdout, signature)) if hasattr(estimator, "predict_proba") else None
+    if len(names) < 2 or not isinstance(expected, np.ndarray):  # with several targets it is a list
+        return
+    scores = layout | {"output": names[OUTPUTS["predict_proba"]], "dtype": "float64", "dimensions": 2}
+    try:
+        compare(expected, load_onnx(raw, signature, scores)(holdout, None))
+    except NotConverted as error:
+        raise NotConverted(f"probabilities: {error}") from None
+
+
 def opsets(raw: bytes) -> dict[str, int]:
     """The operator sets that the model declares."""
     import onnx
 
     return {item.domain or "ai.onnx": item.version for item in onnx.load_from_string(raw).opset_import}
+
+
+def has_loop(raw: bytes) -> bool:
+    """Whether the model goes through rows of its own for each row that it scores."""
+    import onnx
+
+    return any(node.op_type in ("Scan", "Loop") for node in onnx.load_from_string(raw).graph.node)
 
 
 def _types(signature: Signature, inputs: str) -> list[tuple[str, Any]]:

@@ -18,15 +18,11 @@ TOLERANCE = 1e-9
 
 
 class Scores(NamedTuple):
-    """Classes in the model's order, probabilities [rows, classes] of the holdout, and the threshold, where there is one.
-
-    needed: a form that gives other probabilities is passed over, where without it only labels would be served.
-    """
+    """Classes in the model's order, probabilities [rows, classes] of the holdout, and the threshold, where there is one."""
 
     classes: list[Any]
     holdout: np.ndarray
     threshold: dict[str, Any] | None
-    needed: bool = False
 
 
 def of_model(trained: Callable[[Rows, Any], Any], holdout: Rows, frame: Any, candidate: Path) -> Scores | None:
@@ -45,10 +41,7 @@ def of_model(trained: Callable[[Rows, Any], Any], holdout: Rows, frame: Any, can
         if recorded.shape != given.shape or not np.max(np.abs(recorded - given)) <= TOLERANCE:
             raise UserError(f"{candidate}: the loaded model gives other probabilities than training recorded; train again")
         given = recorded
-    threshold = _threshold(estimator)
-    config = _manifest(candidate).get("config", {})
-    needed = bool(threshold or config.get("coverage") or config.get("target", {}).get("positive") is not None)
-    return Scores(classes.tolist(), given, threshold, needed)
+    return Scores(classes.tolist(), given, _threshold(estimator))
 
 
 def _threshold(estimator: Any) -> dict[str, Any] | None:
@@ -93,19 +86,10 @@ def onnx_layout(raw: bytes, known: Scores | None) -> dict[str, Any]:
 
 
 def proved(known: Scores | None, predict: Callable[[], Any], compare: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """The manifest's part on probabilities, with the evidence of `compare`, which raises where a form gives others.
-
-    Where they are not needed, the form then serves labels alone, and the reason is kept.
-    """
+    """The manifest's part on probabilities, with the evidence of `compare`, which raises where a form gives others."""
     if known is None:
         return {}
-    try:
-        evidence = compare(known.holdout, np.asarray(predict(), dtype=np.float64))
-    except Exception as error:  # whichever way a form fails to give them
-        if known.needed:
-            raise
-        return {"scores_passed_over": f"probabilities: {error}"}
-    return described(known) | {"scores_evidence": evidence}
+    return described(known) | {"scores_evidence": compare(known.holdout, np.asarray(predict(), dtype=np.float64))}
 
 
 def described(known: Scores | None) -> dict[str, Any]:

@@ -27,6 +27,8 @@ BOUNDS = {
 SAFE = 2**53 - 1  # up to here each whole number is a float64 of its own; the next one is the float64 of two
 NUMBERS = FLOATS | INTEGERS
 TYPES = NUMBERS | {"boolean", "string", "datetime"}
+# How a missing text comes into an ONNX graph, whose texts are never null; no request may hold it.
+NULL = "\ue000null\ue000"
 # The names of types in the Open Inference Protocol; text and moments are BYTES.
 DATATYPES = {"double": "FP64", "float": "FP32", "long": "INT64", "integer": "INT32", "boolean": "BOOL"}
 
@@ -247,7 +249,7 @@ def _texts(column: Column, values: Sequence[Any] | np.ndarray) -> np.ndarray:
 
 def _is_text(value: Any) -> bool:
     """Whether a value is text that can be written: JSON may hold half of a character."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or value == NULL:
         return False
     try:
         return value.isascii() or bool(value.encode())

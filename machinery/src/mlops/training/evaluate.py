@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops import tracking
-from mlops.training import checks
 from mlops.errors import UserError, first_line
+from mlops.training import checks, judgement
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
 from mlops.training.checks import Check
+from mlops.training.findings import idle
 from mlops.training.gate import Verdict, decide, goodness
 from mlops.training.metrics import Predictions, encode, paired_bootstrap
 from mlops.training.train import as_truth, metrics_of, one_hot, predict, primary_measure
@@ -25,12 +26,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Champion:
-    """The model to beat: its version number, what brings the folder of its model, and the problem that it was trained for."""
+    """The model to beat: its version number, what brings the folder of its model, and the problem that it was trained for.
+
+    holdout: what brings its holdout rows. spent: the acknowledgements that were used, by digest, with the key of the version.
+    recent: number and metrics of the last versions of the same target.
+    """
 
     number: str
     fetch: Callable[[], Path]
     problem: dict[str, Any]
     target_number: int
+    manifest: dict[str, Any] = field(default_factory=dict)
+    holdout: Callable[[], pd.DataFrame] | None = None
+    spent: dict[str, str] = field(default_factory=dict)
+    recent: tuple[tuple[str, dict[str, float]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,24 +70,32 @@ def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None)
     truth = as_truth(holdout[TRUTH], classes)
     said, simple = recorded(holdout, SAID, classes), recorded(holdout, BASELINE, classes)
     new_question = champion is not None and champion.target_number != config.target.number
-    differs = [] if champion is None or new_question else differences(candidate.manifest["problem"], champion.problem)
-    theirs = None
-    if champion is not None and not new_question and not differs:
-        theirs = _asked(use_case, champion, holdout, classes)
+    rival = None if new_question else champion
+    found = judgement.judged(use_case, candidate, judgement.of_rules(use_case, candidate, holdout, rival), rival)
+    differs = [] if rival is None else differences(candidate.manifest["problem"], rival.problem)
+    differs = judgement.not_excused(differs, found)
+    theirs = None if rival is None or differs else _asked(use_case, rival, holdout, classes)
+    measured = metrics_of(use_case, truth, said, classes)
+    found = [*found, *judgement.of_candidate(use_case, candidate, holdout, truth, said)]
+    if rival is not None and theirs is not None:
+        found += judgement.of_champion(use_case, candidate, rival, truth, theirs, measured[config.primary])
+    found = judgement.judged(use_case, candidate, found, rival)
+    found += idle(found, config.acknowledge)
     verdict = decide(
-        config.metrics,
-        metrics_of(use_case, truth, said, classes),
+        judgement.law(config, rival, found),
+        measured,
         metrics_of(use_case, truth, simple, classes),
         None if theirs is None else metrics_of(use_case, truth, theirs, classes),
         differs,
         None if theirs is None else _interval(use_case, said, theirs, truth, classes),
         new_question,
+        found,
     )
-    measured = checks.run(config, candidate.manifest, holdout, truth, said, classes, primary_measure(use_case, classes))
+    checked = checks.run(config, candidate.manifest, holdout, truth, said, classes, primary_measure(use_case, classes))
     number = champion.number if champion else None
     threshold = candidate.manifest.get("threshold", {}).get("value")
     return Evaluation(
-        holdout, truth, said, simple, theirs, classes, number, checks.judged(verdict, measured), threshold, measured
+        holdout, truth, said, simple, theirs, classes, number, checks.judged(verdict, checked), threshold, checked
     )
 
 

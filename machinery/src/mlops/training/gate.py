@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlops.config import Metric
+from mlops.training.findings import Finding
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Verdict:
     word: str
     improved: bool
     interval: tuple[float, float] | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 def goodness(direction: str, value: float) -> float:
@@ -57,11 +59,13 @@ def decide(
     differs: Sequence[str] = (),
     interval: tuple[float, float] | None = None,
     new_question: bool = False,
+    findings: Sequence[Finding] = (),
 ) -> Verdict:
     """The verdict on a candidate.
 
     differs: what the candidate and the champion do not share (`target`, `split`, `schema`) though the question is said
     to be the same; each refuses. interval: 95 % interval of the primary metric's improvement on the champion.
+    findings: what the checks report; one that blocks and is not acknowledged refuses.
     """
     rows, reasons = [], []
     for name, rule in rules.items():
@@ -72,6 +76,7 @@ def decide(
     reasons += [
         f"{part} is not the champion's: restore it, or raise target.number where the question is a new one" for part in differs
     ]
+    reasons += [f"{finding.rule}: {finding.detail}" for finding in findings if finding.refuses]
     primary, rule = next((name, rule) for name, rule in rules.items() if rule.primary)
     gain = (
         None
@@ -85,6 +90,7 @@ def decide(
         word=_word(champion is not None, new_question or bool(differs), interval),
         improved=gain is not None and gain > rule.tolerance,
         interval=interval,
+        findings=tuple(findings),
     )
 
 

@@ -12,6 +12,7 @@ from mlops.config import Project
 from mlops.training import importance, plots
 from mlops.training.candidate import Candidate
 from mlops.training.evaluate import Evaluation
+from mlops.training.findings import Finding
 from mlops.training.gate import Verdict
 
 if TYPE_CHECKING:
@@ -113,8 +114,15 @@ def summary(candidate: Candidate, evaluation: Evaluation, notes: list[str]) -> s
     """The verdict in Markdown with the reasons and the table of metrics; it stands on its own, without a file beside it."""
     manifest, verdict = candidate.manifest, evaluation.verdict
     sign = "✅ passes the gate" if verdict.passed else "❌ refused by the gate"
-    lines = [f"## {candidate.use_case}: {sign}", "", f"{manifest['description']}. {_comparison(evaluation)}", ""]
-    said = [*(f"- ❌ {reason}" for reason in verdict.reasons), *(f"- {note}" for note in notes)]
+    lines = [f"## {candidate.use_case}: {sign}", ""]
+    excused = [f"- ⚠ acknowledged: {item.rule} {_step(item)}({item.reason})" for item in verdict.findings if item.reason]
+    lines += [*excused, ""] if excused else []
+    lines += [f"{manifest['description']}. {_comparison(evaluation)}", ""]
+    said = [f"- ❌ {reason}" for reason in verdict.reasons]
+    said += [
+        *(f"- {item.rule}: {item.detail}" for item in verdict.findings if not item.blocks),
+        *(f"- {note}" for note in notes),
+    ]
     lines += [*said, ""] if said else []
     lines += [_row(HEAD), "|:--|--:|--:|--:|:--|:--|", *(_row(_cells(row)) for row in table(verdict))]
     return "\n".join([*lines, *_checks(evaluation)])
@@ -127,6 +135,10 @@ def _checks(evaluation: Evaluation) -> list[str]:
     rows = [(item.name, item.value, item.limit, item.rows, "passes" if item.passes else "❌") for item in evaluation.checks]
     head = ["", _row(("check", "value", "limit", "rows", "verdict")), "|:--|--:|:--|--:|:--|"]
     return [*head, *(_row(_cells(row)) for row in rows)]
+
+
+def _step(item: Finding) -> str:
+    return f"from {item.old} to {item.new} " if item.old is not None or item.new is not None else f"{item.detail} "
 
 
 def _comparison(evaluation: Evaluation) -> str:

@@ -21,8 +21,20 @@ from mlops.console import step
 from mlops.data import stages
 from mlops.errors import DataError, UserError
 from mlops.training import candidate as candidates
-from mlops.training import conformal, folds, importance, model_file, reference, thresholds
+from mlops.training import (
+    conformal,
+    file_access,
+    folds,
+    importance,
+    leaks,
+    model_file,
+    reference,
+    rules,
+    seeds,
+    thresholds,
+)
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
+from mlops.training.findings import Finding, as_values
 from mlops.training.metrics import Measure, Predictions, encode
 from mlops.training.own_metrics import own_metrics
 from mlops.training.probabilities import measures_of, values_of
@@ -60,7 +72,8 @@ def train(project: Project, use_case: UseCase, again: bool = False) -> tuple[Can
             "git": asdict(git.commit(project.root)),
             "data": [{"file": item.path.name, "sha256": item.sha256, "rows": item.rows} for item in raw.files],
         }
-        _make(temporary, use_case, rows, facts)
+        interim = stages.read_interim(project, use_case)
+        _make(temporary, use_case, rows, {**facts, "checks": leaks.of_features(use_case, interim, rows)})
     return candidates.read(folder), True
 
 
@@ -98,16 +111,11 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
     target, classes = config.target.column, None
     if config.task == "classification":
         classes = np.unique(rows[target].to_numpy())
-    started = time.perf_counter()
-    with step(f"fit {use_case.name} on {len(training)} rows"):
-        decided = _decide(use_case, training, classes)
-        model = fit(use_case, training[inputs], training[target], decided.get("threshold"))
-    seconds = time.perf_counter() - started
-    with _labels_of(use_case, "the model"):
-        said = predict(model, holdout[inputs], classes)
-    with _labels_of(use_case, "the baseline"):
-        simple = _as_predictions(use_case.baseline(training, holdout), classes)
+    (model, decided), said, simple, seconds, opened = _fitted(use_case, training, holdout, classes)
     truth = as_truth(holdout[target], classes)
+    error = error_of(truth, simple, classes)
+    found, alone = _checked(use_case, rows, training, holdout, error)
+    found += [*facts["checks"], *file_access.finding(opened)]
     _write_holdout(folder / "holdout.parquet", holdout, use_case, said, simple, classes)
     outputs = said.values if classes is None else classes[said.values]
     # What the years have changed is no drift: with a split by time, the last period is what the model has proved itself on.
@@ -133,6 +141,9 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
         "task": config.task,
         "config": config.model_dump(mode="json"),
         "problem": problem(use_case, rows),
+        "checks": as_values(found),
+        "single_inputs": alone,
+        "baseline_digest": rules.of_baseline(use_case.baseline),
         "classes": None if classes is None else classes.tolist(),
         "metrics": measured["candidate"],
         "baseline": measured["baseline"],
@@ -150,17 +161,63 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
     files.write_json(folder / "manifest.json", manifest)
 
 
+def _fitted(
+    use_case: UseCase, training: pd.DataFrame, holdout: pd.DataFrame, classes: np.ndarray | None
+) -> tuple[tuple[Any, dict[str, Any]], Predictions, Predictions, float, list[str]]:
+    """The fitted model with what was decided on the training rows; of the holdout its and the baseline's predictions.
+
+    After them the seconds of the fit, and the data files that were opened.
+    """
+    inputs, target = use_case.inputs(training), use_case.config.target.column
+    started = time.perf_counter()
+    with file_access.watch() as opened:
+        with step(f"fit {use_case.name} on {len(training)} rows"):
+            decided = _decide(use_case, training, classes)
+            model = fit(use_case, training[inputs], training[target], decided.get("threshold"))
+        seconds = time.perf_counter() - started
+        with _labels_of(use_case, "the model"):
+            said = predict(model, holdout[inputs], classes)
+        with _labels_of(use_case, "the baseline"):
+            simple = _as_predictions(use_case.baseline(training, holdout), classes)
+    return (model, decided), said, simple, seconds, opened
+
+
+def _checked(
+    use_case: UseCase, rows: pd.DataFrame, training: pd.DataFrame, holdout: pd.DataFrame, error: float
+) -> tuple[list[Finding], dict[str, dict[str, float]]]:
+    """The findings of the checks on rows and seed, and what each input reaches alone; `error` is the baseline's."""
+    config, inputs = use_case.config, use_case.inputs(rows)
+    target, classes, checks = config.target.column, config.task == "classification", config.checks
+    found, alone = leaks.of_single_inputs(training, holdout, inputs, target, error, classes, checks.single_input)
+    found += leaks.of_duplicates(training[inputs], holdout[inputs], training[target], checks.duplicates)
+    found += leaks.of_row_numbers(rows, inputs, config.split.method == "time")
+    return [*found, *seeds.check(use_case, training, inputs)], alone
+
+
 def metrics_of(use_case: UseCase, truth: np.ndarray, said: Predictions, classes: np.ndarray | None) -> dict[str, float]:
     """The configured metrics, those of the use case's own `evaluate` included."""
     own = own_metrics(use_case.evaluate, truth, said, classes) if use_case.evaluate else {}
+    known = measures_of(use_case.config, classes)
+    if shadowed := next((name for name in own if name in known), None):
+        raise UserError(
+            f"src/use_cases/{use_case.name}: evaluate returns {shadowed}, which is measured for every use case: "
+            "give your own metric another name"
+        )
     standard = [name for name in use_case.config.metrics if name not in own]
-    return {**values_of(measures_of(use_case.config, classes), standard, truth, said), **own}
+    return {**values_of(known, standard, truth, said), **own}
 
 
 def primary_measure(use_case: UseCase, classes: np.ndarray | None) -> Measure:
     """The function of the primary metric alone."""
     name, known = use_case.config.primary, measures_of(use_case.config, classes)
     return known[name] if name in known else lambda truth, said: metrics_of(use_case, truth, said, classes)[name]
+
+
+def error_of(truth: np.ndarray, said: Predictions, classes: np.ndarray | None) -> float:
+    """The share of wrong rows for classes, else the mean squared error."""
+    import numpy as np
+
+    return float(np.mean(said.values != truth) if classes is not None else np.mean((said.values - truth) ** 2))
 
 
 def as_truth(target: pd.Series, classes: np.ndarray | None) -> np.ndarray:

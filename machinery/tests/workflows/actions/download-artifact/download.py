@@ -1,8 +1,8 @@
 """Where actions/download-artifact unpacks artifacts.
 
 Derived from actions/download-artifact@3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c (v8.0.1), src/download-artifact.ts: with
-`pattern`, one match is unpacked into `path` itself, several into a folder each, unless `merge-multiple` is true; no match is no
-error, and leaves no folder. A `name` that is not there is one.
+`pattern`, one match is unpacked into `path` itself, several into a folder each, unless `merge-multiple` is true; no match is
+no error, and leaves no folder. A `name` that is not there is one.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Derived from actions/upload-artifact@bbbca2ddaa5d8feaa63e36b76fdaad77386f024f (v7.0.0): src/shared/search.ts (hidden files,
 least common ancestor), src/upload/upload-artifact.ts (no files, overwrite), src/upload/input-helper.ts (retention); and from
-actions/toolkit@4b9afa4c890de9d1a84c75bb617ee4d96207823a: packages/glob/src/internal-pattern-helper.ts (search paths), packages/glob/src/internal-globber.ts
-(hidden files) and packages/artifact/src/internal/upload/path-and-artifact-name-validation.ts (names).
+actions/toolkit@4b9afa4c890de9d1a84c75bb617ee4d96207823a: packages/glob/src/internal-pattern-helper.ts (search paths),
+packages/glob/src/internal-globber.ts (hidden files),
+packages/artifact/src/internal/upload/path-and-artifact-name-validation.ts (names).
 """
 
 from __future__ import annotations

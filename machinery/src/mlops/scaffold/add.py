@@ -1,0 +1,135 @@
+"""`mlops add`: from a file to the files of a use case, all of them or none, and nothing of the team's written over."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from mlops import digests, own_code
+from mlops.config import Project, UseCaseConfig
+from mlops.data import datasets, schemas
+from mlops.errors import UserError
+from mlops.scaffold import choose, notebook, sources, understand, write
+from mlops.scaffold.choose import Choice, imported
+from mlops.scaffold.understand import Table, Wishes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+UNKNOWN_LICENCE = "not given: say it here"
+
+
+@dataclass(frozen=True)
+class Added:
+    """A new use case: what was understood and chosen, and its files below the project's root."""
+
+    name: str
+    table: Table
+    choice: Choice
+    files: tuple[str, ...]
+    lines: int
+
+
+def add(
+    project: Project,
+    name: str,
+    place: str,
+    wishes: Wishes,
+    query: str = "",
+    licence: str = "",
+    say: Callable[[str], None] = lambda text: None,
+) -> Added:
+    """Write a use case for the rows at a place; `say` hears what is being done.
+
+    Raises UserError for a name that is taken or none, DataError for rows that nothing can be learned from.
+    """
+    check_name(project, name)
+    say("reading")
+    with sources.snapshot(place, query) as snapshot:
+        table = understand.understand(snapshot.file, wishes)
+        say(f"three estimators on {len(table.rows)} rows")
+        packages = {candidate.name: write.code(name, table, candidate) for candidate in choose.CANDIDATES}
+        raw = _raw(table, packages[choose.LINEAR.name])
+        choice = choose.choose(table, packages, raw)
+        say("writing")
+        contents = _contents(project, name, table, choice, packages[choice.candidate.name])
+        contents |= _data_files(name, table, len(raw), snapshot, licence)
+        _refuse_taken(project.root, contents)
+        from mlops.project import transaction
+
+        transaction.change(project.root, contents)
+    counted = [text for path, text in contents.items() if path.endswith((".py", ".yaml")) and "notebooks/" not in path]
+    return Added(name, table, choice, tuple(contents), sum(text.count(b"\n") for text in counted))
+
+
+def check_name(project: Project, name: str) -> None:
+    """Raise UserError for a name that Python or the project cannot take for a use case."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or name in ("project", own_code.COMMON):
+        fixed = re.sub(r"\W+", "_", name.lower()).strip("_") or "mine"
+        proposal = (
+            f"n{fixed}" if fixed[0].isdigit() else f"{fixed}_model" if keyword.iskeyword(fixed) or fixed == name else fixed
+        )
+        raise UserError(f"{name!r} is no name for a use case: small letters, digits and _ as in Python; try {proposal}")
+    if name in project.use_cases:
+        raise UserError(f"use case {name} is there already; choose another name, or: mlops remove {name}")
+
+
+def _raw(table: Table, files: dict[str, str]) -> pd.DataFrame:
+    """The rows as every later command will read them; raises DataError where the schema that was found does not hold."""
+    with imported(files) as module:
+        key = [column for column in table.key if column in table.kinds]
+        schema = schemas.complete(module.schema("raw"), "raw", key)
+        rows = schemas.validate(datasets.rows_of(table.file, schema, table.read), schema, table.file)
+        interim = schemas.complete(module.schema("interim"), "interim", table.key)
+        processed = schemas.complete(module.schema("processed"), "processed", table.key)
+        loaded = schemas.validate(module.load(rows), interim, table.file)
+        schemas.validate(module.features(loaded), processed, table.file)
+    return rows
+
+
+def _contents(project: Project, name: str, table: Table, choice: Choice, package: dict[str, str]) -> dict[str, bytes]:
+    """Path below the root → content, of all that is written but the data."""
+    from mlops.notebooks import content, export
+
+    config = write.config(name, table, choice)
+    UseCaseConfig.model_validate(yaml.safe_load(config))
+    document = notebook.document(name, table)
+    texts = {f"src/use_cases/{name}/{file}": text for file, text in package.items()}
+    texts |= {
+        f"tests/use_cases/test_{name}.py": write.test(name, table, table.file.name),
+        f"notebooks/01_explore_{name}.ipynb": document,
+        f"notebooks/01_explore_{name}/01_explore_{name}.py": export.script(
+            content.parse(document.encode(), "notebook"), f"01_explore_{name}"
+        ),
+        f"docs/{name}.md": write.page(name, table, choice, table.file.name),
+        # The last one: it makes the use case one of the project's.
+        f"config/{name}.yaml": config,
+    }
+    return {path: text.encode() for path, text in texts.items()}
+
+
+def _data_files(name: str, table: Table, rows: int, snapshot: sources.Snapshot, licence: str) -> dict[str, bytes]:
+    content = snapshot.file.read_bytes()
+    facts = {
+        "rows": rows,
+        "sha256": digests.of_file(snapshot.file),
+        "source": snapshot.source.replace("|", "\\|"),
+        "licence": (licence or UNKNOWN_LICENCE).replace("|", "\\|"),
+    }
+    folder = f"data/raw/{name}"
+    return {
+        f"{folder}/{snapshot.file.name}": content,
+        f"{folder}/README.md": write.provenance(name, table, snapshot.file.name, facts).encode(),
+    }
+
+
+def _refuse_taken(root: Path, contents: dict[str, bytes]) -> None:
+    for path in contents:
+        if (root / path).exists():
+            raise UserError(f"{path} is there already, and nothing of it is written over; choose another name")
