@@ -48,6 +48,7 @@ __all__ = [
     "Project",
     "UseCase",
     "build_bundle",
+    "columns",
     "copy_project",
     "evaluate",
     "find_version",

@@ -15,11 +15,12 @@ from mlops.project.answers import Answers
 
 BRANCH = "feature/adopt"
 TITLE = "Take the machinery as a wheel"
-BODY = """The machinery of this project, `machinery/`, becomes one wheel in `vendor/`, pinned by its hash, and the project gets its name.
-What is the team's stays as it is, and no workflow changes. From then on `make test` runs the project's own tests, and `make update`
-brings later versions.
+BODY = """The machinery of this project, `machinery/`, becomes one wheel in `vendor/`, pinned by its hash, and the project
+gets its name. What is the team's stays as it is, and no workflow changes. From then on `make test` runs the project's own
+tests, and `make update` brings later versions.
 
-Everything works without it: close this pull request to keep the source, for example to change it. `mlops adopt` does the same later."""
+Everything works without it: close this pull request to keep the source, for example to change it. `mlops adopt` does the
+same later."""
 
 
 def propose(root: Path, answers: Answers) -> str:
