@@ -17,6 +17,8 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from mlops.checks import Acknowledgement, Checks
 from mlops.data.read import Data
+from mlops.decisions import Bootstrap, Costs, Coverage, SliceLimit, Target, Threshold, is_unset
+from mlops.decisions import check as check_decisions
 from mlops.errors import ConfigError, UserError
 from mlops.frozen import Frozen
 from mlops.operations import Environment, Monitor, Serving
@@ -76,13 +78,6 @@ class Project(Frozen):
 FOLDERS = {"data": "data", "store": "models", "output": "output"}
 
 
-class Target(Frozen):
-    """What is predicted; `number` is the first part of a version and rises when the question changes."""
-
-    column: str
-    number: int = Field(default=1, ge=1)
-
-
 class Split(Frozen):
     """How rows are held out.
 
@@ -105,25 +100,22 @@ class Split(Frozen):
 
 
 class Metric(Frozen):
-    """The rule of one metric: `limit` and `tolerance` are in the metric's own unit."""
+    """The rule of one metric: `limit` and `tolerance` are in the metric's own unit.
+
+    at: the precision of `recall_at_precision`, the recall of `precision_at_recall`.
+    """
 
     direction: Literal["lower", "higher", "zero"]
     limit: float | None = Field(default=None, allow_inf_nan=False)
     tolerance: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     primary: bool = False
+    at: float | None = Field(default=None, gt=0, le=1, exclude_if=is_unset)
 
     @model_validator(mode="after")
     def _limit_of_distance(self) -> Metric:
         if self.direction == "zero" and self.limit is not None and self.limit < 0:
             raise ValueError("limit is a distance from zero for direction zero, so it is not below 0")
         return self
-
-
-class Bootstrap(Frozen):
-    """The paired bootstrap: how many resamples, and how many neighbouring rows are drawn together."""
-
-    resamples: int = Field(default=1000, ge=100)
-    block: int = Field(default=1, ge=1)
 
 
 class Range(Frozen):
@@ -164,6 +156,10 @@ class UseCaseConfig(Frozen):
     parameters: dict[str, Parameter] = {}
     metrics: dict[str, Metric] = Field(min_length=1)
     data: Data = Data()
+    threshold: Threshold | None = Field(default=None, exclude_if=is_unset)
+    costs: Costs = Field(default={}, exclude_if=is_unset)
+    coverage: Coverage | None = Field(default=None, exclude_if=is_unset)
+    slice_limits: dict[str, SliceLimit] = Field(default={}, exclude_if=is_unset)
     bootstrap: Bootstrap = Bootstrap()
     checks: Checks = Checks()
     acknowledge: tuple[Acknowledgement, ...] = ()
@@ -173,7 +169,8 @@ class UseCaseConfig(Frozen):
     monitor: Monitor = Monitor()
 
     @model_validator(mode="after")
-    def _target_is_no_key(self) -> UseCaseConfig:
+    def _keys_go_together(self) -> UseCaseConfig:
+        check_decisions(self.task, self.target, self.threshold, self.costs)
         if self.target.column in self.key:
             raise ValueError(f"target.column {self.target.column} is in key: what is predicted cannot identify a row")
         return self

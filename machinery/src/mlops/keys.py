@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MACHINERY = (
     "checks.py",
     "config.py",
+    "decisions.py",
     "digests.py",
     "files.py",
     "frozen.py",
@@ -32,7 +33,7 @@ MACHINERY = (
     "data",
     "training",
 )
-TELLING = ("commands.py", "plots.py", "report.py")
+TELLING = ("commands.py", "plots.py", "probability_plots.py", "report.py")
 LOCK = Path("requirements") / "base.txt"
 
 

@@ -34,7 +34,7 @@ class UseCase:
     features: interim rows → processed rows: key, inputs and target. Row-wise, or looking backward only.
     build: the parameters of the configuration and `seed` → an unfitted scikit-learn estimator.
     baseline: training rows, holdout rows → what the simplest honest rule predicts for the holdout rows.
-    evaluate: holdout target, predictions → metrics of its own, or None.
+    evaluate: holdout labels, predicted labels, probabilities where it takes them → metrics of its own, or None.
     """
 
     name: str
@@ -45,7 +45,7 @@ class UseCase:
     features: Callable[[pd.DataFrame], pd.DataFrame]
     build: Callable[..., BaseEstimator]
     baseline: Callable[[pd.DataFrame, pd.DataFrame], np.ndarray]
-    evaluate: Callable[[np.ndarray, np.ndarray], dict[str, float]] | None = None
+    evaluate: Callable[..., dict[str, float]] | None = None
 
     def inputs(self, processed: pd.DataFrame) -> list[str]:
         """The columns that the model sees: all but the key and the target."""
@@ -139,17 +139,19 @@ def _check_type(kind: Any, value: Any) -> None:
 
 def _check_metrics(where: Callable[[tuple[str, ...]], str], config: UseCaseConfig, own: bool) -> None:
     """own: whether the use case brings metrics of its own, which are known only once it has evaluated."""
-    from mlops.training.metrics import DIRECTIONS, MEASURES
+    from mlops.training.probabilities import directions, faults
 
-    known = MEASURES[config.task]
+    known = directions(config.task)
     for name, rule in config.metrics.items():
         if name not in known and not own:
             there = f"there are: {', '.join(known)}"
             raise ConfigError(
                 f"{where(('metrics', name))}: metrics.{name}: no metric for {config.task}{nearest(name, known)}; {there}"
             )
-        if name in known and rule.direction != DIRECTIONS[name]:
+        if name in known and rule.direction != known[name]:
             raise ConfigError(
                 f"{where(('metrics', name, 'direction'))}: metrics.{name}.direction is {rule.direction}, "
-                f"but of {name} {DIRECTIONS[name]} is better"
+                f"but of {name} {known[name]} is better"
             )
+    for path, fault in faults(config):
+        raise ConfigError(f"{where(path)}: {fault}")

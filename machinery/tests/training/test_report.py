@@ -51,7 +51,8 @@ def test_report_has_well_formed_tables_and_its_plots(evaluated: tuple) -> None:
     for table in tables(text):
         assert len({len(row) for row in table}) == 1
         assert all(re.fullmatch(":?-+:?", cell) for cell in table[1])
-    metrics, facts = tables(text)
+    metrics, relied, facts = tables(text)
+    assert {row[0] for row in relied[2:]} <= set(candidate.manifest["problem"]["schema"]) and len(relied) > 2
     assert [row[0] for row in metrics[2:]] == list(use_case.config.metrics)
     assert metrics[0] == ["metric", "this model", "champion", "baseline", "limit", "verdict"]
     assert ["key", f"`{candidate.key[:16]}`"] in facts

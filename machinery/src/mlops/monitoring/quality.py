@@ -12,15 +12,14 @@ from mlops.config import Metric, nearest
 from mlops.errors import ConfigError
 from mlops.monitoring.labels import TRUTH
 from mlops.monitoring.log import SAID
-from mlops.training.metrics import MEASURES, Measure, Predictions, bootstrap, encode
+from mlops.training.metrics import Measure, Predictions, bootstrap, encode
+from mlops.training.own_metrics import own_measure, takes_probabilities
+from mlops.training.probabilities import NEED_PROBABILITIES, measures_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mlops.use_case import UseCase
-
-# They need probabilities, and a service answers with values.
-WITH_PROBABILITIES = ("log_loss",)
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,9 @@ def check(use_case: UseCase, manifest: Mapping[str, Any], joined: pd.DataFrame) 
     unknown = next((name for name in config.monitor.quality if name not in config.metrics), None)
     if unknown is not None:
         raise ConfigError(f"monitor.quality.{unknown}: no metric of the use case{nearest(unknown, config.metrics)}")
-    truth, said = _encoded(manifest, joined)
+    truth, said, classes = _encoded(manifest, joined)
     found = []
-    for name, measure in _measures(use_case).items():
+    for name, measure in _measures(use_case, classes).items():
         rule = config.metrics[name]
         limit = config.monitor.quality.get(name, rule.limit)
         drawn = config.bootstrap
@@ -59,30 +58,30 @@ def check(use_case: UseCase, manifest: Mapping[str, Any], joined: pd.DataFrame) 
     return found
 
 
-def _measures(use_case: UseCase) -> dict[str, Measure]:
+def _measures(use_case: UseCase, classes: np.ndarray | None) -> dict[str, Measure]:
     """The configured metrics that values alone allow, those of the use case's own `evaluate` included."""
-    standard = MEASURES[use_case.config.task]
-    own = use_case.evaluate
+    standard = measures_of(use_case.config, classes)
+    own = use_case.evaluate if use_case.evaluate and not takes_probabilities(use_case.evaluate) else None
     found: dict[str, Measure] = {}
     for name in use_case.config.metrics:
-        if name in standard and name not in WITH_PROBABILITIES:
+        if name in standard and name not in NEED_PROBABILITIES:
             found[name] = standard[name]
         elif name not in standard and own is not None:
-            found[name] = lambda truth, said, name=name: own(truth, said.values)[name]  # type: ignore[misc]
+            found[name] = own_measure(own, name, classes)
     return found
 
 
-def _encoded(manifest: Mapping[str, Any], joined: pd.DataFrame) -> tuple[np.ndarray, Predictions]:
-    """Truth and predictions as metrics take them: numbers, or the index of the class."""
+def _encoded(manifest: Mapping[str, Any], joined: pd.DataFrame) -> tuple[np.ndarray, Predictions, np.ndarray | None]:
+    """Truth and predictions as metrics take them: numbers, or the index of the class; and the classes."""
     if manifest["classes"] is None:
-        return joined[TRUTH].to_numpy(dtype=float), Predictions(joined[SAID].to_numpy(dtype=float))
+        return joined[TRUTH].to_numpy(dtype=float), Predictions(joined[SAID].to_numpy(dtype=float)), None
     classes = np.asarray(manifest["classes"])
     truth, said = joined[TRUTH].to_numpy(), joined[SAID].to_numpy()
     if classes.dtype.kind not in "US":
         truth, said = truth.astype(classes.dtype), said.astype(classes.dtype)
     # A label that training did not have is one more class, whichever side it is on.
     every = np.union1d(classes, np.union1d(truth, said))
-    return encode(truth, every), Predictions(encode(said, every))
+    return encode(truth, every), Predictions(encode(said, every)), every
 
 
 def _verdict(

@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import files, git, own_code, tracking
+from mlops import files, git, tracking
 from mlops.config import Project, UseCaseConfig
 from mlops.errors import UserError
 from mlops.registry import lineage, slices, versions
 from mlops.registry.versions import Version
+from mlops.training import importance
 from mlops.training.candidate import BASELINE, SAID, TRUTH, Candidate
 from mlops.training.gate import goodness, limit
 from mlops.training.ranges import outside
@@ -69,6 +70,7 @@ def write(card: Card, file: Path) -> None:
 def _facts(project: Project, use_case: UseCase, version: Version, candidate: Candidate, report: dict) -> dict[str, Any]:
     import numpy as np
     from mlops.training.evaluate import recorded
+    from mlops.training.own_metrics import measures_of_version
     from mlops.training.train import as_truth
 
     manifest, holdout = candidate.manifest, candidate.holdout()
@@ -76,7 +78,7 @@ def _facts(project: Project, use_case: UseCase, version: Version, candidate: Can
     classes = np.array(manifest["classes"]) if manifest["classes"] else None
     truth = as_truth(holdout[TRUTH], classes)
     models = recorded(holdout, SAID, classes), recorded(holdout, BASELINE, classes)
-    measures = _measures(use_case, manifest)
+    measures = measures_of_version(use_case, manifest, config, classes)
     metrics = [_metric(name, config, measures, truth, models[0], row) for name, row in _rows(report).items()]
     personal = {*use_case.config.serving.personal, *config.serving.personal}
     ranges = {name: known for name, known in manifest.get("ranges", {}).items() if name not in personal}
@@ -105,6 +107,7 @@ def _facts(project: Project, use_case: UseCase, version: Version, candidate: Can
         "metrics": metrics,
         "verdict": {**report["verdict"], "rows": None, "champion": report["champion"]},
         "classes_found": [] if classes is None else slices.of_classes(config.target.column, classes, truth, *models),
+        "importance": manifest.get("importance", []),
         "slices": [asdict(each) for each in by_rows],
         "ranges": ranges,
         "outside": outside(holdout, {name: known for name, known in ranges.items() if name not in config.key}),
@@ -113,21 +116,6 @@ def _facts(project: Project, use_case: UseCase, version: Version, candidate: Can
         "model_files": [{"file": name, "bytes": (candidate.path / name).stat().st_size} for name in sorted(manifest["files"])],
     }
     return {**facts, "limits": _limits(facts, by_rows, config)}
-
-
-def _measures(use_case: UseCase, manifest: dict[str, Any]) -> dict[str, Measure]:
-    """Metric → its function; those of the use case's own only while its code is still the one of the version."""
-    from mlops.training.metrics import MEASURES
-
-    known = dict(MEASURES[manifest["task"]])
-    own = use_case.evaluate
-    if own and own_code.digest(use_case.package) == manifest["parts"]["code"]:
-
-        def measure(name: str) -> Measure:
-            return lambda truth, said: float(own(truth, said.values)[name])
-
-        known |= {name: measure(name) for name in manifest["metrics"] if name not in known}
-    return known
 
 
 def _metric(
@@ -247,6 +235,9 @@ def markdown(facts: dict[str, Any], plots: str) -> str:
         "What it predicts": _predicts(facts),
         "How good it is": _quality(facts),
         "In parts": _parts(facts),
+        "What it relies on": importance.table(
+            facts["importance"], next(i["metric"] for i in facts["metrics"] if i["primary"])
+        ),
         "Limits": [f"- {sentence}" for sentence in facts["limits"]],
         "Data": _from_data(facts),
         "Where it comes from": _table(("what", "is"), _made_from(facts)),

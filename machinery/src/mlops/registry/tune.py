@@ -12,11 +12,10 @@ from mlops.data import stages
 from mlops.errors import UserError
 from mlops.registry import runs, versions
 from mlops.registry.aliases import who
-from mlops.training.evaluate import metrics_of_primary
 from mlops.training.folds import folds
 from mlops.training.gate import goodness
 from mlops.training.split import split
-from mlops.training.train import as_truth, predict
+from mlops.training.train import as_truth, predict, primary_measure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,12 +79,12 @@ def _cross_validated(use_case: UseCase, training: pd.DataFrame, proposed: dict[s
     target, number = training[config.target.column], config.tune.folds if config.tune else 4
     classes = np.unique(target.to_numpy()) if config.task == "classification" else None
     parts = folds(training, config.split, None if classes is None else config.target.column, number, config.seed)
-    scores = []
+    scores, measure = [], primary_measure(use_case, classes)
     for fitted, judged in parts:
         model = use_case.build(**{**config.parameters, **proposed}, seed=config.seed)
         model.fit(training[inputs].iloc[fitted], target.iloc[fitted])
         said = predict(model, training[inputs].iloc[judged], classes)
-        scores.append(metrics_of_primary(use_case, as_truth(target.iloc[judged], classes), said))
+        scores.append(measure(as_truth(target.iloc[judged], classes), said))
     return float(np.mean(scores))
 
 

@@ -129,8 +129,8 @@ def _numbers(view: Any, dtype: np.dtype) -> np.ndarray:
     return np.where(present, values, np.nan)
 
 
-def write_arrow(outputs: Outputs) -> bytes:
-    """An Arrow IPC stream with the column `predictions`, or the model's own columns."""
+def write_arrow(outputs: Outputs, more: dict[str, np.ndarray] | None = None) -> bytes:
+    """An Arrow IPC stream with the column `predictions`, or the model's own columns, and further ones after them."""
     import nanoarrow
     from nanoarrow.ipc import StreamWriter
 
@@ -140,6 +140,7 @@ def write_arrow(outputs: Outputs) -> bytes:
         columns = {"predictions": outputs}
     else:
         columns = {f"predictions_{place}": outputs[:, place] for place in range(outputs.shape[1])}
+    columns = {**columns, **(more or {})}
     children = [_array(values) for values in columns.values()]
     schema = nanoarrow.struct({name: child.schema for name, child in zip(columns, children, strict=True)})
     count = len(next(iter(columns.values())))

@@ -20,7 +20,10 @@ import numpy as np
 from mlops import files
 from mlops.errors import UserError
 from mlops.serving import model as models
+from mlops.serving import scores
+from mlops.serving.extras import PROBABILITIES
 from mlops.serving.manifest import Bundle, columns_of, seal, verify
+from mlops.serving.scores import Scores
 from mlops.serving.signature import INTEGERS, NUMBERS, SAFE, Column, Refused, Rows, Signature, from_columns
 
 RELATIVE_TOLERANCE = 1e-9
@@ -37,6 +40,7 @@ class Yardstick(NamedTuple):
     trained: models.Predict
     holdout: Rows
     recorded: np.ndarray
+    scores: Scores | None = None
 
 
 class NotConverted(Exception):
@@ -67,7 +71,9 @@ def build(
     trained = models.load_pyfunc(source, signature)
     with _in_one_line(candidate):
         holdout = frame_to_rows(frame, signature)
-        yardstick = Yardstick(trained, holdout, _prove(frame, trained(holdout, None), candidate))
+        recorded = _prove(frame, trained(holdout, None), candidate)
+        known = scores.of_model(trained, holdout, frame, candidate) if predict_method(flavors) == "predict" else None
+        yardstick = Yardstick(trained, holdout, recorded, known)
         signature = probe(trained, signature, holdout)
 
     files.make_folder(to.parent)
@@ -87,6 +93,7 @@ def build(
             "example": (example := _example(holdout, signature)),
             "example_prediction": _expected(trained, signature, example),
             "personal": sorted(personal),
+            **scores.of_candidate(candidate),
         }
         seal(folder, content)
         _replace(folder, to)
@@ -248,7 +255,7 @@ def _fill(
     steps: dict[str, Callable[[], dict[str, Any]]] = {
         "onnx": lambda: _write_onnx(folder, source, flavors, signature, yardstick),
         "skops": lambda: _write_skops(folder, source, flavors, signature, yardstick),
-        "pyfunc": lambda: _write_pyfunc(folder, source, flavors, allow_pickle),
+        "pyfunc": lambda: _write_pyfunc(folder, source, flavors, allow_pickle) | scores.described(yardstick.scores),
     }
     if form is not None and form not in steps:
         raise UserError(f"unknown format {form}: one of {', '.join(steps)}")
@@ -278,20 +285,23 @@ def _write_onnx(
     wide = any(column.wide for column in signature.columns)
     for inputs in ("typed columns",) if wide else onnx_form.LAYOUTS:
         try:
-            raw, output = onnx_form.convert(estimator, signature, inputs, predict_method(flavors))
+            raw, output = onnx_form.convert(scores.plain(estimator), signature, inputs, predict_method(flavors))
             layout = {"inputs": inputs, "output": output, "dtype": _kind(expected), "dimensions": expected.ndim}
             layout["opsets"] = onnx_form.opsets(raw)
             if onnx_form.has_loop(raw):
                 layout["chunk"] = CHUNK
-            evidence = _evidence(yardstick, models.load_onnx(raw, signature, layout)(holdout, None))
-            onnx_form.check_scores(estimator, raw, signature, layout, holdout)
-            _check_probes(trained, models.load_onnx(raw, signature, layout), signature, holdout)
+            onnx_form.check_scores(scores.plain(estimator), raw, signature, layout, holdout)
+            layout |= scores.onnx_layout(raw, yardstick.scores)
+            converted = models.load_onnx(raw, signature, layout)
+            evidence = _evidence(yardstick, converted(holdout, None))
+            facts = scores.proved(yardstick.scores, lambda: converted(holdout, PROBABILITIES), compare)
+            _check_probes(trained, converted, signature, holdout)
         except NotConverted as error:
             reasons.append(f"as {inputs}: {error}")
             continue
         layout["joins"] = _joins(raw, signature, layout, holdout)
         (folder / models.ONNX_FILE).write_bytes(raw)
-        return {"onnx": layout, "evidence": evidence}
+        return {"onnx": layout, "evidence": evidence, **facts}
     raise NotConverted("; ".join(reasons))
 
 
@@ -388,10 +398,11 @@ def _write_skops(
     estimator = _estimator(source, flavors, signature)
     flavor = flavors["flavors"]["sklearn"]
     method = predict_method(flavors)
-    answers = np.asarray(getattr(estimator, method)(models.to_frame(yardstick.holdout, signature)))
-    evidence = _evidence(yardstick, answers)
+    rows = models.to_frame(yardstick.holdout, signature)
+    evidence = _evidence(yardstick, np.asarray(getattr(estimator, method)(rows)))
+    facts = scores.proved(yardstick.scores, lambda: estimator.predict_proba(rows), compare)
     shutil.copyfile(source / flavor["pickled_model"], folder / models.SKOPS_FILE)
-    return {"skops": {"trusted": flavor.get("skops_trusted_types") or [], "method": method}, "evidence": evidence}
+    return {"skops": {"trusted": flavor.get("skops_trusted_types") or [], "method": method}, "evidence": evidence, **facts}
 
 
 def _write_pyfunc(folder: Path, source: Path, flavors: dict[str, Any], allow_pickle: bool) -> dict[str, Any]:

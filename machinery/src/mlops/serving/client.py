@@ -9,7 +9,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,12 @@ ARROW = "application/vnd.apache.arrow.stream"
 TEXT = "BYTES"
 
 
-def score_file(url: str, source: Path, to: Path | None, token: str, name: str = "") -> dict[str, Any]:
+def score_file(
+    url: str, source: Path, to: Path | None, token: str, name: str = "", include: Sequence[str] = ()
+) -> dict[str, Any]:
     """The predictions for a file's rows, with the model's name and version; written beside the rows to `to`.
+
+    include: what the server gives beside them, as in `probabilities`; each becomes a column a value.
 
     Raises UserError for a file that cannot be read, another model than `name`, another server than `mlops serve`, or rows
     that it refuses.
@@ -36,25 +40,44 @@ def score_file(url: str, source: Path, to: Path | None, token: str, name: str = 
     if name and model != name:
         raise UserError(f"{url} serves {model} {number}, not {name}")
     frame = read(source, texts(url, model, token))
-    predictions: list[Any] = []
+    answers: dict[str, list[Any]] = {name: [] for name in ("predictions", *include)}
     for start in range(0, len(frame), BATCH):
-        predictions += _score(url, token, frame.iloc[start : start + BATCH], source)
+        part = _score(url, token, frame.iloc[start : start + BATCH], source, include)
+        for name, values in part.items():
+            answers[name] += values
     if to is not None:
-        write(frame, predictions, to)
-    return {"model": model, "version": number, "predictions": predictions}
+        write(frame.assign(**_columns(answers, include)), answers["predictions"], to)
+    return {"model": model, "version": number, **answers}
 
 
-def _score(url: str, token: str, rows: pd.DataFrame, source: Path) -> list[Any]:
+def _columns(answers: dict[str, list[Any]], include: Sequence[str]) -> dict[str, list[Any]]:
+    """A column a value: `probabilities_yes`, `intervals_low`; a set of classes is one text."""
+    columns: dict[str, list[Any]] = {}
+    for name in include:
+        first = answers[name][0] if answers[name] else {}
+        if name == "sets":
+            columns[name] = [" ".join(map(str, row)) for row in answers[name]]
+        elif isinstance(first, dict):
+            columns |= {f"{name}_{key}": [row[key] for row in answers[name]] for key in first}
+        else:
+            columns |= {f"{name}_{key}": [row[place] for row in answers[name]] for place, key in enumerate(("low", "high"))}
+    return columns
+
+
+def _score(url: str, token: str, rows: pd.DataFrame, source: Path, include: Sequence[str]) -> dict[str, list[Any]]:
     try:
         body = to_arrow(rows)
     except (TypeError, ValueError, NotImplementedError) as error:
         reason = ": ".join(map(str, reversed(error.args)))
         raise UserError(f"{source}: {reason}; write all values of a column alike, and each name once") from None
     headers = {"content-type": ARROW, "accept": "application/json"}
-    (said,) = answered(f"{url}/invocations", token, body, headers, keys=("predictions",))
-    if not isinstance(said, list) or len(said) != len(rows):
+    if include:
+        headers["accept"] += f";include={','.join(include)}"
+    keys = ("predictions", *include)
+    found = answered(f"{url}/invocations", token, body, headers, keys=keys)
+    if not all(isinstance(values, list) and len(values) == len(rows) for values in found):
         raise _another_server(f"{url}/invocations")
-    return said
+    return dict(zip(keys, found, strict=True))
 
 
 def texts(url: str, model: str, token: str = "") -> set[str]:

@@ -107,6 +107,7 @@ def client(
     url: str = typer.Option("http://127.0.0.1:8080", "--url", help="Where the server answers."),
     to: str = typer.Option("", "--output", "-o", metavar="FILE", help="Write rows with predictions to this .csv or .parquet."),
     token: str = typer.Option("", "--token", envvar="MLOPS_SERVE_TOKEN", help="Bearer token, where the server asks for one."),
+    include: list[str] = typer.Option([], "--include", help="Also probabilities, intervals, sets or contributions."),
     json: bool = JSON,
 ) -> None:
     """Score a file of rows through a running server.
@@ -117,7 +118,7 @@ def client(
 
     from mlops.serving.client import score_file
 
-    answer = score_file(url, Path(source), Path(to) if to else None, token, name)
+    answer = score_file(url, Path(source), Path(to) if to else None, token, name, include)
     if json:
         return console.as_json(answer)
     title = f"{answer['model']} {answer['version']}, {len(answer['predictions'])} rows"

@@ -220,10 +220,14 @@ def _cell(line: list[str], place: int, kind: str) -> Any:
     return {"true": True, "false": False}.get(text.lower(), text) if kind == "boolean" else text
 
 
-def read_typed(body: bytes, signature: Signature) -> Rows:
-    """Rows of /predict: {"rows": [{column: value, ...}, ...]}, each row with every column and no other. Raises Refused."""
+def read_typed(body: bytes, signature: Signature) -> tuple[Rows, Any]:
+    """Rows of /predict: {"rows": [{column: value, ...}, ...]}, each row with every column and no other; and its include.
+
+    Raises Refused.
+    """
     content = parse_json(body)
-    if not isinstance(content, dict) or list(content) != ["rows"] or not isinstance(content["rows"], list):
+    known = isinstance(content, dict) and "rows" in content and content.keys() <= {"rows", "include"}
+    if not known or not isinstance(content["rows"], list):
         raise Refused('Invalid input. The body must be {"rows": [...]}.', "rows")
     records, wanted = content["rows"], set(signature.names) - signature.optional
     if not records:
@@ -235,7 +239,7 @@ def read_typed(body: bytes, signature: Signature) -> Rows:
             raise _wrong_columns(number, record, signature, wanted)
     take = itemgetter(*signature.names) if len(signature.names) > 1 and not signature.optional else None
     rows = [take(record) if take else [record.get(name) for name in signature.names] for record in records]
-    return from_columns(signature, list(zip(*rows, strict=True)), strict=True)
+    return from_columns(signature, list(zip(*rows, strict=True)), strict=True), content.get("include")
 
 
 def _wrong_columns(number: int, record: dict[str, Any], signature: Signature, wanted: set[str]) -> Refused:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlops.errors import ConfigError
+from mlops.serving.extras import asks_probabilities, deciding
 from mlops.serving.manifest import Bundle
 from mlops.serving.signature import NULL, NUMBERS, Refused, Rows, Signature
 
@@ -57,7 +58,7 @@ def load_onnx(model: bytes, signature: Signature, layout: dict[str, Any], thread
             values = values.reshape(-1)
         return values if values.dtype == dtype else values.astype(dtype)
 
-    return predict
+    return deciding(predict, lambda rows: session.run([layout["scores"]], feed(rows))[0], layout)
 
 
 def _feed_matrix(rows: Rows) -> dict[str, np.ndarray]:
@@ -88,7 +89,8 @@ def _load_skops(bundle: Bundle) -> Predict:
     answer = getattr(model, bundle.content["skops"]["method"])
 
     def predict(rows: Rows, params: Any) -> Outputs:
-        return _outputs(_call(answer, to_frame(rows, bundle.signature)))
+        asked = model.predict_proba if asks_probabilities(params) else answer
+        return _outputs(_call(asked, to_frame(rows, bundle.signature)))
 
     return predict
 
@@ -111,13 +113,29 @@ def load_pyfunc(folder: Path, signature: Signature) -> Predict:
     finally:
         sys.dont_write_bytecode = writes
 
+    estimator = _estimator(model)
+
     def predict(rows: Rows, params: Any) -> Outputs:
+        if asks_probabilities(params) and not signature.params and estimator is not None:
+            return _outputs(_call(estimator.predict_proba, to_frame(rows, signature)))
         try:
             return _outputs(_call(lambda frame: model.predict(frame, params=params), to_frame(rows, signature)))
         except MlflowException:
             raise Refused("Invalid input. The model refused the rows or the params.", code="INVALID_PARAMETER_VALUE") from None
 
+    setattr(predict, "estimator", estimator)
     return predict
+
+
+def _estimator(model: Any) -> Any:
+    """The classifier behind MLflow's model, where it is one that gives probabilities."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        raw = model.get_raw_model()
+    except (MlflowException, AttributeError):
+        return None
+    return raw if hasattr(raw, "predict_proba") else None
 
 
 def _call(answer: Callable[[Any], Any], frame: Any) -> Any:

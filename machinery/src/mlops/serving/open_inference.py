@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mlops.serving import extras
 from mlops.serving.invocations import parse_json
 from mlops.serving.manifest import Bundle
 from mlops.serving.model import Outputs
@@ -18,8 +19,8 @@ NUMERIC = {"FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "
 ACCEPTED = {"boolean": {"BOOL"}, "string": {"BYTES"}, "datetime": {"BYTES"}}
 
 
-def read_infer(body: bytes, signature: Signature) -> tuple[Rows, Any]:
-    """Rows of an inference request and its id. Raises Refused."""
+def read_infer(body: bytes, signature: Signature) -> tuple[Rows, Any, list[str]]:
+    """Rows of an inference request, its id, and the outputs that it names. Raises Refused."""
     content = parse_json(body)
     if not isinstance(content, dict) or not isinstance(content.get("inputs"), list):
         raise Refused("The request must be an object with the list inputs.", "inputs")
@@ -39,7 +40,19 @@ def read_infer(body: bytes, signature: Signature) -> tuple[Rows, Any]:
     if len(lengths) != 1:
         raise schema_mismatch("The input tensors do not all have the same number of rows.")
     empty = [None] * lengths.pop()
-    return from_columns(signature, [given.get(name, empty) for name in signature.names], strict=True), identity
+    rows = from_columns(signature, [given.get(name, empty) for name in signature.names], strict=True)
+    return rows, identity, _named(content.get("outputs"))
+
+
+def _named(outputs: Any) -> list[str]:
+    """The names of the outputs that a request asks for."""
+    items = outputs if isinstance(outputs, list) else []
+    return [item["name"] for item in items if isinstance(item, dict) and isinstance(item.get("name"), str)]
+
+
+def extra_tensors(found: extras.Extras) -> list[dict[str, Any]]:
+    """A tensor [rows, columns] for each thing that is included; what its columns are stands in the metadata."""
+    return [_tensor(name, np.asarray(values)) for name, values in found.items()]
 
 
 def _data(tensor: dict[str, Any], column: Column) -> list[Any]:
@@ -95,7 +108,18 @@ def metadata(bundle: Bundle) -> dict[str, Any]:
         for column in bundle.signature.columns
     ]
     outputs = [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in _outputs(bundle).items()]
-    return {"name": bundle.name, "versions": [bundle.number], "platform": bundle.format, "inputs": inputs, "outputs": outputs}
+    found = {"name": bundle.name, "versions": [bundle.number], "platform": bundle.format, "inputs": inputs, "outputs": outputs}
+    return found | ({"optional_outputs": more} if (more := _optional(bundle.content)) else {})
+
+
+def _optional(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tensors [rows, columns] that a request gets only where its `outputs` name them, with what their columns are."""
+    optional = []
+    for name in extras.available(content):
+        columns = extras.keys_of(name, content)
+        kind = "BOOL" if name == "sets" else "FP64"
+        optional.append({"name": name, "datatype": kind, "shape": [-1, len(columns)], "columns": columns})
+    return optional
 
 
 def _outputs(bundle: Bundle) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlops.serving import extras
 from mlops.serving.arrow import CONTENT_TYPE as ARROW
 from mlops.serving.manifest import Bundle
 from mlops.serving.open_inference import ACCEPTED
@@ -38,7 +39,10 @@ def document(bundle: Bundle, settings: Settings, secured: bool) -> dict[str, Any
         },
         "paths": {
             "/predict": _post(
-                "Score typed rows", _predict_body(row, example, settings.max_rows), _predict_answer(bundle), secured
+                "Score typed rows",
+                _predict_body(row, example, settings.max_rows, extras.available(bundle.content)),
+                _predict_answer(bundle),
+                secured,
             ),
             "/invocations": _post("Score in MLflow's protocol", _invocations_body(bundle), _invocations_answer(), secured),
             f"/v2/models/{bundle.name}/infer": _post(
@@ -92,15 +96,24 @@ def column_schema(column: Column, limit: float | None) -> dict[str, Any]:
     return schema | ({"type": [schema["type"], "null"]} if column.nan else {})
 
 
-def _predict_body(row: dict[str, Any], example: dict[str, Any], most: int) -> dict[str, Any]:
+def _predict_body(row: dict[str, Any], example: dict[str, Any], most: int, include: tuple[str, ...]) -> dict[str, Any]:
     rows = {"type": "array", "items": {"$ref": "#/components/schemas/Row"}, "minItems": 1, "maxItems": most}
-    schema = {"type": "object", "properties": {"rows": rows}, "required": ["rows"], "additionalProperties": False}
+    properties: dict[str, Any] = {"rows": rows}
+    if include:
+        properties["include"] = {"type": "array", "items": {"enum": list(include)}}
+    schema = {"type": "object", "properties": properties, "required": ["rows"], "additionalProperties": False}
     return {"application/json": {"schema": schema, "example": {"rows": [example]}}}
 
 
 def _predict_answer(bundle: Bundle) -> dict[str, Any]:
-    properties = {"predictions": {"type": "array"}, "model": {"const": bundle.name}, "version": {"const": bundle.number}}
-    return {"application/json": {"schema": {"type": "object", "properties": properties, "required": list(properties)}}}
+    properties: dict[str, Any] = {
+        "predictions": {"type": "array"},
+        "model": {"const": bundle.name},
+        "version": {"const": bundle.number},
+    }
+    required = list(properties)
+    properties |= {name: {"type": "array"} for name in extras.available(bundle.content)}
+    return {"application/json": {"schema": {"type": "object", "properties": properties, "required": required}}}
 
 
 def _invocations_body(bundle: Bundle) -> dict[str, Any]:

@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 
 from mlops.errors import ConfigError
+from mlops.serving import extras
 from mlops.serving.manifest import Bundle
 from mlops.serving.model import Outputs
 from mlops.serving.settings import Settings
 from mlops.serving.signature import INTEGERS, Rows
 
 BACKLOG = 1_000
-Write = Callable[[str, Rows, Outputs], None]
+Write = Callable[[str, Rows, Outputs, extras.Extras], None]
 
 
 class _Files(RotatingFileHandler):
@@ -81,13 +82,19 @@ def open_log(bundle: Bundle, settings: Settings, dropped: Callable[[], None]) ->
     files.lines, files.dropped = partial(_lines, bundle.number, shown), dropped
     listener = _Listener(waiting, files)
     listener.start()
-    chance = random.Random()
+    chance, content = random.Random(), bundle.content
 
-    def write(request: str, rows: Rows, outputs: Outputs) -> None:
+    def write(request: str, rows: Rows, outputs: Outputs, found: extras.Extras) -> None:
         if settings.prediction_sample < 1 and chance.random() >= settings.prediction_sample:
             return
         record = logging.LogRecord("predictions", logging.INFO, "", 0, "", None, None)
-        record.args = (datetime.now(UTC).isoformat(timespec="milliseconds"), request, rows, outputs)
+        record.args = (
+            datetime.now(UTC).isoformat(timespec="milliseconds"),
+            request,
+            rows,
+            outputs,
+            extras.as_json(found, content),
+        )
         try:
             waiting.put_nowait(record)
         except queue.Full:
@@ -103,12 +110,13 @@ def open_log(bundle: Bundle, settings: Settings, dropped: Callable[[], None]) ->
 
 def _lines(number: str, shown: list[tuple[int, str, bool]], record: Any) -> str:
     """One JSON object a row: time, version, request, row, inputs, prediction."""
-    time, request, rows, outputs = record
+    time, request, rows, outputs, found = record
     lines = []
     for row in range(rows.count):
         inputs = {name: _plain(rows.column(place)[row], whole) for place, name, whole in shown}
         answer = {name: values[row] for name, values in outputs.items()} if isinstance(outputs, dict) else outputs[row]
         content = {"time": time, "version": number, "request": request, "row": row, "inputs": inputs, "prediction": answer}
+        content |= {name: values[row] for name, values in found.items()}
         lines.append(json.dumps(content, default=_default))
     return "\n".join(lines)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlops.serving import arrow, invocations, open_inference
+from mlops.serving import arrow, extras, invocations, open_inference
 from mlops.serving.manifest import Bundle
 from mlops.serving.model import Outputs, Predict
 from mlops.serving.signature import Refused, Rows
@@ -24,6 +24,7 @@ class Scorer:
     bundle: Bundle
     predict: Predict
     max_rows: int
+    logged: tuple[str, ...] = ()  # what is computed for the prediction log, whether a request includes it or not
 
 
 class Answer(NamedTuple):
@@ -33,6 +34,7 @@ class Answer(NamedTuple):
     media_type: str
     rows: Rows
     outputs: Outputs
+    extras: extras.Extras = {}
 
 
 class Asked(NamedTuple):
@@ -40,13 +42,29 @@ class Asked(NamedTuple):
 
     rows: Rows
     params: Any
-    write: Callable[[Outputs], Answer]
+    write: Callable[[Outputs, extras.Extras], Answer]
+    include: tuple[str, ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the predictions are all that is asked for, so that they can be taken together with others."""
+        return self.params is None and not self.include
 
 
 def score(scorer: Scorer, endpoint: str, body: bytes, content_type: str, accept: str, request: str) -> Answer:
     """Read, predict, write. Raises Refused for whatever the client can mend."""
     asked = read(scorer, endpoint, body, content_type, accept, request)
-    return asked.write(predict(scorer, asked.rows, asked.params))
+    return answer(scorer, asked, predict(scorer, asked.rows, asked.params))
+
+
+def answer(scorer: Scorer, asked: Asked, outputs: Outputs) -> Answer:
+    """The answer to a request from the model's outputs, with what it includes; only that is written."""
+    names = (*asked.include, *(name for name in scorer.logged if name not in asked.include))
+    if not names:
+        return asked.write(outputs, {})
+    found = extras.compute(scorer.predict, scorer.bundle.content, asked.rows, outputs, names)
+    written = asked.write(outputs, {name: found[name] for name in asked.include})
+    return written._replace(extras=found)
 
 
 def read(scorer: Scorer, endpoint: str, body: bytes, content_type: str, accept: str, request: str) -> Asked:
@@ -85,7 +103,7 @@ def _unsupported(message: str) -> Refused:
 
 
 def _invocations(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Asked:
-    signature = scorer.bundle.signature
+    signature, content = scorer.bundle.signature, scorer.bundle.content
     params = None
     if media_type == JSON:
         rows, params = invocations.read_invocations(body, signature)
@@ -96,13 +114,19 @@ def _invocations(scorer: Scorer, body: bytes, media_type: str, accept: str, requ
     else:
         raise _unsupported(f"Only these content types are taken: {JSON}, {CSV}, {arrow.CONTENT_TYPE}.")
     in_arrow = _wants_arrow(media_type, accept)
+    include = extras.read_accept(accept, content)
+    if params is not None:
+        params, more = extras.read_params(params, content)
+        include = tuple(dict.fromkeys((*include, *more)))
 
-    def write(outputs: Outputs) -> Answer:
+    def write(outputs: Outputs, found: extras.Extras) -> Answer:
         if in_arrow:
-            return Answer(arrow.write_arrow(outputs), arrow.CONTENT_TYPE, rows, outputs)
-        return Answer(json.dumps({"predictions": _listed(outputs)}).encode(), JSON, rows, outputs)
+            payload = arrow.write_arrow(outputs, extras.as_columns(found, content))
+            return Answer(payload, arrow.CONTENT_TYPE, rows, outputs)
+        reply = {"predictions": _listed(outputs)} | extras.as_json(found, content)
+        return Answer(json.dumps(reply).encode(), JSON, rows, outputs)
 
-    return Asked(rows, params, write)
+    return Asked(rows, params, write, include)
 
 
 def _wants_arrow(media_type: str, accept: str) -> bool:
@@ -123,25 +147,32 @@ def _listed(outputs: Outputs, finite: bool = False) -> list[Any]:
 def _typed(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Asked:
     if media_type != JSON:
         raise _unsupported(f"Only {JSON} is taken here; /invocations takes CSV and Arrow.")
-    rows = invocations.read_typed(body, scorer.bundle.signature)
+    rows, names = invocations.read_typed(body, scorer.bundle.signature)
+    content = scorer.bundle.content
+    include = () if names is None else extras.read_include(names, content)
     model = {"model": scorer.bundle.name, "version": scorer.bundle.number}
 
-    def write(outputs: Outputs) -> Answer:
-        return Answer(json.dumps({"predictions": _listed(outputs, finite=True)} | model).encode(), JSON, rows, outputs)
+    def write(outputs: Outputs, found: extras.Extras) -> Answer:
+        reply = {"predictions": _listed(outputs, finite=True)} | extras.as_json(found, content) | model
+        return Answer(json.dumps(reply).encode(), JSON, rows, outputs)
 
-    return Asked(rows, None, write)
+    return Asked(rows, None, write, include)
 
 
 def _infer(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Asked:
     if media_type != JSON:
         raise _unsupported(f"Only {JSON} is taken here; /invocations takes CSV and Arrow.")
-    rows, identity = open_inference.read_infer(body, scorer.bundle.signature)
+    rows, identity, outputs_named = open_inference.read_infer(body, scorer.bundle.signature)
+    include = tuple(name for name in outputs_named if name in extras.available(scorer.bundle.content))
 
-    def write(outputs: Outputs) -> Answer:
+    def write(outputs: Outputs, found: extras.Extras) -> Answer:
         content = open_inference.write_infer(outputs, scorer.bundle, identity, request)
+        content["outputs"] += open_inference.extra_tensors(found)
+        if include and "predictions" not in outputs_named:
+            content["outputs"] = [tensor for tensor in content["outputs"] if tensor["name"] in include]
         return Answer(json.dumps(content).encode(), JSON, rows, outputs)
 
-    return Asked(rows, None, write)
+    return Asked(rows, None, write, include)
 
 
 ENDPOINTS: dict[str, Callable[[Scorer, bytes, str, str, str], Asked]] = {

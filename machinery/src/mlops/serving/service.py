@@ -79,7 +79,9 @@ def threads(settings: Settings) -> int:
 def start(service: Service) -> None:
     """Verify the bundle, load its model and let it answer its own example once. Raises MlopsError for a damaged bundle."""
     bundle = verify(service.folder)
-    scorer = Scorer(bundle, load(bundle, threads(service.settings)), service.settings.max_rows)
+    # Where a threshold decides, the log keeps what it was decided on.
+    logged = ("probabilities",) if service.settings.prediction_log and bundle.content.get("threshold") else ()
+    scorer = Scorer(bundle, load(bundle, threads(service.settings)), service.settings.max_rows, logged)
     if None not in bundle.example.values():
         score(scorer, "/predict", json.dumps({"rows": [bundle.example]}).encode(), "application/json", "", "start")
     if service.settings.prediction_log:
@@ -112,7 +114,7 @@ def count(service: Service, request: str, answer: Answer) -> None:
     service.predictions += answer.rows.count
     service.metrics["predictions"].inc(answer.rows.count)
     if service.log_rows:
-        service.log_rows(request, answer.rows, answer.outputs)
+        service.log_rows(request, answer.rows, answer.outputs, answer.extras)
 
 
 def _metrics() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from mlops.serving import replies
 from mlops.serving.model import TOGETHER, Outputs
 from mlops.serving.replies import Reply
-from mlops.serving.scoring import Asked, Scorer, predict, read
+from mlops.serving.scoring import Asked, Scorer, answer, predict, read
 from mlops.serving.service import Service, count
 from mlops.serving.signature import Refused, Rows
 
@@ -73,7 +73,8 @@ class Waiting:
         last = self.last or service.draining
         if self.asked is not None and self.outputs is not None:
             try:
-                said = self.asked.write(self.outputs)
+                assert service.scorer is not None
+                said = answer(service.scorer, self.asked, self.outputs)
                 rows, size = said.rows.count, len(said.payload)
                 count(service, self.id, said)
                 reply = Reply(200, said.payload, said.media_type.encode(), last)
@@ -133,7 +134,8 @@ def _predict(scorer: Scorer, waiting: list[Waiting]) -> None:
     """The outputs of all requests by one call of the model; by one call each, where they cannot be joined."""
     matrices = [request.asked.rows.matrix for request in waiting if request.asked and request.asked.rows.matrix is not None]
     outputs: Outputs = {}
-    if 1 < len(waiting) == len(matrices):
+    plain = all(request.asked.is_plain for request in waiting if request.asked)
+    if plain and 1 < len(waiting) == len(matrices):
         joined = np.concatenate(matrices)
         # A model that fails on these rows is asked for each request, so that only the one at fault is refused.
         with suppress(Exception):

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import tracking
 from mlops.errors import UserError, first_line
-from mlops.training import judgement
+from mlops.training import checks, judgement
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
+from mlops.training.checks import Check
 from mlops.training.findings import idle
 from mlops.training.gate import Verdict, decide, goodness
 from mlops.training.metrics import Predictions, encode, paired_bootstrap
-from mlops.training.train import as_truth, metrics_of, one_hot, predict
+from mlops.training.train import as_truth, metrics_of, one_hot, predict, primary_measure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +54,8 @@ class Evaluation:
     classes: np.ndarray | None
     champion_number: str | None
     verdict: Verdict
+    threshold: float | None = None
+    checks: tuple[Check, ...] = ()
 
 
 def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None) -> Evaluation:
@@ -72,7 +75,7 @@ def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None)
     differs = [] if rival is None else differences(candidate.manifest["problem"], rival.problem)
     differs = judgement.not_excused(differs, found)
     theirs = None if rival is None or differs else _asked(use_case, rival, holdout, classes)
-    measured = metrics_of(use_case, truth, said)
+    measured = metrics_of(use_case, truth, said, classes)
     found = [*found, *judgement.of_candidate(use_case, candidate, holdout, truth, said)]
     if rival is not None and theirs is not None:
         found += judgement.of_champion(use_case, candidate, rival, truth, theirs, measured[config.primary])
@@ -81,15 +84,19 @@ def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None)
     verdict = decide(
         judgement.law(config, rival, found),
         measured,
-        metrics_of(use_case, truth, simple),
-        None if theirs is None else metrics_of(use_case, truth, theirs),
+        metrics_of(use_case, truth, simple, classes),
+        None if theirs is None else metrics_of(use_case, truth, theirs, classes),
         differs,
-        None if theirs is None else _interval(use_case, said, theirs, truth),
+        None if theirs is None else _interval(use_case, said, theirs, truth, classes),
         new_question,
         found,
     )
+    checked = checks.run(config, candidate.manifest, holdout, truth, said, classes, primary_measure(use_case, classes))
     number = champion.number if champion else None
-    return Evaluation(holdout, truth, said, simple, theirs, classes, number, verdict)
+    threshold = candidate.manifest.get("threshold", {}).get("value")
+    return Evaluation(
+        holdout, truth, said, simple, theirs, classes, number, checks.judged(verdict, checked), threshold, checked
+    )
 
 
 def _asked(use_case: UseCase, champion: Champion, holdout: pd.DataFrame, classes: np.ndarray | None) -> Predictions:
@@ -115,23 +122,17 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     return [*found, f"schema (input {missing[0]})"] if missing else found
 
 
-def _interval(use_case: UseCase, said: Predictions, theirs: Predictions, truth: np.ndarray) -> tuple[float, float]:
+def _interval(
+    use_case: UseCase, said: Predictions, theirs: Predictions, truth: np.ndarray, classes: np.ndarray | None
+) -> tuple[float, float]:
     """The 95 % interval of the primary metric's improvement, above 0 where the candidate is better."""
     config = use_case.config
-    rule = config.metrics[config.primary]
+    rule, measure = config.metrics[config.primary], primary_measure(use_case, classes)
 
     def good(by: Predictions, true: np.ndarray) -> float:
-        return goodness(rule.direction, metrics_of_primary(use_case, true, by))
+        return goodness(rule.direction, measure(true, by))
 
     return paired_bootstrap(good, said, theirs, truth, config.bootstrap.resamples, config.bootstrap.block, config.seed)
-
-
-def metrics_of_primary(use_case: UseCase, truth: np.ndarray, said: Predictions) -> float:
-    """The value of the primary metric alone."""
-    from mlops.training.metrics import MEASURES
-
-    name, known = use_case.config.primary, MEASURES[use_case.config.task]
-    return known[name](truth, said) if name in known else metrics_of(use_case, truth, said)[name]
 
 
 def recorded(holdout: pd.DataFrame, column: str, classes: Sequence[Any] | np.ndarray | None) -> Predictions:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from mlops import tracking
@@ -14,7 +13,7 @@ from mlops.training.candidate import Candidate
 from mlops.training.findings import Finding, acknowledged
 from mlops.training.gate import goodness
 from mlops.training.metrics import Predictions, bootstrap
-from mlops.training.train import error_of, predict
+from mlops.training.train import error_of, predict, primary_measure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,15 +49,15 @@ def of_candidate(
     use_case: UseCase, candidate: Candidate, rows: pd.DataFrame, truth: np.ndarray, said: Predictions
 ) -> list[Finding]:
     """What the checks of training found, whether the holdout has enough rows, whether the saved model is that one."""
-    found = [Finding(**item) for item in candidate.manifest.get("checks", [])]
-    found += _few_rows(use_case, truth, said)
+    import numpy as np
+
     classes = candidate.manifest["classes"]
+    known = np.array(classes) if classes else None
+    found = [Finding(**item) for item in candidate.manifest.get("checks", [])]
+    found += _few_rows(use_case, truth, said, known)
     inputs = list(candidate.manifest["problem"]["schema"])
     try:
-        import numpy as np
-
         model = tracking.load_model(candidate.path / "model")
-        known = np.array(classes) if classes else None
         return [*found, *artifact_check.check(lambda part: predict(model, part, known), rows[inputs], said)]
     except Exception as error:  # whatever keeps it from loading keeps it from being served
         return [*found, Finding("artifact.load", f"the saved model cannot be loaded ({first_line(error)})")]
@@ -96,13 +95,11 @@ def not_excused(differs: Sequence[str], found: Sequence[Finding]) -> list[str]:
     return [part for part in differs if not (part == "split" and excused)]
 
 
-def _few_rows(use_case: UseCase, truth: np.ndarray, said: Predictions) -> list[Finding]:
-    from mlops.training.evaluate import metrics_of_primary
-
+def _few_rows(use_case: UseCase, truth: np.ndarray, said: Predictions, classes: np.ndarray | None) -> list[Finding]:
     config, size = use_case.config, len(truth)
     if size >= max(MANY_ROWS, config.checks.holdout_rows):
         return []
-    measure = partial(metrics_of_primary, use_case)
+    measure = primary_measure(use_case, classes)
     low, high = bootstrap(measure, said, truth, RESAMPLES, config.bootstrap.block, config.seed)
     detail = f"{size} holdout rows: the 95 % interval of {config.primary} is {low:.4f} to {high:.4f}"
     few = size < config.checks.holdout_rows

@@ -158,7 +158,7 @@ def paired_bootstrap(
     """
     differences = [
         goodness(one.take(rows), truth[rows]) - goodness(other.take(rows), truth[rows])
-        for rows in _resamples(len(truth), resamples, block, seed)
+        for rows in resampled(len(truth), resamples, block, seed)
     ]
     low, high = np.nanpercentile(differences, [2.5, 97.5])
     return float(low), float(high)
@@ -168,18 +168,18 @@ def bootstrap(
     measure: Measure, said: Predictions, truth: np.ndarray, resamples: int, block: int, seed: int
 ) -> tuple[float, float]:
     """The 95 % interval of a metric over resamples of the rows, drawn in blocks as `paired_bootstrap` draws them."""
-    values = [measure(truth[rows], said.take(rows)) for rows in _resamples(len(truth), resamples, block, seed)]
+    values = [measure(truth[rows], said.take(rows)) for rows in resampled(len(truth), resamples, block, seed)]
     if not np.isfinite(values).any():
         return float("nan"), float("nan")
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
 
 
-def _resamples(size: int, resamples: int, block: int, seed: int) -> Iterator[NDArray]:
+def resampled(size: int, count: int, block: int, seed: int) -> Iterator[NDArray]:
     """The rows of each resample: blocks of neighbours, cut to the number of rows that there are."""
     random = np.random.default_rng(seed)
     block = min(block, size)
-    for _ in range(resamples):
+    for _ in range(count):
         starts = random.integers(0, size - block + 1, -(-size // block))
         yield (starts[:, None] + np.arange(block)).ravel()[:size]
 

@@ -25,8 +25,10 @@ def draw(use_case: UseCase, evaluation: Evaluation, folder: Path) -> list[Path]:
         figures = {"residuals": residuals(evaluation, use_case.config.target.column)}
         if use_case.config.split.method == "time":
             figures = {"forecast": forecast(use_case, evaluation), **figures}
-    else:
+    elif use_case.config.target.positive is None:
         figures = {"confusion": confusion(evaluation), "calibration": calibration(evaluation)}
+    else:
+        figures = _of_positive(evaluation, use_case.config.target.positive)
     made = []
     for name, figure in figures.items():
         file = folder / f"{name}.png"
@@ -36,21 +38,34 @@ def draw(use_case: UseCase, evaluation: Evaluation, folder: Path) -> list[Path]:
     return made
 
 
+def _of_positive(evaluation: Evaluation, positive: Any) -> dict[str, Figure]:
+    from mlops.training import probability_plots
+    from mlops.training.probabilities import index_of
+
+    assert evaluation.classes is not None
+    index = index_of(positive, evaluation.classes, "target.positive")
+    return {
+        "confusion": confusion(evaluation),
+        "precision_recall": probability_plots.precision_recall(evaluation, index),
+        "calibration": probability_plots.calibration_of(evaluation, index),
+    }
+
+
 def forecast(use_case: UseCase, evaluation: Evaluation) -> Figure:
     """Truth and prediction over time, and the absolute error below, as a mean over seven rows."""
     import pandas as pd
 
     time, target = evaluation.holdout[use_case.config.split.column], use_case.config.target.column
-    figure, (above, below) = _figure(2, 1, (10, 6), height_ratios=[3, 2], sharex=True)
+    figure, (above, below) = new_figure(2, 1, (10, 6), height_ratios=[3, 2], sharex=True)
     above.plot(time, evaluation.truth, color=BASELINE, linewidth=2, label="truth")
     above.plot(time, evaluation.candidate.values, color=CANDIDATE, linewidth=0.8, label="this model")
     above.set_ylabel(target)
-    _titled(above, "Holdout: truth and prediction")
-    for name, said, colour in _models(evaluation):
+    titled(above, "Holdout: truth and prediction")
+    for name, said, colour in models_of(evaluation):
         error = pd.Series(abs(said.values - evaluation.truth)).rolling(7, min_periods=1).mean()
         below.plot(time, error, color=colour, linewidth=1, label=name)
     below.set_ylabel(f"absolute error, {target}")
-    _titled(below, "Absolute error, mean of seven days")
+    titled(below, "Absolute error, mean of seven days")
     return figure
 
 
@@ -58,20 +73,20 @@ def residuals(evaluation: Evaluation, target: str) -> Figure:
     """Prediction against truth, and how the errors spread."""
     import numpy as np
 
-    figure, (left, right) = _figure(1, 2, (10, 4))
+    figure, (left, right) = new_figure(1, 2, (10, 4))
     truth, said = evaluation.truth, evaluation.candidate.values
     left.scatter(truth, said, s=6, color=CANDIDATE, alpha=0.5)
     left.axline((float(truth[0]), float(truth[0])), slope=1, color=TRUTH, linewidth=0.8)
     left.set(xlabel=f"truth, {target}", ylabel=f"prediction, {target}")
     left.set_title("Prediction against truth", loc="left", fontsize=10)
-    errors = [(name, by.values - truth, colour) for name, by, colour in _models(evaluation)]
+    errors = [(name, by.values - truth, colour) for name, by, colour in models_of(evaluation)]
     # The same bins for all, so that heights can be compared; what is not a number is in none.
     bins = _bins(np.concatenate([error for _, error, _ in errors]))
     for name, error, colour in reversed(errors):
         right.hist(error, bins=bins, histtype="step", color=colour, linewidth=1.4, label=name)
     right.axvline(0, color=TRUTH, linewidth=0.8)
     right.set(xlabel=f"prediction - truth, {target}", ylabel="rows")
-    _titled(right, "Errors")
+    titled(right, "Errors")
     return figure
 
 
@@ -83,7 +98,7 @@ def confusion(evaluation: Evaluation) -> Figure:
     size = len(evaluation.classes)
     counts = np.bincount(evaluation.truth * size + evaluation.candidate.values, minlength=size * size).reshape(size, size)
     highest = int(np.max(counts))
-    figure, axes = _figure(1, 1, (5, 4.4))
+    figure, axes = new_figure(1, 1, (5, 4.4))
     axes.imshow(counts, cmap="Blues")
     for row, column in np.ndindex(counts.shape):
         dark = counts[row, column] > highest / 2
@@ -92,7 +107,8 @@ def confusion(evaluation: Evaluation) -> Figure:
     many = max(len(str(name)) for name in evaluation.classes) * size > 50
     axes.set_xticklabels(evaluation.classes, rotation=90 if many else 0)
     axes.set_yticklabels(evaluation.classes)
-    axes.set_title("Confusion on the holdout", loc="left", fontsize=10)
+    at = "" if evaluation.threshold is None else f", threshold {evaluation.threshold:.3g}"
+    axes.set_title(f"Confusion on the holdout{at}", loc="left", fontsize=10)
     return figure
 
 
@@ -100,9 +116,9 @@ def calibration(evaluation: Evaluation, bins: int = 10) -> Figure:
     """How often the class was right at each stated probability: a calibrated model lies on the diagonal."""
     import numpy as np
 
-    figure, axes = _figure(1, 1, (5, 4.4))
+    figure, axes = new_figure(1, 1, (5, 4.4))
     axes.plot([0, 1], [0, 1], color=TRUTH, linewidth=0.8, label="calibrated")
-    for name, said, colour in _models(evaluation)[:-1]:
+    for name, said, colour in models_of(evaluation)[:-1]:
         assert said.probabilities is not None
         confidence, right = said.probabilities.max(axis=1), said.values == evaluation.truth
         places = np.minimum((confidence * bins).astype(int), bins - 1)
@@ -121,17 +137,17 @@ def calibration(evaluation: Evaluation, bins: int = 10) -> Figure:
         xlim=(0, 1.05),
         ylim=(-0.05, 1.05),
     )
-    _titled(axes, "Calibration")
+    titled(axes, "Calibration")
     return figure
 
 
-def _models(evaluation: Evaluation) -> list:
+def models_of(evaluation: Evaluation) -> list:
     """Name, predictions and colour of each model, the baseline last."""
     champion = [("champion", evaluation.champion, CHAMPION)] if evaluation.champion else []
     return [("this model", evaluation.candidate, CANDIDATE), *champion, ("baseline", evaluation.baseline, BASELINE)]
 
 
-def _figure(rows: int, columns: int, size: tuple[float, float], **options) -> tuple[Figure, Any]:
+def new_figure(rows: int, columns: int, size: tuple[float, float], **options) -> tuple[Figure, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -145,7 +161,7 @@ def _figure(rows: int, columns: int, size: tuple[float, float], **options) -> tu
     return figure, axes
 
 
-def _titled(axes: Axes, title: str) -> None:
+def titled(axes: Axes, title: str) -> None:
     """Title on the left and legend on the right of one line above the axes, where no data lie."""
     axes.set_title(title, loc="left", fontsize=10)
     axes.legend(fontsize=8, frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 0.99), borderaxespad=0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import files
 from mlops.config import Project
-from mlops.training import plots
+from mlops.training import importance, plots
 from mlops.training.candidate import Candidate
 from mlops.training.evaluate import Evaluation
 from mlops.training.findings import Finding
@@ -51,8 +51,10 @@ def as_value(candidate: Candidate, evaluation: Evaluation, notes: list[str]) -> 
     return {
         **facts,
         "parameters": manifest["config"]["parameters"],
+        **{name: manifest[name] for name in ("threshold", "coverage", "importance") if name in manifest},
         "champion": evaluation.champion_number,
         "verdict": asdict(evaluation.verdict),
+        **({"checks": [asdict(check) for check in evaluation.checks]} if evaluation.checks else {}),
         "notes": notes,
     }
 
@@ -73,6 +75,9 @@ def markdown(candidate: Candidate, evaluation: Evaluation, notes: list[str], dra
     """
     lines = [summary(candidate, evaluation, notes), "", *chart(candidate, evaluation), ""]
     lines += [f"![{name.removesuffix('.png')}](plots/{name})" for name in drawn]
+    if found := candidate.manifest.get("importance"):
+        metric = next(name for name, rule in candidate.manifest["config"]["metrics"].items() if rule["primary"])
+        lines += ["", "<details><summary>What it relies on</summary>", "", *importance.table(found, metric), "", "</details>"]
     lines += ["", "<details><summary>What it was made from</summary>", "", "| | |", "|:--|:--|"]
     lines += [_row(pair) for pair in _facts(candidate.manifest)]
     return "\n".join([*lines, "", "</details>", ""])
@@ -119,7 +124,17 @@ def summary(candidate: Candidate, evaluation: Evaluation, notes: list[str]) -> s
         *(f"- {note}" for note in notes),
     ]
     lines += [*said, ""] if said else []
-    return "\n".join([*lines, _row(HEAD), "|:--|--:|--:|--:|:--|:--|", *(_row(_cells(row)) for row in table(verdict))])
+    lines += [_row(HEAD), "|:--|--:|--:|--:|:--|:--|", *(_row(_cells(row)) for row in table(verdict))]
+    return "\n".join([*lines, *_checks(evaluation)])
+
+
+def _checks(evaluation: Evaluation) -> list[str]:
+    """The table of what is checked beside metrics; nothing where the configuration asks for none."""
+    if not evaluation.checks:
+        return []
+    rows = [(item.name, item.value, item.limit, item.rows, "passes" if item.passes else "❌") for item in evaluation.checks]
+    head = ["", _row(("check", "value", "limit", "rows", "verdict")), "|:--|--:|:--|--:|:--|"]
+    return [*head, *(_row(_cells(row)) for row in rows)]
 
 
 def _step(item: Finding) -> str:
@@ -146,7 +161,18 @@ def _facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
         *((f"data {item['file']}", f"{item['rows']} rows, `{item['sha256'][:16]}`") for item in manifest["data"]),
         *((name, f"`{digest[:16]}`") for name, digest in manifest["parts"].items()),
         *((name, str(value)) for name, value in manifest["config"]["parameters"].items()),
+        *_threshold(manifest),
     ]
+
+
+def _threshold(manifest: dict[str, Any]) -> list[tuple[str, str]]:
+    """The row of the threshold, where the model has one."""
+    found = manifest.get("threshold")
+    if not found:
+        return []
+    least = f" {found['at_least']:g}" if found.get("at_least") else ""
+    chosen = f", by rule {found['rule']}{least} on {found['rows']} training rows" if found.get("rule") else ""
+    return [("threshold", f"{found['value']:.6g} for {found['positive']}{chosen}")]
 
 
 def _cells(row: tuple[Any, ...]) -> list[str]:

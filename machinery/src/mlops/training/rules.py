@@ -56,6 +56,7 @@ def changes(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[Finding]
     for name in sorted({*theirs["split"], *ours["split"]}):
         old, new = theirs["split"].get(name), ours["split"].get(name)
         found += [(f"split.{name}", old, new)] if old != new else []
+    found += _of_decisions(ours, theirs)
     found += [("key", theirs["key"], ours["key"])] if theirs["key"] != ours["key"] else []
     for name, old in theirs.get("checks", {}).items():
         new = ours["checks"].get(name)
@@ -76,6 +77,19 @@ def of_baseline(baseline: Callable[..., Any]) -> str:
     except (OSError, TypeError, SyntaxError):
         return ""
     return digests.of_text(ast.dump(tree))[:16]
+
+
+def _of_decisions(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """What metrics and checks are taken of: positive class, costs, `at` of a metric, coverage, limits of slices."""
+    pairs = [(name, theirs.get(name), ours.get(name)) for name in ("costs", "coverage", "slice_limits")]
+    pairs.append(("target.positive", _inside(theirs, "target", "positive"), _inside(ours, "target", "positive")))
+    for name in (name for name in theirs["metrics"] if name in ours["metrics"]):
+        pairs.append((f"metrics.{name}.at", theirs["metrics"][name].get("at"), ours["metrics"][name].get("at")))
+    return [pair for pair in pairs if pair[1] is not None and pair[1] != pair[2]]
+
+
+def _inside(config: Mapping[str, Any], part: str, name: str) -> Any:
+    return (config.get(part) or {}).get(name)
 
 
 def _of_metrics(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

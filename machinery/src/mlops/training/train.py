@@ -21,10 +21,23 @@ from mlops.console import step
 from mlops.data import stages
 from mlops.errors import DataError, UserError
 from mlops.training import candidate as candidates
-from mlops.training import file_access, leaks, model_file, reference, rules, seeds
+from mlops.training import (
+    conformal,
+    file_access,
+    folds,
+    importance,
+    leaks,
+    model_file,
+    reference,
+    rules,
+    seeds,
+    thresholds,
+)
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
 from mlops.training.findings import Finding, as_values
-from mlops.training.metrics import MEASURES, Predictions, encode, score
+from mlops.training.metrics import Measure, Predictions, encode
+from mlops.training.own_metrics import own_metrics
+from mlops.training.probabilities import measures_of, values_of
 from mlops.training.ranges import ranges_of
 from mlops.training.split import split
 
@@ -98,7 +111,7 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
     target, classes = config.target.column, None
     if config.task == "classification":
         classes = np.unique(rows[target].to_numpy())
-    model, said, simple, seconds, opened = _fitted(use_case, training, holdout, classes)
+    (model, decided), said, simple, seconds, opened = _fitted(use_case, training, holdout, classes)
     truth = as_truth(holdout[target], classes)
     error = error_of(truth, simple, classes)
     found, alone = _checked(use_case, rows, training, holdout, error)
@@ -113,9 +126,14 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
     tracking.save_model(
         folder / "model", model, holdout[inputs].head(3), answers, [f"{name}=={installed(name)}" for name in PACKAGES]
     )
-    if hasattr(model, "steps") and len(model.steps) > 1:
-        model_file.write(folder / "features.skops", model[:-1])
-    measured = {name: metrics_of(use_case, truth, by) for name, by in (("candidate", said), ("baseline", simple))}
+    plain = thresholds.without_threshold(model)
+    if hasattr(plain, "steps") and len(plain.steps) > 1:
+        model_file.write(folder / "features.skops", plain[:-1])
+    primary = primary_measure(use_case, classes)
+    decided["importance"] = importance.of_inputs(use_case, model, holdout[inputs], truth, classes, primary)
+    if added := importance.contributions(plain, training[inputs], str(target if classes is None else classes[-1])):
+        decided["contributions"] = added
+    measured = {name: metrics_of(use_case, truth, by, classes) for name, by in (("candidate", said), ("baseline", simple))}
     manifest = {
         **facts,
         "use_case": use_case.name,
@@ -131,7 +149,8 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
         "baseline": measured["baseline"],
         "rows": {"training": len(training), "holdout": len(holdout)},
         "ranges": ranges_of(training[_described(use_case, training)], config.serving.personal),
-        "estimator": _estimator(model),
+        "estimator": _estimator(plain),
+        **decided,
         "python": platform.python_version(),
         "fit_seconds": round(seconds, 3),
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -144,19 +163,23 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
 
 def _fitted(
     use_case: UseCase, training: pd.DataFrame, holdout: pd.DataFrame, classes: np.ndarray | None
-) -> tuple[Any, Predictions, Predictions, float, list[str]]:
-    """The fitted model, its and the baseline's predictions of the holdout, the seconds of the fit, data files opened."""
+) -> tuple[tuple[Any, dict[str, Any]], Predictions, Predictions, float, list[str]]:
+    """The fitted model with what was decided on the training rows; of the holdout its and the baseline's predictions.
+
+    After them the seconds of the fit, and the data files that were opened.
+    """
     inputs, target = use_case.inputs(training), use_case.config.target.column
     started = time.perf_counter()
     with file_access.watch() as opened:
         with step(f"fit {use_case.name} on {len(training)} rows"):
-            model = _fit(use_case, training[inputs], training[target])
+            decided = _decide(use_case, training, classes)
+            model = fit(use_case, training[inputs], training[target], decided.get("threshold"))
         seconds = time.perf_counter() - started
         with _labels_of(use_case, "the model"):
             said = predict(model, holdout[inputs], classes)
         with _labels_of(use_case, "the baseline"):
             simple = _as_predictions(use_case.baseline(training, holdout), classes)
-    return model, said, simple, seconds, opened
+    return (model, decided), said, simple, seconds, opened
 
 
 def _checked(
@@ -171,16 +194,23 @@ def _checked(
     return [*found, *seeds.check(use_case, training, inputs)], alone
 
 
-def metrics_of(use_case: UseCase, truth: np.ndarray, said: Predictions) -> dict[str, float]:
+def metrics_of(use_case: UseCase, truth: np.ndarray, said: Predictions, classes: np.ndarray | None) -> dict[str, float]:
     """The configured metrics, those of the use case's own `evaluate` included."""
-    own = use_case.evaluate(truth, said.values) if use_case.evaluate else {}
-    if shadowed := next((name for name in own if name in MEASURES[use_case.config.task]), None):
+    own = own_metrics(use_case.evaluate, truth, said, classes) if use_case.evaluate else {}
+    known = measures_of(use_case.config, classes)
+    if shadowed := next((name for name in own if name in known), None):
         raise UserError(
             f"src/use_cases/{use_case.name}: evaluate returns {shadowed}, which is measured for every use case: "
             "give your own metric another name"
         )
     standard = [name for name in use_case.config.metrics if name not in own]
-    return {**score(use_case.config.task, standard, truth, said), **own}
+    return {**values_of(known, standard, truth, said), **own}
+
+
+def primary_measure(use_case: UseCase, classes: np.ndarray | None) -> Measure:
+    """The function of the primary metric alone."""
+    name, known = use_case.config.primary, measures_of(use_case.config, classes)
+    return known[name] if name in known else lambda truth, said: metrics_of(use_case, truth, said, classes)[name]
 
 
 def error_of(truth: np.ndarray, said: Predictions, classes: np.ndarray | None) -> float:
@@ -222,9 +252,22 @@ def _estimator(model: Any) -> list[str]:
     return [type(step).__name__ for _, step in model.steps] if hasattr(model, "steps") else [type(model).__name__]
 
 
-def _fit(use_case: UseCase, inputs: pd.DataFrame, target: pd.Series) -> Any:
+def _decide(use_case: UseCase, training: pd.DataFrame, classes: np.ndarray | None) -> dict[str, Any]:
+    """What is decided on the training rows alone, by models that have not seen them: threshold, and intervals or sets."""
+    config = use_case.config
+    truth = as_truth(training[config.target.column], classes)
+    needs = config.coverage or (config.threshold and config.threshold.rule)
+    seen = folds.out_of_fold(use_case, training, classes) if needs else None
+    threshold = thresholds.choose(config, truth, seen, classes)
+    coverage = conformal.choose(config.coverage, truth, seen, classes) if config.coverage and seen else {}
+    return {name: value for name, value in (("threshold", threshold), ("coverage", coverage)) if value}
+
+
+def fit(use_case: UseCase, inputs: pd.DataFrame, target: pd.Series, threshold: dict[str, Any] | None = None) -> Any:
+    """The fitted estimator of a use case, with its threshold; raises UserError where it cannot be fitted."""
+    estimator = thresholds.with_threshold(use_case.estimator(), threshold or {})
     try:
-        return use_case.estimator().fit(inputs, target)
+        return estimator.fit(inputs, target)
     except (ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(

@@ -1,0 +1,155 @@
+"""What an answer holds beside the predictions where a request includes it: probabilities, intervals or sets, contributions.
+
+A request names them under `include`; without it every answer is as it was. What there is stands in the bundle's manifest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from mlops.serving.signature import Refused, Rows
+
+# The params by which MLflow's protocol asks for probabilities in place of labels; the model's function takes them as well.
+PROBABILITIES = {"predict_method": "predict_proba"}
+INCLUDE = re.compile(r'include="?([\w,]+)"?')
+Predict = Callable[[Rows, Any], Any]
+Extras = dict[str, Any]
+
+
+def asks_probabilities(params: Any) -> bool:
+    """Whether params ask for probabilities in place of labels."""
+    return isinstance(params, dict) and params.get("predict_method") == "predict_proba"
+
+
+def available(content: dict[str, Any]) -> tuple[str, ...]:
+    """What a bundle's manifest allows to be included."""
+    coverage = content.get("coverage")
+    found = [name for name in ("probabilities", "contributions") if content.get(name)]
+    found += ["intervals"] if coverage and "width" in coverage else []
+    found += ["sets"] if coverage and "limits" in coverage and content.get("probabilities") else []
+    return tuple(sorted(found))
+
+
+def read_include(names: Any, content: dict[str, Any]) -> tuple[str, ...]:
+    """What a request includes. Raises Refused for what this model does not have."""
+    allowed = available(content)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Refused("Invalid input. include must be a list of names.", "include")
+    if not set(names) <= set(allowed):
+        there = f"there are: {', '.join(allowed)}" if allowed else "this model has nothing to include"
+        raise Refused(f"Invalid input. include names what there is not; {there}.", "include", code="INVALID_PARAMETER_VALUE")
+    return tuple(dict.fromkeys(names))
+
+
+def read_accept(accept: str, content: dict[str, Any]) -> tuple[str, ...]:
+    """What the header accept includes, as in `application/json;include=probabilities`. Raises Refused."""
+    found = INCLUDE.search(accept) if "include" in accept else None
+    return read_include(found[1].split(","), content) if found else ()
+
+
+def read_params(params: Any, content: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
+    """The params for the model, and what they include beside. Raises Refused for a method that the model does not have."""
+    own = {item["name"] for item in content["signature"]["params"]}
+    if not isinstance(params, dict) or "predict_method" in own:
+        return params, ()
+    if params.get("predict_method", "predict") not in ("predict", "predict_proba"):
+        raise Refused("predict_method is predict or predict_proba.", "predict_method", code="INVALID_PARAMETER_VALUE")
+    if asks_probabilities(params) and not content.get("probabilities"):
+        raise Refused("This model has no probabilities.", "predict_method", code="INVALID_PARAMETER_VALUE")
+    included = read_include(params["include"], content) if "include" in params and "include" not in own else ()
+    rest = {name: value for name, value in params.items() if name in own}
+    return (PROBABILITIES if asks_probabilities(params) else rest or None), included
+
+
+def compute(predict: Predict, content: dict[str, Any], rows: Rows, outputs: Any, names: Iterable[str]) -> Extras:
+    """Name → array with one row a row, or a list of sets of classes."""
+    found: Extras = {}
+    scores = np.empty(0)
+    for name in names:
+        if name in ("probabilities", "sets") and not len(scores):
+            scores = np.asarray(predict(rows, PROBABILITIES), dtype=np.float64)
+        if name == "probabilities":
+            found[name] = scores
+        elif name == "sets":
+            limits = np.array([content["coverage"]["limits"][str(label)] for label in classes_of(content)])
+            found[name] = 1 - scores <= limits
+        elif name == "intervals":
+            width = content["coverage"]["width"]
+            found[name] = np.column_stack([np.ravel(outputs) - width, np.ravel(outputs) + width])
+        else:
+            found[name] = _contributions(content, rows)
+    return found
+
+
+def _contributions(content: dict[str, Any], rows: Rows) -> np.ndarray:
+    """The base, and of each input coefficient times distance from the mean: together what the model says."""
+    names = [column["name"] for column in content["signature"]["inputs"]]
+    columns = [np.full(rows.count, content["contributions"]["base"])]
+    for place, name in enumerate(names):
+        part = content["contributions"]["inputs"][name]
+        columns.append((rows.column(place).astype(np.float64) - part["mean"]) * part["coefficient"])
+    return np.column_stack(columns)
+
+
+def classes_of(content: dict[str, Any]) -> list[Any]:
+    """The classes of the probabilities, in their order."""
+    return list(content["probabilities"]["classes"])
+
+
+def as_json(extras: Extras, content: dict[str, Any]) -> dict[str, Any]:
+    """Name → one JSON value a row: objects by class or input, [low, high], or the classes of a set."""
+    made: dict[str, Any] = {}
+    for name, values in extras.items():
+        if name == "sets":
+            labels = classes_of(content)
+            made[name] = [[label for label, inside in zip(labels, row, strict=True) if inside] for row in values.tolist()]
+            continue
+        listed = _finite(values)
+        keys = keys_of(name, content)
+        made[name] = listed if name == "intervals" else [dict(zip(keys, row, strict=True)) for row in listed]
+    return made
+
+
+def keys_of(name: str, content: dict[str, Any]) -> list[str]:
+    """What the columns of an extra are called."""
+    if name == "intervals":
+        return ["low", "high"]
+    if name == "contributions":
+        return ["base", *(column["name"] for column in content["signature"]["inputs"])]
+    return [str(label) for label in classes_of(content)]
+
+
+def as_columns(extras: Extras, content: dict[str, Any]) -> dict[str, np.ndarray]:
+    """One column a value, as in `probabilities_yes` or `intervals_low`."""
+    return {
+        f"{name}_{key}": np.asarray(values)[:, place]
+        for name, values in extras.items()
+        for place, key in enumerate(keys_of(name, content))
+    }
+
+
+def _finite(values: np.ndarray) -> list[Any]:
+    if np.isfinite(values).all():
+        return values.tolist()
+    return [[value if np.isfinite(value) else None for value in row] for row in values.tolist()]
+
+
+def deciding(predict: Predict, scores: Callable[[Rows], np.ndarray], layout: dict[str, Any]) -> Predict:
+    """A model's function that gives probabilities where params ask for them, and labels by the threshold where it has one."""
+    if "scores" not in layout:
+        return predict
+    threshold = layout.get("threshold")
+    if threshold is None:
+        return lambda rows, params: scores(rows) if asks_probabilities(params) else predict(rows, params)
+    value, index = threshold["value"], threshold["index"]
+    labels = np.array(threshold["labels"]).astype(layout["dtype"])
+
+    def answer(rows: Rows, params: Any) -> Any:
+        given = scores(rows)
+        return given if asks_probabilities(params) else labels[(given[:, index] >= value).astype(int)]
+
+    return answer

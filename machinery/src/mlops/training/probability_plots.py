@@ -1,0 +1,72 @@
+"""Plots of the probability of the class that is looked for: precision against recall, and how well it is calibrated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops.training.plots import BASELINE, TRUTH, models_of, new_figure, titled
+from mlops.training.probabilities import curve
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from mlops.training.evaluate import Evaluation
+
+# Rows of a bin: fewer say little of a share of a few percent.
+BIN_ROWS = 50
+
+
+def precision_recall(evaluation: Evaluation, index: int) -> Figure:
+    """Precision against recall of the class at `index`, with the threshold's place where the model has one."""
+    positive = evaluation.truth == index
+    figure, axes = new_figure(1, 1, (5, 4.4))
+    for name, said, colour in models_of(evaluation)[:-1]:
+        assert said.probabilities is not None
+        found = curve(positive, said.probabilities[:, index])
+        axes.step(found.recall, found.precision, color=colour, linewidth=1.2, where="post", label=name)
+        flagged = said.values == index
+        if evaluation.threshold is not None and flagged.any():
+            recall, precision = (flagged & positive).sum() / positive.sum(), positive[flagged].mean()
+            axes.scatter([recall], [precision], color=colour, zorder=3)
+            if name == "this model":
+                axes.annotate(f"{evaluation.threshold:.3g}", (recall, precision), (6, 6), textcoords="offset points")
+    axes.axhline(positive.mean(), color=BASELINE, linewidth=0.8, linestyle="--")
+    axes.set(xlabel="recall (dashed: share of the positives)", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
+    titled(axes, f"Precision and recall of {_name(evaluation, index)}")
+    return figure
+
+
+def calibration_of(evaluation: Evaluation, index: int) -> Figure:
+    """How often the class at `index` was true at each stated probability, in bins of equally many rows."""
+    import numpy as np
+
+    figure, axes = new_figure(1, 1, (5, 4.4))
+    positive, highest = evaluation.truth == index, 0.0
+    for name, said, colour in models_of(evaluation)[:-1]:
+        assert said.probabilities is not None
+        stated, observed, rows = _bins(said.probabilities[:, index], positive)
+        axes.plot(stated, observed, color=colour, linewidth=1, marker="o", markersize=4, label=name)
+        error = 1.96 * np.sqrt(np.maximum(observed * (1 - observed), 1 / rows) / rows)
+        axes.vlines(stated, np.maximum(observed - error, 0), np.minimum(observed + error, 1), color=colour, linewidth=0.8)
+        highest = max(highest, *stated, *observed)
+    end = min(1.0, highest * 1.15 or 1.0)
+    axes.plot([0, end], [0, end], color=TRUTH, linewidth=0.8, label="calibrated")
+    axes.set(xlabel=f"probability of {_name(evaluation, index)} (bars: 95 %)", ylabel="share that was true")
+    axes.set(xlim=(0, end), ylim=(0, end))
+    titled(axes, "Calibration")
+    return figure
+
+
+def _bins(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean score, share of positives and rows of each bin."""
+    import numpy as np
+
+    parts = np.array_split(np.argsort(scores, kind="stable"), max(1, min(10, len(scores) // BIN_ROWS)))
+    stated, observed = ([float(values[part].mean()) for part in parts] for values in (scores, positive))
+    return np.array(stated), np.array(observed), np.array([len(part) for part in parts])
+
+
+def _name(evaluation: Evaluation, index: int) -> str:
+    assert evaluation.classes is not None
+    return str(evaluation.classes[index])
