@@ -14,7 +14,7 @@ from mlops.errors import ConfigError
 from mlops.training import report, rules
 from mlops.training.candidate import Candidate
 from mlops.training.evaluate import Champion, evaluate
-from mlops.training.folds import OutOfFold, folds
+from mlops.training.folds import OutOfFold
 from mlops.training.metrics import Predictions
 from mlops.training.own_metrics import own_metrics
 from mlops.training.probabilities import directions, measures_of
@@ -229,17 +229,6 @@ def test_a_rule_that_no_threshold_keeps_is_refused_with_what_is_possible():
 def test_three_classes_have_no_threshold():
     with pytest.raises(ConfigError, match="left has 3 classes; a threshold parts two"):
         choose(config(), np.zeros(3), None, np.array(["a", "b", "yes"]))
-
-
-def test_folds_keep_apart_what_the_split_keeps_apart():
-    days = pd.date_range("2024-01-01", periods=100)
-    rows = pd.DataFrame({"day": days[::-1], "plan": np.repeat(list("abcdefghij"), 10), "left": ["no", "yes"] * 50})
-    by_time = config(split={"method": "time", "column": "day", "holdout": 10, "gap": 3})
-    by_group = config(split={"method": "group", "column": "plan", "holdout": 0.3})
-    for fitted, judged in folds(by_time, rows):
-        assert rows["day"].iloc[fitted].max() < rows["day"].iloc[judged].min() - pd.Timedelta(days=3)
-    for fitted, judged in folds(by_group, rows):
-        assert set(rows["plan"].iloc[fitted]).isdisjoint(rows["plan"].iloc[judged])
 
 
 def test_an_own_evaluate_gets_the_labels_of_its_team_and_a_column_a_class():
