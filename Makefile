@@ -12,7 +12,7 @@ REQUIRE_HASHES := $(if $(filter -e,$(MACHINERY)),,--require-hashes)
 PYTHON_FILES := src tests setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format tests fast-tests test-all protect lock update sync ui raw-data interim-data processed-data docs lab notebooks clean
+.PHONY: help setup run test lint secrets audit format tests fast-tests test-all protect lock update sync ui raw-data interim-data processed-data docs lab notebooks clean
 
 # What a team adds: targets of its own, other values.
 -include project.mk
@@ -55,7 +55,7 @@ test: lint tests ## lint, types and the tests
 
 tests: fast-tests
 
-lint: $(VENV)/.dev ## flake8 in two passes, black, mypy; the workflows; whether the machinery's files are as it has them
+lint: $(VENV)/.dev secrets ## flake8 in two passes, black, mypy; the workflows; whether the machinery's files are as it has them
 	@$(BIN)/flake8 $(PYTHON_FILES) --select=E9,F63,F7,F82 --show-source --statistics
 	@$(BIN)/flake8 $(PYTHON_FILES)
 	@$(BIN)/black --check --quiet $(PYTHON_FILES) || { echo "black would change files: make format"; exit 1; }
@@ -69,6 +69,15 @@ lint: $(VENV)/.dev ## flake8 in two passes, black, mypy; the workflows; whether 
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 	@$(RUN) sync --check
+
+# Locks and data hold digests and figures by the thousand; a line that is no secret says `pragma: allowlist secret`.
+SCANNED := -- ':!requirements/*.txt' ':!data/raw' ':!machinery/examples/*/data' ':!*.png'
+NO_GUESSES := --disable-plugin HexHighEntropyString --disable-plugin Base64HighEntropyString --disable-plugin KeywordDetector
+secrets: $(VENV)/.dev ## look for keys, tokens and passwords in the files that git knows
+	@git ls-files -z $(SCANNED) | xargs -0 $(BIN)/detect-secrets-hook $(NO_GUESSES)
+
+audit: $(VENV)/.dev ## look for advisories on the locked packages; says so where no source of them answers
+	@$(RUN) gitflow audit
 
 format: $(VENV)/.dev ## format the Python files
 	@$(BIN)/black --quiet $(PYTHON_FILES)

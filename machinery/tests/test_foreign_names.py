@@ -14,7 +14,7 @@ NAMES = r"mlops(?:[-_](?:template|machinery))?"
 # What may stand before the name: an installer with options and other packages between, quotes or none.
 INSTALLERS = r"\b(?:install|uvx|pipx run|uv add|poetry add|uv run --with|--with)\b"
 PATTERNS = (
-    re.compile(rf"{INSTALLERS}(?:[ \t]+(?![&|;#])\S+)*?[ \t]+[\"'`]?{NAMES}(?![\w./:-])", re.IGNORECASE),
+    re.compile(rf"{INSTALLERS}(?:[ \t]+(?![&|;#]|--from)\S+(?<!:))*?[ \t]+[\"'`]?{NAMES}(?![\w./:-])", re.IGNORECASE),
     # setup.py names the machinery with its extras, and the lock leaves it out: vendor/machinery.txt brings it.
     re.compile(r"(?<![\w./-])mlops(?:[-_]template)?\[[a-z]", re.IGNORECASE),
     re.compile(rf"(?<![\w./-]){NAMES}[ ]?(?:==|~=|>=)[ ]?\d", re.IGNORECASE),
@@ -70,6 +70,7 @@ def test_an_offer_is_recognised(text: str) -> None:
         "pip install ./vendor/mlops-1.0.0-py3-none-any.whl",
         "    # via mlops-template (setup.py)",
         "mlops run --set parameters.max_depth=5",
+        "uvx --from ./mlops_machinery-1.0.0-py3-none-any.whl mlops new",
     ],
 )
 def test_what_names_the_command_or_a_file_is_no_offer(text: str) -> None:

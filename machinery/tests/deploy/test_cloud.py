@@ -195,7 +195,7 @@ def test_cloud_that_cannot_read_the_store_is_refused(two: Project, plugin: None,
 
 
 def test_tracking_uri_that_cannot_be_is_named_without_its_password(two: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:s3cret@[mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:s3cret@[mlflow")  # pragma: allowlist secret
     with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI: its host or port is none") as told:
         remote(two, "databricks").plan(SERVICE)
     assert "s3cret" not in str(told.value)

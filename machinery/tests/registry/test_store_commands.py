@@ -113,7 +113,7 @@ def test_push_by_force_removes_what_is_gone_here(mlops: Store, root: Path) -> No
 
 def test_with_a_tracking_server_nothing_is_read_or_written(mlops: Store, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git(root, "remote", "remove", "origin")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ada:secret@mlflow.example.org")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ada:secret@mlflow.example.org")  # pragma: allowlist secret
     for command in (["pull"], ["push"], ["status"], ["run", "--", *WRITE]):
         result = mlops(*command)
         assert result.exit_code == 0, result.exception

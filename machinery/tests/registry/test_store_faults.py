@@ -210,7 +210,8 @@ def test_a_server_that_does_not_answer_ends_the_command_within_ten_seconds(
     registered: Project, command, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, scheme: str, port: str
 ):
     number = request.getfixturevalue(port)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://someone:secret@127.0.0.1:{number}/store")
+    address = f"{scheme}://someone:secret@127.0.0.1:{number}/store"  # pragma: allowlist secret
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     started = time.monotonic()
     said = command("history", "iris")
     assert time.monotonic() - started < 10

@@ -39,6 +39,9 @@ class FakeGitHub:
         self.dispatched: list[tuple[str, str]] = []
         self.plan_has_rulesets = True
         self.outages = 0
+        self.default_branch = "main"
+        self.branches = ["main"]
+        self.allowed_actions = "all"
         self.url = ""
         self.lock = threading.Lock()
 
@@ -174,6 +177,27 @@ def workflow_permissions(fake: FakeGitHub, match: re.Match[str], query: dict[str
     return 200, fake.permissions
 
 
+def read_repository(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    return 200, {"full_name": NAME, "default_branch": fake.default_branch, "private": False}
+
+
+def read_branch(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    return (200, {"name": match[1]}) if match[1] in fake.branches else (404, {"message": "Branch not found"})
+
+
+def actions_permissions(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    if token != "admin-token":
+        return 403, {"message": "Resource not accessible by integration"}
+    return 200, {"enabled": fake.allowed_actions != "", "allowed_actions": fake.allowed_actions}
+
+
+def branch_rules(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    if not fake.plan_has_rulesets:
+        return list_rulesets(fake, match, query, body, token)
+    named = [row for row in fake.rulesets if f"refs/heads/{match[1]}" in row["conditions"]["ref_name"]["include"]]
+    return 200, _page([rule for row in named for rule in row["rules"]], query)
+
+
 def list_jobs(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
     return 200, {"jobs": _page(fake.jobs, query)}
 
@@ -238,6 +262,10 @@ def read_user(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], bod
 
 
 ROUTES: list[tuple[str, Callable[[FakeGitHub, re.Match[str], dict[str, str], Any, str], Answer]]] = [
+    ("GET ", read_repository),
+    (r"GET /branches/(\w+)", read_branch),
+    ("GET /actions/permissions", actions_permissions),
+    (r"GET /rules/branches/(\w+)", branch_rules),
     ("GET /pulls", list_pulls),
     ("POST /pulls", create_pull),
     ("GET /issues", list_issues),

@@ -42,9 +42,9 @@ EVENTS = [
         "workflow_dispatch",
         "",
         "",
-        {"train.yml", "bootstrap.yml", "template.yml", "deploy.yml", "monitor.yml", "release.yml"},
+        {"train.yml", "bootstrap.yml", "template.yml", "deploy.yml", "monitor.yml", "release.yml", "audit.yml"},
     ),
-    ("schedule", "", "", {"codeql.yml", "monitor.yml"}),
+    ("schedule", "", "", {"codeql.yml", "monitor.yml", "audit.yml"}),
 ]
 
 
@@ -61,6 +61,7 @@ def test_an_event_starts_these_workflows_and_no_other(event: str, ref: str, acti
         "backmerge.yml",
         "bootstrap.yml",
         "codeql.yml",
+        "audit.yml",
         "template.yml",
         "report-comment.yml",
         "release.yml",

@@ -77,7 +77,7 @@ def _environment(
 ) -> Outcome:
     what = f"environment {name}"
     try:
-        policies = _policies(repository, name)
+        policies = deployers(repository, name)
         missing = [pattern for pattern in patterns if pattern not in (policies or [])]
         if policies is not None and not missing and not reviewers:
             return Outcome(what, "as it is", "")
@@ -109,7 +109,7 @@ def _permissions(repository: github.Repository, apply: bool) -> Outcome:
         return _not_available(what, refused)
 
 
-def _policies(repository: github.Repository, name: str) -> list[str] | None:
+def deployers(repository: github.Repository, name: str) -> list[str] | None:
     """Return the patterns that may deploy to an environment, None where the environment is not there."""
     try:
         github.call(repository, "GET", f"environments/{name}")

@@ -35,7 +35,7 @@ JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 
 def mount(app: typer.Typer) -> None:
     """Add these commands to those of `mlops gitflow`."""
-    for command in (plan, register, record, summary, comment, backmerge, bootstrap, minutes, protect):
+    for command in (plan, register, record, summary, comment, backmerge, bootstrap, minutes, protect, doctor, audit):
         app.command()(command)
 
 
@@ -262,6 +262,52 @@ def protect(
     table("Protection", ["what", "state", "why"], outcomes)
     if not apply:
         note("nothing was changed: make protect APPLY=1")
+
+
+def doctor(json: bool = JSON) -> None:
+    """Compare what GitHub has with what the files expect, and name the click that fixes each difference.
+
+    A token that may only read is enough: what it may not see is shown as unknown. Exit code 2 where something differs.
+
+    Example: mlops gitflow doctor --json
+    """
+    from mlops.gitflow import github, health
+
+    root = project_root()
+    checks = health.examine(github.connect(repository(root)), root / ".github" / "rulesets")
+    if json:
+        as_json([check._asdict() for check in checks])
+    else:
+        table("GitHub", ("what", "state", "found", "how to fix"), checks)
+    if any(check.state == health.DIFFERS for check in checks):
+        raise typer.Exit(2)
+
+
+def audit(
+    lock: Path = typer.Argument(Path("requirements/dev.txt"), help="The lock file."),
+    json: bool = JSON,
+) -> None:
+    """Look for advisories on the locked packages; where no source of advisories answers, say that nothing was audited.
+
+    Exit code 1 where a package has an advisory.
+
+    Example: mlops gitflow audit requirements/base.txt
+    """
+    from mlops.errors import GateRefused
+    from mlops.gitflow import audit as auditing
+
+    found = auditing.run(project_root() / lock)
+    if json:
+        as_json(found._asdict() if found else None)
+    if found is None:
+        runner.notice(f"{lock} was NOT audited: no source of advisories answers here", "warning")
+        return
+    unknown = f", {len(found.unknown)} unknown to the source: {', '.join(found.unknown)}" if found.unknown else ""
+    note(f"{lock}: {found.audited} packages audited{unknown}")
+    for advisory in found.advisories:
+        runner.notice(advisory, "error")
+    if found.advisories:
+        raise GateRefused(f"{lock}: {len(found.advisories)} advisories: raise the packages (make lock) or replace them")
 
 
 def load_project() -> Project:
