@@ -16,8 +16,8 @@ from mlops.serving.manifest import Bundle
 # What the server imports; the builder, its converters and the commands stay out.
 MODULES = (
     "__init__.py app.py arrow.py invocations.py manifest.py model.py open_inference.py openapi.py page.css page.html page.py"
-    " pages.py prediction_log.py protocol.py reference.html reference.py replies.py run.py scoring.py service.py settings.py"
-    " short.py signature.py"
+    " pages.py prediction_log.py probes.py protocol.py reference.html reference.py replies.py run.py scoring.py service.py"
+    " settings.py short.py signature.py"
 ).split()
 REQUIREMENTS = {"onnx": "serve.txt", "skops": "serve-skops.txt", "pyfunc": "serve-pyfunc.txt"}
 EPOCH = 946_684_800  # 2000-01-01: the time of every file, so that layers do not depend on when they were made
