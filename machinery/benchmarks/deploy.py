@@ -91,7 +91,7 @@ def _seconds(step: Callable[[], object]) -> float:
 
 
 def _forget(docker: Any, target: Any, number: str) -> None:
-    docker.remove(*(item.id for item in target._containers("iris") if item.service.number == number and not item.runs))
+    docker.remove(*(item.id for item in target.containers("iris") if item.service.number == number and not item.runs))
 
 
 def _own_layers(image: str) -> float:

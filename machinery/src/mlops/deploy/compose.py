@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from mlops import console
 from mlops.config import Project
-from mlops.deploy import contract, docker, proxy, proxy_container, shadow, watch
+from mlops.deploy import contract, docker, health, proxy, proxy_container, shadow, watch
 from mlops.deploy.docker import HARDENED, Docker
 from mlops.deploy.lock import locked
 from mlops.deploy.proxy import Proxy, other_than
@@ -88,7 +88,7 @@ class ComposeTarget:
 
     def running(self, use_case: str) -> Service | None:
         """Return what runs now, None where nothing does."""
-        found = self._serving(self._containers(use_case))
+        found = serving(self.containers(use_case))
         return found.service if found else None
 
     def plan(self, service: Service) -> list[str]:
@@ -111,27 +111,46 @@ class ComposeTarget:
 
     def deploy(self, service: Service) -> str:
         """Replace what runs, with no refused request, and return the address that answers; raise DeployFailed otherwise."""
-        host, name = self.docker, self.name(service.use_case)
-        published = f"{self._bind()}:{self.port(service.use_case)}"
-        proxy_image = proxy_container.image(host, self.project.root)
-        with locked(host, f"{name}-lock", proxy_image, self.settings.wait, aliases.who(), console.note):
+        host = self.docker
+        with self._locked(service.use_case) as wanted:
             docker.ensure_image(host, service.image)
             manifest = docker.manifest_of(host, service.image)
             docker.check_bundle(service, manifest)
-            if not host.run("network", "inspect", name).returncode == 0:
-                host("network", "create", name)
-            front = proxy_container.start(host, f"{name}-proxy", proxy_image, name, published, self._labels(service.use_case))
-            old, known = self._settle(front, service.use_case)
-            slot = other_than(old.slot) if old else "blue"
-            front.disable(slot)
-            with self._probation(front, slot, old) as keep:
-                new = self._start(service, slot, proxy_image)
-                keep(new)
-                self._prove(front, manifest, new, old, proven=_was_here(known, service))
-                # From here on Docker restarts the new service.
-                host("update", "--restart", PROVEN, new)
-            self._replace(front, old, service.use_case)
+            with proxy_container.started(host, wanted) as front:
+                old, known = self._settle(front, service.use_case)
+                slot = other_than(old.slot) if old else "blue"
+                front.disable(slot)
+                with self._probation(front, slot, old) as keep:
+                    new = self._start(service, slot, wanted.image)
+                    keep(new)
+                    self._prove(front, manifest, new, old, proven=_was_here(known, service))
+                    # From here on Docker restarts the new service.
+                    host("update", "--restart", PROVEN, new)
+            self._replace(Proxy(host, wanted.name), old, service.use_case)
         return self.address(service.use_case)
+
+    def check(self, use_case: str) -> list[str]:
+        """Return what is wrong with what runs, one line each with the command that repairs it; none where all is well."""
+        return health.check(self, use_case)
+
+    def repair(self, use_case: str) -> str:
+        """Start the proxy again where it is gone, let the service that proved itself answer, and return the address."""
+        with self._locked(use_case) as wanted, proxy_container.started(self.docker, wanted) as front:
+            old, _ = self._settle(front, use_case)
+            if old is None:
+                raise UserError(f"{use_case}: no service runs in {self.environment} that a proxy could lead to; deploy one")
+        return self.address(use_case)
+
+    @contextmanager
+    def _locked(self, use_case: str) -> Iterator[proxy_container.Wanted]:
+        """Hold the lock of a use case, with its network there, and yield the proxy that it should have."""
+        host, name = self.docker, self.name(use_case)
+        published = f"{self._bind()}:{self.port(use_case)}"
+        image = proxy_container.image(host, self.project.root)
+        with locked(host, f"{name}-lock", image, self.settings.wait, aliases.who(), console.note):
+            if host.run("network", "inspect", name).returncode:
+                host("network", "create", name)
+            yield proxy_container.Wanted(f"{name}-proxy", image, name, published, self._labels(use_case))
 
     def _bind(self) -> str:
         bind = self.settings.bind
@@ -141,7 +160,7 @@ class ComposeTarget:
         named = {"project": self.project.name, "environment": self.environment, "use_case": use_case}
         return tuple(f"{LABEL}{key}={value}" for key, value in named.items())
 
-    def _containers(self, use_case: str) -> list[Container]:
+    def containers(self, use_case: str) -> list[Container]:
         """Return the services' containers, the newest first."""
         filters = [part for label in self._labels(use_case) for part in ("--filter", f"label={label}")]
         ids = self.docker("ps", "--all", "--quiet", "--no-trunc", *filters, "--filter", f"label={LABEL}slot").split()
@@ -149,13 +168,10 @@ class ComposeTarget:
         containers = [_container(details, use_case) for details in found]
         return sorted(containers, key=lambda item: item.created, reverse=True)
 
-    def _serving(self, containers: list[Container]) -> Container | None:
-        return next((item for item in containers if item.runs and item.proven), None)
-
     def _settle(self, front: Proxy, use_case: str) -> tuple[Container | None, list[Container]]:
         """Bring what an interrupted deployment left into order; returns what serves and all that was there before."""
-        known = self._containers(use_case)
-        old = self._serving(known)
+        known = self.containers(use_case)
+        old = serving(known)
         if old:
             front.enable(old.slot)
             front.wait_up(old.slot, old.address)
@@ -267,8 +283,13 @@ class ComposeTarget:
 
     def _clear(self, use_case: str) -> None:
         """Remove stopped containers but the last ones, whose images can so not be pruned and be gone back to."""
-        stopped = [item for item in self._containers(use_case) if not item.runs]
+        stopped = [item for item in self.containers(use_case) if not item.runs]
         self.docker.remove(*(item.id for item in stopped[self.settings.keep :]))
+
+
+def serving(containers: list[Container]) -> Container | None:
+    """Return the one that has proved itself and runs, None where none does."""
+    return next((item for item in containers if item.runs and item.proven), None)
 
 
 def _answers(url: str, manifest: contract.Manifest, token: str, seconds: float = 5.0) -> None:

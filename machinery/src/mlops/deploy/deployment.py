@@ -173,6 +173,22 @@ def _deploy(target: Target | None, service: Service, request: DeploymentRequest)
     )
 
 
+def check(project: Project, use_case: str, environment: str = "") -> dict[str, list[str]]:
+    """Return environment → what is wrong with what runs there, of one environment or of all that have a target."""
+    found = {name: targets.of(project, name) for name in ([environment] if environment else sorted(project.deploy))}
+    return {name: target.check(use_case) for name, target in found.items() if target}
+
+
+def repair(project: Project, use_case: str, environment: str) -> str:
+    """Bring back what stands before a service, and return its address; raise UserError for a target that has no such thing."""
+    if not environment:
+        raise UserError("--repair works on one environment: name it with --to")
+    target = targets.of(project, environment)
+    if not isinstance(target, targets.Repairable):
+        raise UserError(f"{environment} has no proxy of ours, so there is nothing to repair; mlops deploy replaces what runs")
+    return target.repair(use_case)
+
+
 def rollback_target(project: Project, use_case: str, environment: str, number: str = "") -> Service:
     """Return what a rollback in an environment with a target deploys: the version before, or `number`, with its image.
 
