@@ -116,7 +116,9 @@ def make(tmp_path: Path) -> Iterator[Callable[..., ComposeTarget]]:
         project = Project.model_validate(
             {"root": ROOT, "name": f"mlops-test-{secrets.token_hex(4)}", "default_use_case": "iris"}
         )
-        made.append(ComposeTarget(project, "production", Compose(**{"ports": {"iris": port}, "watch": 1.0, **settings})))
+        made.append(
+            ComposeTarget(project, "production", Compose(**{"ports": {"iris": port}, "watch": 1.0, "guard": 0, **settings}))
+        )
         return made[-1]
 
     yield make

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class Place:
     bad: set[str] = field(default_factory=set)
     asked: list[Service] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    own: targets.Return | None = None
 
     def deploy(self, service: Service) -> str:
         self.asked.append(service)
@@ -43,6 +45,9 @@ class Place:
 
     def check(self, use_case: str) -> list[str]:
         return self.faults
+
+    def own_return(self, use_case: str) -> targets.Return | None:
+        return self.own
 
     def repair(self, use_case: str) -> str:
         self.faults = []
@@ -359,6 +364,23 @@ def test_the_check_says_what_does_not_answer_and_which_command_repairs_it(
     repaired = mlops("deployments", "iris", "--to", "production", "--repair")
     assert (repaired.code, "iris answers at http://service" in repaired.err) == (0, True)
     assert "name it with --to" in mlops("deployments", "iris", "--repair").error
+
+
+def test_a_return_that_the_target_made_by_itself_is_written_once_with_its_reason(
+    two: Project, place: Place, tmp_path: Path
+) -> None:
+    deploy(tmp_path, "1.0.0")
+    deploy(tmp_path, "1.0.1")
+    old, moment = place.asked[0], int(time.time()) + 1
+    place.runs["iris"], place.own = old, targets.Return("1.0.1", old, "3 of 40 requests failed", moment)
+    assert "production went back to 1.0.0, 1.0.1 failed after" in mlops("deployments", "iris", "--check").err
+    mlops("deployments", "iris", "--check")
+    newest, *others = mlops("deployments", "iris", "--json").value
+    assert (newest["action"], newest["before"], newest["number"]) == ("return", "1.0.1", "1.0.0")
+    assert newest["why"] == "1.0.1 failed after its deployment: 3 of 40 requests failed" and len(others) == 2
+    assert alias(two) == "1.0.0"
+    nothing = mlops("rollback", "iris", "--reason", "x")
+    assert "1.0.0 is the first that was deployed" in nothing.error
 
 
 def test_an_unknown_environment_is_refused_with_those_that_there_are(project: Project) -> None:

@@ -117,6 +117,7 @@ def deployments(
     to: str = typer.Option("", "--to", metavar="ENVIRONMENT", help="Only this environment."),
     record: str = typer.Option("", "--record", metavar="FILE", help="Write what --result kept into the log first."),
     check: bool = typer.Option(False, "--check", help="Check that what was deployed answers; exit code 1 where it does not."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="With --check: write nothing into the log."),
     repair: bool = typer.Option(False, "--repair", help="Bring the proxy of --to back where it is gone, then check."),
     json: bool = JSON,
 ) -> None:
@@ -138,7 +139,7 @@ def deployments(
     name = name or project.default_use_case
     load_use_case_config(project, name)
     if check or repair:
-        return _check(project, name, to, repair, json)
+        return _check(project, name, to, repair, not dry_run, json)
     _show(log.history(project, name, to), json)
 
 
@@ -183,10 +184,12 @@ def rollback(
     deployment.finish(project, outcomes, record, Path(result) if result else None, lambda done: _show(done, json))
 
 
-def _check(project: Project, name: str, to: str, repair: bool, json: bool) -> None:
+def _check(project: Project, name: str, to: str, repair: bool, record: bool, json: bool) -> None:
     """Show whether what was deployed answers, environment by environment; exit code 1 where something does not."""
     from mlops.deploy import deployment
 
+    for item in deployment.record_returns(project, name, to) if record else []:
+        console.note(f"written to the deployment log: {item.environment} went back to {item.number}, {item.why}")
     if repair:
         console.note(f"{name} answers at {deployment.repair(project, name, to)}")
     faults = deployment.check(project, name, to)

@@ -21,11 +21,11 @@ from urllib.parse import urlsplit
 
 from mlops import console
 from mlops.config import Project
-from mlops.deploy import contract, docker, health, proxy, proxy_container, shadow, watch
+from mlops.deploy import contract, docker, guard, health, proxy, proxy_container, shadow, watch
 from mlops.deploy.docker import HARDENED, Docker
 from mlops.deploy.lock import locked
 from mlops.deploy.proxy import Proxy, other_than
-from mlops.deploy.targets import DeployFailed, Service
+from mlops.deploy.targets import DeployFailed, Return, Service
 from mlops.deploy.tunnel import tunnel
 from mlops.errors import UserError
 from mlops.operations import Compose, Environment
@@ -88,8 +88,30 @@ class ComposeTarget:
 
     def running(self, use_case: str) -> Service | None:
         """Return what runs now, None where nothing does."""
-        found = serving(self.containers(use_case))
+        found = self.serving(use_case, self.containers(use_case))
         return found.service if found else None
+
+    def serving(self, use_case: str, known: list[Container]) -> Container | None:
+        """Return the container that answers: the one that has proved itself, or the one that the proxy went back to."""
+        proven = next((item for item in known if item.runs and item.proven), None)
+        beside = [item for item in known if item.runs and item is not proven]
+        if proven and beside and (found := self.returned(use_case)):
+            return next((item for item in beside if item.slot == found.old), proven)
+        return proven
+
+    def returned(self, use_case: str) -> guard.Report | None:
+        """Return why the proxy went back to the old service by itself, None where it did not."""
+        found = guard.report(Proxy(self.docker, f"{self.name(use_case)}-proxy"))
+        return found if found and found.state == "returned" else None
+
+    def own_return(self, use_case: str) -> Return | None:
+        """Return the return that the proxy made by itself since the last deployment, None where there was none."""
+        known = self.containers(use_case)
+        found = self.returned(use_case) if known else None
+        if found is None:
+            return None
+        left, now = (next((item for item in known if item.slot == slot), None) for slot in (found.new, found.old))
+        return Return(left.service.number, now.service, found.reason, found.moment) if left and now else None
 
     def plan(self, service: Service) -> list[str]:
         """Return what `deploy` would do, one line each, without doing it."""
@@ -106,7 +128,12 @@ class ComposeTarget:
             steps.append(f"let it answer {configured.share.percent} % of the requests for {configured.share.seconds:g} s")
         steps.append(f"let it answer all requests at {self.address(service.use_case)}")
         if old:
-            steps += [f"watch it for {configured.watch:g} s; if it fails, {old.number} answers again", f"stop {old.number}"]
+            steps.append(f"watch it for {configured.watch:g} s; if it fails, {old.number} answers again")
+            if configured.guard:
+                steps.append(
+                    f"let the proxy watch it for {configured.guard:g} s more, with {old.number} beside it to go back to"
+                )
+            steps.append(f"stop {old.number}")
         return steps
 
     def deploy(self, service: Service) -> str:
@@ -126,7 +153,7 @@ class ComposeTarget:
                     self._prove(front, manifest, new, old, proven=_was_here(known, service))
                     # From here on Docker restarts the new service.
                     host("update", "--restart", PROVEN, new)
-            self._replace(Proxy(host, wanted.name), old, service.use_case)
+            self._leave(Proxy(host, wanted.name), slot, old, service.use_case, watched=not _was_here(known, service))
         return self.address(service.use_case)
 
     def check(self, use_case: str) -> list[str]:
@@ -171,16 +198,20 @@ class ComposeTarget:
     def _settle(self, front: Proxy, use_case: str) -> tuple[Container | None, list[Container]]:
         """Bring what an interrupted deployment left into order; returns what serves and all that was there before."""
         known = self.containers(use_case)
-        old = serving(known)
+        old = self.serving(use_case, known)
+        guard.end(front, *(item.id for item in known if item.runs))
         if old:
             front.enable(old.slot)
             front.wait_up(old.slot, old.address)
             front.route_to(old.slot)
+            self.docker("update", "--restart", PROVEN, old.id)
         for item in known:
             if item.runs and item is not old:
                 front.disable(item.slot)
                 front.wait_idle(item.slot, DRAIN)
-                self._retire(item) if item.proven else self.docker.remove(item.id)
+                # One that is older than what serves was replaced by it; a younger one never proved itself.
+                replaced = item.proven or (old is not None and item.created < old.created)
+                self._retire(item) if replaced else self.docker.remove(item.id)
         return old, known
 
     def _start(self, service: Service, slot: str, helper: str) -> str:
@@ -266,6 +297,14 @@ class ComposeTarget:
             found = shadow.compare(url, new, rows, wanted.differ, token)
         console.note(f"shadow: {found}" if found else "shadow: the log leaves columns out, nothing was compared")
 
+    def _leave(self, front: Proxy, slot: str, old: Container | None, use_case: str, watched: bool) -> None:
+        """End a deployment: the old service is stopped, or runs on beside the new one while the proxy watches that."""
+        if not (old and watched and self.settings.guard):
+            return self._replace(front, old, use_case)
+        self.docker("update", "--restart", "no", old.id)
+        guard.begin(front, slot, old.slot, old.id, self.settings.guard, self.settings.errors)
+        self._clear(use_case)
+
     def _replace(self, front: Proxy, old: Container | None, use_case: str) -> None:
         """Stop the old service when it is idle; what cannot be stopped now is stopped by the next deployment."""
         try:
@@ -285,11 +324,6 @@ class ComposeTarget:
         """Remove stopped containers but the last ones, whose images can so not be pruned and be gone back to."""
         stopped = [item for item in self.containers(use_case) if not item.runs]
         self.docker.remove(*(item.id for item in stopped[self.settings.keep :]))
-
-
-def serving(containers: list[Container]) -> Container | None:
-    """Return the one that has proved itself and runs, None where none does."""
-    return next((item for item in containers if item.runs and item.proven), None)
 
 
 def _answers(url: str, manifest: contract.Manifest, token: str, seconds: float = 5.0) -> None:

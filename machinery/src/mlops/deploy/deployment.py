@@ -134,15 +134,18 @@ def deploy(project: Project, request: DeploymentRequest) -> list[Deployment]:
     Raises UserError before anything is started for an environment that is not configured.
     """
     target = targets.of(project, request.environment)
-    outcomes: list[Deployment] = []
+    # What the target did by itself meanwhile is written first: the log has to explain what runs.
+    own = [own_return(target, service.use_case, request.environment) for service in request.services]
+    outcomes: list[Deployment] = [item for item in own if item]
     for service in request.services:
-        outcomes.append(_deploy(target, service, request))
+        outcomes.append(deploy_one(target, service, request))
         if not outcomes[-1].ok:
             break
     return outcomes
 
 
-def _deploy(target: Target | None, service: Service, request: DeploymentRequest) -> Deployment:
+def deploy_one(target: Target | None, service: Service, request: DeploymentRequest) -> Deployment:
+    """Deploy one service and return the entry of the log; without a target it is verified on this machine."""
     before = target.running(service.use_case) if target else None
     began, address, said = time.monotonic(), "", ""
     try:
@@ -171,6 +174,36 @@ def _deploy(target: Target | None, service: Service, request: DeploymentRequest)
         alias=alias,
         seconds=round(time.monotonic() - began, 2),
     )
+
+
+def own_return(target: Target | None, use_case: str, environment: str) -> Deployment | None:
+    """Return the entry for the return that a target made by itself since the last deployment; the same at each call."""
+    found = target.own_return(use_case) if isinstance(target, targets.Repairable) else None
+    if found is None:
+        return None
+    return Deployment(
+        use_case=use_case,
+        environment=environment,
+        action="return",
+        result=DEPLOYED,
+        number=found.service.number,
+        image=found.service.image,
+        bundle=found.service.bundle,
+        tag="",
+        before=found.left,
+        who="the proxy",
+        why=f"{found.left} failed after its deployment: {found.reason}",
+        alias=environment,
+        stamp=found.moment * 10**9,
+        when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found.moment)),
+    )
+
+
+def record_returns(project: Project, use_case: str, environment: str = "") -> list[Deployment]:
+    """Write what the targets did by themselves into the log, and return what it did not hold yet."""
+    names = [environment] if environment else sorted(project.deploy)
+    found = [own_return(targets.of(project, name), use_case, name) for name in names]
+    return log.record(project, [item for item in found if item])
 
 
 def check(project: Project, use_case: str, environment: str = "") -> dict[str, list[str]]:

@@ -18,11 +18,17 @@ if TYPE_CHECKING:
 def check(target: ComposeTarget, use_case: str) -> list[str]:
     """Return each fault of a use case's service in an environment, with the command that repairs it."""
     known = target.containers(use_case)
-    running = next((item for item in known if item.runs and item.proven), None)
+    running = target.serving(use_case, known)
     front = target.docker.inspect(f"{target.name(use_case)}-proxy")
     if running is None:
         return [_nothing_runs(target, use_case, known)] if known or front else []
     faults = _of_proxy(target, use_case, running, front)
+    if front and front["State"]["Running"] and (returned := target.returned(use_case)):
+        failed = next((item.service.number for item in known if item.slot == returned.new), "the new service")
+        faults.append(
+            f"{use_case} {failed} was left after its deployment, {returned.reason}: {running.service.number} answers again; "
+            f"{repair_command(target, use_case)} stops it"
+        )
     details = target.docker.inspect(running.id) or {}
     if restarts := details.get("RestartCount", 0):
         faults.append(

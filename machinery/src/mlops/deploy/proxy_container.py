@@ -16,7 +16,7 @@ from mlops.deploy.docker import HARDENED, PORT, Docker
 from mlops.deploy.proxy import Proxy, until
 from mlops.errors import UserError
 
-FILES = ("haproxy.cfg", "roles.map", "share.map", "proxy.Dockerfile")
+FILES = ("haproxy.cfg", "roles.map", "share.map", "guard.sh", "proxy.Dockerfile")
 TAKEN = re.compile(r"port is already allocated|address already in use", re.IGNORECASE)
 
 

@@ -58,9 +58,21 @@ class Target(Protocol):
         """Return what `deploy` would do, one line each, without doing it."""
 
 
+class Return(NamedTuple):
+    """What a target did by itself: it went back from `left`, for a reason, to a service, at a moment in seconds since 1970."""
+
+    left: str
+    service: Service
+    reason: str
+    moment: int
+
+
 @runtime_checkable
 class Repairable(Protocol):
-    """A target that has something of its own before the services."""
+    """A target that has something of its own before the services, and goes back to the old one by itself."""
+
+    def own_return(self, use_case: str) -> Return | None:
+        """Return the return that it made by itself since the last deployment, None where there was none."""
 
     def repair(self, use_case: str) -> str:
         """Bring it back where it is gone, and return the address that answers; raise UserError where no service runs."""
