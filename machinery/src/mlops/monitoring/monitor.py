@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from mlops import tracking
 from mlops.config import Project
 from mlops.errors import UserError
-from mlops.monitoring import drift, labels, log, quality
+from mlops.monitoring import drift, labels, log, quality, words
 from mlops.monitoring.drift import Finding
 from mlops.monitoring.labels import Labels
 from mlops.monitoring.log import SAID, TIME, Traffic
 from mlops.monitoring.quality import Quality
+from mlops.monitoring.words import RowFault
 from mlops.registry import versions
 from mlops.registry.versions import Version
 from mlops.training import candidate as candidates
@@ -55,6 +56,7 @@ class Watched:
     quality: list[Quality] = field(default_factory=list)
     labelled: int = 0
     notes: tuple[str, ...] = ()
+    row_faults: list[RowFault] = field(default_factory=list)
     profile: Mapping[str, Any] = field(default_factory=dict)
     table: pd.DataFrame | None = None
     joined: pd.DataFrame | None = None
@@ -166,6 +168,7 @@ def as_value(check: Check) -> dict[str, Any]:
                 "rows": item.rows,
                 "labelled": item.labelled,
                 "notes": list(item.notes),
+                "row_faults": [asdict(fault) for fault in item.row_faults],
                 "first": item.first.isoformat(),
                 "last": item.last.isoformat(),
                 "drifted": item.drifted,
@@ -224,7 +227,8 @@ def _watch(
     if len(table) < use_case.config.monitor.min_rows:
         return Watched(verdict=TOO_FEW, **facts)
     manifest, profile = _reference(project, version)
-    findings = drift.check(profile, table, use_case.config.monitor)
+    monitor = use_case.config.monitor
+    findings = words.told(drift.check(profile, table, monitor), profile, table, monitor)
     joined, measured, notes = _judged_labels(project, use_case, manifest, table, outcomes, findings[0].verdict != drift.MANY)
     verdicts = [*(item.verdict for item in findings), *(item.verdict for item in measured), *("warn" for _ in notes)]
     labelled = 0 if joined is None else len(joined)
@@ -234,6 +238,7 @@ def _watch(
         quality=measured,
         labelled=labelled,
         notes=notes,
+        row_faults=words.row_faults(profile, table),
         profile=profile,
         joined=joined,
         **facts,
@@ -258,12 +263,12 @@ def _judged_labels(
     unknown = quality.unknown_classes(manifest, joined)
     foreign = sum(unknown.values())
     names = ", ".join(f"{log.quoted(name)} ({count})" for name, count in list(unknown.items())[:5])
-    notes = (f"{foreign} of {len(joined)} labels are none of the model's classes: {names}",) if unknown else ()
+    note = f"{foreign} of {len(joined)} labels are none of the model's classes: {names}"
     if 2 * foreign > len(joined):
-        notes = (f"{notes[0]}; the quality is not judged, correct monitor.labels",)
-        return joined, [], notes
+        return joined, [], (f"{note}; the quality is not judged, correct monitor.labels",)
     enough = len(joined) >= use_case.config.monitor.min_labels and single
-    return joined, quality.check(use_case, manifest, joined) if enough else [], notes
+    measured = quality.check(use_case, manifest, joined) if enough else []
+    return joined, measured, (note,) if unknown else ()
 
 
 def _reference(project: Project, version: Version) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def page(check: Check) -> str:
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(loader=PackageLoader("mlops.monitoring", ""), autoescape=True, trim_blocks=True)
-    environment.filters |= {"number": _number, "percent": _percent}
+    environment.filters |= {"number": _number, "percent": _percent, "capitalize_first": _capitalised}
     return environment.get_template("report.html").render(
         check=check,
         log=check.log,
@@ -132,6 +133,10 @@ def _version_lines(version: Watched) -> list[str]:
             for row in version.quality
         ]
         lines += [""]
+    lines += [f"- **{_escaped(item.name)}**: {_changed(item)}" for item in loud[:30] if item.words]
+    lines += [""] if loud else []
+    if version.row_faults:
+        lines += [f"Rows as they were served: {_faults(version)}.", ""]
     if loud:
         lines += ["| column | PSI | KS or JS | missing | never seen | verdict |", "|:--|--:|--:|--:|--:|:--|"]
         lines += [_finding_line(item) for item in loud[:30]]
@@ -145,12 +150,33 @@ def _version_lines(version: Watched) -> list[str]:
     return lines
 
 
+def _changed(item: Finding) -> str:
+    """What changed in a column, and where; foreign names in it are code."""
+    return _escaped(item.words) + (f", {_escaped(item.where)}" if item.where else "")
+
+
+def _escaped(text: str) -> str:
+    """A text in Markdown in which neither HTML, a table nor a mention counts."""
+    return re.sub(r"([<>|`@\[\]*])", r"\\\1", text)
+
+
+def _faults(version: Watched) -> str:
+    """What is wrong with the served rows, in words."""
+    return "; ".join(
+        f"{item.fault} in {item.rows} ({', '.join(map(_escaped, item.columns[:3]))}{' …' if len(item.columns) > 3 else ''})"
+        for item in version.row_faults
+    )
+
+
 def _finding_line(item: Finding) -> str:
-    name = item.name.replace("|", "\\|")
     return (
-        f"| {name} | {_number(item.psi, 2)} | {_number(item.distance, 2)} | {_percent(item.missing)} "
+        f"| {_escaped(item.name)} | {_number(item.psi, 2)} | {_number(item.distance, 2)} | {_percent(item.missing)} "
         f"| {_percent(item.unseen)} | {SIGNS[item.verdict]} {'; '.join(item.reasons)} |"
     )
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _number(value: float | None, places: int = 4) -> str:
