@@ -109,7 +109,9 @@ def _where(
         inside, chance = _distance(before, values[rows])
         outside, _ = _distance(before, values[~rows])
         if inside >= limits.drift and outside < limits.warn and chance < monitor.thresholds.alpha / len(slices):
-            found.append((inside - outside, f"{name} ({rows.mean():.0%} of the rows); elsewhere it is as it was"))
+            # As a change of level is sought: the best split, not the one with the purest half.
+            weight = float(np.sqrt(rows.mean() * (1 - rows.mean())))
+            found.append((weight * (inside - outside), f"{name} ({rows.mean():.0%} of the rows); elsewhere it is as it was"))
     return max(found)[1] if found else ""
 
 
