@@ -1,5 +1,5 @@
 # Targets for those who work on the machinery: its lint, tests and documentation come on top of the project's.
-.PHONY: lint-machinery test-machinery test-all-machinery test-workflows benchmark-workflows drift wheel release-wheel docs-machinery
+.PHONY: lint-machinery test-machinery test-all-machinery test-workflows benchmark-workflows drift drill wheel release-wheel docs-machinery
 
 lint: lint-machinery
 tests: test-machinery
@@ -24,6 +24,9 @@ benchmark-workflows: $(VENV)/.dev ## billed minutes of each event; seconds per j
 
 drift: $(VENV)/.dev ## see a drift report: serve, send normal and drifted rows, check (after make run; NAME=iris for another)
 	@PYTHONPATH=machinery $(BIN)/python -m benchmarks.drift $(NAME)
+
+drill: $(VENV)/.dev ## a deployment drill with Docker: crash, hang, taken port, killed deployer; requests lost and the log's line
+	@PYTHONPATH=machinery $(BIN)/python -m benchmarks.drill
 
 wheel: $(VENV)/.base ## the machinery's wheel of this commit, in machinery/dist
 	@$(BIN)/python machinery/make_wheel.py

@@ -22,8 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-TREE = Path(__file__).parents[1]
-sys.path[:0] = [str(TREE / "tests"), str(TREE / "tests" / "deploy")]
+TREE = Path(__file__).parents[2]
+sys.path[:0] = [str(TREE / "machinery" / "tests"), str(TREE / "machinery" / "tests" / "deploy")]
 NUMBERS = ("1.0.0", "1.0.1")
 
 
@@ -31,27 +31,15 @@ def measure(runs: int, rate: float) -> dict[str, Any]:
     """Return the figures in seconds and MB; what was built and started is removed."""
     from load import Load
     from mlops.config import Project
-    from mlops.operations import Compose
     from mlops.deploy.compose import ComposeTarget
     from mlops.deploy.docker import Docker
-    from mlops.deploy.targets import Service
-    from mlops.serving.bundle import build
-    from mlops.serving.image import build as build_image
-    from serving.conftest import flowers_model, labelled, make_candidate
+    from mlops.operations import Compose
 
     docker, prefix = Docker(), f"mlops-benchmark-{secrets.token_hex(3)}"
     project = Project.model_validate({"root": TREE, "name": prefix, "default_use_case": "iris"})
-    target = ComposeTarget(project, "production", Compose(ports={"iris": _free_port()}, watch=0))
+    target = ComposeTarget(project, "production", Compose(ports={"iris": free_port()}, watch=0, guard=0))
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            candidate = make_candidate(Path(folder), flowers_model(), *labelled())
-            services, builds = {}, {}
-            for number in NUMBERS:
-                bundle = build(candidate, Path(folder) / number, "iris", {"number": number})
-                image = f"{prefix}:{number}"
-                builds[number] = _seconds(lambda: build_image(TREE, bundle, image))
-                services[number] = Service("iris", number, image, bundle.digest)
-            row = bundle.example
+        services, builds, row = built(prefix)
         first = _seconds(lambda: target.deploy(services["1.0.0"]))
         deploys, rollbacks = [], []
         with Load(target.address("iris"), row, rate) as load:
@@ -79,9 +67,28 @@ def measure(runs: int, rate: float) -> dict[str, Any]:
         docker.run("image", "rm", "--force", *(f"{prefix}:{number}" for number in NUMBERS))
 
 
-def _free_port() -> int:
+def built(prefix: str) -> tuple[dict[str, Any], dict[str, float], dict[str, Any]]:
+    """Build the images of two versions of iris; returns the services, the seconds of each build, and a row to ask for."""
+    from mlops.deploy.targets import Service
+    from mlops.serving.bundle import build
+    from mlops.serving.image import build as build_image
+    from serving.conftest import flowers_model, labelled, make_candidate
+
+    services, builds = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        candidate = make_candidate(Path(folder), flowers_model(), *labelled())
+        for number in NUMBERS:
+            bundle = build(candidate, Path(folder) / number, "iris", {"number": number})
+            image = f"{prefix}:{number}"
+            builds[number] = _seconds(lambda: build_image(TREE, bundle, image))
+            services[number] = Service("iris", number, image, bundle.digest)
+        return services, builds, bundle.example
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+        return int(free.getsockname()[1])
 
 
 def _seconds(step: Callable[[], object]) -> float:
@@ -91,7 +98,7 @@ def _seconds(step: Callable[[], object]) -> float:
 
 
 def _forget(docker: Any, target: Any, number: str) -> None:
-    docker.remove(*(item.id for item in target._containers("iris") if item.service.number == number and not item.runs))
+    docker.remove(*(item.id for item in target.containers("iris") if item.service.number == number and not item.runs))
 
 
 def _own_layers(image: str) -> float:

@@ -38,6 +38,7 @@ class Compose(Frozen):
     share: Share = Share()
     shadow: Shadow = Shadow()
     watch: float = Field(default=30, ge=0)
+    guard: float = Field(default=300, ge=0, le=86_400)
     errors: float = Field(default=0.01, ge=0, lt=1)
     keep: int = Field(default=1, ge=0, le=20)
     wait: float = Field(default=300, ge=0)

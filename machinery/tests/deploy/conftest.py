@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
-from collections.abc import Iterator
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from host import HERE, MINE, ROOT
 from mlops import pipeline
 from mlops.config import Project, load_project
+from mlops.deploy.compose import ComposeTarget
 from mlops.deploy.contract import Manifest, read_bundle
+from mlops.deploy.targets import Service
+from mlops.operations import Compose
 from mlops.serving.bundle import build
+from mlops.serving.image import build as build_image
 from mlops.serving.manifest import Bundle
 from mlops.use_case import load_use_case
 from serving.conftest import flowers_model, labelled, make_candidate, serving
@@ -62,3 +70,67 @@ def two(project: Project, kept_two: Path) -> Project:
         shutil.rmtree(project.root)
         shutil.copytree(kept_two, project.root)
     return load_project()
+
+
+@pytest.fixture(scope="session")
+def images(candidate: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Service]]:
+    """Images of iris 1.0.0 and 1.0.1, by number."""
+    if shutil.which("docker") is None:
+        pytest.skip("no Docker Engine here")
+    services = {}
+    for number in ("1.0.0", "1.0.1"):
+        folder = tmp_path_factory.mktemp("bundles") / number
+        bundle: Bundle = build(candidate, folder, "iris", {"number": number, "run_id": "abc", "commit": "c0ffee"})
+        build_image(ROOT, bundle, f"{MINE}:{number}")
+        services[number] = Service("iris", number, f"{MINE}:{number}", bundle.digest)
+    yield services
+    for service in services.values():
+        subprocess.run(["docker", "image", "rm", "--force", service.image], capture_output=True)
+
+
+@pytest.fixture
+def worse(images: dict[str, Service]) -> Iterator[Callable[..., Service]]:
+    """Make iris 1.0.1 with lines of a Dockerfile added, or text of its server replaced; removed in the end."""
+    made: list[str] = []
+
+    def make(*lines: str) -> Service:
+        tag = f"{MINE}:worse{len(made)}"
+        good = images["1.0.1"]
+        HERE("build", "--quiet", "--tag", tag, "-", stdin="\n".join([f"FROM {good.image}", *lines]).encode())
+        made.append(tag)
+        return good._replace(image=tag)
+
+    yield make
+    for tag in made:
+        HERE.run("image", "rm", "--force", tag)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., ComposeTarget]]:
+    """Make an environment of its own on this machine; what is deployed there is removed in the end."""
+    made: list[ComposeTarget] = []
+
+    def make(**settings) -> ComposeTarget:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        project = Project.model_validate(
+            {"root": ROOT, "name": f"mlops-test-{secrets.token_hex(4)}", "default_use_case": "iris"}
+        )
+        made.append(
+            ComposeTarget(project, "production", Compose(**{"ports": {"iris": port}, "watch": 1.0, "guard": 0, **settings}))
+        )
+        return made[-1]
+
+    yield make
+    for target in made:
+        name = target.name("iris")
+        ids = HERE("ps", "--all", "--quiet", "--filter", f"name={name}").split()
+        HERE.remove(*ids)
+        HERE.run("network", "rm", name)
+        HERE.run("volume", "rm", name)
+
+
+@pytest.fixture
+def row(bundle: Bundle) -> dict:
+    """A row that the model takes."""
+    return bundle.example

@@ -2,120 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
+from host import COUNTED, HERE, ROOT, answering, answers, interrupted, names, sed
 from load import Load
-from mlops.config import Project
-from mlops.operations import Compose
 from mlops.deploy.compose import ComposeTarget
-from mlops.deploy.docker import Docker
-from mlops.deploy.targets import DeployFailed, Service
+from mlops.deploy.targets import DeployFailed
 from mlops.errors import UserError
-from mlops.serving.bundle import build
-from mlops.serving.image import build as build_image
-from mlops.serving.manifest import Bundle
 
 pytestmark = pytest.mark.docker
-ROOT = Path(__file__).resolve().parents[3]
-HERE = Docker()
-MINE = f"mlops-test-compose-{os.getpid()}"
-COUNTED = "    service.requests += 1\n"
-OTHER = {"run_id": "abc", "commit": "c0ffee"}
-
-
-@pytest.fixture(scope="module")
-def images(candidate: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Service]]:
-    """Images of iris 1.0.0 and 1.0.1, by number."""
-    if shutil.which("docker") is None:
-        pytest.skip("no Docker Engine here")
-    services = {}
-    for number in ("1.0.0", "1.0.1"):
-        folder = tmp_path_factory.mktemp("bundles") / number
-        bundle: Bundle = build(candidate, folder, "iris", {"number": number, **OTHER})
-        build_image(ROOT, bundle, f"{MINE}:{number}")
-        services[number] = Service("iris", number, f"{MINE}:{number}", bundle.digest)
-    yield services
-    for service in services.values():
-        subprocess.run(["docker", "image", "rm", "--force", service.image], capture_output=True)
-
-
-@pytest.fixture
-def worse(images: dict[str, Service]) -> Iterator[Callable[..., Service]]:
-    """Make iris 1.0.1 with lines of a Dockerfile added, or text of its server replaced; removed in the end."""
-    made: list[str] = []
-
-    def make(*lines: str) -> Service:
-        tag = f"{MINE}:worse{len(made)}"
-        good = images["1.0.1"]
-        HERE("build", "--quiet", "--tag", tag, "-", stdin="\n".join([f"FROM {good.image}", *lines]).encode())
-        made.append(tag)
-        return good._replace(image=tag)
-
-    yield make
-    for tag in made:
-        HERE.run("image", "rm", "--force", tag)
-
-
-def sed(file: str, old: str, new: str) -> tuple[str, ...]:
-    """Lines of a Dockerfile that change the server's source."""
-    change = f"p='/srv/app/mlops/serving/{file}'; s=open(p).read(); assert {old!r} in s"
-    change += f"; open(p,'w').write(s.replace({old!r}, {new!r}))"
-    return ("USER 0:0", f"RUN {json.dumps(['python', '-c', change])}", "USER 65532:65532")
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., ComposeTarget]]:
-    """Make an environment of its own on this machine; what is deployed there is removed in the end."""
-    made: list[ComposeTarget] = []
-
-    def make(**settings) -> ComposeTarget:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        project = Project.model_validate(
-            {"root": ROOT, "name": f"mlops-test-{secrets.token_hex(4)}", "default_use_case": "iris"}
-        )
-        made.append(ComposeTarget(project, "production", Compose(**{"ports": {"iris": port}, "watch": 1.0, **settings})))
-        return made[-1]
-
-    yield make
-    for target in made:
-        name = target.name("iris")
-        ids = HERE("ps", "--all", "--quiet", "--filter", f"name={name}").split()
-        HERE.remove(*ids)
-        HERE.run("network", "rm", name)
-        HERE.run("volume", "rm", name)
-
-
-def answering(target: ComposeTarget) -> str:
-    """The number that answers at the published port."""
-    with urllib.request.urlopen(f"{target.address('iris')}/version", timeout=5) as answer:
-        return json.load(answer)["number"]
-
-
-def names(target: ComposeTarget) -> dict[str, str]:
-    """The containers that are there: name without the environment's → state. A lock may still be on its way out."""
-    found = HERE("ps", "--all", "--filter", f"name={target.name('iris')}", "--format", "{{.Names}} {{.State}}")
-    states = {line.split()[0].removeprefix(target.name("iris")): line.split()[1] for line in found.splitlines()}
-    return {name: state for name, state in states.items() if (name, state) != ("-lock", "removing")}
-
-
-@pytest.fixture
-def row(bundle: Bundle) -> dict:
-    """A row that the model takes."""
-    return bundle.example
 
 
 def test_first_deploy_replace_and_rollback_under_load_lose_no_request(images, make, row) -> None:
@@ -172,7 +73,7 @@ def test_a_service_that_dies_while_it_is_watched_is_replaced_by_the_old_one(imag
         time.sleep(0.5)
     assert load.answers["1.0.1"] > 100
     # The proxy asks the old one what the new one left unanswered; only an answer that had begun to arrive may be lost.
-    assert sum(load.errors.values()) <= 2
+    assert sum(load.errors.values()) <= 1
     assert target.running("iris") == images["1.0.0"] and answering(target) == "1.0.0"
     assert sorted(names(target).values()) == ["running", "running"]
 
@@ -198,8 +99,12 @@ def test_logged_requests_are_asked_again_of_both(images, make, worse, row, capsy
         target.project, "production", target.settings.model_copy(update={"prediction_log": target.name("iris")})
     )
     target.deploy(images["1.0.0"])
+    target.deploy(images["1.0.1"])  # nobody asked yet but the contract
+    assert "the prediction log of the old service is empty, nothing was compared" in " ".join(capsys.readouterr().err.split())
+    target.deploy(images["1.0.0"])
     with Load(target.address("iris"), row):
         time.sleep(1)
+    HERE.remove(*(item.id for item in target.containers("iris") if not item.runs))  # 1.0.1 counts as new again
     target.deploy(images["1.0.1"])
     assert "shadow: 0 of 50 logged requests are answered differently" in capsys.readouterr().err.replace("\n", " ")
     with Load(target.address("iris"), row):
@@ -234,23 +139,6 @@ def test_two_deployments_at_once_the_second_waits_or_is_refused(images, make) ->
     while HERE.inspect(lock) is not None:  # Docker removes it in its own time
         assert time.monotonic() < deadline
         time.sleep(0.2)
-
-
-def interrupted(target: ComposeTarget, service: Service, by: signal.Signals) -> None:
-    """Deploy in another process that gets a signal while the new service, answering everything, is watched."""
-    code = (
-        "from mlops.config import *; from mlops.deploy.compose import *\n"
-        f"project = Project.model_validate(dict(root={str(ROOT)!r}, name={target.project.name!r}, default_use_case='iris'))\n"
-        f"target = ComposeTarget(project, 'production', Compose(**{target.settings.model_dump()!r}))\n"
-        f"target.deploy(Service(*{tuple(service)!r}))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
-    while answering(target) != service.number:
-        assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
-        time.sleep(0.1)
-    process.send_signal(by)
-    process.communicate(timeout=60)
 
 
 def test_a_deployment_that_is_killed_leaves_no_lock_and_the_next_one_clears_up(images, make) -> None:
@@ -308,22 +196,14 @@ def has(words: list[str]) -> bool:
     return shutil.which(words[0]) is not None and subprocess.run([*words, "version"], capture_output=True).returncode == 0
 
 
-def answers(target: ComposeTarget) -> bool:
-    """Whether anything answers at the published port."""
-    try:
-        return bool(answering(target))
-    except OSError:
-        return False
-
-
 def test_only_the_service_that_proved_itself_is_restarted_with_the_engine_and_the_proxy_finds_it(images, make, row) -> None:
     target = make()
     for number in ("1.0.0", "1.0.1"):
         target.deploy(images[number])
-    policies = {item.service.number: (item.proven, item.runs, item.slot) for item in target._containers("iris")}
+    policies = {item.service.number: (item.proven, item.runs, item.slot) for item in target.containers("iris")}
     assert policies == {"1.0.1": (True, True, "green"), "1.0.0": (False, False, "blue")}
     # What a restart of the engine does to the containers that it restarts.
-    HERE("restart", f"{target.name('iris')}-proxy", next(item.id for item in target._containers("iris") if item.runs))
+    HERE("restart", f"{target.name('iris')}-proxy", next(item.id for item in target.containers("iris") if item.runs))
     deadline = time.monotonic() + 20
     while not answers(target):
         assert time.monotonic() < deadline

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from command import mlops
@@ -19,6 +20,7 @@ from mlops.deploy.contract import Manifest
 from mlops.deploy.targets import DeployFailed
 from mlops.errors import UserError
 from mlops.serving.manifest import Bundle
+from serving.conftest import serving
 
 Change = Callable[[str, int, bytes], tuple[int, bytes]]
 
@@ -187,3 +189,15 @@ def test_the_command_shows_the_clauses_and_ends_with_1_where_one_is_broken(
     assert done.code == 1 and "BROKEN" in done.out
     for wrong in ((), ("--bundle", bundle.folder, "--image", "x")):
         assert "either --bundle DIR or --image REF" in mlops("contract", server, *wrong).error
+
+
+def test_what_the_contract_asks_for_is_counted_and_stays_out_of_the_prediction_log(
+    bundle: Bundle, manifest: Manifest, tmp_path: Path
+) -> None:
+    with serving(bundle.folder, prediction_log=tmp_path) as (address, _):
+        assert all(check.ok for check in contract.check(address, manifest))
+        body = json.dumps({"rows": [manifest.example]}).encode()
+        head = {"content-type": "application/json", "x-request-id": "a-client"}
+        urllib.request.urlopen(urllib.request.Request(f"{address}/predict", body, head)).read()
+    lines = (tmp_path / "iris.jsonl").read_text().splitlines()
+    assert [json.loads(line)["request"] for line in lines] == ["a-client"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,8 @@ class Place:
     runs: dict[str, Service] = field(default_factory=dict)
     bad: set[str] = field(default_factory=set)
     asked: list[Service] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    own: targets.Return | None = None
 
     def deploy(self, service: Service) -> str:
         self.asked.append(service)
@@ -39,6 +42,16 @@ class Place:
 
     def running(self, use_case: str) -> Service | None:
         return self.runs.get(use_case)
+
+    def check(self, use_case: str) -> list[str]:
+        return self.faults
+
+    def own_return(self, use_case: str) -> targets.Return | None:
+        return self.own
+
+    def repair(self, use_case: str) -> str:
+        self.faults = []
+        return "http://service"
 
     def plan(self, service: Service) -> list[str]:
         return [f"start {service.image}"]
@@ -300,8 +313,74 @@ def test_samples_of_a_metrics_page_are_read_and_scoring_is_told_from_probes() ->
 
 
 def test_rows_of_a_prediction_log_are_read_whatever_is_cut_at_its_ends() -> None:
-    lines = 'puts": {"a": 1}}\n{"inputs": {"a": 2}}\n{"no": 1}\n[]\n{"inputs": {"a": 3}}\n{"inputs": {"a"'
+    lines = 'puts": {"a": 1}}\n{"inputs": {"a": 2}}\n{"no": 1}\n[]\n{"inputs": {"a": 3}}\n'
+    lines += '{"request": "mlops-probe-1", "inputs": {"a": 4}}\n{"inputs": {"a"'
     assert shadow.logged(lines) == [{"a": 2}, {"a": 3}]
+
+
+@pytest.mark.parametrize(
+    "stderr, cause",
+    [
+        ("docker: Error: no such runtime\nSee 'docker run --help'.\n", "docker: Error: no such runtime"),
+        ("docker: Error: no such runtime\n\nRun 'docker run --help' for more information\n", "docker: Error: no such runtime"),
+        ("Error: port is taken\nError: failed to start containers: a\n", "Error: port is taken"),
+        ('MemoryError\n{"time":"2026-05-01T00:00:00.000Z","request":"r","status":200}\n', "MemoryError"),
+        ('{"time":"2026-05-01T00:00:00.000Z","request":"r","status":200}\n', ""),
+    ],
+)
+def test_the_cause_is_the_last_line_that_tells_one(stderr: str, cause: str) -> None:
+    assert docker.last_line(stderr.encode()) == cause
+
+
+@pytest.mark.parametrize(
+    "state, words",
+    [
+        ({"OOMKilled": True, "ExitCode": 137}, ": out of memory, it needs more than its limit of 64 MB; raise "),
+        ({"ExitCode": 137}, " with 137, killed (SIGKILL)"),
+        ({"ExitCode": 139}, " with 139, crashed in native code (SIGSEGV)"),
+        ({"ExitCode": 127, "Error": "exec: python: not found"}, ": exec: python: not found"),
+        ({"ExitCode": 3}, " with 3"),
+    ],
+)
+def test_the_end_of_a_container_is_told_in_words(state: dict, words: str) -> None:
+    assert docker.reason_of_end(state, 64 * 2**20).startswith(words)
+
+
+@pytest.mark.parametrize("name", ["eu west", "größe!", "v1", "latest", "2nd"])
+def test_an_environment_whose_name_cannot_be_is_called_an_environment(project: Project, name: str) -> None:
+    environment(project, name, {"target": "none"})
+    done = mlops("deploy", "iris", "--to", name, "--reason", "x", "--dry-run")
+    assert done.code == 2 and f"{name!r} is no valid name of an environment" in done.error
+
+
+def test_the_check_says_what_does_not_answer_and_which_command_repairs_it(
+    two: Project, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    well = mlops("deployments", "iris", "--check", "--json")
+    assert (well.code, well.value) == (0, {"production": []})
+    place.faults = ["the proxy is gone; mlops deployments iris --to production --repair"]
+    done = mlops("deployments", "iris", "--check")
+    assert (done.code, done.err.splitlines()[-1]) == (1, f"production: {place.faults[0]}")
+    repaired = mlops("deployments", "iris", "--to", "production", "--repair")
+    assert (repaired.code, "iris answers at http://service" in repaired.err) == (0, True)
+    assert "name it with --to" in mlops("deployments", "iris", "--repair").error
+
+
+def test_a_return_that_the_target_made_by_itself_is_written_once_with_its_reason(
+    two: Project, place: Place, tmp_path: Path
+) -> None:
+    deploy(tmp_path, "1.0.0")
+    deploy(tmp_path, "1.0.1")
+    old, moment = place.asked[0], int(time.time()) + 1
+    place.runs["iris"], place.own = old, targets.Return("1.0.1", old, "3 of 40 requests failed", moment)
+    assert "production went back to 1.0.0, 1.0.1 failed after" in mlops("deployments", "iris", "--check").err
+    mlops("deployments", "iris", "--check")
+    newest, *others = mlops("deployments", "iris", "--json").value
+    assert (newest["action"], newest["before"], newest["number"]) == ("return", "1.0.1", "1.0.0")
+    assert newest["why"] == "1.0.1 failed after its deployment: 3 of 40 requests failed" and len(others) == 2
+    assert alias(two) == "1.0.0"
+    nothing = mlops("rollback", "iris", "--reason", "x")
+    assert "1.0.0 is the first that was deployed" in nothing.error
 
 
 def test_an_unknown_environment_is_refused_with_those_that_there_are(project: Project) -> None:

@@ -82,13 +82,6 @@ def test_too_few_rows_are_a_verdict_of_their_own(
     assert monitor(log, "--set", "monitor.min_rows=99").value["verdict"] == "drift"
 
 
-def test_an_empty_log_is_too_few_rows_and_asks_no_store(project: Project, tmp_path: Path) -> None:
-    (tmp_path / "iris.jsonl").touch()
-    done = monitor(tmp_path)
-    assert (done.code, done.value["verdict"]) == (0, "too few rows")
-    assert not project.store.exists()
-
-
 def test_malformed_lines_are_counted_and_told(registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]) -> None:
     log = answer(many(flowers, 150))
     with (log / "iris.jsonl").open("a") as file:
@@ -110,7 +103,8 @@ def test_versions_are_judged_apart_and_those_that_answer_now_decide(
     done = monitor(log)
     found = {item["number"]: (item["verdict"], item["serving"], item["rows"]) for item in done.value["versions"]}
     assert found == {"9.9.9": ("no reference", True, 150), "1.0.0": ("drift", False, 300)}
-    assert (done.code, done.value["verdict"]) == (0, "too few rows")
+    assert (done.code, done.value["verdict"]) == (1, "blind")
+    assert "the store does not have the version that answers now (`9.9.9`)" in done.value["fault"]
 
 
 @pytest.mark.parametrize(

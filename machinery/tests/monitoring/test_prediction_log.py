@@ -55,6 +55,14 @@ def test_a_malformed_line_is_counted_and_the_others_are_read(tmp_path: Path, tex
     assert (found.malformed, found.rows, found.files) == (1, 2, 1)
 
 
+def test_rows_that_only_a_deployment_asked_for_are_no_traffic(tmp_path: Path) -> None:
+    write(tmp_path / "iris.jsonl", line(request="mlops-probe-1"), line(request="a"))
+    found = read(tmp_path)
+    assert (found.rows, found.probes, found.malformed, found.fault) == (1, 1, 0, "")
+    write(tmp_path / "iris.jsonl", line(request="mlops-probe-1"))
+    assert read(tmp_path).fault == "nobody but deployments asked for predictions"
+
+
 def test_rotated_files_are_read_the_oldest_first_and_other_use_cases_are_not(tmp_path: Path) -> None:
     write(tmp_path / "iris.jsonl", line(12, request="c"))
     write(tmp_path / "iris.jsonl.1", line(11, request="b"))

@@ -190,6 +190,23 @@ class Remote:
         live = [item for item in log.history(self.project, use_case, self.environment) if item.result == log.DEPLOYED]
         return Service(use_case, live[0].number, live[0].image, live[0].bundle) if live else None
 
+    def check(self, use_case: str) -> list[str]:
+        """Return what is wrong with the endpoint: that it is not there, or that it does not answer as trained."""
+        running = self.running(use_case)
+        if running is None:
+            return []
+        asked = self._asked(use_case, running.number)
+        again = f'mlops deploy {use_case} {running.number} --to {self.environment} --reason "…" brings it back'
+        with tracking.open_store(self.project):
+            client = self._client()
+            if not self._has(client, asked):
+                return [f"the endpoint {asked.endpoint} is not there, {running.number} was deployed; {again}"]
+            try:
+                self._hold(client, asked)
+            except DeployFailed as failed:
+                return [f"{failed}; {again}"]
+        return []
+
     def plan(self, service: Service) -> list[str]:
         """Return the calls that `deploy` would make, one a line; the cloud is not asked, so that no credentials are needed."""
         asked = self._asked(service.use_case, service.number)

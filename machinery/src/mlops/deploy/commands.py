@@ -10,6 +10,7 @@ import typer
 from mlops import console
 
 if TYPE_CHECKING:
+    from mlops.config import Project
     from mlops.deploy.contract import Check
     from mlops.deploy.log import Deployment
 
@@ -93,11 +94,9 @@ def deploy(
     from mlops.config import load_project
     from mlops.deploy import deployment, log, targets
     from mlops.errors import UserError
-    from mlops.registry import aliases
 
     project = load_project()
     targets.environment_of(project, to)
-    aliases.check(to)  # the alias of this name will follow what is deployed
     why = log.check_reason(reason)
     if manifest and (image or ref):
         raise UserError("a release manifest names version and image itself: leave REF and --image away")
@@ -117,9 +116,12 @@ def deployments(
     name: str = NAME,
     to: str = typer.Option("", "--to", metavar="ENVIRONMENT", help="Only this environment."),
     record: str = typer.Option("", "--record", metavar="FILE", help="Write what --result kept into the log first."),
+    check: bool = typer.Option(False, "--check", help="Check that what was deployed answers; exit code 1 where it does not."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="With --check: write nothing into the log."),
+    repair: bool = typer.Option(False, "--repair", help="Bring the proxy of --to back where it is gone, then check."),
     json: bool = JSON,
 ) -> None:
-    """The deployment log: what went where, when, by whom, why, and with which result.
+    """The deployment log: what went where, when, by whom, why, and with which result; or whether it still answers.
 
     Example: mlops deployments iris --to production
     """
@@ -136,6 +138,8 @@ def deployments(
             return _show(written, json)
     name = name or project.default_use_case
     load_use_case_config(project, name)
+    if check or repair:
+        return _check(project, name, to, repair, not dry_run, json)
     _show(log.history(project, name, to), json)
 
 
@@ -178,6 +182,26 @@ def rollback(
             return _show_plan(deployment.plan(project, request), json)
         outcomes = deployment.deploy(project, request)
     deployment.finish(project, outcomes, record, Path(result) if result else None, lambda done: _show(done, json))
+
+
+def _check(project: Project, name: str, to: str, repair: bool, record: bool, json: bool) -> None:
+    """Show whether what was deployed answers, environment by environment; exit code 1 where something does not."""
+    from mlops.deploy import deployment
+
+    for item in deployment.record_returns(project, name, to) if record else []:
+        console.note(f"written to the deployment log: {item.environment} went back to {item.number}, {item.why}")
+    if repair:
+        console.note(f"{name} answers at {deployment.repair(project, name, to)}")
+    faults = deployment.check(project, name, to)
+    if json:
+        console.as_json(faults)
+    for environment, found in faults.items():
+        for fault in found or ["answers as it was deployed"]:
+            console.note(f"{environment}: {fault}")
+    if not faults:
+        console.note("no environment has a target, so nothing runs that could be checked")
+    if any(faults.values()):
+        raise typer.Exit(1)
 
 
 def _show_checks(where: str, checks: Sequence[Check], json: bool) -> None:

@@ -21,11 +21,11 @@ from urllib.parse import urlsplit
 
 from mlops import console
 from mlops.config import Project
-from mlops.deploy import contract, docker, proxy, proxy_container, shadow, watch
+from mlops.deploy import contract, docker, guard, health, proxy, proxy_container, shadow, watch
 from mlops.deploy.docker import HARDENED, Docker
 from mlops.deploy.lock import locked
 from mlops.deploy.proxy import Proxy, other_than
-from mlops.deploy.targets import DeployFailed, Service
+from mlops.deploy.targets import DeployFailed, Return, Service
 from mlops.deploy.tunnel import tunnel
 from mlops.errors import UserError
 from mlops.operations import Compose, Environment
@@ -88,8 +88,30 @@ class ComposeTarget:
 
     def running(self, use_case: str) -> Service | None:
         """Return what runs now, None where nothing does."""
-        found = self._serving(self._containers(use_case))
+        found = self.serving(use_case, self.containers(use_case))
         return found.service if found else None
+
+    def serving(self, use_case: str, known: list[Container]) -> Container | None:
+        """Return the container that answers: the one that has proved itself, or the one that the proxy went back to."""
+        proven = next((item for item in known if item.runs and item.proven), None)
+        beside = [item for item in known if item.runs and item is not proven]
+        if proven and beside and (found := self.returned(use_case)):
+            return next((item for item in beside if item.slot == found.old), proven)
+        return proven
+
+    def returned(self, use_case: str) -> guard.Report | None:
+        """Return why the proxy went back to the old service by itself, None where it did not."""
+        found = guard.report(Proxy(self.docker, f"{self.name(use_case)}-proxy"))
+        return found if found and found.state == "returned" else None
+
+    def own_return(self, use_case: str) -> Return | None:
+        """Return the return that the proxy made by itself since the last deployment, None where there was none."""
+        known = self.containers(use_case)
+        found = self.returned(use_case) if known else None
+        if found is None:
+            return None
+        left, now = (next((item for item in known if item.slot == slot), None) for slot in (found.new, found.old))
+        return Return(left.service.number, now.service, found.reason, found.moment) if left and now else None
 
     def plan(self, service: Service) -> list[str]:
         """Return what `deploy` would do, one line each, without doing it."""
@@ -106,32 +128,56 @@ class ComposeTarget:
             steps.append(f"let it answer {configured.share.percent} % of the requests for {configured.share.seconds:g} s")
         steps.append(f"let it answer all requests at {self.address(service.use_case)}")
         if old:
-            steps += [f"watch it for {configured.watch:g} s; if it fails, {old.number} answers again", f"stop {old.number}"]
+            steps.append(f"watch it for {configured.watch:g} s; if it fails, {old.number} answers again")
+            if configured.guard:
+                steps.append(
+                    f"let the proxy watch it for {configured.guard:g} s more, with {old.number} beside it to go back to"
+                )
+            steps.append(f"stop {old.number}")
         return steps
 
     def deploy(self, service: Service) -> str:
         """Replace what runs, with no refused request, and return the address that answers; raise DeployFailed otherwise."""
-        host, name = self.docker, self.name(service.use_case)
-        published = f"{self._bind()}:{self.port(service.use_case)}"
-        proxy_image = proxy_container.image(host, self.project.root)
-        with locked(host, f"{name}-lock", proxy_image, self.settings.wait, aliases.who(), console.note):
+        host = self.docker
+        with self._locked(service.use_case) as wanted:
             docker.ensure_image(host, service.image)
             manifest = docker.manifest_of(host, service.image)
             docker.check_bundle(service, manifest)
-            if not host.run("network", "inspect", name).returncode == 0:
-                host("network", "create", name)
-            front = proxy_container.start(host, f"{name}-proxy", proxy_image, name, published, self._labels(service.use_case))
-            old, known = self._settle(front, service.use_case)
-            slot = other_than(old.slot) if old else "blue"
-            front.disable(slot)
-            with self._probation(front, slot, old) as keep:
-                new = self._start(service, slot, proxy_image)
-                keep(new)
-                self._prove(front, manifest, new, old, proven=_was_here(known, service))
-                # From here on Docker restarts the new service.
-                host("update", "--restart", PROVEN, new)
-            self._replace(front, old, service.use_case)
+            with proxy_container.started(host, wanted) as front:
+                old, known = self._settle(front, service.use_case)
+                slot = other_than(old.slot) if old else "blue"
+                front.disable(slot)
+                with self._probation(front, slot, old) as keep:
+                    new = self._start(service, slot, wanted.image)
+                    keep(new)
+                    self._prove(front, manifest, new, old, proven=_was_here(known, service))
+                    # From here on Docker restarts the new service.
+                    host("update", "--restart", PROVEN, new)
+            self._leave(Proxy(host, wanted.name), slot, old, service.use_case, watched=not _was_here(known, service))
         return self.address(service.use_case)
+
+    def check(self, use_case: str) -> list[str]:
+        """Return what is wrong with what runs, one line each with the command that repairs it; none where all is well."""
+        return health.check(self, use_case)
+
+    def repair(self, use_case: str) -> str:
+        """Start the proxy again where it is gone, let the service that proved itself answer, and return the address."""
+        with self._locked(use_case) as wanted, proxy_container.started(self.docker, wanted) as front:
+            old, _ = self._settle(front, use_case)
+            if old is None:
+                raise UserError(f"{use_case}: no service runs in {self.environment} that a proxy could lead to; deploy one")
+        return self.address(use_case)
+
+    @contextmanager
+    def _locked(self, use_case: str) -> Iterator[proxy_container.Wanted]:
+        """Hold the lock of a use case, with its network there, and yield the proxy that it should have."""
+        host, name = self.docker, self.name(use_case)
+        published = f"{self._bind()}:{self.port(use_case)}"
+        image = proxy_container.image(host, self.project.root)
+        with locked(host, f"{name}-lock", image, self.settings.wait, aliases.who(), console.note):
+            if host.run("network", "inspect", name).returncode:
+                host("network", "create", name)
+            yield proxy_container.Wanted(f"{name}-proxy", image, name, published, self._labels(use_case))
 
     def _bind(self) -> str:
         bind = self.settings.bind
@@ -141,7 +187,7 @@ class ComposeTarget:
         named = {"project": self.project.name, "environment": self.environment, "use_case": use_case}
         return tuple(f"{LABEL}{key}={value}" for key, value in named.items())
 
-    def _containers(self, use_case: str) -> list[Container]:
+    def containers(self, use_case: str) -> list[Container]:
         """Return the services' containers, the newest first."""
         filters = [part for label in self._labels(use_case) for part in ("--filter", f"label={label}")]
         ids = self.docker("ps", "--all", "--quiet", "--no-trunc", *filters, "--filter", f"label={LABEL}slot").split()
@@ -149,22 +195,23 @@ class ComposeTarget:
         containers = [_container(details, use_case) for details in found]
         return sorted(containers, key=lambda item: item.created, reverse=True)
 
-    def _serving(self, containers: list[Container]) -> Container | None:
-        return next((item for item in containers if item.runs and item.proven), None)
-
     def _settle(self, front: Proxy, use_case: str) -> tuple[Container | None, list[Container]]:
         """Bring what an interrupted deployment left into order; returns what serves and all that was there before."""
-        known = self._containers(use_case)
-        old = self._serving(known)
+        known = self.containers(use_case)
+        old = self.serving(use_case, known)
+        guard.end(front, *(item.id for item in known if item.runs))
         if old:
             front.enable(old.slot)
             front.wait_up(old.slot, old.address)
             front.route_to(old.slot)
+            self.docker("update", "--restart", PROVEN, old.id)
         for item in known:
             if item.runs and item is not old:
                 front.disable(item.slot)
                 front.wait_idle(item.slot, DRAIN)
-                self._retire(item) if item.proven else self.docker.remove(item.id)
+                # One that is older than what serves was replaced by it; a younger one never proved itself.
+                replaced = item.proven or (old is not None and item.created < old.created)
+                self._retire(item) if replaced else self.docker.remove(item.id)
         return old, known
 
     def _start(self, service: Service, slot: str, helper: str) -> str:
@@ -250,6 +297,14 @@ class ComposeTarget:
             found = shadow.compare(url, new, rows, wanted.differ, token)
         console.note(f"shadow: {found}" if found else "shadow: the log leaves columns out, nothing was compared")
 
+    def _leave(self, front: Proxy, slot: str, old: Container | None, use_case: str, watched: bool) -> None:
+        """End a deployment: the old service is stopped, or runs on beside the new one while the proxy watches that."""
+        if not (old and watched and self.settings.guard):
+            return self._replace(front, old, use_case)
+        self.docker("update", "--restart", "no", old.id)
+        guard.begin(front, slot, old.slot, old.id, self.settings.guard, self.settings.errors)
+        self._clear(use_case)
+
     def _replace(self, front: Proxy, old: Container | None, use_case: str) -> None:
         """Stop the old service when it is idle; what cannot be stopped now is stopped by the next deployment."""
         try:
@@ -267,7 +322,7 @@ class ComposeTarget:
 
     def _clear(self, use_case: str) -> None:
         """Remove stopped containers but the last ones, whose images can so not be pruned and be gone back to."""
-        stopped = [item for item in self._containers(use_case) if not item.runs]
+        stopped = [item for item in self.containers(use_case) if not item.runs]
         self.docker.remove(*(item.id for item in stopped[self.settings.keep :]))
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 
 from mlops.deploy.targets import DeployFailed
 from mlops.errors import UserError
+from mlops.serving import probes
 from mlops.serving.signature import DATATYPES
 
 MANIFEST = "/srv/bundle/manifest.json"  # where an image keeps it
@@ -68,6 +70,8 @@ class Asker:
             raise UserError(f"{url}: an http or https address is expected, as in http://127.0.0.1:8080")
         self.url, self.limit, self.session = url.rstrip("/"), limit, requests.Session()
         self.session.trust_env = False
+        # What is asked here is no traffic: it stays out of the prediction log.
+        self.session.headers["x-request-id"] = f"{probes.PREFIX}{secrets.token_hex(4)}"
         if token:
             self.session.headers["authorization"] = f"Bearer {token}"
 

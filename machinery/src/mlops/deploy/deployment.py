@@ -134,15 +134,18 @@ def deploy(project: Project, request: DeploymentRequest) -> list[Deployment]:
     Raises UserError before anything is started for an environment that is not configured.
     """
     target = targets.of(project, request.environment)
-    outcomes: list[Deployment] = []
+    # What the target did by itself meanwhile is written first: the log has to explain what runs.
+    own = [own_return(target, service.use_case, request.environment) for service in request.services]
+    outcomes: list[Deployment] = [item for item in own if item]
     for service in request.services:
-        outcomes.append(_deploy(target, service, request))
+        outcomes.append(deploy_one(target, service, request))
         if not outcomes[-1].ok:
             break
     return outcomes
 
 
-def _deploy(target: Target | None, service: Service, request: DeploymentRequest) -> Deployment:
+def deploy_one(target: Target | None, service: Service, request: DeploymentRequest) -> Deployment:
+    """Deploy one service and return the entry of the log; without a target it is verified on this machine."""
     before = target.running(service.use_case) if target else None
     began, address, said = time.monotonic(), "", ""
     try:
@@ -171,6 +174,52 @@ def _deploy(target: Target | None, service: Service, request: DeploymentRequest)
         alias=alias,
         seconds=round(time.monotonic() - began, 2),
     )
+
+
+def own_return(target: Target | None, use_case: str, environment: str) -> Deployment | None:
+    """Return the entry for the return that a target made by itself since the last deployment; the same at each call."""
+    found = target.own_return(use_case) if isinstance(target, targets.Repairable) else None
+    if found is None:
+        return None
+    return Deployment(
+        use_case=use_case,
+        environment=environment,
+        action="return",
+        result=DEPLOYED,
+        number=found.service.number,
+        image=found.service.image,
+        bundle=found.service.bundle,
+        tag="",
+        before=found.left,
+        who="the proxy",
+        why=f"{found.left} failed after its deployment: {found.reason}",
+        alias=environment,
+        stamp=found.moment * 10**9,
+        when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found.moment)),
+    )
+
+
+def record_returns(project: Project, use_case: str, environment: str = "") -> list[Deployment]:
+    """Write what the targets did by themselves into the log, and return what it did not hold yet."""
+    names = [environment] if environment else sorted(project.deploy)
+    found = [own_return(targets.of(project, name), use_case, name) for name in names]
+    return log.record(project, [item for item in found if item])
+
+
+def check(project: Project, use_case: str, environment: str = "") -> dict[str, list[str]]:
+    """Return environment → what is wrong with what runs there, of one environment or of all that have a target."""
+    found = {name: targets.of(project, name) for name in ([environment] if environment else sorted(project.deploy))}
+    return {name: target.check(use_case) for name, target in found.items() if target}
+
+
+def repair(project: Project, use_case: str, environment: str) -> str:
+    """Bring back what stands before a service, and return its address; raise UserError for a target that has no such thing."""
+    if not environment:
+        raise UserError("--repair works on one environment: name it with --to")
+    target = targets.of(project, environment)
+    if not isinstance(target, targets.Repairable):
+        raise UserError(f"{environment} has no proxy of ours, so there is nothing to repair; mlops deploy replaces what runs")
+    return target.repair(use_case)
 
 
 def rollback_target(project: Project, use_case: str, environment: str, number: str = "") -> Service:

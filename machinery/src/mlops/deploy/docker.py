@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,18 @@ HARDENED = (
 )
 MEMORY = "512m"
 LOST = re.compile(r"cannot connect to the docker daemon|error during connect|failed to connect|dial |ssh:", re.IGNORECASE)
+# How docker run and docker start end, after the cause; and what a service writes for every request.
+HELP = re.compile(
+    r"(See|Run) 'docker .*--help'|For more information,? (try|see)|Error: failed to start containers", re.IGNORECASE
+)
+ACCESS = re.compile(r'\{"time":"[^"]*","request":')
+MISSING = re.compile(r"bind source path does not exist: (\S+)")
+SIGNALS = {
+    134: "aborted (SIGABRT)",
+    137: "killed (SIGKILL)",
+    139: "crashed in native code (SIGSEGV)",
+    143: "stopped (SIGTERM)",
+}
 ANSWERED = b"Error response from daemon"
 
 
@@ -66,6 +79,8 @@ class Docker:
 
     def failure(self, arguments: tuple[str, ...], done: subprocess.CompletedProcess) -> str:
         """Return one line for a command that failed."""
+        if missing := MISSING.search(done.stderr.decode(errors="replace")):
+            return f"the folder {missing[1]} does not exist on {self.shown}: create it there, or correct prediction_log"
         return f"docker {arguments[0]} on {self.shown} failed: {last_line(done.stderr) or f'exit code {done.returncode}'}"
 
     def inspect(self, name: str, kind: str = "container") -> dict[str, Any] | None:
@@ -80,11 +95,10 @@ class Docker:
 
 
 def last_line(text: bytes) -> str:
-    """Return the last line that says something."""
-    lines = [line for line in text.decode(errors="replace").splitlines() if line.strip()]
-    # docker run ends with a hint to its help.
-    said = [line for line in lines if not line.startswith("See 'docker")]
-    return said[-1].strip() if said else ""
+    """Return the last line that says something: no hint at the command's help, no line of an access log."""
+    lines = [line.strip() for line in text.decode(errors="replace").splitlines() if line.strip()]
+    telling = [line for line in lines if not HELP.match(line) and not ACCESS.match(line)]
+    return telling[-1] if telling else ""
 
 
 def ensure_image(docker: Docker, image: str) -> None:
@@ -103,10 +117,13 @@ def ensure_image(docker: Docker, image: str) -> None:
 
 def carry(here: Docker, there: Docker, image: str) -> None:
     """Copy an image from one engine to another without a registry."""
-    save = subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE, env=here.environment())
-    load = subprocess.run(["docker", "load", "--quiet"], stdin=save.stdout, capture_output=True, env=there.environment())
-    if save.wait() or load.returncode:
-        raise UserError(f"the image {image} could not be copied to {there.shown}: {last_line(load.stderr)}")
+    with tempfile.TemporaryFile() as failure:
+        save = subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE, stderr=failure, env=here.environment())
+        load = subprocess.run(["docker", "load", "--quiet"], stdin=save.stdout, capture_output=True, env=there.environment())
+        if save.wait() or load.returncode:
+            failure.seek(0)
+            why = last_line(failure.read()) or last_line(load.stderr)
+            raise UserError(f"the image {image} could not be copied to {there.shown}: {why}")
 
 
 def manifest_of(docker: Docker, image: str) -> Manifest:
@@ -144,10 +161,23 @@ def why_gone(docker: Docker, name: str) -> str:
     found = docker.inspect(name)
     if found and found["State"]["Running"]:
         return ""
-    logs = docker.run("logs", "--tail", "5", name)
-    said = last_line(logs.stderr) or last_line(logs.stdout) or "it said nothing"
-    code = f" with {found['State']['ExitCode']}" if found else ""
-    return f"the container ended{code}: {said}"
+    if found is None:
+        return f"the container {name} was removed"
+    logs = docker.run("logs", "--tail", "50", name)
+    said = last_line(logs.stderr) or last_line(logs.stdout)
+    how = reason_of_end(found["State"], found.get("HostConfig", {}).get("Memory", 0))
+    return f"the container ended{how}{f': {said}' if said else ''}"
+
+
+def reason_of_end(state: dict[str, Any], memory: int = 0) -> str:
+    """Return how a container ended, as words that follow "ended"; memory: its limit in bytes."""
+    if state.get("OOMKilled"):
+        limit = f" of {memory / 2**20:g} MB" if memory else ""
+        return f": out of memory, it needs more than its limit{limit}; raise deploy.<environment>.compose.memory"
+    if state.get("Error"):
+        return f": {state['Error']}"
+    code = state.get("ExitCode", 0)
+    return f" with {code}, {SIGNALS[code]}" if code in SIGNALS else f" with {code}"
 
 
 @contextmanager

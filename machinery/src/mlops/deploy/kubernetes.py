@@ -109,6 +109,15 @@ class Cluster:
             )
         return Service(use_case, notes[NUMBER], template["spec"]["containers"][0]["image"], notes[DIGEST])
 
+    def check(self, use_case: str) -> list[str]:
+        """Return what is wrong with the Deployment: no pod of it is ready."""
+        name = name_of(use_case)
+        found = self._get(f"deployment/{name}")
+        if found is None or found.get("status", {}).get("readyReplicas", 0):
+            return []
+        why = self._why(found["spec"]["selector"]["matchLabels"]) or "no reason is known"
+        return [f"no pod of {name} in {self.settings.namespace} is ready: {why}; mlops rollback {use_case} goes back"]
+
     def plan(self, service: Service) -> list[str]:
         """Return what `deploy` would do, one line each; the overlay is rendered, the cluster is not asked."""
         objects = self.render(service)

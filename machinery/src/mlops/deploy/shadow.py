@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from mlops.deploy.contract import LIMIT, Asker, Broken, same
 from mlops.deploy.targets import DeployFailed
+from mlops.serving.probes import is_probe
 
 
 class Comparison(NamedTuple):
@@ -25,12 +26,14 @@ class Comparison(NamedTuple):
 
 
 def logged(lines: str) -> list[dict[str, Any]]:
-    """Return the rows of a prediction log, whole or cut at its ends."""
+    """Return the rows of a prediction log that clients asked for; the log may be cut at its ends."""
     rows = []
     for line in lines.splitlines():
         try:
-            rows.append(json.loads(line)["inputs"])
-        except (ValueError, KeyError, TypeError):
+            record = json.loads(line)
+            if not is_probe(str(record.get("request", ""))):
+                rows.append(record["inputs"])
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
     return [row for row in rows if isinstance(row, dict)]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import NamedTuple, Protocol
+import re
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from mlops.config import Project
 from mlops.errors import MlopsError, UserError
@@ -18,6 +19,8 @@ MODULES = {
 }
 
 
+# What MLflow keeps for itself and no alias can be.
+RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
 # These build a server of their own around the registered model, and take no image.
 CLOUDS = tuple(kind for kind, module in MODULES.items() if module == "cloud")
 
@@ -48,8 +51,31 @@ class Target(Protocol):
     def running(self, use_case: str) -> Service | None:
         """Return what runs now, None where nothing does."""
 
+    def check(self, use_case: str) -> list[str]:
+        """Return what is wrong with what runs, one line each with the command that repairs it; none where all is well."""
+
     def plan(self, service: Service) -> list[str]:
         """Return what `deploy` would do, one line each, without doing it."""
+
+
+class Return(NamedTuple):
+    """What a target did by itself: it went back from `left`, for a reason, to a service, at a moment in seconds since 1970."""
+
+    left: str
+    service: Service
+    reason: str
+    moment: int
+
+
+@runtime_checkable
+class Repairable(Protocol):
+    """A target that has something of its own before the services, and goes back to the old one by itself."""
+
+    def own_return(self, use_case: str) -> Return | None:
+        """Return the return that it made by itself since the last deployment, None where there was none."""
+
+    def repair(self, use_case: str) -> str:
+        """Bring it back where it is gone, and return the address that answers; raise UserError where no service runs."""
 
 
 def of(project: Project, environment: str) -> Target | None:
@@ -66,4 +92,9 @@ def environment_of(project: Project, name: str) -> Environment:
     """Return the configuration of an environment; raise UserError for one that config/project.yaml does not have."""
     if name not in project.deploy:
         raise UserError(f"no environment {name!r} in config/project.yaml; there are: {', '.join(sorted(project.deploy))}")
+    if not name.replace("-", "_").isidentifier() or RESERVED.fullmatch(name):
+        raise UserError(
+            f"config/project.yaml: {name!r} is no valid name of an environment: an alias of the same name follows what is "
+            "deployed there; take a word of letters, digits, - and _ such as production or eu-west"
+        )
     return project.deploy[name]

@@ -39,6 +39,8 @@ def monitor(
 ) -> None:
     """Compare what a served model is asked and answers with what it was trained on; exit code 1 when it has drifted.
 
+    The same where nothing can be seen: a log without a row, rows that cannot be read, a version that the store does not have.
+
     The report is written as HTML, Markdown and JSON. With --github, drift is told in an issue and the exit code is 0.
 
     Example: mlops monitor ridership --log /var/log/mlops --days 7
@@ -70,8 +72,9 @@ def monitor(
         console.as_json({**watch.as_value(check), "report": folder / "report.html", "told": told})
     else:
         _show(check)
-    console.note(f"{check.use_case}: {check.verdict}; report {folder / 'report.html'}")
-    if check.verdict == "drift" and not told.get("issue"):
+    why = f": {check.fault}" if check.fault else ""
+    console.note(f"{check.use_case}: {check.verdict}{why}; report {folder / 'report.html'}")
+    if check.verdict in watch.ALARMS and not told.get("issue"):
         raise typer.Exit(1)
 
 
@@ -149,13 +152,15 @@ def _show(check: Check) -> None:
 
 
 def _show_quality(version: Watched) -> None:
+    for note in version.notes:
+        console.note(f"labels: {note}")
     if not version.quality:
         return console.note(f"{version.labelled} labelled rows: too few to judge the quality")
     rows = [
         (row.metric, row.verdict, row.value, f"{row.low:.4f} … {row.high:.4f}", row.limit, row.holdout)
         for row in version.quality
     ]
-    head = ("metric", "verdict", "in service", "95 % interval", "limit", "holdout")
+    head = ("metric", "verdict", "in service", f"{100 * version.quality[0].level:.3g} % interval", "limit", "holdout")
     console.table(f"Quality on {version.labelled} labelled rows", head, rows)
 
 

@@ -36,7 +36,8 @@ class Finding:
 
     measure: ks for numbers, js for categories; `distance` is its value. shift: in standard deviations, for numbers. unseen:
     share of the values that are outside of the training rows' range or among none of their categories. missing_before and
-    missing: shares. verdict: ok, warn, drift, or why the column was not judged.
+    missing: shares. verdict: ok, warn, drift, or why the column was not judged. words: what
+    changed; where: in which rows alone.
     """
 
     name: str
@@ -52,6 +53,8 @@ class Finding:
     missing_before: float = 0.0
     missing: float = 0.0
     unseen: float = 0.0
+    words: str = ""
+    where: str = ""
 
 
 def check(profile: Mapping[str, Any], table: pd.DataFrame, monitor: Monitor) -> list[Finding]:

@@ -82,6 +82,17 @@ def join(project: Project, use_case: UseCase, labels: Labels, table: pd.DataFram
     return table[known].assign(**{TRUTH: joined.loc[known, TRUTH].to_numpy()}).reset_index(drop=True)
 
 
+def nothing_joined(labels: Labels, use_case: UseCase) -> str:
+    """What to say where no label belongs to a logged row."""
+    address = use_case.config.monitor.labels
+    if labels.rows.empty:
+        return f"there are no labels yet at {address}"
+    by = "the column request: the id that the service answered with" if labels.kind == "request" else "the model's inputs"
+    return (
+        f"none of the {len(labels.rows)} labels at {address} belongs to a logged row of this window; they are joined by {by}"
+    )
+
+
 def raw_columns(use_case: UseCase) -> list[str]:
     """The columns that a raw file has."""
     return list(use_case.schema("raw").columns)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.errors import UserError
+from mlops.serving.probes import is_probe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +68,9 @@ class Traffic:
 
 @dataclass
 class Log:
-    """What was read: its files, lines that were malformed, rows outside of the window, and the traffic of each version.
+    """What was read: its files and lines, lines that were malformed, rows outside of the window, and each version's traffic.
+
+    outside: rows before the window or after it; `future` are those after it. probes: rows that no client asked for.
 
     `serving` are the versions among the last rows, the ones that answer now; `newest` is the time of the last row at all.
     """
@@ -78,6 +81,8 @@ class Log:
     files: int = 0
     malformed: int = 0
     outside: int = 0
+    future: int = 0
+    probes: int = 0
     newest: datetime | None = None
     versions: dict[str, Traffic] = field(default_factory=dict)
 
@@ -85,6 +90,20 @@ class Log:
     def rows(self) -> int:
         """Rows in the window, of all versions."""
         return sum(traffic.rows for traffic in self.versions.values())
+
+    @property
+    def fault(self) -> str:
+        """Why the log says nothing of the service, "" where it does: silence is no sign of health."""
+        newest = f"the newest is of {self.newest:%Y-%m-%d %H:%M} UTC" if self.newest else ""
+        if self.malformed > self.rows + self.outside + self.probes:
+            return f"{self.malformed} of {self.malformed + self.rows + self.outside + self.probes} lines cannot be read"
+        if self.rows:
+            return ""
+        if self.future:
+            return f"{self.future} rows lie in the future and none in the window, {newest}: a clock is wrong, here or there"
+        if self.outside:
+            return f"no row came since {self.since:%Y-%m-%d %H:%M} UTC, {newest}"
+        return "nobody but deployments asked for predictions" if self.probes else "the log is empty"
 
     @property
     def where(self) -> str:
@@ -161,6 +180,11 @@ def moment(text: str) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
+def quoted(text: str) -> str:
+    """A foreign text in Markdown: as code, in which neither HTML nor a mention counts."""
+    return "`" + text[:80].replace("`", "·") + "`"
+
+
 def _read_file(file: Path, log: Log) -> None:
     try:
         with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
@@ -183,8 +207,12 @@ def _take(line: bytes, log: Log) -> None:
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         log.malformed += 1
         return
+    if is_probe(record["request"]):  # a server of an earlier version logs them
+        log.probes += 1
+        return
     log.newest = max(log.newest or time, time)
     if not log.since <= time <= log.until:
         log.outside += 1
+        log.future += time > log.until
         return
     log.versions.setdefault(version, Traffic(version)).add(time, record)

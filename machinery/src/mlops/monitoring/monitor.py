@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from mlops import tracking
 from mlops.config import Project
 from mlops.errors import UserError
-from mlops.monitoring import drift, labels, log, quality
+from mlops.monitoring import drift, labels, log, quality, words
 from mlops.monitoring.drift import Finding
 from mlops.monitoring.labels import Labels
 from mlops.monitoring.log import SAID, TIME, Traffic
 from mlops.monitoring.quality import Quality
+from mlops.monitoring.words import RowFault
 from mlops.registry import versions
 from mlops.registry.versions import Version
 from mlops.training import candidate as candidates
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 TOO_FEW = "too few rows"
 NO_REFERENCE = "no reference"
+BLIND = "blind"
+# What somebody is called for: the model is no longer what it was, or nobody can see whether it is.
+ALARMS = ("drift", BLIND)
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Watched:
     """One version that answered in the window.
 
     verdict: ok, warn, drift, TOO_FEW, or NO_REFERENCE where the store does not have the version. labelled: rows whose outcome
-    is known. table, profile and joined are what the report draws and the proposal takes from; they are not in its value.
+    is known. notes: what is wrong with the labels, in words.
+    table, profile and joined are what the report draws and the proposal takes from; they are not in its value.
     """
 
     number: str
@@ -50,6 +55,8 @@ class Watched:
     findings: list[Finding] = field(default_factory=list)
     quality: list[Quality] = field(default_factory=list)
     labelled: int = 0
+    notes: tuple[str, ...] = ()
+    row_faults: list[RowFault] = field(default_factory=list)
     profile: Mapping[str, Any] = field(default_factory=dict)
     table: pd.DataFrame | None = None
     joined: pd.DataFrame | None = None
@@ -64,7 +71,10 @@ class Watched:
 
 @dataclass(frozen=True)
 class Check:
-    """The result for a use case; the verdict is the worst of the versions that answer now."""
+    """The result for a use case; the verdict is the worst of the versions that answer now.
+
+    BLIND where neither log nor store says anything of what answers now; `fault` is why, in words.
+    """
 
     use_case: str
     description: str
@@ -74,6 +84,7 @@ class Check:
     versions: list[Watched]
     made: datetime
     labels: Labels | None = None
+    fault: str = ""
 
 
 def run(project: Project, use_case: UseCase, address: str, since: datetime, until: datetime | None = None) -> Check:
@@ -99,15 +110,17 @@ def run(project: Project, use_case: UseCase, address: str, since: datetime, unti
         _watch(project, use_case, traffic, known.get(number), number in serving, outcomes)
         for number, traffic in sorted(read.versions.items(), key=lambda item: item[1].last or now, reverse=True)
     ]
+    fault = read.fault or _unknown([item for item in watched if item.serving])
     return Check(
         use_case.name,
         use_case.config.description,
-        _verdict([item for item in watched if item.serving]),
+        BLIND if fault else _verdict([item for item in watched if item.serving]),
         monitor.min_rows,
         read,
         watched,
         now,
         outcomes,
+        fault,
     )
 
 
@@ -133,6 +146,7 @@ def as_value(check: Check) -> dict[str, Any]:
     return {
         "use_case": check.use_case,
         "verdict": check.verdict,
+        "fault": check.fault,
         "made": check.made.isoformat(timespec="seconds"),
         "log": {
             "address": read.address,
@@ -142,6 +156,7 @@ def as_value(check: Check) -> dict[str, Any]:
             "rows": read.rows,
             "malformed": read.malformed,
             "outside": read.outside,
+            "future": read.future,
             "newest": read.newest.isoformat() if read.newest else None,
         },
         "versions": [
@@ -152,6 +167,8 @@ def as_value(check: Check) -> dict[str, Any]:
                 "verdict": item.verdict,
                 "rows": item.rows,
                 "labelled": item.labelled,
+                "notes": list(item.notes),
+                "row_faults": [asdict(fault) for fault in item.row_faults],
                 "first": item.first.isoformat(),
                 "last": item.last.isoformat(),
                 "drifted": item.drifted,
@@ -173,6 +190,16 @@ def _labels(project: Project, use_case: UseCase, read: log.Log) -> Labels | None
     """The outcomes, where a version has enough rows for them to be asked for."""
     enough = any(traffic.rows >= use_case.config.monitor.min_rows for traffic in read.versions.values())
     return labels.load(project, use_case) if enough else None
+
+
+def _unknown(serving: list[Watched]) -> str:
+    """Why nothing is known of what answers now, "" where something is."""
+    lost = [log.quoted(item.number) for item in serving if item.verdict == NO_REFERENCE]
+    if not lost or len(lost) < len(serving):
+        return ""
+    return (
+        f"the store does not have the version that answers now ({', '.join(lost)}): bring it up to date with mlops store pull"
+    )
 
 
 def _verdict(serving: list[Watched]) -> str:
@@ -200,18 +227,48 @@ def _watch(
     if len(table) < use_case.config.monitor.min_rows:
         return Watched(verdict=TOO_FEW, **facts)
     manifest, profile = _reference(project, version)
-    findings = drift.check(profile, table, use_case.config.monitor)
-    joined, measured = None, []
-    if outcomes is not None:
-        joined = labels.join(project, use_case, outcomes, table, manifest["problem"]["schema"])
-        joined = joined[_fitting(joined[SAID], manifest["classes"])]
-        if len(joined) >= use_case.config.monitor.min_labels and findings[0].verdict != drift.MANY:
-            measured = quality.check(use_case, manifest, joined)
-    verdict = drift.worst([*(item.verdict for item in findings), *(item.verdict for item in measured)])
+    monitor = use_case.config.monitor
+    findings = words.told(drift.check(profile, table, monitor), profile, table, monitor)
+    joined, measured, notes = _judged_labels(project, use_case, manifest, table, outcomes, findings[0].verdict != drift.MANY)
+    verdicts = [*(item.verdict for item in findings), *(item.verdict for item in measured), *("warn" for _ in notes)]
     labelled = 0 if joined is None else len(joined)
     return Watched(
-        verdict=verdict, findings=findings, quality=measured, labelled=labelled, profile=profile, joined=joined, **facts
+        verdict=drift.worst(verdicts),
+        findings=findings,
+        quality=measured,
+        labelled=labelled,
+        notes=notes,
+        row_faults=words.row_faults(profile, table),
+        profile=profile,
+        joined=joined,
+        **facts,
     )
+
+
+def _judged_labels(
+    project: Project,
+    use_case: UseCase,
+    manifest: Mapping[str, Any],
+    table: pd.DataFrame,
+    outcomes: Labels | None,
+    single: bool,
+) -> tuple[pd.DataFrame | None, list[Quality], tuple[str, ...]]:
+    """The rows whose outcome is known, the metrics on them, and what is wrong with the labels; single: one value a row."""
+    if outcomes is None:
+        return None, [], ()
+    joined = labels.join(project, use_case, outcomes, table, manifest["problem"]["schema"])
+    joined = joined[_fitting(joined[SAID], manifest["classes"])]
+    if outcomes.kind != "own" and not len(joined):
+        return joined, [], (labels.nothing_joined(outcomes, use_case),)
+    unknown = quality.unknown_classes(manifest, joined)
+    foreign = sum(unknown.values())
+    names = ", ".join(f"{log.quoted(name)} ({count})" for name, count in list(unknown.items())[:5])
+    note = f"{foreign} of {len(joined)} labels are none of the model's classes: {names}"
+    if 2 * foreign > len(joined):
+        return joined, [], (f"{note}; the quality is not judged, correct monitor.labels",)
+    enough = len(joined) >= use_case.config.monitor.min_labels and single
+    measured = quality.check(use_case, manifest, joined) if enough else []
+    return joined, measured, (note,) if unknown else ()
 
 
 def _reference(project: Project, version: Version) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -11,7 +11,7 @@ from mlops.console import note
 from mlops.gitflow import github, runner
 from mlops.gitflow.git import repository
 from mlops.monitoring import proposal, report
-from mlops.monitoring.monitor import TOO_FEW, Check
+from mlops.monitoring.monitor import ALARMS, BLIND, TOO_FEW, Check
 
 if TYPE_CHECKING:
     from mlops.use_case import UseCase
@@ -41,10 +41,10 @@ def tell(project: Project, use_case: UseCase, check: Check, aside: Path | None =
     if retrain != "off" and check.verdict != TOO_FEW:
         try:
             there = github.connect(repository(project.root))
-            if check.verdict == "drift":
-                told["issue"] = github.open_issue(there, title(use_case.name), f"{text}\n{_what_to_do(use_case, told)}")[
-                    "html_url"
-                ]
+            if check.verdict in ALARMS:
+                told["issue"] = github.open_issue(
+                    there, title(use_case.name), f"{text}\n{_what_to_do(use_case, check, told)}"
+                )["html_url"]
             else:
                 told["closed"] = github.close_issues(there, title(use_case.name))
         except github.Refused as refused:
@@ -61,7 +61,7 @@ def call_webhook(use_case: UseCase, check: Check, told: dict[str, Any]) -> bool:
     Whether it was sent; a webhook that fails is a notice and never stops a check, and its address, which is a secret, is not
     shown.
     """
-    if not use_case.config.monitor.webhook or check.verdict != "drift":
+    if not use_case.config.monitor.webhook or check.verdict not in ALARMS:
         return False
     address = os.environ.get(WEBHOOK, "")
     if not address:
@@ -70,7 +70,8 @@ def call_webhook(use_case: UseCase, check: Check, told: dict[str, Any]) -> bool:
     import requests
 
     link = told.get("issue") or told.get("pull_request") or ""
-    text = f"{check.use_case} has drifted: {report.headline(check)} {link}".strip()
+    state = "has drifted" if check.verdict == "drift" else "cannot be watched"
+    text = f"{check.use_case} {state}: {report.headline(check)} {link}".strip()
     try:
         answer = requests.post(address, json={"text": text}, timeout=TIMEOUT)
     except (requests.RequestException, ValueError) as error:
@@ -83,10 +84,12 @@ def call_webhook(use_case: UseCase, check: Check, told: dict[str, Any]) -> bool:
     return True
 
 
-def _what_to_do(use_case: UseCase, told: dict[str, Any]) -> str:
+def _what_to_do(use_case: UseCase, check: Check, told: dict[str, Any]) -> str:
     """What a reader of the issue may do next."""
     name = use_case.name
     lines = ["### What to do", ""]
+    if check.verdict == BLIND:
+        return "\n".join([*lines, *_bring_back_sight(name)]) + "\n"
     lines += [
         "1. Look at the report with its pictures: artifact `monitor-" + name + "` of the run, "
         f"or `mlops monitor {name}` on a laptop. Is it the world that has changed, or a broken source of data?",
@@ -105,3 +108,14 @@ def _what_to_do(use_case: UseCase, told: dict[str, Any]) -> str:
         "This issue is brought up to date by each check, and closed when the drift is gone.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _bring_back_sight(name: str) -> list[str]:
+    """What to do where nothing is known of a service."""
+    return [
+        f"1. Check that the service answers: `mlops deployments {name} --check`.",
+        "2. Check that it writes its log (`MLOPS_SERVE_PREDICTION_LOG`) and that the log reaches "
+        f"`monitor.log_uri` of `config/{name}.yaml`; `mlops_prediction_log_dropped_total` of `/metrics` counts what it lost.",
+        "",
+        "This issue is closed by the first check that sees the service well.",
+    ]

@@ -12,9 +12,11 @@ from mlops.config import Metric, nearest
 from mlops.errors import ConfigError
 from mlops.monitoring.labels import TRUTH
 from mlops.monitoring.log import SAID
-from mlops.training.metrics import Measure, Predictions, bootstrap, encode
+from mlops.monitoring.statistics import block_interval
+from mlops.training.metrics import Measure, Predictions, encode
 from mlops.training.own_metrics import own_measure, takes_probabilities
 from mlops.training.probabilities import NEED_PROBABILITIES, measures_of
+from mlops.training.reference import as_category
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,9 +24,18 @@ if TYPE_CHECKING:
     from mlops.use_case import UseCase
 
 
+# The chance that a model which is just as good as its limit breaks it in a window, at most: for one metric, and for all of a
+# use case. Both are one-sided, so an interval of 99 % stands for the first.
+CHANCE, CHANCE_OF_ALL = 0.005, 0.02
+UNCLEAR = "too few labels"
+
+
 @dataclass(frozen=True)
 class Quality:
-    """One metric in service: value and 95 % interval, its limit, the holdout's value, and ok, warn or drift."""
+    """One metric in service: its value with an interval at `level`, its limit, the holdout's value, and a verdict.
+
+    verdict: ok, warn, drift, or UNCLEAR where the value is beyond its limit and the interval is not.
+    """
 
     metric: str
     value: float
@@ -34,10 +45,11 @@ class Quality:
     holdout: float | None
     verdict: str
     reason: str = ""
+    level: float = 1 - 2 * CHANCE
 
 
 def check(use_case: UseCase, manifest: Mapping[str, Any], joined: pd.DataFrame) -> list[Quality]:
-    """A row a metric: drift where the limit is broken, warn where the holdout's value is better than the whole interval.
+    """A row a metric: drift where the whole interval is beyond the limit, warn where it is worse than the holdout's value.
 
     Raises ConfigError for the limit of a metric that the use case does not have.
     """
@@ -46,16 +58,38 @@ def check(use_case: UseCase, manifest: Mapping[str, Any], joined: pd.DataFrame) 
     if unknown is not None:
         raise ConfigError(f"monitor.quality.{unknown}: no metric of the use case{nearest(unknown, config.metrics)}")
     truth, said, classes = _encoded(manifest, joined)
+    measures = _measures(use_case, classes)
+    level = 1 - 2 * min(CHANCE, CHANCE_OF_ALL / max(1, len(measures)))
     found = []
-    for name, measure in _measures(use_case, classes).items():
+    for name, measure in measures.items():
         rule = config.metrics[name]
         limit = config.monitor.quality.get(name, rule.limit)
         drawn = config.bootstrap
-        low, high = bootstrap(measure, said, truth, drawn.resamples, drawn.block, config.seed)
+        low, high = block_interval(
+            lambda rows, measure=measure: measure(truth[rows], said.take(rows)),  # type: ignore[misc]
+            len(truth),
+            drawn.resamples,
+            drawn.block,
+            config.seed,
+            level,
+        )
         value, holdout = measure(truth, said), manifest["metrics"].get(name)
-        verdict, reason = _verdict(rule, value, (low, high), limit, holdout)
-        found.append(Quality(name, value, low, high, limit, holdout, verdict, reason))
+        verdict, reason = judge(rule, value, (low, high), limit, holdout, len(truth))
+        found.append(Quality(name, value, low, high, limit, holdout, verdict, reason, level))
     return found
+
+
+def unknown_classes(manifest: Mapping[str, Any], joined: pd.DataFrame) -> dict[str, int]:
+    """The outcomes that are no class of the model, by name, with their number; none for a model of numbers."""
+    if manifest["classes"] is None:
+        return {}
+    known = {_class_name(name) for name in manifest["classes"]}
+    names = joined[TRUTH].map(_class_name)
+    return {str(name): int(count) for name, count in names[~names.isin(known)].value_counts().items()}
+
+
+def _class_name(value: Any) -> str:
+    return value if isinstance(value, str) else as_category(value)
 
 
 def _measures(use_case: UseCase, classes: np.ndarray | None) -> dict[str, Measure]:
@@ -75,24 +109,31 @@ def _encoded(manifest: Mapping[str, Any], joined: pd.DataFrame) -> tuple[np.ndar
     """Truth and predictions as metrics take them: numbers, or the index of the class; and the classes."""
     if manifest["classes"] is None:
         return joined[TRUTH].to_numpy(dtype=float), Predictions(joined[SAID].to_numpy(dtype=float)), None
-    classes = np.asarray(manifest["classes"])
-    truth, said = joined[TRUTH].to_numpy(), joined[SAID].to_numpy()
-    if classes.dtype.kind not in "US":
-        truth, said = truth.astype(classes.dtype), said.astype(classes.dtype)
-    # A label that training did not have is one more class, whichever side it is on.
-    every = np.union1d(classes, np.union1d(truth, said))
-    return encode(truth, every), Predictions(encode(said, every)), every
+    labels = {_class_name(label): label for label in manifest["classes"]}
+    truth, said = (joined[column].map(_class_name).to_numpy(dtype=object) for column in (TRUTH, SAID))
+    # A class that training did not have is one more, which the model can never say.
+    names = np.array(sorted({*labels, *truth, *said}), dtype=object)
+    classes = np.array([labels.get(name, name) for name in names], dtype=object)
+    return encode(truth, names), Predictions(encode(said, names)), classes
 
 
-def _verdict(
-    rule: Metric, value: float, interval: tuple[float, float], limit: float | None, holdout: float | None
+def judge(
+    rule: Metric, value: float, interval: tuple[float, float], limit: float | None, holdout: float | None, rows: int
 ) -> tuple[str, str]:
-    if limit is not None and _worse(rule, value, limit):
+    """The verdict on a metric and its reason: by the end of the interval that speaks for the model."""
+    if not np.isfinite(value):
+        return "warn", "is no number on these rows"
+    low, high = interval
+    if rule.direction == "zero":
+        best = 0.0 if low * high <= 0 else min(abs(low), abs(high))
+    else:
+        best = high if rule.direction == "higher" else low
+    if limit is not None and _worse(rule, best, limit):
         return "drift", f"breaks its limit {limit:g}"
-    ends = interval if rule.direction != "zero" else (min(map(abs, interval)) if interval[0] * interval[1] > 0 else 0.0,) * 2
-    nearest_end = min(ends) if rule.direction != "higher" else max(ends)
-    if holdout is not None and _worse(rule, nearest_end, abs(holdout) if rule.direction == "zero" else holdout):
+    if holdout is not None and _worse(rule, best, abs(holdout) if rule.direction == "zero" else holdout):
         return "warn", f"worse than the {holdout:.4f} of the holdout"
+    if limit is not None and _worse(rule, value, limit):
+        return UNCLEAR, f"is beyond its limit {limit:g}, which {rows} labels cannot tell from chance"
     return "ok", ""
 
 

@@ -5,7 +5,7 @@ Sizes are judged by limits in the configuration; a probability only keeps small 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,23 @@ def rise_chance(count: int, rows: int, count_before: int, rows_before: int) -> f
 
     table = [[count, rows - count], [count_before, rows_before - count_before]]
     return float(fisher_exact(table, alternative="greater").pvalue)
+
+
+def block_interval(
+    measure: Callable[[NDArray], float], rows: int, resamples: int, block: int, seed: int, level: float
+) -> tuple[float, float]:
+    """The interval of a measure of rows at a level, over resamples of moving blocks of neighbours (Künsch 1989).
+
+    measure: takes the indexes of rows. Not a number at both ends where the measure is none on any resample.
+    """
+    random = np.random.default_rng(seed)
+    block = min(block, rows)
+    starts = random.integers(0, rows - block + 1, (resamples, -(-rows // block)))
+    values = np.array([measure((start[:, None] + np.arange(block)).ravel()[:rows]) for start in starts])
+    if not np.isfinite(values).any():
+        return float("nan"), float("nan")
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def over_categories(before: Mapping[str, int], now: Mapping[str, int]) -> tuple[NDArray, NDArray]:

@@ -16,7 +16,7 @@ from mlops.serving.manifest import Bundle
 # What the server imports; the builder, its converters and the commands stay out.
 MODULES = (
     "__init__.py app.py arrow.py extras.py invocations.py manifest.py model.py open_inference.py openapi.py page.css"
-    " page.html page.py pages.py prediction_log.py protocol.py reference.html reference.py replies.py run.py"
+    " page.html page.py pages.py prediction_log.py probes.py protocol.py reference.html reference.py replies.py run.py"
     " scoring.py service.py settings.py short.py signature.py"
 ).split()
 REQUIREMENTS = {"onnx": "serve.txt", "skops": "serve-skops.txt", "pyfunc": "serve-pyfunc.txt"}

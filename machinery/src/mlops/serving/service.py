@@ -19,6 +19,7 @@ from typing import Any
 from mlops.serving import prediction_log
 from mlops.serving.manifest import Bundle, verify
 from mlops.serving.model import load
+from mlops.serving.probes import is_probe
 from mlops.serving.scoring import Answer, Scorer, score
 from mlops.serving.settings import Settings, processors
 
@@ -109,11 +110,11 @@ def scoring_routes(bundle: Bundle) -> dict[str, str]:
 
 
 def count(service: Service, request: str, answer: Answer) -> None:
-    """Count an answer, and give its rows to the prediction log."""
+    """Count an answer, and give its rows to the prediction log, those of probes excepted."""
     service.requests += 1
     service.predictions += answer.rows.count
     service.metrics["predictions"].inc(answer.rows.count)
-    if service.log_rows:
+    if service.log_rows and not is_probe(request):
         service.log_rows(request, answer.rows, answer.outputs, answer.extras)
 
 

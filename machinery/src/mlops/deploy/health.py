@@ -1,0 +1,75 @@
+"""Whether what was deployed to a host with Docker still answers, and which command repairs what does not."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from mlops.deploy import docker, proxy_container
+from mlops.deploy.contract import LIMIT, Asker, Broken
+from mlops.deploy.proxy import Proxy
+from mlops.deploy.tunnel import tunnel
+from mlops.errors import UserError
+
+if TYPE_CHECKING:
+    from mlops.deploy.compose import ComposeTarget, Container
+
+
+def check(target: ComposeTarget, use_case: str) -> list[str]:
+    """Return each fault of a use case's service in an environment, with the command that repairs it."""
+    known = target.containers(use_case)
+    running = target.serving(use_case, known)
+    front = target.docker.inspect(f"{target.name(use_case)}-proxy")
+    if running is None:
+        return [_nothing_runs(target, use_case, known)] if known or front else []
+    faults = _of_proxy(target, use_case, running, front)
+    if front and front["State"]["Running"] and (returned := target.returned(use_case)):
+        failed = next((item.service.number for item in known if item.slot == returned.new), "the new service")
+        faults.append(
+            f"{use_case} {failed} was left after its deployment, {returned.reason}: {running.service.number} answers again; "
+            f"{repair_command(target, use_case)} stops it"
+        )
+    details = target.docker.inspect(running.id) or {}
+    if restarts := details.get("RestartCount", 0):
+        faults.append(
+            f"{use_case} {running.service.number} in {target.environment} was restarted {restarts} times after it had ended"
+            f"{docker.reason_of_end(details['State'])}; docker logs {running.name} says more, mlops rollback goes back"
+        )
+    return faults
+
+
+def repair_command(target: ComposeTarget, use_case: str) -> str:
+    """Return the command that brings the proxy back."""
+    return f"mlops deployments {use_case} --to {target.environment} --repair"
+
+
+def _nothing_runs(target: ComposeTarget, use_case: str, known: list[Container]) -> str:
+    why = docker.why_gone(target.docker, known[0].id) if known else "its container is gone"
+    return (
+        f"no service of {use_case} runs in {target.environment}, nothing answers at {target.address(use_case)}: {why}; "
+        f'mlops deploy {use_case} --to {target.environment} --reason "…" deploys one'
+    )
+
+
+def _of_proxy(target: ComposeTarget, use_case: str, running: Container, front: dict | None) -> list[str]:
+    address, fix = target.address(use_case), repair_command(target, use_case)
+    name = f"{target.name(use_case)}-proxy"
+    if front is None or not front["State"]["Running"]:
+        state = "is gone" if front is None else f"has ended{docker.reason_of_end(front['State'])}"
+        return [f"the proxy {name} {state}: nothing answers at {address}, {running.service.number} runs behind it; {fix}"]
+    port = proxy_container.published_by(front)[1]
+    if port != str(target.port(use_case)):
+        return [f"the proxy {name} is published at port {port}, {target.port(use_case)} is configured; {fix}"]
+    answers = _answering(Proxy(target.docker, name))
+    if answers != running.service.number:
+        return [f"{address} answers {answers or 'nothing'}, {running.service.number} runs behind it; {fix}"]
+    return []
+
+
+def _answering(front: Proxy) -> str:
+    """Return the number of the version that the proxy leads to, what is wrong where none answers."""
+    try:
+        with tunnel(front, "127.0.0.1") as url:
+            return str(json.loads(Asker(url, LIMIT, "")("/version").text).get("number", ""))
+    except (Broken, UserError, ValueError, AttributeError) as error:
+        return f"nothing ({error})"

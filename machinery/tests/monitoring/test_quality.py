@@ -1,0 +1,87 @@
+"""The alarm over the quality in service: how often it is false, and what it finds, by simulation with fixed seeds."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlops.config import Metric, Project
+from mlops.monitoring import quality
+from mlops.monitoring.labels import TRUTH
+from mlops.monitoring.log import SAID
+from mlops.use_case import UseCase, load_use_case
+
+CLASSES = ["setosa", "versicolor", "virginica"]
+MANIFEST = {"classes": CLASSES, "metrics": {"accuracy": 0.9216, "macro_f1": 0.9216}}
+SIZES = (30, 100, 300, 1000)
+
+
+@pytest.fixture
+def use_case(project: Project) -> UseCase:
+    """Flowers with a limit of 0.9 for both metrics."""
+    more = ("metrics.accuracy.limit=0.9", "metrics.macro_f1.limit=0.9", "bootstrap.resamples=200")
+    return load_use_case(project, "iris", more)
+
+
+def window(rows: int, accuracy: float, seed: int) -> pd.DataFrame:
+    """Labelled rows of a model that is right with a probability."""
+    random = np.random.default_rng([seed, rows])
+    truth = random.integers(0, 3, rows)
+    wrong = random.random(rows) >= accuracy
+    said = np.where(wrong, (truth + random.integers(1, 3, rows)) % 3, truth)
+    return pd.DataFrame({TRUTH: np.array(CLASSES)[truth], SAID: np.array(CLASSES)[said]})
+
+
+def alarms(use_case: UseCase, rows: int, accuracy: float, windows: int) -> int:
+    """How many of so many windows have an alarm by any metric."""
+    found = [quality.check(use_case, MANIFEST, window(rows, accuracy, seed)) for seed in range(windows)]
+    return sum(any(row.verdict == "drift" for row in each) for each in found)
+
+
+@pytest.mark.parametrize("rows", SIZES)
+@pytest.mark.parametrize("accuracy", [0.9216, 0.9])
+def test_a_model_that_keeps_its_limit_raises_at_most_two_alarms_in_a_hundred_windows(
+    use_case: UseCase, rows: int, accuracy: float
+) -> None:
+    assert alarms(use_case, rows, accuracy, 100) <= 2
+
+
+@pytest.mark.parametrize(("rows", "accuracy"), [(30, 0.5), (100, 0.7), (300, 0.8), (1000, 0.85)])
+def test_a_model_that_breaks_its_limit_is_found(use_case: UseCase, rows: int, accuracy: float) -> None:
+    assert alarms(use_case, rows, accuracy, 20) >= 18
+
+
+def test_a_value_beyond_its_limit_that_few_labels_cannot_tell_from_chance_is_said(use_case: UseCase) -> None:
+    hits = pd.DataFrame({TRUTH: (CLASSES * 10)[:30]})
+    joined = hits.assign(**{SAID: ["setosa"] * 4 + list(hits[TRUTH][4:])})
+    joined.loc[[5, 8], SAID] = "setosa"
+    row = next(row for row in quality.check(use_case, MANIFEST, joined) if row.metric == "accuracy")
+    assert row.value < 0.9 < row.high and row.verdict == "too few labels"
+    assert row.reason == "is beyond its limit 0.9, which 30 labels cannot tell from chance"
+
+
+@pytest.mark.parametrize(
+    ("direction", "interval", "verdict"),
+    [
+        ("higher", (0.7, 0.89), "drift"),
+        ("higher", (0.7, 0.91), "too few labels"),
+        ("lower", (0.91, 1.2), "drift"),
+        ("lower", (0.8, 1.2), "too few labels"),
+        ("zero", (-1.4, -0.95), "drift"),
+        ("zero", (-1.4, 0.2), "too few labels"),
+    ],
+)
+def test_the_end_of_the_interval_that_speaks_for_the_model_decides(
+    direction: str, interval: tuple[float, float], verdict: str
+) -> None:
+    value = {"higher": 0.8, "lower": 1.0, "zero": -1.0}[direction]
+    assert quality.judge(Metric(direction=direction), value, interval, 0.9, None, 30)[0] == verdict
+
+
+def test_a_metric_that_is_no_number_is_no_health() -> None:
+    assert quality.judge(Metric(direction="higher"), float("nan"), (0.0, 0.0), 0.9, None, 30)[0] == "warn"
+
+
+def test_classes_that_are_numbers_are_the_same_in_whatever_form_they_come() -> None:
+    joined = pd.DataFrame({TRUTH: [0.0, 1.0, 2.0], SAID: [0, 1, 1]})
+    manifest = {"classes": [0, 1], "metrics": {}}
+    assert quality.unknown_classes(manifest, joined) == {"2": 1}
+    assert quality.unknown_classes(manifest, joined.assign(**{TRUTH: ["0", "one", "1"]})) == {"one": 1}

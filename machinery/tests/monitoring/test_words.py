@@ -1,0 +1,70 @@
+"""What changed is said in words that a person uses, with the rows in which alone it changed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import traffic
+from mlops.monitoring import drift, words
+from mlops.monitoring.log import TIME
+from mlops.operations import Monitor
+
+
+@pytest.fixture(scope="module")
+def profile() -> dict:
+    """What the made-up training rows look like."""
+    return traffic.profile()
+
+
+def told(profile: dict, rows: pd.DataFrame, plain: pd.DataFrame) -> dict[str, drift.Finding]:
+    table = traffic.logged(rows, traffic.said(plain))
+    if TIME in rows:
+        table[TIME] = rows[TIME].to_numpy()
+    findings = drift.check(profile, table, Monitor())
+    return {item.name: item for item in words.told(findings, profile, table, Monitor())}
+
+
+CHANGES = {
+    "the median rose from 69.67 to 84": ("weight", lambda rows: rows["weight"] + 15),
+    "the middle half spans": ("weight", lambda rows: 70 + (rows["weight"] - 70) * 3),
+    "every value is 70": ("weight", lambda rows: 70.0),
+    "lie above all that was seen in training": ("income", lambda rows: rows["income"] * 1000),
+    "33% have no value, 0% had none": ("weight", lambda rows: rows["weight"].where(np.arange(len(rows)) % 3 > 0)),
+    "33% are no number": ("weight", lambda rows: rows["weight"].astype(object).where(np.arange(len(rows)) % 3 > 0, "n/a")),
+    "'mauve' was never seen and is": ("colour", lambda rows: rows["colour"].replace("grey", "mauve")),
+    "'blue' rose from 1": ("colour", lambda rows: rows["colour"].mask(np.arange(len(rows)) % 2 == 0, "blue")),
+}
+
+
+@pytest.mark.parametrize("text", CHANGES)
+def test_a_change_is_told(profile: dict, text: str) -> None:
+    column, change = CHANGES[text]
+    plain = traffic.rows(600, 5)
+    found = told(profile, plain.assign(**{column: change(plain)}), plain)[column]
+    assert found.verdict == "drift" and text in found.words, found.words
+    assert found.where == ""
+
+
+def test_the_slice_in_which_alone_a_column_changed_is_named(profile: dict) -> None:
+    plain = traffic.rows(1200, 5)
+    members = plain.assign(weight=plain["weight"] + np.where(plain["member"], 25, 0))
+    assert told(profile, members, plain)["weight"].where.startswith("where member is 1 (")
+    times = pd.date_range("2026-05-01", periods=1200, freq="5min", tz="UTC")
+    later = plain.assign(**{TIME: times, "weight": plain["weight"] + np.where(times >= "2026-05-03", 15, 0)})
+    assert told(profile, later, plain)["weight"].where.startswith("since 2026-05-03 (")
+
+
+def test_rows_without_drift_get_no_words(profile: dict) -> None:
+    plain = traffic.rows(600, 5)
+    assert {item.words + item.where for item in told(profile, plain, plain).values()} == {""}
+
+
+def test_faults_of_rows_are_counted_once_a_row_and_name_their_columns(profile: dict) -> None:
+    rows = traffic.rows(100, 5)
+    rows.loc[:9, "weight"], rows.loc[5:14, "weekday"], rows.loc[:2, "colour"] = None, None, "mauve"
+    rows.loc[20:21, "weight"] = 1e6
+    found = {item.fault: item for item in words.row_faults(profile, traffic.logged(rows))}
+    assert (found["missing"].rows, found["missing"].columns) == (15, ("weekday", "weight"))
+    assert (found["unseen category"].rows, found["unseen category"].columns) == (3, ("colour",))
+    assert found["out of range"].rows >= 2 and found["out of range"].columns[0] == "weight"
+    # The training rows lack an income now and then, which is no fault.
+    assert "income" not in found["missing"].columns

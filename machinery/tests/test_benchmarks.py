@@ -1,0 +1,52 @@
+"""Every benchmark runs to its end on a tiny size, so that a table of the documentation can be computed again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from checkouts import ROOT, need_examples
+
+ENDS = {"bare_iris", "timing", "__init__"}  # what other benchmarks import or run
+RUNS = {
+    "drift_alarms": ("--windows", "2", "--name", "iris"),
+    "drift": ("iris",),
+    "main_job": ("--rounds", "1"),
+    "notebooks": ("--repeat", "1"),
+    "serving": ("--seconds", "0.2"),
+    "deploy": ("--runs", "1", "--rate", "20"),
+    "drill": ("--rate", "20"),
+    "workflows": ("--runs", "1"),
+    "workflow_minutes": (),
+}
+MARKS = {
+    "drift": pytest.mark.servers,
+    "main_job": pytest.mark.servers,
+    "notebooks": pytest.mark.servers,
+    "serving": pytest.mark.servers,
+    "deploy": pytest.mark.docker,
+    "drill": pytest.mark.docker,
+    "workflows": pytest.mark.workflows,
+}
+
+
+def test_each_benchmark_is_run_here() -> None:
+    assert {file.stem for file in (ROOT / "machinery" / "benchmarks").glob("*.py")} - ENDS == set(RUNS)
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in RUNS])
+def test_a_benchmark_runs_to_its_end_on_a_tiny_size(name: str, tmp_path: Path) -> None:
+    need_examples()
+    places = {f"MLOPS__PROJECT__{key.upper()}": str(tmp_path / key) for key in ("store", "output")}
+    env = os.environ | places | {"PYTHONPATH": str(ROOT / "machinery")}
+    if name == "drift":
+        subprocess.run([sys.executable, "-m", "mlops", "run", "iris"], cwd=ROOT, env=env, check=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *RUNS[name]], cwd=ROOT, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert any(character.isdigit() for character in done.stdout)
