@@ -79,7 +79,9 @@ def threads(settings: Settings) -> int:
 def start(service: Service) -> None:
     """Verify the bundle, load its model and let it answer its own example once. Raises MlopsError for a damaged bundle."""
     bundle = verify(service.folder)
-    scorer = Scorer(bundle, load(bundle, threads(service.settings)), service.settings.max_rows)
+    settings = service.settings
+    predict = load(bundle, threads(settings), settings.trusted, settings.allow_pickle)
+    scorer = Scorer(bundle, predict, settings.max_rows)
     if None not in bundle.example.values():
         score(scorer, "/predict", json.dumps({"rows": [bundle.example]}).encode(), "application/json", "", "start")
     if service.settings.prediction_log:

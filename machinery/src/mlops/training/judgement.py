@@ -57,7 +57,7 @@ def of_candidate(
     try:
         import numpy as np
 
-        model = tracking.load_model(candidate.path / "model")
+        model = tracking.load_model(candidate.path / "model", use_case.config.serving.trust)
         known = np.array(classes) if classes else None
         return [*found, *artifact_check.check(lambda part: predict(model, part, known), rows[inputs], said)]
     except Exception as error:  # whatever keeps it from loading keeps it from being served
