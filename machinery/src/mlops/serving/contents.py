@@ -73,7 +73,7 @@ def _types(bundle: Bundle) -> list[str]:
     if bundle.format == "onnx":
         return []
     if bundle.format == "skops":
-        return list(bundle.content["skops"]["needs"])
+        return list(bundle.content.get("skops", {}).get("needs", []))  # a bundle of before has no list: the proof decides
     folder = bundle.folder / "model"
     content = trust.description(folder)
     is_plain = (content["flavors"].get("sklearn") or {}).get("serialization_format") == "skops"
