@@ -230,7 +230,7 @@ def _holdout_of(project: Project, version: Version) -> pd.DataFrame:
 
     with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
         versions.fetch_files(project, version, ["holdout.parquet"], Path(scratch))
-        return pd.read_parquet(Path(scratch) / "candidate" / "holdout.parquet")
+        return pd.read_parquet(next(Path(scratch).rglob("holdout.parquet")))
 
 
 def _metrics_of(version: Version) -> dict[str, float]:
