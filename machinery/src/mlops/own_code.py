@@ -31,7 +31,7 @@ def refuse_foreign_imports(package: Path, src: Path) -> None:
     root = package.parent
     for folder in (package, root / COMMON):
         for file in sorted(folder.rglob("*.py")):
-            for statement, module in _imports(file, root):
+            for statement, module in imports(file, root):
                 if _is_foreign(module, folder.name, src):
                     raise UserError(
                         f"src/{PACKAGE}/{file.relative_to(root).as_posix()}:{statement.lineno}: imports {module}, "
@@ -40,7 +40,7 @@ def refuse_foreign_imports(package: Path, src: Path) -> None:
                     )
 
 
-def _imports(file: Path, root: Path) -> Iterator[tuple[ast.Import | ast.ImportFrom, str]]:
+def imports(file: Path, root: Path) -> Iterator[tuple[ast.Import | ast.ImportFrom, str]]:
     """The import statements of a file below `root`, each with the full name of a module that it imports."""
     here = [PACKAGE, *file.relative_to(root).parent.parts]
     for node in ast.walk(ast.parse(file.read_bytes(), file)):

@@ -11,7 +11,7 @@ import os
 import platform
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from mlops import damage, files, tracking_uri
+from mlops import damage, files, tracking_uri, trust
 from mlops.config import Project
 from mlops.console import note
 from mlops.damage import ARTIFACTS, BACKUP, DATABASE
@@ -217,12 +217,9 @@ def save_model(folder: Path, model: Any, example: pd.DataFrame, said: Any, lock:
     (folder / "python_env.yaml").write_text(yaml.safe_dump(environment, sort_keys=False))
 
 
-def load_model(folder: Path) -> Any:
-    """The scikit-learn model in a folder of MLflow's format."""
-    _quiet()
-    import mlflow.sklearn
-
-    return mlflow.sklearn.load_model(str(folder))
+def load_model(folder: Path, trusted: Collection[str] = ()) -> Any:
+    """The scikit-learn model in a folder of MLflow's format; raises Untrusted for one that would run code, see `trust`."""
+    return trust.load_model(folder, trusted)
 
 
 def download(address: str, to: Path) -> Path:

@@ -282,7 +282,7 @@ def test_a_reference_that_was_changed_in_the_store_is_refused(
     (file,) = registered.store.glob("artifacts/iris/*/artifacts/candidate/reference.json")
     file.write_text(file.read_text().replace("rows", "sowr", 1))
     done = monitor(log)
-    assert done.code == 2 and "reference.json in the store is not what training wrote" in done.error
+    assert done.code == 2 and "files in the store are not those that were registered (reference.json is changed)" in done.error
 
 
 def test_the_report_stands_on_its_own_and_escapes_what_comes_from_the_log(

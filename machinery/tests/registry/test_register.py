@@ -212,7 +212,7 @@ def test_going_back_to_what_a_known_version_was_made_from_goes_back_to_it(regist
 def test_a_champion_that_the_code_cannot_load_is_named_with_two_ways_out(
     registered: Project, run: Run, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ):
-    def load_model(folder: Path):
+    def load_model(folder: Path, trusted: tuple[str, ...]):
         raise AttributeError("module 'use_cases.iris' has no attribute 'scaled'")
 
     monkeypatch.setattr(tracking, "load_model", load_model)

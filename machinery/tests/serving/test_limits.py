@@ -184,7 +184,7 @@ def slow_bundle(tmp_path_factory):
         pip_requirements=["mlflow"],
     )
     frame.assign(__prediction__=frame["wait"]).to_parquet(folder / "holdout.parquet")
-    bundle = build(folder, folder / "bundle", "slow", {"number": "1.0.0"})
+    bundle = build(folder, folder / "bundle", "slow", {"number": "1.0.0"}, allow_pickle=True)
     assert bundle.format == "pyfunc" and not bundle.content["pyfunc"]["pickle"]
     return bundle
 
@@ -195,7 +195,7 @@ def wait(address, seconds):
 
 
 def test_a_slow_prediction_is_504_and_keeps_its_place_until_it_ends(slow_bundle):
-    with serving(slow_bundle.folder, timeout=0.3, concurrency=1) as (address, process):
+    with serving(slow_bundle.folder, allow_pickle="true", timeout=0.3, concurrency=1) as (address, process):
         assert wait(address, 1.0).status_code == 504
         assert wait(address, 0.0).status_code == 429
         time.sleep(1.0)
@@ -205,7 +205,7 @@ def test_a_slow_prediction_is_504_and_keeps_its_place_until_it_ends(slow_bundle)
 
 
 def test_sigterm_finishes_what_was_taken(slow_bundle):
-    with serving(slow_bundle.folder, drain=4) as (address, process):
+    with serving(slow_bundle.folder, allow_pickle="true", drain=4) as (address, process):
         answers = []
         threads = [threading.Thread(target=lambda: answers.append(wait(address, 3.0).status_code)) for _ in range(2)]
         for thread in threads:

@@ -6,17 +6,19 @@ the store, it counts from when it has its number, and the alias moves after that
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import tracking
+from mlops import digests, tracking
 from mlops.config import Project
 from mlops.console import note
-from mlops.errors import GateRefused, StoreUnreachable, UserError
+from mlops.errors import GateRefused, StoreUnreachable, UserError, first_line
 from mlops.registry import acknowledgements, aliases, runs, versions
 from mlops.registry.versions import Version
 from mlops.training import report
@@ -74,10 +76,10 @@ def judge(project: Project, use_case: UseCase, candidate: Candidate) -> tuple[Ev
         with tracking.open_store(project) as client:
             known = versions.all_of(client, versions.qualified(project, use_case.name))
             champion = champion_of(project, known, acknowledgements.spent(client, versions.qualified(project, use_case.name)))
-            evaluation = evaluate(use_case, candidate, champion)
+            evaluation = servable(use_case, candidate, evaluate(use_case, candidate, champion))
     except StoreUnreachable as error:
         notes.append(f"champion not readable here: {error}")
-        evaluation = evaluate(use_case, candidate, None)
+        evaluation = servable(use_case, candidate, evaluate(use_case, candidate, None))
     return evaluation, report.write(project, use_case, candidate, evaluation, notes)
 
 
@@ -134,9 +136,35 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
 def _ask(
     project: Project, use_case: UseCase, judged: Candidate, known: list[Version], spent: dict[str, str]
 ) -> tuple[Evaluation, Path]:
-    """Ask the gate beside the champion among the known versions, and write the report."""
-    evaluation = evaluate(use_case, judged, champion_of(project, known, spent))
+    """Ask the gate beside the champion among the known versions, see that the model can be served, and write the report."""
+    evaluation = servable(use_case, judged, evaluate(use_case, judged, champion_of(project, known, spent)))
     return evaluation, report.write(project, use_case, judged, evaluation, [])
+
+
+def servable(use_case: UseCase, judged: Candidate, evaluation: Evaluation) -> Evaluation:
+    """The evaluation, refused where no bundle of the model can be built and proved; an alias never moves to such a model."""
+    if not evaluation.verdict.passed:
+        return evaluation
+    reason = _refusal_of_a_server(use_case, judged)
+    if not reason:
+        return evaluation
+    verdict = replace(evaluation.verdict, passed=False, reasons=(*evaluation.verdict.reasons, reason))
+    return replace(evaluation, verdict=verdict)
+
+
+def _refusal_of_a_server(use_case: UseCase, judged: Candidate) -> str:
+    """Why no bundle can take the model, "" where one can: it is built as skops, the form that any other may fall back to."""
+    from mlops.serving.bundle import build
+
+    serving = use_case.config.serving
+    form, version = ("pyfunc" if serving.allow_pickle else "skops"), {"number": "0.0.0"}
+    options = {"form": form, "allow_pickle": serving.allow_pickle, "trusted": serving.trust}
+    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
+        try:
+            build(judged.path, Path(scratch) / "bundle", use_case.name, version, **options)  # type: ignore[arg-type]
+        except Exception as error:  # whichever way the model or its rows fail, a server would fail so too
+            return f"no server can take the model: {first_line(error)}"
+    return ""
 
 
 def _stored(project: Project, version: Version, candidate: Candidate, to: Path) -> Candidate:
@@ -186,7 +214,7 @@ def champion_of(project: Project, known: list[Version], spent: Mapping[str, str]
     manifest = versions.manifest_of(project, found)
     return Champion(
         number=found.number,
-        fetch=partial(tracking.fetch, artifact_uri=f"models:/{found.model_id}"),
+        fetch=partial(_model_of, project, found),
         problem=manifest["problem"],
         target_number=found.target,
         manifest=manifest,
@@ -211,6 +239,13 @@ def _metrics_of(version: Version) -> dict[str, float]:
     return {tag[len(prefix) :]: float(value) for tag, value in version.tags.items() if tag.startswith(prefix)}
 
 
+def _model_of(project: Project, version: Version) -> Path:
+    """The folder of a version's model, every file of which has the digest that training recorded."""
+    scratch = Path(tempfile.mkdtemp(prefix="mlops-"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    return versions.fetch(project, version, scratch).path / "model"
+
+
 def tags_of(candidate: Candidate) -> dict[str, str]:
     """The tags that identify a run; raises UserError naming the first required one that is missing."""
     manifest = candidate.manifest
@@ -226,6 +261,7 @@ def tags_of(candidate: Candidate) -> dict[str, str]:
         "environment_digest": parts.get("lock"),
         "code_digest": parts.get("code"),
         "machinery_digest": parts.get("machinery"),
+        "manifest_digest": digests.of_file(candidate.path / "manifest.json"),
     }
     missing = [name for name in REQUIRED_TAGS if not tags[name]]
     if missing:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops import digests, tracking
 from mlops.config import Project, check_use_case, nearest
-from mlops.errors import DataError, UserError
+from mlops.errors import DataError, StoreUnreachable, UserError
 from mlops.registry import numbers
 from mlops.training import candidate as candidates
 from mlops.training.candidate import Candidate
@@ -134,12 +135,50 @@ def resolve(project: Project, use_case: str, ref: str | None = None) -> Version:
 def fetch(project: Project, version: Version, to: Path) -> Candidate:
     """Download the candidate that a version was registered from into the folder `to`.
 
-    Raises DataError when a file does not have the digest that training recorded.
+    Raises DataError when a file is not what training wrote, or the files are those of another version.
     """
-    with tracking.open_store(project):
+    folder = to / "candidate"
+    with tracking.open_store(project), _named(version):
         tracking.fetch(to, run_id=version.run_id, artifact_path="candidate")
-        tracking.fetch(to / "candidate" / "model", artifact_uri=f"models:/{version.model_id}")
-    return candidates.read(to / "candidate")
+        tracking.fetch(folder / "model", artifact_uri=f"models:/{version.model_id}")
+    manifest = _checked(folder / "manifest.json", version)
+    if wrong := next(candidates.differing(folder, manifest["files"]), None):
+        raise damaged(version, f"{wrong[0]} is {wrong[1]}")
+    return candidates.read(folder)
+
+
+def damaged(version: Version, what: str) -> DataError:
+    """The error for a version whose files are not what training wrote, with the way back."""
+    back = (
+        f"mlops store pull brings them back from the repository; or move the alias to another of: mlops history {version.name}"
+    )
+    return DataError(f"{version.title}: its files in the store are not those that were registered ({what}); {back}")
+
+
+@contextmanager
+def _named(version: Version) -> Iterator[None]:
+    """Say of which version the store has lost files."""
+    try:
+        yield
+    except StoreUnreachable as error:
+        raise StoreUnreachable(f"{version.title}: {error}") from None
+
+
+def _checked(file: Path, version: Version) -> dict[str, Any]:
+    """A version's manifest, which the store's record of the version identifies; raises DataError for another one."""
+    if not file.is_file():
+        raise damaged(version, "manifest.json is missing")
+    recorded = version.tags.get("manifest_digest")
+    if recorded and digests.of_file(file) != recorded:
+        raise damaged(version, "manifest.json is changed")
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        same = manifest["key"] == version.tags.get("key") and isinstance(manifest["files"], dict)
+    except (ValueError, KeyError, TypeError):
+        raise damaged(version, "manifest.json is damaged") from None
+    if not same:
+        raise damaged(version, "manifest.json is another version's")
+    return dict(manifest)
 
 
 def manifest_of(project: Project, version: Version) -> dict[str, Any]:
@@ -151,16 +190,15 @@ def manifest_of(project: Project, version: Version) -> dict[str, Any]:
 def fetch_files(project: Project, version: Version, names: Sequence[str], to: Path) -> dict[str, Any]:
     """Download some files of a version's candidate into the folder `to`, those that it has; returns its manifest.
 
-    Raises DataError when a file does not have the digest that training recorded.
+    Raises DataError as `fetch` does.
     """
-    with tracking.open_store(project):
-        file = tracking.fetch(to, run_id=version.run_id, artifact_path="candidate/manifest.json")
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+    with tracking.open_store(project), _named(version):
+        manifest = _checked(tracking.fetch(to, run_id=version.run_id, artifact_path="candidate/manifest.json"), version)
         for name in (name for name in names if name in manifest["files"]):
             file = tracking.fetch(to, run_id=version.run_id, artifact_path=f"candidate/{name}")
             if digests.of_file(file) != manifest["files"][name]:
-                raise DataError(f"{version.title}: {name} in the store is not what training wrote; take another version")
-    return dict(manifest)
+                raise damaged(version, f"{name} is changed")
+    return manifest
 
 
 def next_number(client: MlflowClient, name: str, versions: list[Version], target: int, improved: bool) -> str:

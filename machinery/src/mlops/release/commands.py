@@ -76,7 +76,8 @@ def image(name: str = NAME, tag: str = OF_TAG, json: bool = JSON) -> None:
     number = _number(project, name, tag)
     version = versions.resolve(project, name, number)
     bundle = registered.bundle(project, name, number, None, None)
-    server = images.server_digest(project.root, bundle)
+    settings = registered.reader_of(project, bundle)
+    server = images.server_digest(project.root, bundle, settings)
     earlier = _published(project, planning.candidates(tag, remote_tags(project.root)))
     taken = planning.promotion(name, number, version.tags["key"], server, earlier)
     local = f"{planning.repository(name, repository(project.root))}:{tag}"
@@ -85,7 +86,7 @@ def image(name: str = NAME, tag: str = OF_TAG, json: bool = JSON) -> None:
         local = taken.image
     else:
         with console.step(f"building the image of {name} {number}"):
-            build(project.root, bundle, local)
+            build(project.root, bundle, local, registered.rows_of(project, bundle), settings)
     model = {
         "number": number,
         "run_id": version.run_id,

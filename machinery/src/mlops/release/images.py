@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,11 @@ json.dump({"python": python, "system": sorted(system), "interpreter": platform.p
 """
 
 
-def server_digest(root: Path, bundle: Bundle) -> str:
+def server_digest(root: Path, bundle: Bundle, settings: Mapping[str, Any] = {}) -> str:
     """The digest of what an image holds beside the bundle: the server's modules, its lock file and the Dockerfile."""
     with tempfile.TemporaryDirectory() as temporary:
         context = Path(temporary) / "context"
-        serving.stage(root, bundle, context)
+        serving.stage(root, bundle, context, settings)
         shutil.rmtree(context / "bundle")
         return digests.of_files(context, (path for path in context.rglob("*") if path.is_file()))
 

@@ -107,7 +107,7 @@ def _answers(candidate: Candidate, rows: pd.DataFrame, use_case: UseCase) -> pd.
     classes: Any = candidate.manifest["classes"]
     names = np.array(classes) if classes else None
     inputs = list(candidate.manifest["problem"]["schema"])
-    predictions = predict(tracking.load_model(candidate.path / "model"), rows[inputs], names)
+    predictions = predict(tracking.load_model(candidate.path / "model", use_case.config.serving.trust), rows[inputs], names)
     answers = rows[[column for column in use_case.config.key if column in rows]].reset_index(drop=True)
     answers["prediction"] = predictions.values if names is None else names[predictions.values]
     if names is not None and predictions.probabilities is not None:

@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,14 +17,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlops import files
+from mlops import files, trust
 from mlops.errors import UserError
 from mlops.serving import model as models
 from mlops.serving import scores
 from mlops.serving.extras import PROBABILITIES
+from mlops.serving.holdout import example, expected, frame_to_rows, widened
 from mlops.serving.manifest import Bundle, columns_of, seal, verify
 from mlops.serving.scores import Scores
-from mlops.serving.signature import INTEGERS, NUMBERS, SAFE, Column, Refused, Rows, Signature, from_columns
+from mlops.serving.signature import INTEGERS, NUMBERS, Column, Refused, Rows, Signature
 
 RELATIVE_TOLERANCE = 1e-9
 JOINED_ROWS = 512
@@ -32,6 +33,13 @@ CHUNK = 256  # rows at once for a graph that compares each with all training row
 PREDICTED = "__prediction__"  # the column of the holdout with what the trained model predicted, written by training
 PROBES = {"nan": float("nan"), "infinity": float("inf")}
 FLOAT32_LIMIT = float(np.finfo(np.float32).max)
+
+
+class Reader(NamedTuple):
+    """What the configuration of who bundles lets a model load."""
+
+    trusted: tuple[str, ...]
+    allow_pickle: bool
 
 
 class Yardstick(NamedTuple):
@@ -55,20 +63,22 @@ def build(
     *,
     form: str | None = None,
     allow_pickle: bool = False,
+    trusted: tuple[str, ...] = (),
     personal: tuple[str, ...] = (),
 ) -> Bundle:
     """The bundle of a candidate folder, written to `to` (replaced in one step) and verified.
 
     `version` is what /version answers: number, version, run, commit, metrics. `form` forces onnx, skops or pyfunc.
-    `personal` names columns that a prediction log leaves out. Raises UserError where nothing can be bundled.
+    `trusted` and `allow_pickle` are the configuration's, see `mlops.trust`; `personal` names columns that a prediction log
+    leaves out. Raises UserError where nothing can be bundled.
     """
     source = candidate / "model"
-    flavors = read_model(source)
+    flavors = read_model(source) if allow_pickle else checked_model(source, trusted)
     raw = json.loads(flavors["signature"]["inputs"])
     params = tuple(json.loads(flavors["signature"].get("params") or "[]"))
     frame = _holdout(candidate, columns_of(raw, str(source)))
     signature = Signature(widened(columns_of(raw, str(source)), frame), None, params)
-    trained = models.load_pyfunc(source, signature)
+    trained = models.load_pyfunc(source, signature, trusted, allow_pickle)
     with _in_one_line(candidate):
         holdout = frame_to_rows(frame, signature)
         recorded = _prove(frame, trained(holdout, None), candidate)
@@ -80,7 +90,8 @@ def build(
     with tempfile.TemporaryDirectory(dir=to.parent, prefix=".bundle-") as temporary:
         folder = Path(temporary) / "bundle"
         folder.mkdir()
-        content = _fill(folder, source, flavors, signature, yardstick, form, allow_pickle)
+        reader = Reader(trusted, allow_pickle)
+        content = _fill(folder, source, flavors, signature, yardstick, form, reader)
         content |= {
             "use_case": use_case,
             "version": version,
@@ -90,8 +101,8 @@ def build(
                 "params": list(params),
                 "limit": signature.limit,
             },
-            "example": (example := _example(holdout, signature)),
-            "example_prediction": _expected(trained, signature, example),
+            "example": (shown := example(holdout, signature)),
+            "example_prediction": expected(trained, signature, shown),
             "personal": sorted(personal),
             **scores.of_candidate(candidate),
         }
@@ -102,14 +113,19 @@ def build(
 
 def read_model(folder: Path) -> dict[str, Any]:
     """The MLmodel file of an MLflow model folder. Raises UserError where there is none or it has no signature."""
-    import yaml
+    return _with_signature(folder, trust.description(folder))
 
-    path = folder / "MLmodel"
-    if not path.is_file():
-        raise UserError(f"{folder} is not an MLflow model: MLmodel is missing")
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+
+def checked_model(folder: Path, trusted: Collection[str]) -> dict[str, Any]:
+    """The MLmodel file of a model that may be loaded. Raises Untrusted, UserError where it has no signature."""
+    return _with_signature(folder, trust.check_model(folder, trusted))
+
+
+def _with_signature(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
     if not (content.get("signature") or {}).get("inputs"):
-        raise UserError(f"{path} has no signature: log the model with one, a server needs it to check what it is sent")
+        raise UserError(
+            f"{folder / trust.DESCRIPTION} has no signature: log the model with one, by which a server checks requests"
+        )
     return content
 
 
@@ -173,35 +189,6 @@ def _as_recorded(answers: models.Outputs) -> models.Outputs:
     return answers.reshape(-1) if not isinstance(answers, dict) and answers.shape[1:] == (1,) else answers
 
 
-def widened(columns: Sequence[Column], frame: Any) -> tuple[Column, ...]:
-    """The columns, those marked `wide` that hold whole numbers which float64 does not tell apart."""
-
-    def is_wide(column: Column) -> bool:
-        if column.type != "long" or column.name not in frame:
-            return False
-        values = frame[column.name].dropna()
-        return not values.empty and max(abs(int(values.max())), abs(int(values.min()))) > SAFE
-
-    return tuple(replace(column, wide=is_wide(column)) for column in columns)
-
-
-def frame_to_rows(frame: Any, signature: Signature) -> Rows:
-    """Rows of a pandas DataFrame that has the signature's columns. Raises Refused for a value that does not fit."""
-    columns = []
-    for column in signature.columns:
-        if column.name not in frame:
-            columns.append(np.array([None] * len(frame), dtype=object).tolist())
-        elif column.wide:
-            columns.append(frame[column.name].astype(object).where(frame[column.name].notna(), None).tolist())
-        elif column.type in NUMBERS:
-            columns.append(frame[column.name].to_numpy(dtype="float64", na_value=np.nan))
-        elif column.type == "datetime":
-            columns.append([None if str(value) == "NaT" else value.isoformat() for value in frame[column.name]])
-        else:
-            columns.append(frame[column.name].astype(object).where(frame[column.name].notna(), None).tolist())
-    return from_columns(signature, columns)
-
-
 def probe(trained: models.Predict, signature: Signature, holdout: Rows) -> Signature:
     """The signature with what the trained model takes of NaN, infinity and numbers beyond float32, tried column by column.
 
@@ -248,14 +235,14 @@ def _fill(
     signature: Signature,
     yardstick: Yardstick,
     form: str | None,
-    allow_pickle: bool,
+    reader: Reader,
 ) -> dict[str, Any]:
     """Write the model in the best form and return the manifest's part on it, with why the better ones were left."""
     refused: dict[str, str] = {}
     steps: dict[str, Callable[[], dict[str, Any]]] = {
-        "onnx": lambda: _write_onnx(folder, source, flavors, signature, yardstick),
-        "skops": lambda: _write_skops(folder, source, flavors, signature, yardstick),
-        "pyfunc": lambda: _write_pyfunc(folder, source, flavors, allow_pickle) | scores.described(yardstick.scores),
+        "onnx": lambda: _write_onnx(folder, source, flavors, signature, yardstick, reader),
+        "skops": lambda: _write_skops(folder, source, flavors, signature, yardstick, reader),
+        "pyfunc": lambda: _write_pyfunc(folder, source, flavors, reader.allow_pickle) | scores.described(yardstick.scores),
     }
     if form is not None and form not in steps:
         raise UserError(f"unknown format {form}: one of {', '.join(steps)}")
@@ -271,11 +258,11 @@ def _fill(
 
 
 def _write_onnx(
-    folder: Path, source: Path, flavors: dict[str, Any], signature: Signature, yardstick: Yardstick
+    folder: Path, source: Path, flavors: dict[str, Any], signature: Signature, yardstick: Yardstick, reader: Reader
 ) -> dict[str, Any]:
     from mlops.serving import onnx_form
 
-    estimator = _estimator(source, flavors, signature)
+    estimator = _estimator(source, flavors, signature, reader)
     trained, holdout = yardstick.trained, yardstick.holdout
     expected = trained(holdout, None)
     if isinstance(expected, dict):
@@ -373,10 +360,8 @@ def _evidence(yardstick: Yardstick, answers: models.Outputs) -> dict[str, Any]:
     return compare(yardstick.recorded, _as_recorded(answers))
 
 
-def _estimator(source: Path, flavors: dict[str, Any], signature: Signature) -> Any:
-    """The scikit-learn model of the folder, loaded without unpickling."""
-    import skops.io
-
+def _estimator(source: Path, flavors: dict[str, Any], signature: Signature, reader: Reader) -> Any:
+    """The scikit-learn model of the folder, loaded without running code that it brings."""
     flavor = flavors["flavors"].get("sklearn")
     if flavor is None:
         raise NotConverted("not a scikit-learn model")
@@ -384,7 +369,7 @@ def _estimator(source: Path, flavors: dict[str, Any], signature: Signature) -> A
         raise NotConverted("the model takes params")
     if flavor.get("serialization_format") != "skops":
         raise NotConverted(f"the model is stored as {flavor.get('serialization_format')}")
-    return skops.io.load(source / flavor["pickled_model"], trusted=flavor.get("skops_trusted_types") or [])
+    return trust.load(trust.model_file(source, flavors), reader.trusted)
 
 
 def predict_method(flavors: dict[str, Any]) -> str:
@@ -393,25 +378,22 @@ def predict_method(flavors: dict[str, Any]) -> str:
 
 
 def _write_skops(
-    folder: Path, source: Path, flavors: dict[str, Any], signature: Signature, yardstick: Yardstick
+    folder: Path, source: Path, flavors: dict[str, Any], signature: Signature, yardstick: Yardstick, reader: Reader
 ) -> dict[str, Any]:
-    estimator = _estimator(source, flavors, signature)
+    estimator = _estimator(source, flavors, signature, reader)
     flavor = flavors["flavors"]["sklearn"]
     method = predict_method(flavors)
     rows = models.to_frame(yardstick.holdout, signature)
     evidence = _evidence(yardstick, np.asarray(getattr(estimator, method)(rows)))
     facts = scores.proved(yardstick.scores, lambda: estimator.predict_proba(rows), compare)
     shutil.copyfile(source / flavor["pickled_model"], folder / models.SKOPS_FILE)
-    return {"skops": {"trusted": flavor.get("skops_trusted_types") or [], "method": method}, "evidence": evidence, **facts}
+    return {"skops": {"needs": trust.needs(folder / models.SKOPS_FILE), "method": method}, "evidence": evidence, **facts}
 
 
 def _write_pyfunc(folder: Path, source: Path, flavors: dict[str, Any], allow_pickle: bool) -> dict[str, Any]:
     pickled = holds_pickle(source, flavors)
     if pickled and not allow_pickle:
-        raise UserError(
-            f"{source} holds a pickle, which can run any code when it is loaded: log the model as skops,"
-            " or set serving.allow_pickle: true in the use case's config"
-        )
+        raise trust.Untrusted(f"{source} holds a pickle, which can run any code when it is loaded; {trust.ONLY}")
     shutil.copytree(
         source, folder / models.PYFUNC_FOLDER, ignore=shutil.ignore_patterns("registered_model_meta", "__pycache__")
     )
@@ -424,43 +406,3 @@ def holds_pickle(source: Path, flavors: dict[str, Any]) -> bool:
         return True
     formats = [flavor.get("serialization_format") for flavor in flavors["flavors"].values()]
     return any(name in ("pickle", "cloudpickle", "joblib") for name in formats)
-
-
-def _example(holdout: Rows, signature: Signature) -> dict[str, Any]:
-    """The first row of the holdout whose values are all there, as JSON values."""
-    for row in range(holdout.count):
-        values = {column.name: _plain(holdout.column(place)[row], column) for place, column in enumerate(signature.columns)}
-        if None not in values.values():
-            break
-    return values
-
-
-def _expected(trained: models.Predict, signature: Signature, example: dict[str, Any]) -> Any:
-    """What the trained model answers to the example, as /predict writes it: what a server is held to wherever it runs."""
-    try:
-        outputs = trained(from_columns(signature, [[example[name]] for name in signature.names], strict=True), None)
-    except Refused:
-        return None  # a holdout whose every row lacks something that the model needs
-    if isinstance(outputs, dict):
-        return {name: _finite(values[0]) for name, values in outputs.items()}
-    return _finite(outputs[0])
-
-
-def _finite(value: Any) -> Any:
-    """A value or list of a model's answer in JSON, null where a number is not finite."""
-    plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-    if isinstance(plain, list):
-        return [_finite(item) for item in plain]
-    return None if isinstance(plain, float) and not np.isfinite(plain) else plain
-
-
-def _plain(value: Any, column: Column) -> Any:
-    if value is None or value != value:
-        return None
-    if column.type in INTEGERS:
-        return int(value)
-    if column.type in NUMBERS:
-        return float(value) if np.isfinite(value) else None
-    if column.type == "boolean":
-        return bool(value)
-    return str(value)

@@ -60,12 +60,12 @@ def serve(
     from mlops.serving.run import run
     from mlops.serving.settings import from_environment
 
-    settings = from_environment(host=host or None, port=port)
     if folder:
-        return run(Path(folder), settings)
-    made = registered.bundle(load_project(), name, ref or None, None, form or None)
+        return run(Path(folder), from_environment(host=host or None, port=port))
+    project = load_project()
+    made = registered.bundle(project, name, ref or None, None, form or None)
     console.note(f"{made.name} {made.number} as {made.format}, sha256:{made.digest[:12]}")
-    run(made.folder, settings)
+    run(made.folder, from_environment(host=host or None, port=port, **registered.reader_of(project, made)))
 
 
 @app.command()
@@ -85,16 +85,19 @@ def image(
 
     from mlops.config import load_project
     from mlops.serving import registered
-    from mlops.serving.image import build, stage
+    from mlops.serving.image import build, prove, stage
 
     project = load_project()
     made = registered.bundle(project, name, ref or None, None, form or None)
+    settings, rows = registered.reader_of(project, made), registered.rows_of(project, made)
     if context:
-        arguments = stage(project.root, made, Path(context))
+        arguments = stage(project.root, made, Path(context), settings)
+        with console.step("trying what the image would hold"):
+            prove(Path(context), rows, settings)
         result = {"context": context, "arguments": arguments}
     else:
         with console.step(f"building the image of {made.name} {made.number}"):
-            result = build(project.root, made, tag or f"{made.name}:{made.number}")
+            result = build(project.root, made, tag or f"{made.name}:{made.number}", rows, settings)
     if json:
         return console.as_json(result)
     console.table(f"{made.name} {made.number}", ["", "value"], [(key, str(value)) for key, value in result.items()])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mlops.errors import ConfigError
+from mlops import trust
 from mlops.serving.extras import asks_probabilities, deciding
 from mlops.serving.manifest import Bundle
 from mlops.serving.signature import NULL, NUMBERS, Refused, Rows, Signature
@@ -22,13 +22,16 @@ PYFUNC_FOLDER = "model"
 TOGETHER = 16  # rows of several requests that a server scores in one call at most
 
 
-def load(bundle: Bundle, threads: int = 1) -> Predict:
-    """The bundle's predict function: rows and params to [rows] values, [rows, columns] values or named columns."""
+def load(bundle: Bundle, threads: int = 1, trusted: Collection[str] = (), allow_pickle: bool = False) -> Predict:
+    """The bundle's predict function: rows and params to [rows] values, [rows, columns] values or named columns.
+
+    `trusted` and `allow_pickle` are the reader's own; what the bundle says of itself is not asked. Raises Untrusted.
+    """
     if bundle.format == "onnx":
         return load_onnx((bundle.folder / ONNX_FILE).read_bytes(), bundle.signature, bundle.content["onnx"], threads)
     if bundle.format == "skops":
-        return _load_skops(bundle)
-    return _load_pyfunc(bundle)
+        return _load_skops(bundle, trusted)
+    return load_pyfunc(bundle.folder / PYFUNC_FOLDER, bundle.signature, trusted, allow_pickle)
 
 
 def load_onnx(model: bytes, signature: Signature, layout: dict[str, Any], threads: int = 1) -> Predict:
@@ -82,11 +85,12 @@ def _as_input(values: np.ndarray, kind: Any) -> np.ndarray:
     return values.astype(kind)
 
 
-def _load_skops(bundle: Bundle) -> Predict:
-    import skops.io
-
-    model = skops.io.load(bundle.folder / SKOPS_FILE, trusted=bundle.content["skops"]["trusted"])
-    answer = getattr(model, bundle.content["skops"]["method"])
+def _load_skops(bundle: Bundle, trusted: Collection[str]) -> Predict:
+    method = bundle.content["skops"]["method"]
+    if method not in trust.PREDICT:
+        raise trust.Untrusted(f"the bundle {bundle.folder} would be asked by {method!r:.80}, which is no way to predict")
+    model = trust.load(bundle.folder / SKOPS_FILE, trusted)
+    answer = getattr(model, method)
 
     def predict(rows: Rows, params: Any) -> Outputs:
         asked = model.predict_proba if asks_probabilities(params) else answer
@@ -95,14 +99,13 @@ def _load_skops(bundle: Bundle) -> Predict:
     return predict
 
 
-def _load_pyfunc(bundle: Bundle) -> Predict:
-    if bundle.content["pyfunc"]["pickle"] and not bundle.content["pyfunc"]["allow_pickle"]:
-        raise ConfigError(f"the bundle {bundle.folder} holds a pickle, which can run any code: it is not loaded")
-    return load_pyfunc(bundle.folder / PYFUNC_FOLDER, bundle.signature)
+def load_pyfunc(folder: Path, signature: Signature, trusted: Collection[str] = (), allow_pickle: bool = False) -> Predict:
+    """A predict function on an MLflow model folder: the trained model itself, as MLflow loads it.
 
-
-def load_pyfunc(folder: Path, signature: Signature) -> Predict:
-    """A predict function on an MLflow model folder: the trained model itself, as MLflow loads it."""
+    Raises Untrusted where it would run code, unless `allow_pickle` says that it may.
+    """
+    if not allow_pickle:
+        trust.check_model(folder, trusted)
     import mlflow.pyfunc
     from mlflow.exceptions import MlflowException
 
@@ -110,6 +113,8 @@ def load_pyfunc(folder: Path, signature: Signature) -> Predict:
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         model = mlflow.pyfunc.load_model(str(folder))
+    except Exception as error:
+        raise trust.failed(folder, error) from (error if allow_pickle else None)
     finally:
         sys.dont_write_bytecode = writes
 

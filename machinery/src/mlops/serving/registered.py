@@ -36,14 +36,34 @@ def bundle(project: Project, name: str, ref: str | None, to: Path | None, form: 
     with tempfile.TemporaryDirectory() as temporary, console.step(f"bundling {name} {version.number}"):
         candidate = versions.fetch(project, version, Path(temporary))
         identity |= {"metrics": candidate.manifest.get("metrics") or {}}
-        return bundles.build(candidate.path, folder, name, identity, form=form, allow_pickle=allow_pickle, personal=personal)
+        options = {"form": form, "allow_pickle": allow_pickle, "personal": personal, "trusted": config.serving.trust}
+        return bundles.build(candidate.path, folder, name, identity, **options)  # type: ignore[arg-type]
+
+
+def reader_of(project: Project, made: Bundle) -> dict[str, Any]:
+    """What a server of the bundle may load, by the configuration of this commit: the settings `trust` and `allow_pickle`."""
+    serving = load_use_case_config(project, made.name).serving
+    return {"trust": " ".join(serving.trust), "allow_pickle": serving.allow_pickle}
+
+
+def rows_of(project: Project, made: Bundle) -> dict[str, Any]:
+    """Rows of the holdout of a bundle's version, with what training recorded for them."""
+    import pandas as pd
+
+    from mlops.serving.image import rows_of
+
+    version = versions.resolve(project, made.name, made.number)
+    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
+        versions.fetch_files(project, version, ["holdout.parquet"], Path(scratch))
+        return rows_of(pd.read_parquet(next(Path(scratch).rglob("holdout.parquet"))), made)
 
 
 def identity_of(version: versions.Version) -> dict[str, Any]:
     """What a bundle says of its version; aliases move and are left out, so that the same version gives the same bytes."""
     tags = version.tags
     parts = {"number": version.number, "version": version.version, "run_id": version.run_id, "model_id": version.model_id}
-    return parts | {"commit": tags.get("git_commit", ""), "key": tags.get("key", ""), "created_ms": version.created}
+    parts |= {"commit": tags.get("git_commit", ""), "key": tags.get("key", ""), "code": tags.get("code_digest", "")}
+    return parts | {"created_ms": version.created}
 
 
 def _kept(folder: Path, identity: dict[str, Any], allow_pickle: bool, personal: tuple[str, ...]) -> Bundle | None:

@@ -82,7 +82,9 @@ def start(service: Service) -> None:
     bundle = verify(service.folder)
     # Where a threshold decides, the log keeps what it was decided on.
     logged = ("probabilities",) if service.settings.prediction_log and bundle.content.get("threshold") else ()
-    scorer = Scorer(bundle, load(bundle, threads(service.settings)), service.settings.max_rows, logged)
+    settings = service.settings
+    predict = load(bundle, threads(settings), settings.trusted, settings.allow_pickle)
+    scorer = Scorer(bundle, predict, settings.max_rows, logged)
     if None not in bundle.example.values():
         score(scorer, "/predict", json.dumps({"rows": [bundle.example]}).encode(), "application/json", "", "start")
     if service.settings.prediction_log:

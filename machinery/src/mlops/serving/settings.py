@@ -44,6 +44,13 @@ class Settings:
     prediction_sample: float = 1.0  # share of the requests that are logged
     prediction_file_mb: float = 64.0  # size at which a prediction log file is rotated
     prediction_files: int = 10  # rotated files that are kept
+    trust: str = ""  # types, modules and packages that a model may bring beside scikit-learn's, with spaces between them
+    allow_pickle: bool = False  # whether a model may run code of its own when it is loaded
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """The names of `trust`."""
+        return tuple(self.trust.split())
 
     @property
     def secret(self) -> bytes:

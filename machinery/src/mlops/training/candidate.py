@@ -10,6 +10,7 @@ manifest.json      key and its parts, code, data, parameters, metrics, and the d
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,13 +73,27 @@ def read(path: Path) -> Candidate:
     for key, kind in PARTS.items():
         if not isinstance(manifest, dict) or not isinstance(manifest.get(key), kind):
             raise DataError(f"{path}/manifest.json: {key} is missing or wrong; delete the folder and run: mlops train")
-    for name, recorded in manifest["files"].items():
-        file = path / name
-        if not file.is_file() or digests.of_file(file) != recorded:
-            raise DataError(
-                f"{file}: {'changed' if file.is_file() else 'missing'} since training; delete the folder and run: mlops train"
-            )
+    if wrong := next(differing(path, manifest["files"]), None):
+        raise DataError(f"{path / wrong[0]}: {wrong[1]} since training; delete the folder and run: mlops train")
     return Candidate(path, manifest)
+
+
+def differing(path: Path, files: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """The files of a folder that are not what a manifest records, each with what is wrong: missing, changed, added."""
+    for name, recorded in files.items():
+        file = path / name
+        inside = not file.is_symlink() and file.resolve().is_relative_to(path.resolve())
+        if not inside or not file.is_file():
+            yield name, "missing" if inside and not file.is_symlink() else "not a file of its own"
+        elif digests.of_file(file) != recorded:
+            yield name, "changed"
+    present = (file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir())
+    yield from ((name, "added") for name in sorted(present) if name not in files and not _is_beside(name))
+
+
+def _is_beside(name: str) -> bool:
+    """What lies in a candidate's folder and is not of training: the manifest, and a note that MLflow leaves in a download."""
+    return name in ("manifest.json", "model/registered_model_meta") or "__pycache__/" in name
 
 
 def find(project: Project, use_case: str, key: str) -> Candidate | None:

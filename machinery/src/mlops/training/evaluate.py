@@ -16,6 +16,7 @@ from mlops.training.findings import idle
 from mlops.training.gate import Verdict, decide, goodness
 from mlops.training.metrics import Predictions, encode, paired_bootstrap
 from mlops.training.train import as_truth, metrics_of, one_hot, predict, primary_measure
+from mlops.trust import Untrusted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,7 +104,10 @@ def _asked(use_case: UseCase, champion: Champion, holdout: pd.DataFrame, classes
     """What the champion says of the holdout rows; its model may name functions of the use case that are no longer there."""
     folder = champion.fetch()
     try:
-        return predict(tracking.load_model(folder), holdout[list(champion.problem["schema"])], classes)
+        model = tracking.load_model(folder, use_case.config.serving.trust)
+        return predict(model, holdout[list(champion.problem["schema"])], classes)
+    except Untrusted:
+        raise
     except Exception as error:
         raise UserError(
             f"champion {use_case.name} {champion.number} does not run with this code ({first_line(error)}): restore what "

@@ -57,7 +57,7 @@ def of_candidate(
     found += _few_rows(use_case, truth, said, known)
     inputs = list(candidate.manifest["problem"]["schema"])
     try:
-        model = tracking.load_model(candidate.path / "model")
+        model = tracking.load_model(candidate.path / "model", use_case.config.serving.trust)
         return [*found, *artifact_check.check(lambda part: predict(model, part, known), rows[inputs], said)]
     except Exception as error:  # whatever keeps it from loading keeps it from being served
         return [*found, Finding("artifact.load", f"the saved model cannot be loaded ({first_line(error)})")]

@@ -15,7 +15,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import digests, files, git, keys, tracking
+from mlops import digests, files, git, keys, tracking, trust
 from mlops.config import Project
 from mlops.console import step
 from mlops.data import stages
@@ -126,6 +126,7 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
     tracking.save_model(
         folder / "model", model, holdout[inputs].head(3), answers, [f"{name}=={installed(name)}" for name in PACKAGES]
     )
+    trust.check(folder / "model" / "model.skops", config.serving.trust)
     plain = thresholds.without_threshold(model)
     if hasattr(plain, "steps") and len(plain.steps) > 1:
         model_file.write(folder / "features.skops", plain[:-1])

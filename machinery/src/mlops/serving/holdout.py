@@ -1,0 +1,81 @@
+"""Rows of a holdout as a server takes them, and the row that a bundle shows as its example."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mlops.serving import model as models
+from mlops.serving.signature import INTEGERS, NUMBERS, SAFE, Column, Refused, Rows, Signature, from_columns
+
+
+def widened(columns: Sequence[Column], frame: Any) -> tuple[Column, ...]:
+    """The columns, those marked `wide` that hold whole numbers which float64 does not tell apart."""
+
+    def is_wide(column: Column) -> bool:
+        if column.type != "long" or column.name not in frame:
+            return False
+        values = frame[column.name].dropna()
+        return not values.empty and max(abs(int(values.max())), abs(int(values.min()))) > SAFE
+
+    return tuple(replace(column, wide=is_wide(column)) for column in columns)
+
+
+def frame_to_rows(frame: Any, signature: Signature) -> Rows:
+    """Rows of a pandas DataFrame that has the signature's columns. Raises Refused for a value that does not fit."""
+    columns = []
+    for column in signature.columns:
+        if column.name not in frame:
+            columns.append(np.array([None] * len(frame), dtype=object).tolist())
+        elif column.wide:
+            columns.append(frame[column.name].astype(object).where(frame[column.name].notna(), None).tolist())
+        elif column.type in NUMBERS:
+            columns.append(frame[column.name].to_numpy(dtype="float64", na_value=np.nan))
+        elif column.type == "datetime":
+            columns.append([None if str(value) == "NaT" else value.isoformat() for value in frame[column.name]])
+        else:
+            columns.append(frame[column.name].astype(object).where(frame[column.name].notna(), None).tolist())
+    return from_columns(signature, columns)
+
+
+def example(holdout: Rows, signature: Signature) -> dict[str, Any]:
+    """The first row of the holdout whose values are all there, as JSON values."""
+    for row in range(holdout.count):
+        values = {column.name: _plain(holdout.column(place)[row], column) for place, column in enumerate(signature.columns)}
+        if None not in values.values():
+            break
+    return values
+
+
+def expected(trained: models.Predict, signature: Signature, example: dict[str, Any]) -> Any:
+    """What the trained model answers to the example, as /predict writes it: what a server is held to wherever it runs."""
+    try:
+        outputs = trained(from_columns(signature, [[example[name]] for name in signature.names], strict=True), None)
+    except Refused:
+        return None  # a holdout whose every row lacks something that the model needs
+    if isinstance(outputs, dict):
+        return {name: _finite(values[0]) for name, values in outputs.items()}
+    return _finite(outputs[0])
+
+
+def _finite(value: Any) -> Any:
+    """A value or list of a model's answer in JSON, null where a number is not finite."""
+    plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    if isinstance(plain, list):
+        return [_finite(item) for item in plain]
+    return None if isinstance(plain, float) and not np.isfinite(plain) else plain
+
+
+def _plain(value: Any, column: Column) -> Any:
+    if value is None or value != value:
+        return None
+    if column.type in INTEGERS:
+        return int(value)
+    if column.type in NUMBERS:
+        return float(value) if np.isfinite(value) else None
+    if column.type == "boolean":
+        return bool(value)
+    return str(value)
