@@ -148,7 +148,7 @@ def _prove(frame: Any, answers: models.Outputs, candidate: Path) -> np.ndarray:
     They were written before anything was converted or brought into a request's form: whatever is wrong on that way, in rows,
     model or types, shows here. Raises UserError where the model answers something else.
     """
-    recorded = frame[PREDICTED].to_numpy()
+    recorded = _as_array(frame[PREDICTED].to_numpy())
     try:
         compare(recorded, _as_recorded(answers))
     except NotConverted as error:
@@ -157,6 +157,11 @@ def _prove(frame: Any, answers: models.Outputs, candidate: Path) -> np.ndarray:
             "and look for what the model keeps outside of itself"
         ) from None
     return recorded
+
+
+def _as_array(recorded: np.ndarray) -> np.ndarray:
+    """The recorded predictions, [rows] or [rows, targets]: Parquet keeps several targets as a list a row."""
+    return np.stack(recorded.tolist()) if isinstance(recorded[0], list | np.ndarray) else recorded
 
 
 def _as_recorded(answers: models.Outputs) -> models.Outputs:
