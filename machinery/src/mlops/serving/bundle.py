@@ -19,6 +19,7 @@ import numpy as np
 
 from mlops import files
 from mlops.errors import UserError
+from mlops.serving import categories
 from mlops.serving import model as models
 from mlops.serving.manifest import Bundle, columns_of, seal, verify
 from mlops.serving.signature import INTEGERS, NUMBERS, SAFE, Column, Refused, Rows, Signature, from_columns
@@ -69,6 +70,7 @@ def build(
         holdout = frame_to_rows(frame, signature)
         yardstick = Yardstick(trained, holdout, _prove(frame, trained(holdout, None), candidate))
         signature = probe(trained, signature, holdout)
+        signature = _with_categories(trained, signature, holdout, source, flavors)
 
     files.make_folder(to.parent)
     with tempfile.TemporaryDirectory(dir=to.parent, prefix=".bundle-") as temporary:
@@ -198,6 +200,16 @@ def frame_to_rows(frame: Any, signature: Signature) -> Rows:
         else:
             columns.append(frame[column.name].astype(object).where(frame[column.name].notna(), None).tolist())
     return from_columns(signature, columns)
+
+
+def _with_categories(
+    trained: models.Predict, signature: Signature, holdout: Rows, source: Path, flavors: dict[str, Any]
+) -> Signature:
+    """The signature with the categories of each column whose others the model refuses; only scikit-learn models say them."""
+    try:
+        return categories.limited(trained, signature, holdout, _estimator(source, flavors, signature))
+    except NotConverted:
+        return signature
 
 
 def probe(trained: models.Predict, signature: Signature, holdout: Rows) -> Signature:

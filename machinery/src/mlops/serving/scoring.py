@@ -100,7 +100,7 @@ def _invocations(scorer: Scorer, body: bytes, media_type: str, accept: str, requ
     def write(outputs: Outputs) -> Answer:
         if in_arrow:
             return Answer(arrow.write_arrow(outputs), arrow.CONTENT_TYPE, rows, outputs)
-        return Answer(json.dumps({"predictions": _listed(outputs)}).encode(), JSON, rows, outputs)
+        return Answer(json.dumps({"predictions": _listed(outputs, finite=True)}).encode(), JSON, rows, outputs)
 
     return Asked(rows, params, write)
 
@@ -133,12 +133,15 @@ def _typed(scorer: Scorer, body: bytes, media_type: str, accept: str, request: s
 
 
 def _infer(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Asked:
-    if media_type != JSON:
+    # The protocol's clients name no content type for JSON, and this one for JSON with binary tensors behind it.
+    if media_type == "application/octet-stream":
+        raise _unsupported(open_inference.BINARY)
+    if media_type not in (JSON, ""):
         raise _unsupported(f"Only {JSON} is taken here; /invocations takes CSV and Arrow.")
-    rows, identity = open_inference.read_infer(body, scorer.bundle.signature)
+    rows, identity, wanted = open_inference.read_infer(body, scorer.bundle)
 
     def write(outputs: Outputs) -> Answer:
-        content = open_inference.write_infer(outputs, scorer.bundle, identity, request)
+        content = open_inference.write_infer(outputs, scorer.bundle, identity or request, wanted)
         return Answer(json.dumps(content).encode(), JSON, rows, outputs)
 
     return Asked(rows, None, write)
