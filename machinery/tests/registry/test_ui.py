@@ -26,7 +26,8 @@ def alive(pid: int) -> bool:
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="processes are looked up in /proc")
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_and_its_workers(signum: signal.Signals) -> None:
-    script = f"import os, sys; from mlops.registry import ui; sys.exit(ui._run([sys.executable, '-c', {CHILD!r}], dict(os.environ)))"
+    run = f"ui._run([sys.executable, '-c', {CHILD!r}], dict(os.environ))"
+    script = f"import os, sys; from mlops.registry import ui; sys.exit({run})"
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     worker = int(process.stdout.readline())

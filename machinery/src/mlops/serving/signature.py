@@ -60,7 +60,7 @@ class Column:
     """An input of the model; `nan` and `infinity` say whether the trained model took such a value when it was tried.
 
     `wide` marks 64-bit whole numbers beyond what float64 tells apart: they stay int64 from the request to the model.
-    A column of whole numbers that is not wide refuses such values. `values` are the categories, where the model refuses others.
+    A column of whole numbers that is not wide refuses such values. `values` are the categories of a model that refuses others.
     """
 
     name: str
