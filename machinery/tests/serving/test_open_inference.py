@@ -1,4 +1,4 @@
-"""The Open Inference Protocol as its clients speak it: no content type, chosen outputs, checked data, `error` in each fault."""
+"""The Open Inference Protocol as its clients speak it: no content type, chosen outputs, `error` in each fault."""
 
 import json
 import urllib.error
