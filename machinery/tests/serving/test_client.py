@@ -122,3 +122,45 @@ def test_a_column_of_text_that_looks_like_numbers_is_scored_as_the_server_reads_
         wanted = httpx.post(f"{address}/invocations", content=(tmp_path / "rows.csv").read_bytes(), headers=headers).json()
         assert score_file(address, tmp_path / "rows.csv", tmp_path / "out.csv", "")["predictions"] == wanted["predictions"]
     assert ",00123," in (tmp_path / "out.csv").read_text()
+
+
+def test_the_client_waits_until_somebody_listens_and_the_model_is_loaded(tmp_path):
+    (tmp_path / "rows.csv").write_text("code\nx\n")
+    pings = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            pings.append(self.path)
+            loading = self.path == "/ping" and pings.count("/ping") < 3
+            answers = {"/version": VERSION_SAID, "/v2/models/iris": INPUTS, "/invocations": {"predictions": [1]}}
+            self.send_response(503 if loading else 200)
+            self.end_headers()
+            self.wfile.write(json.dumps(answers.get(self.path, {"message": "not loaded"})).encode())
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            """Keep the test's output clean."""
+
+    http = HTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
+    http.server_bind()
+    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    start = threading.Timer(0.5, lambda: (http.server_activate(), thread.start()))
+    start.start()
+    try:
+        url = f"http://127.0.0.1:{http.server_address[1]}"
+        assert score_file(url, tmp_path / "rows.csv", None, "", wait=20)["predictions"] == [1]
+        assert pings.count("/ping") == 3
+    finally:
+        start.join()
+        http.shutdown()
+        http.server_close()
+
+
+def test_serving_without_its_packages_says_what_to_run(monkeypatch):
+    from mlops.serving import commands
+
+    monkeypatch.setattr(commands, "PACKAGES", ("json", "a_package_that_is_missing"))
+    with pytest.raises(UserError, match="a_package_that_is_missing: not installed, .*; run: make setup"):
+        commands.serve("iris", "", "", None, "", "")

@@ -54,10 +54,10 @@ def create(service: Service) -> Any:
             pass
         except Refused as refused:
             status = refused.status
-            await _send(send, replies.refusal(refused, endpoint, service.draining), request)
+            await _send(send, replies.refusal(refused, endpoint or path, service.draining), request)
         except Exception as error:
             status = 500
-            await _send(send, replies.refusal(replies.unexpected(error, request), endpoint, service.draining), request)
+            await _send(send, replies.refusal(replies.unexpected(error, request), endpoint or path, service.draining), request)
         finally:
             service.note(request, method, endpoint or path, status, time.perf_counter() - began, rows, size)
 

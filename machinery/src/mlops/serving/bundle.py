@@ -19,6 +19,7 @@ import numpy as np
 
 from mlops import files, trust
 from mlops.errors import UserError
+from mlops.serving import categories
 from mlops.serving import model as models
 from mlops.serving import scores
 from mlops.serving.extras import PROBABILITIES
@@ -72,7 +73,7 @@ def build(
     `trusted` and `allow_pickle` are the configuration's, see `mlops.trust`; `personal` names columns that a prediction log
     leaves out. Raises UserError where nothing can be bundled.
     """
-    source = candidate / "model"
+    source, reader = candidate / "model", Reader(trusted, allow_pickle)
     flavors = read_model(source) if allow_pickle else checked_model(source, trusted)
     raw = json.loads(flavors["signature"]["inputs"])
     params = tuple(json.loads(flavors["signature"].get("params") or "[]"))
@@ -85,12 +86,12 @@ def build(
         known = scores.of_model(trained, holdout, frame, candidate) if predict_method(flavors) == "predict" else None
         yardstick = Yardstick(trained, holdout, recorded, known)
         signature = probe(trained, signature, holdout)
+        signature = _with_categories(trained, signature, holdout, source, flavors, reader)
 
     files.make_folder(to.parent)
     with tempfile.TemporaryDirectory(dir=to.parent, prefix=".bundle-") as temporary:
         folder = Path(temporary) / "bundle"
         folder.mkdir()
-        reader = Reader(trusted, allow_pickle)
         content = _fill(folder, source, flavors, signature, yardstick, form, reader)
         content |= {
             "use_case": use_case,
@@ -171,7 +172,7 @@ def _prove(frame: Any, answers: models.Outputs, candidate: Path) -> np.ndarray:
     They were written before anything was converted or brought into a request's form: whatever is wrong on that way, in rows,
     model or types, shows here. Raises UserError where the model answers something else.
     """
-    recorded = frame[PREDICTED].to_numpy()
+    recorded = _as_array(frame[PREDICTED].to_numpy())
     try:
         compare(recorded, _as_recorded(answers))
     except NotConverted as error:
@@ -182,11 +183,26 @@ def _prove(frame: Any, answers: models.Outputs, candidate: Path) -> np.ndarray:
     return recorded
 
 
+def _as_array(recorded: np.ndarray) -> np.ndarray:
+    """The recorded predictions, [rows] or [rows, targets]: Parquet keeps several targets as a list a row."""
+    return np.stack(recorded.tolist()) if isinstance(recorded[0], list | np.ndarray) else recorded
+
+
 def _as_recorded(answers: models.Outputs) -> models.Outputs:
     """One value a row, as training records it: of a single named column its values."""
     if isinstance(answers, dict) and len(answers) == 1:
         answers = next(iter(answers.values()))
     return answers.reshape(-1) if not isinstance(answers, dict) and answers.shape[1:] == (1,) else answers
+
+
+def _with_categories(
+    trained: models.Predict, signature: Signature, holdout: Rows, source: Path, flavors: dict[str, Any], reader: Reader
+) -> Signature:
+    """The signature with the categories of each column whose others the model refuses; only scikit-learn models say them."""
+    try:
+        return categories.limited(trained, signature, holdout, _estimator(source, flavors, signature, reader))
+    except NotConverted:
+        return signature
 
 
 def probe(trained: models.Predict, signature: Signature, holdout: Rows) -> Signature:

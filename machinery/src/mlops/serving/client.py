@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import re
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -25,17 +26,25 @@ TEXT = "BYTES"
 
 
 def score_file(
-    url: str, source: Path, to: Path | None, token: str, name: str = "", include: Sequence[str] = ()
+    url: str,
+    source: Path,
+    to: Path | None,
+    token: str,
+    name: str = "",
+    include: Sequence[str] = (),
+    wait: float = 0.0,
 ) -> dict[str, Any]:
     """The predictions for a file's rows, with the model's name and version; written beside the rows to `to`.
 
     include: what the server gives beside them, as in `probabilities`; each becomes a column a value.
+    wait: how many seconds the server may take to become ready.
 
     Raises UserError for a file that cannot be read, another model than `name`, another server than `mlops serve`, or rows
     that it refuses.
     """
     if to is not None and to.suffix not in (".csv", ".parquet"):
         raise UserError(f"{to}: rows are written as .csv or .parquet")
+    wait_ready(url, wait)
     model, number = answered(f"{url}/version", token, keys=("use_case", "number"))
     if name and model != name:
         raise UserError(f"{url} serves {model} {number}, not {name}")
@@ -78,6 +87,25 @@ def _score(url: str, token: str, rows: pd.DataFrame, source: Path, include: Sequ
     if not all(isinstance(values, list) and len(values) == len(rows) for values in found):
         raise _another_server(f"{url}/invocations")
     return dict(zip(keys, found, strict=True))
+
+
+def wait_ready(url: str, seconds: float) -> None:
+    """Wait while nobody listens at an address, or a server there answers that its model is not loaded yet.
+
+    Raises StoreUnreachable where nobody listens in the end; any other answer is left to whoever asks next.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            ask(f"{url}/ping")
+            return
+        except StoreUnreachable:
+            if time.monotonic() >= end:
+                raise
+        except UserError as error:
+            if "answers 503" not in str(error) or time.monotonic() >= end:
+                return
+        time.sleep(0.1)
 
 
 def texts(url: str, model: str, token: str = "") -> set[str]:

@@ -8,10 +8,23 @@ from mlops import console
 
 app = typer.Typer()
 
+PACKAGES = ("uvicorn", "starlette", "msgspec", "onnxruntime", "skl2onnx")
+
 NAME = typer.Argument("", help="Use case; default: the project's default one.")
 REF = typer.Argument("", help="Alias (champion) or number (1.2.3); default: the champion, else the newest version.")
 JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 FORMAT = typer.Option("", "--format", help="onnx, skops or pyfunc; default: the first of them that gives the model's answers.")
+
+
+def _need_packages() -> None:
+    """Raise UserError where the packages are missing that a model is converted and served with."""
+    from importlib.util import find_spec
+
+    from mlops.errors import UserError
+
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise UserError(f"{', '.join(missing)}: not installed, and needed to serve a model; run: make setup")
 
 
 @app.command()
@@ -28,6 +41,7 @@ def bundle(
     """
     from pathlib import Path
 
+    _need_packages()
     from mlops.config import load_project
     from mlops.serving import registered
 
@@ -55,6 +69,7 @@ def serve(
     """
     from pathlib import Path
 
+    _need_packages()
     from mlops.config import load_project
     from mlops.serving import registered
     from mlops.serving.run import run
@@ -83,6 +98,7 @@ def image(
     """
     from pathlib import Path
 
+    _need_packages()
     from mlops.config import load_project
     from mlops.serving import registered
     from mlops.serving.image import build, prove, stage
@@ -109,6 +125,7 @@ def client(
     source: str = typer.Option(..., "--input", "-i", metavar="FILE", help="Rows to score: .csv, .parquet or MLflow's .json."),
     url: str = typer.Option("http://127.0.0.1:8080", "--url", help="Where the server answers."),
     to: str = typer.Option("", "--output", "-o", metavar="FILE", help="Write rows with predictions to this .csv or .parquet."),
+    wait: float = typer.Option(30.0, "--wait", help="Seconds that the server may take to become ready."),
     token: str = typer.Option("", "--token", envvar="MLOPS_SERVE_TOKEN", help="Bearer token, where the server asks for one."),
     include: list[str] = typer.Option([], "--include", help="Also probabilities, intervals, sets or contributions."),
     json: bool = JSON,
@@ -121,7 +138,7 @@ def client(
 
     from mlops.serving.client import score_file
 
-    answer = score_file(url, Path(source), Path(to) if to else None, token, name, include)
+    answer = score_file(url, Path(source), Path(to) if to else None, token, name, include, wait)
     if json:
         return console.as_json(answer)
     title = f"{answer['model']} {answer['version']}, {len(answer['predictions'])} rows"

@@ -13,14 +13,18 @@ from mlops.serving import extras
 from mlops.serving.invocations import parse_json
 from mlops.serving.manifest import Bundle
 from mlops.serving.model import Outputs
-from mlops.serving.signature import DATATYPES, Column, Refused, Rows, Signature, from_columns, schema_mismatch
+from mlops.serving.signature import DATATYPES, Column, Refused, Rows, from_columns, schema_mismatch
 
 NUMERIC = {"FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
+BINARY = "Binary tensors are not taken: send the data as JSON (tritonclient: set_data_from_numpy(…, binary_data=False))."
 ACCEPTED = {"boolean": {"BOOL"}, "string": {"BYTES"}, "datetime": {"BYTES"}}
 
 
-def read_infer(body: bytes, signature: Signature) -> tuple[Rows, Any, list[str]]:
-    """Rows of an inference request, its id, and the outputs that it names. Raises Refused."""
+def read_infer(body: bytes, bundle: Bundle) -> tuple[Rows, str | None, list[str] | None]:
+    """Rows of an inference request, its id, and the names of the outputs that it wants, None for all. Raises Refused."""
+    if b'"binary_data_size"' in body:
+        raise Refused(BINARY, "inputs", status=415, code="UNSUPPORTED_MEDIA_TYPE")
+    signature = bundle.signature
     content = parse_json(body)
     if not isinstance(content, dict) or not isinstance(content.get("inputs"), list):
         raise Refused("The request must be an object with the list inputs.", "inputs")
@@ -41,23 +45,24 @@ def read_infer(body: bytes, signature: Signature) -> tuple[Rows, Any, list[str]]
         raise schema_mismatch("The input tensors do not all have the same number of rows.")
     empty = [None] * lengths.pop()
     rows = from_columns(signature, [given.get(name, empty) for name in signature.names], strict=True)
-    return rows, identity, _named(content.get("outputs"))
+    return rows, identity, _wanted(content.get("outputs"), bundle)
 
 
-def _named(outputs: Any) -> list[str]:
-    """The names of the outputs that a request asks for."""
-    items = outputs if isinstance(outputs, list) else []
-    return [item["name"] for item in items if isinstance(item, dict) and isinstance(item.get("name"), str)]
-
-
-def extra_tensors(found: extras.Extras) -> list[dict[str, Any]]:
-    """A tensor [rows, columns] for each thing that is included; what its columns are stands in the metadata."""
-    return [_tensor(name, np.asarray(values)) for name, values in found.items()]
+def _wanted(outputs: Any, bundle: Bundle) -> list[str] | None:
+    """The names of the outputs that a request lists. Raises Refused for one that the model does not have."""
+    if not outputs:
+        return None
+    known = [*_outputs(bundle), *extras.available(bundle.content)]
+    if not isinstance(outputs, list) or not all(
+        isinstance(output, dict) and output.get("name") in known for output in outputs
+    ):
+        raise Refused(f"outputs must be a list of objects with a name: the model has {', '.join(known)}.", "outputs")
+    return [output["name"] for output in outputs]
 
 
 def _data(tensor: dict[str, Any], column: Column) -> list[Any]:
-    name = column.name
-    if tensor.get("datatype") not in ACCEPTED.get(column.type, NUMERIC):
+    name, datatype = column.name, tensor.get("datatype")
+    if datatype not in ACCEPTED.get(column.type, NUMERIC):
         raise Refused(f"Tensor {name!r}: the datatype does not fit the column's type {column.type}.", name)
     shape, data = tensor.get("shape"), tensor.get("data")
     if not isinstance(data, list):
@@ -66,17 +71,34 @@ def _data(tensor: dict[str, Any], column: Column) -> list[Any]:
         data = [item[0] for item in data]
     if not isinstance(shape, list) or shape not in ([len(data)], [len(data), 1]):
         raise Refused(f"Tensor {name!r}: shape must be [{len(data)}] or [{len(data)}, 1], as many as there are data.", name)
+    if "INT" in str(datatype):
+        low, high = integer_bounds(str(datatype))
+        for row, value in enumerate(data):
+            if value is not None and not (type(value) is int and low <= value <= high):
+                raise Refused(f"Tensor {name!r}, row {row}: not a value of datatype {datatype}.", name)
     return data
 
 
-def write_infer(outputs: Outputs, bundle: Bundle, identity: str | None, request: str) -> dict[str, Any]:
-    """The answer's object."""
-    columns = outputs if isinstance(outputs, dict) else {"predictions": outputs}
+def integer_bounds(datatype: str) -> tuple[int, int]:
+    """The smallest and the largest value of a datatype such as INT8 or UINT64."""
+    size = int(datatype.lstrip("UINT"))
+    return (0, 2**size - 1) if datatype.startswith("U") else (-(2 ** (size - 1)), 2 ** (size - 1) - 1)
+
+
+def write_infer(
+    outputs: Outputs, bundle: Bundle, identity: str, wanted: list[str] | None, found: extras.Extras
+) -> dict[str, Any]:
+    """The answer's object; `wanted` names the outputs that it holds, None for all predictions.
+
+    What is included is a tensor [rows, columns]; what its columns are stands in the metadata.
+    """
+    predictions = outputs if isinstance(outputs, dict) else {"predictions": outputs}
+    columns = predictions | {name: np.asarray(values) for name, values in found.items()}
     return {
         "model_name": bundle.name,
         "model_version": bundle.number,
-        "id": identity if identity is not None else request,
-        "outputs": [_tensor(name, values) for name, values in columns.items()],
+        "id": identity,
+        "outputs": [_tensor(name, columns[name]) for name in wanted or predictions],
     }
 
 

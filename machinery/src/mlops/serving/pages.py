@@ -137,9 +137,11 @@ HANDLERS: dict[str, Any] = {
 async def _plain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "BAD_REQUEST")
-    return JSONResponse({"error_code": code, "message": error.detail}, error.status_code, headers=error.headers)
+    content = replies.fault({"error_code": code, "message": error.detail}, request.url.path)
+    return JSONResponse(content, error.status_code, headers=error.headers)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
-    return JSONResponse(error.as_dict(), error.status, headers={"retry-after": "1"} if error.status == 503 else None)
+    content = replies.fault(error.as_dict(), request.url.path)
+    return JSONResponse(content, error.status, headers={"retry-after": "1"} if error.status == 503 else None)

@@ -6,7 +6,7 @@ import hmac
 import json
 import sys
 import traceback
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mlops.serving.service import Service
 from mlops.serving.signature import Refused
@@ -55,11 +55,14 @@ def admit(service: Service, path: str, headers: dict[bytes, bytes]) -> None:
 
 def refusal(refused: Refused, endpoint: str | None, last: bool) -> Reply:
     """The answer to a request that was refused."""
-    content = refused.as_dict()
-    if endpoint is not None and endpoint.startswith("/v2"):
-        content["error"] = refused.message
+    content = fault(refused.as_dict(), endpoint or "")
     # What is left of a body that was not read in time will not be waited for.
     return Reply(refused.status, json.dumps(content).encode(), b"application/json", last or refused.status == 408)
+
+
+def fault(content: dict[str, Any], path: str) -> dict[str, Any]:
+    """The JSON object of a refusal; under /v2 with `error`, where the Open Inference Protocol has the message."""
+    return content | ({"error": content["message"]} if path.startswith("/v2") else {})
 
 
 def unexpected(error: Exception, request: str) -> Refused:

@@ -123,7 +123,7 @@ def _invocations(scorer: Scorer, body: bytes, media_type: str, accept: str, requ
         if in_arrow:
             payload = arrow.write_arrow(outputs, extras.as_columns(found, content))
             return Answer(payload, arrow.CONTENT_TYPE, rows, outputs)
-        reply = {"predictions": _listed(outputs)} | extras.as_json(found, content)
+        reply = {"predictions": _listed(outputs, finite=True)} | extras.as_json(found, content)
         return Answer(json.dumps(reply).encode(), JSON, rows, outputs)
 
     return Asked(rows, params, write, include)
@@ -160,16 +160,16 @@ def _typed(scorer: Scorer, body: bytes, media_type: str, accept: str, request: s
 
 
 def _infer(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Asked:
-    if media_type != JSON:
+    # The protocol's clients name no content type for JSON, and this one for JSON with binary tensors behind it.
+    if media_type == "application/octet-stream":
+        raise _unsupported(open_inference.BINARY)
+    if media_type not in (JSON, ""):
         raise _unsupported(f"Only {JSON} is taken here; /invocations takes CSV and Arrow.")
-    rows, identity, outputs_named = open_inference.read_infer(body, scorer.bundle.signature)
-    include = tuple(name for name in outputs_named if name in extras.available(scorer.bundle.content))
+    rows, identity, wanted = open_inference.read_infer(body, scorer.bundle)
+    include = tuple(name for name in wanted or () if name in extras.available(scorer.bundle.content))
 
     def write(outputs: Outputs, found: extras.Extras) -> Answer:
-        content = open_inference.write_infer(outputs, scorer.bundle, identity, request)
-        content["outputs"] += open_inference.extra_tensors(found)
-        if include and "predictions" not in outputs_named:
-            content["outputs"] = [tensor for tensor in content["outputs"] if tensor["name"] in include]
+        content = open_inference.write_infer(outputs, scorer.bundle, identity or request, wanted, found)
         return Answer(json.dumps(content).encode(), JSON, rows, outputs)
 
     return Asked(rows, None, write, include)

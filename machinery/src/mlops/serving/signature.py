@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class Column:
     """An input of the model; `nan` and `infinity` say whether the trained model took such a value when it was tried.
 
     `wide` marks 64-bit whole numbers beyond what float64 tells apart: they stay int64 from the request to the model.
-    A column of whole numbers that is not wide refuses such values.
+    A column of whole numbers that is not wide refuses such values. `values` are the categories of a model that refuses others.
     """
 
     name: str
@@ -68,6 +69,12 @@ class Column:
     nan: bool = True
     infinity: bool = True
     wide: bool = False
+    values: Sequence[Any] | None = None
+
+    @cached_property
+    def known(self) -> frozenset[Any]:
+        """The categories, and what stands for a missing one."""
+        return frozenset(self.values or ()) | {None}
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -99,6 +106,11 @@ class Signature:
         return [place for place, column in enumerate(self.columns) if column.type in NUMBERS and column.type != "double"]
 
     @cached_property
+    def limited(self) -> list[int]:
+        """Places of the columns that take their categories alone."""
+        return [place for place, column in enumerate(self.columns) if column.values is not None]
+
+    @cached_property
     def optional(self) -> frozenset[str]:
         """Names of the columns that a request may leave out."""
         return frozenset(column.name for column in self.columns if not column.required)
@@ -127,7 +139,7 @@ def from_matrix(signature: Signature, matrix: np.ndarray) -> Rows:
         _check_limit(signature, matrix)
     for place in signature.exact:
         matrix[:, place] = _fit(signature.columns[place], matrix[:, place])
-    return Rows(len(matrix), matrix, [])
+    return _with_known_categories(signature, Rows(len(matrix), matrix, []))
 
 
 def from_columns(signature: Signature, values: Sequence[Sequence[Any] | np.ndarray], strict: bool = False) -> Rows:
@@ -148,7 +160,22 @@ def from_columns(signature: Signature, values: Sequence[Sequence[Any] | np.ndarr
             raise _too_large(signature.columns[place])
         if not signature.columns[place].wide:
             arrays[place] = _fit(signature.columns[place], arrays[place])
-    return Rows(count, None, arrays)
+    return _with_known_categories(signature, Rows(count, None, arrays))
+
+
+def _with_known_categories(signature: Signature, rows: Rows) -> Rows:
+    """The rows; raises Refused for a category that the model does not know and does not ignore."""
+    for place in signature.limited:
+        column = signature.columns[place]
+        for row, value in enumerate(rows.column(place).tolist()):
+            if value not in column.known and value == value:
+                shown = json.dumps(value, ensure_ascii=False)[:80]
+                raise Refused(
+                    f"Invalid input. Column {column.name!r}, row {row}: {shown} is none of the {len(column.known) - 1}"
+                    " values that the model knows.",
+                    column.name,
+                )
+    return rows
 
 
 def to_array(column: Column, values: Sequence[Any] | np.ndarray, strict: bool = False) -> np.ndarray:
@@ -310,7 +337,10 @@ def _fit(column: Column, values: np.ndarray) -> np.ndarray:
     """Values as the column's type holds them, still float64; raises Refused for a fraction in an integer column."""
     if column.type == "float":
         with np.errstate(over="ignore"):
-            return values.astype(np.float32).astype(np.float64)
+            single = values.astype(np.float32).astype(np.float64)
+        if (lost := np.isinf(single) & ~np.isinf(values)).any():
+            raise _wrong_type(column, int(np.argmax(lost)))
+        return single
     if column.type in INTEGERS:
         low, high = column.bounds
         wrong = (np.floor(values) != values) | (values < low) | (values > high)
