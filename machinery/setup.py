@@ -83,7 +83,6 @@ EXTRAS = {
         "tox-uv-bare>=1.29",
         "build>=1.3",
         "kubernetes-validate>=1.37",
-        "tritonclient[http]>=2.60",
     ],
     # What the benchmarks compare with; not in the developers' lock, for it brings some dozens of packages.
     "benchmarks": ["evidently>=0.7"],
