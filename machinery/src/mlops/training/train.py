@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import digests, files, git, keys, tracking
 from mlops.config import Project
-from mlops.console import step
+from mlops.console import phase
 from mlops.data import stages
 from mlops.errors import DataError, UserError
 from mlops.training import candidate as candidates
@@ -27,6 +27,7 @@ from mlops.training.findings import Finding, as_values
 from mlops.training.metrics import MEASURES, Predictions, encode, score
 from mlops.training.ranges import ranges_of
 from mlops.training.split import split
+from mlops.use_case import call
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,11 +45,13 @@ def train(project: Project, use_case: UseCase, again: bool = False) -> tuple[Can
     A complete candidate of the same key is taken as it is, unless `again` is set.
     Raises DataError for data that break their schema, UserError for an estimator that cannot be fitted.
     """
-    raw = stages.raw(project, use_case)
+    with phase(f"{use_case.name}: raw data checked"):
+        raw = stages.raw(project, use_case)
     parts = keys.parts_of(project, use_case, raw.sha256)
     if not again and (found := candidates.find(project, use_case.name, parts.key)):
         return found, False
-    rows, _ = stages.read_processed(project, use_case)
+    with phase(f"{use_case.name}: rows and features"):
+        rows, _ = stages.read_processed(project, use_case)
     folder = candidates.folder(project, use_case.name, parts.key)
     if folder.is_dir():
         _set_aside(folder)
@@ -149,13 +152,13 @@ def _fitted(
     inputs, target = use_case.inputs(training), use_case.config.target.column
     started = time.perf_counter()
     with file_access.watch() as opened:
-        with step(f"fit {use_case.name} on {len(training)} rows"):
+        with phase(f"{use_case.name}: fit on {len(training)} rows"):
             model = _fit(use_case, training[inputs], training[target])
         seconds = time.perf_counter() - started
         with _labels_of(use_case, "the model"):
             said = predict(model, holdout[inputs], classes)
         with _labels_of(use_case, "the baseline"):
-            simple = _as_predictions(use_case.baseline(training, holdout), classes)
+            simple = _as_predictions(call(use_case.name, use_case.baseline, training, holdout), classes)
     return model, said, simple, seconds, opened
 
 
@@ -223,8 +226,9 @@ def _estimator(model: Any) -> list[str]:
 
 
 def _fit(use_case: UseCase, inputs: pd.DataFrame, target: pd.Series) -> Any:
+    estimator = call(use_case.name, use_case.estimator)
     try:
-        return use_case.estimator().fit(inputs, target)
+        return estimator.fit(inputs, target)
     except (ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
