@@ -34,8 +34,8 @@ PERSONAL = {
     "IBAN": re.compile(r"[A-Z]{2}\d{2} ?(\w{4} ?){2,7}\w{1,4}"),
 }
 PERSONAL_NAMES = re.compile(
-    r"(^|[ _.-])(e-?mail|phone|telefon|mobile|first.?name|last.?name|sur.?name|full.?name|vorname|nachname|street|strasse|address|"
-    r"adresse|birth|dob|ssn|passport|iban|ip)($|[ _.-]|date|day)",
+    r"(^|[ _.-])(e-?mail|phone|telefon|mobile|first.?name|last.?name|sur.?name|full.?name|vorname|nachname|street|strasse|"
+    r"address|adresse|birth|dob|ssn|passport|iban|ip)($|[ _.-]|date|day)",
     re.IGNORECASE,
 )
 SAMPLE = 20_000

@@ -145,7 +145,7 @@ def _target(
         notes.append(f"{len(rows) - len(known)} rows have no {name} and are not trained on")
     if len(known) < FEWEST:
         raise DataError(
-            f"target {name}: {len(known)} rows have a value, and {FEWEST} are the fewest to train on and judge; bring more rows"
+            f"target {name}: {len(known)} rows have a value, and {FEWEST} are the fewest to train and judge; bring more rows"
         )
     task = wishes.task or _task(known[name], kinds[name])
     if task == "regression":

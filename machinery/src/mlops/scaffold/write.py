@@ -255,7 +255,8 @@ def _baseline(table: Table) -> dict[str, str]:
         group = quoted(table.group)
         return {
             "baseline_words": f"The median {table.target} of the same {table.group} in the training rows.",
-            "baseline": f"np.asarray(holdout[{group}].map(train.groupby({group})[TARGET].median()).fillna(train[TARGET].median()))",
+            "baseline": f"np.asarray(holdout[{group}].map(train.groupby({group})[TARGET].median())"
+            ".fillna(train[TARGET].median()))",
         }
     return {
         "baseline_words": f"The median {table.target} of the training rows, for every row.",
@@ -304,7 +305,7 @@ def _split(table: Table) -> tuple[str, str]:
     if table.split == "group":
         return (
             f"{{method: group, column: {_yaml(table.group)}, holdout: {HOLDOUT}}}",
-            f"All rows of a {table.group} are on one side, so that the model is judged on a {table.group} that it has not seen.",
+            f"All rows of a {table.group} are on one side, so that it is judged on one that it has not seen.",
         )
     if table.split == "stratified":
         return (
