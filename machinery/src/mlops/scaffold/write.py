@@ -189,7 +189,7 @@ def _model(table: Table, candidate: Candidate) -> str:
     of_kind = 'columns.of_kind(COLUMNS, "category")'
     category_list = f"[name for name in {of_kind}{kept}]" if categories and kept else of_kind if categories else ""
     level_list = '[f"{name}_level" for name in LEVELS]'
-    category_list = f"{category_list} + {level_list}" if categories and levels else level_list if levels else category_list
+    category_list = category_list if categories else level_list if levels else ""
     weights = ', class_weight="balanced"' if is_imbalanced(table) else ""
     estimator = (candidate.classifier if table.classes else candidate.regressor).replace("{weights}", weights)
     step = "passthrough" if not candidate.imputed else ""
@@ -211,6 +211,7 @@ def _model(table: Table, candidate: Candidate) -> str:
         ),
         numbers=number_list,
         categories=category_list,
+        levels=level_list if levels and categories else "",
         texts=[(quoted(f"words_{place}"), quoted(name)) for place, name in enumerate(texts)],
         number_step=number_step,
         estimator=estimator,
