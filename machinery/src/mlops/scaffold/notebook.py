@@ -50,7 +50,7 @@ def _figure(table: Table, numbers: list[str]) -> str:
 
 def document(name: str, table: Table) -> str:
     """The notebook as JSON, not yet run."""
-    listed = []
+    listed: list[dict[str, object]] = []
     for number, (kind, text) in enumerate(cells(name, table), 1):
         cell = {"cell_type": kind, "id": f"cell-{number}", "metadata": {}, "source": text.splitlines(keepends=True)}
         listed.append(cell | ({"execution_count": None, "outputs": []} if kind == "code" else {}))
