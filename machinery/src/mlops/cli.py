@@ -71,9 +71,13 @@ def doctor(json: bool = typer.Option(False, "--json", help="Print the result as 
 
     Example: mlops doctor
     """
-    from mlops.doctor import examine, show
+    from mlops.doctor import examine, next_step, show
 
-    raise typer.Exit(show("mlops doctor", examine(), json))
+    found = examine()
+    code = show("mlops doctor", found, json)
+    if not json:
+        console.note(f"next: {next_step(found)}")
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -68,6 +68,24 @@ def step(message: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def phase(message: str) -> Iterator[None]:
+    """Show what a long command is doing, with the seconds that have gone; then say on standard error how long it took."""
+    import time
+
+    started = time.perf_counter()
+    if sys.stderr.isatty():
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=_console(stderr=True), transient=True) as progress:
+            progress.add_task(message, total=None)
+            yield
+    else:
+        yield
+    note(f"{message}: {time.perf_counter() - started:.1f} s")
+
+
 def _console(stderr: bool = False) -> Console:
     from rich.console import Console
 

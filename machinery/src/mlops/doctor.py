@@ -44,6 +44,20 @@ def examine() -> list[Finding]:
     return [*first, finding, commit, *checks, _lock(project), store, _space(project)]
 
 
+def next_step(found: list[Finding]) -> str:
+    """The command that comes next: the first thing to mend, a first use case, a first model, or to serve it."""
+    for item in found:
+        if not item.ok:
+            return f"{item.what}: {item.mend}"
+    project = load_project()
+    if not project.use_cases:
+        return "mlops add NAME --from FILE --target COLUMN"
+    for name in sorted(project.use_cases, key=lambda name: name != project.default_use_case):
+        if not any((project.output / "candidates" / name).glob("[!.]*/manifest.json")):
+            return f"mlops run {name}"
+    return f"mlops serve {project.default_use_case}, or mlops ui"
+
+
 def show(title: str, found: list[Finding], json: bool) -> int:
     """Print the findings, as a table or as JSON; return the exit code: 2 where something is missing."""
     if json:

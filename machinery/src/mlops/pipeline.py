@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from mlops import git
 from mlops.config import Project
-from mlops.console import note
+from mlops.console import note, phase
 from mlops.registry.register import Outcome, judge, register
 from mlops.training.train import train
 from mlops.use_case import UseCase
@@ -22,7 +22,8 @@ def run(project: Project, use_case: UseCase, alias: str | None = None, why: str 
     branch = git.commit(project.root).branch
     candidate, made = train(project, use_case, again)
     note(f"{use_case.name}: {'trained' if made else f'trained before, candidate {candidate.key[:16]} is taken'}")
-    outcome = register(project, use_case, candidate, alias or project.alias_of(branch), why or f"mlops run on {branch}")
+    with phase(f"{use_case.name}: gate, registration, report"):
+        outcome = register(project, use_case, candidate, alias or project.alias_of(branch), why or f"mlops run on {branch}")
     if outcome.passed:
         note(f"{use_case.name}: {said(outcome)}")
     return outcome

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -94,6 +95,25 @@ def _imported(project: Project, name: str) -> tuple[ModuleType, Path]:
     except Exception as error:  # the code is the user's: importing it raises whatever stands there
         said = str(getattr(error, "msg", None) or error).partition("\n")[0]
         raise UserError(f"{_origin(error, name)}: {type(error).__name__}: {said}; mend it, --debug shows more") from error
+
+
+def call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function of a use case returns; raises UserError naming file, line and what is wrong for whatever it raises.
+
+    A column that is not there is answered with the one of the first argument that resembles it.
+    """
+    try:
+        return function(*arguments)
+    except MlopsError:
+        raise
+    except Exception as error:  # the code is the user's: it raises whatever stands there
+        reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no reason given'])[0]}"
+        if isinstance(error, KeyError) and arguments and hasattr(arguments[0], "columns"):
+            names = [str(column) for column in arguments[0].columns]
+            wanted = re.search(r"'([^']+)'", str(error))
+            like = nearest(wanted[1], names) if wanted else ""
+            reason = f"no such column {str(error.args[0])[:80]}{like}; there are: {', '.join(names[:15])}"
+        raise UserError(f"{_origin(error, name)}: {function.__name__}: {reason}; mend it, --debug shows more") from error
 
 
 def _origin(error: Exception, name: str) -> str:

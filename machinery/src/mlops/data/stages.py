@@ -7,16 +7,17 @@ makes a new set and never touches an old one.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops import digests, files, keys, own_code
-from mlops.config import Project
+from mlops.config import Project, nearest
 from mlops.data import datasets, schemas
 from mlops.data.datasets import Dataset
 from mlops.data.read import EXCEL, JSON_LINES
-from mlops.errors import DataError
+from mlops.errors import DataError, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +73,7 @@ def interim(project: Project, use_case: UseCase) -> Dataset:
     # Two branches may each have added a file; once merged, both are recorded and nothing has compared them yet.
     schemas.refuse_shared_keys(read, schema)
     rows = pd.concat([rows for _, rows in read], ignore_index=True)
-    return datasets.write(file, use_case.load(rows), _schema(use_case, "interim"))
+    return datasets.write(file, _frame(use_case, use_case.load, rows), _schema(use_case, "interim"))
 
 
 def processed(project: Project, use_case: UseCase) -> Dataset:
@@ -81,7 +82,7 @@ def processed(project: Project, use_case: UseCase) -> Dataset:
     if _is_there(file):
         return datasets.describe(file)
     source = datasets.read(interim(project, use_case).path, _schema(use_case, "interim"))
-    return datasets.write(file, use_case.features(source), _schema(use_case, "processed"))
+    return datasets.write(file, _frame(use_case, use_case.features, source), _schema(use_case, "processed"))
 
 
 def add(project: Project, use_case: UseCase, file: Path, source: str, licence: str) -> Dataset:
@@ -134,6 +135,26 @@ def rows_of(use_case: UseCase, file: Path) -> pd.DataFrame:
     """The rows of a raw file in the types of the use case's schema, validated."""
     schema = _schema(use_case, "raw")
     return schemas.validate(datasets.rows_of(file, schema, use_case.config.data.read), schema, file)
+
+
+def _frame(use_case: UseCase, function: Callable[[pd.DataFrame], pd.DataFrame], rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that `load` or `features` makes of others; raises UserError where it fails, or returns no rows."""
+    import pandas as pd
+
+    from mlops.use_case import call
+
+    made = call(use_case.name, function, rows)
+    if not isinstance(made, pd.DataFrame):
+        raise UserError(
+            f"src/use_cases/{use_case.name}: {function.__name__} returns {type(made).__name__}, not a DataFrame; is a `return` missing?"
+        )
+    for name in (*use_case.config.key, use_case.config.target.column) if function is use_case.features else ():
+        if name not in made:
+            raise UserError(
+                f"config/{use_case.name}.yaml: {'target.column' if name == use_case.config.target.column else 'key'} {name} is no "
+                f"column that features returns{nearest(name, map(str, made))}; there are: {', '.join(map(str, list(made)[:15]))}"
+            )
+    return made
 
 
 def _schema(use_case: UseCase, stage: str) -> DataFrameSchema:

@@ -34,8 +34,8 @@ PERSONAL = {
     "IBAN": re.compile(r"[A-Z]{2}\d{2} ?(\w{4} ?){2,7}\w{1,4}"),
 }
 PERSONAL_NAMES = re.compile(
-    r"(^|[ _.-])(e-?mail|phone|telefon|mobile|first.?name|last.?name|sur.?name|full.?name|vorname|nachname|street|strasse|address|"
-    r"adresse|birth|dob|ssn|passport|iban|ip)($|[ _.-]|date|day)",
+    r"(^|[ _.-])(e-?mail|phone|telefon|mobile|first.?name|last.?name|sur.?name|full.?name|vorname|nachname|street|strasse|"
+    r"address|adresse|birth|dob|ssn|passport|iban|ip)($|[ _.-]|date|day)",
     re.IGNORECASE,
 )
 SAMPLE = 20_000
@@ -151,7 +151,8 @@ def _date(unique: pd.Series, facts: Kind) -> Kind | None:
     words = tuple(sample[~like & ~compact & ~sample.str.contains(r"\d")])
     if len(words) > 3 or (like | compact).sum() + len(words) < len(sample) or not (like | compact).any():
         return None
-    left, formats = unique[~unique.isin(words)], []
+    left: pd.Series = unique[~unique.isin(words)]
+    formats: list[str] = []
     for form in ("%Y%m%d",) if compact.any() and not like.any() else ("ISO8601", *DAYS, *TIMES):
         parsed = _parsed(left, form)
         if parsed.mean() > (0.02 if formats else 0):
@@ -207,7 +208,7 @@ def _names(texts: pd.Series, facts: Kind) -> Kind:
 def _personal(name: str, there: pd.Series) -> str:
     sample = there.astype(str).head(200)
     for what, form in PERSONAL.items():
-        if sample.map(lambda value, form=form: form.fullmatch(value.strip()) is not None).mean() > 0.8 and not (
+        if sample.str.strip().str.fullmatch(form.pattern).mean() > 0.8 and not (
             what == "phone" and sample.str.fullmatch(r"[\d.]+").all()
         ):
             return what

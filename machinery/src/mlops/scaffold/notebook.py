@@ -15,7 +15,7 @@ def cells(name: str, table: Table) -> list[tuple[str, str]]:
         f"rows[{target}].value_counts(normalize=True).round(3)" if table.classes else f"rows[{target}].describe().round(3)"
     )
     found = [
-        ("markdown", f"# {name}: a first look\n{description(table)}. This notebook looks; the code that the pipeline uses is in\n"
+        ("markdown", f"# {name}: a first look\n{description(table)}. The code that the pipeline uses is in\n"
          f"`src/use_cases/{name}/`."),
         ("code", "import matplotlib.pyplot as plt\nfrom mlops import load_project, load_use_case, read_data, stages\n"
          f"from use_cases.{name} import features\n\n"
@@ -34,20 +34,23 @@ def cells(name: str, table: Table) -> list[tuple[str, str]]:
 
 def _figure(table: Table, numbers: list[str]) -> str:
     listed = ",\n    ".join(map(quoted, numbers))
-    by = f"for label, part in rows.groupby({quoted(table.target)}):\n        axis.hist(part[column].dropna(), bins=30, density=True, "
+    by = f"for label, part in rows.groupby({quoted(table.target)}):\n"
+    by += "        axis.hist(part[column].dropna(), bins=30, density=True, "
     spread = (
         by + "alpha=0.5, label=str(label))" if 0 < len(table.classes) <= 6 else "axis.hist(rows[column].dropna(), bins=30)"
     )
     legend = "\naxes[0].legend()" if 0 < len(table.classes) <= 6 else ""
     return (
-        f'columns = [\n    {listed},\n]\nfigure, grid = plt.subplots(1, len(columns), figsize=(14, 2.6), layout="constrained", squeeze=False)\n'
-        f"axes = grid.ravel()\nfor axis, column in zip(axes, columns):\n    {spread}\n    axis.set_title(column, fontsize=9){legend}"
+        f"columns = [\n    {listed},\n]\n"
+        'figure, grid = plt.subplots(1, len(columns), figsize=(14, 2.6), layout="constrained", squeeze=False)\n'
+        f"axes = grid.ravel()\nfor axis, column in zip(axes, columns):\n    {spread}\n"
+        f"    axis.set_title(column, fontsize=9){legend}"
     )
 
 
 def document(name: str, table: Table) -> str:
     """The notebook as JSON, not yet run."""
-    listed = []
+    listed: list[dict[str, object]] = []
     for number, (kind, text) in enumerate(cells(name, table), 1):
         cell = {"cell_type": kind, "id": f"cell-{number}", "metadata": {}, "source": text.splitlines(keepends=True)}
         listed.append(cell | ({"execution_count": None, "outputs": []} if kind == "code" else {}))

@@ -111,7 +111,8 @@ def _legacy(file: Path, start: int) -> str:
         lines = [line for line in stream.read(SAMPLE).splitlines() if any(byte > 127 for byte in line)]
     matches = from_bytes(b"\n".join(lines[:LINES]), cp_isolation=LEGACY)
     fitting = {match.encoding for match in matches} | {name for match in matches for name in match.could_be_from_charset}
-    return "cp1252" if {"cp1252", "latin_1"} & fitting or not fitting else str(matches.best().encoding)  # type: ignore[union-attr]
+    best = matches.best()
+    return "cp1252" if {"cp1252", "latin_1"} & fitting or best is None else best.encoding
 
 
 def _quote(lines: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Where rows come from: a file, http(s)://, s3:// and its kin, or a query of a database. Each becomes a file that stays as it is."""
+"""Where rows come from: a file, http(s)://, s3:// and its kin, or a database. Each becomes a file that stays as it is."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def _target(
         notes.append(f"{len(rows) - len(known)} rows have no {name} and are not trained on")
     if len(known) < FEWEST:
         raise DataError(
-            f"target {name}: {len(known)} rows have a value, and {FEWEST} are the fewest to train on and judge; bring more rows"
+            f"target {name}: {len(known)} rows have a value, and {FEWEST} are the fewest to train and judge; bring more rows"
         )
     task = wishes.task or _task(known[name], kinds[name])
     if task == "regression":
@@ -331,7 +331,7 @@ def _knows(values: pd.Series, target: pd.Series, classes: bool) -> float:
             folds = StratifiedKFold(3, shuffle=True, random_state=0)
             tree = DecisionTreeClassifier(min_samples_leaf=2, max_leaf_nodes=200, random_state=0)
             return float(cross_val_score(tree, inputs, target.astype(str), cv=folds, scoring="balanced_accuracy").mean())
-        line = np.abs(np.corrcoef(np.nan_to_num(inputs[:, 0], nan=np.nanmean(inputs)), target)[0, 1]) ** 2
+        line = np.abs(np.corrcoef(np.nan_to_num(inputs[:, 0], nan=float(np.nanmean(inputs))), target)[0, 1]) ** 2
         tree = DecisionTreeRegressor(min_samples_leaf=2, random_state=0)
         best = cross_val_score(tree, inputs, target, cv=KFold(3, shuffle=True, random_state=0), scoring="r2").mean()
         return float(max(line if np.isfinite(line) else 0, best))

@@ -189,7 +189,7 @@ def _model(table: Table, candidate: Candidate) -> str:
     of_kind = 'columns.of_kind(COLUMNS, "category")'
     category_list = f"[name for name in {of_kind}{kept}]" if categories and kept else of_kind if categories else ""
     level_list = '[f"{name}_level" for name in LEVELS]'
-    category_list = f"{category_list} + {level_list}" if categories and levels else level_list if levels else category_list
+    category_list = category_list if categories else level_list if levels else ""
     weights = ', class_weight="balanced"' if is_imbalanced(table) else ""
     estimator = (candidate.classifier if table.classes else candidate.regressor).replace("{weights}", weights)
     step = "passthrough" if not candidate.imputed else ""
@@ -211,6 +211,7 @@ def _model(table: Table, candidate: Candidate) -> str:
         ),
         numbers=number_list,
         categories=category_list,
+        levels=level_list if levels and categories else "",
         texts=[(quoted(f"words_{place}"), quoted(name)) for place, name in enumerate(texts)],
         number_step=number_step,
         estimator=estimator,
@@ -255,7 +256,8 @@ def _baseline(table: Table) -> dict[str, str]:
         group = quoted(table.group)
         return {
             "baseline_words": f"The median {table.target} of the same {table.group} in the training rows.",
-            "baseline": f"np.asarray(holdout[{group}].map(train.groupby({group})[TARGET].median()).fillna(train[TARGET].median()))",
+            "baseline": f"np.asarray(holdout[{group}].map(train.groupby({group})[TARGET].median())"
+            ".fillna(train[TARGET].median()))",
         }
     return {
         "baseline_words": f"The median {table.target} of the training rows, for every row.",
@@ -304,7 +306,7 @@ def _split(table: Table) -> tuple[str, str]:
     if table.split == "group":
         return (
             f"{{method: group, column: {_yaml(table.group)}, holdout: {HOLDOUT}}}",
-            f"All rows of a {table.group} are on one side, so that the model is judged on a {table.group} that it has not seen.",
+            f"All rows of a {table.group} are on one side, so that it is judged on one that it has not seen.",
         )
     if table.split == "stratified":
         return (

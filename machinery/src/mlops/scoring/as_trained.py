@@ -34,8 +34,9 @@ def use_case(project: Project, manifest: dict[str, Any]) -> Iterator[UseCase]:
         package = _of_commit(project.root, manifest["git"]["sha"], name, Path(scratch))
         if package is None or own_code.digest(package) != wanted:
             raise UserError(
-                f"{name}: neither src/use_cases/{name} nor commit {manifest['git']['sha'][:12]} holds the code that the version was "
-                f"trained with (it was not committed, or the commit is not here): git fetch, or train it anew: mlops run {name}"
+                f"{name}: neither src/use_cases/{name} nor commit {manifest['git']['sha'][:12]} holds the code that "
+                "the version was trained with (it was not committed, or the commit is not here): git fetch, "
+                f"or train it anew: mlops run {name}"
             )
         with _imported_from(package.parent):
             yield _bound(name, config, package)

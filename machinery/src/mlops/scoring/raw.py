@@ -72,8 +72,8 @@ def _read(file: Path, use_case: UseCase, candidate: Candidate) -> pd.DataFrame:
     except pandera.errors.SchemaErrors as error:
         case = error.failure_cases.iloc[0]
         raise DataError(
-            f"{file}: column {case['column']}: {str(case['failure_case'])[:80]!r} is no {schema.columns[case['column']].dtype}; "
-            "correct the value, or data.read in the configuration"
+            f"{file}: column {case['column']}: {str(case['failure_case'])[:80]!r} "
+            f"is no {schema.columns[case['column']].dtype}; correct the value, or data.read in the configuration"
         ) from None
 
 
@@ -91,8 +91,8 @@ def _processed(file: Path, raw: pd.DataFrame, use_case: UseCase) -> pd.DataFrame
         rows = use_case.features(use_case.load(raw))
     except Exception as error:  # the code is the user's: it raises whatever these rows lead to
         raise DataError(
-            f"{file}: load or features of {use_case.name} does not take these rows ({type(error).__name__}: {first_line(error)}); "
-            "compare them with the raw data"
+            f"{file}: load or features of {use_case.name} does not take these rows "
+            f"({type(error).__name__}: {first_line(error)}); compare them with the raw data"
         ) from error
     if rows.empty:
         raise DataError(

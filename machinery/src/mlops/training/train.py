@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import digests, files, git, keys, tracking, trust
 from mlops.config import Project
-from mlops.console import step
+from mlops.console import phase
 from mlops.data import stages
 from mlops.errors import DataError, UserError
 from mlops.training import candidate as candidates
@@ -40,6 +40,7 @@ from mlops.training.own_metrics import own_metrics
 from mlops.training.probabilities import measures_of, values_of
 from mlops.training.ranges import ranges_of
 from mlops.training.split import split
+from mlops.use_case import call
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,11 +58,13 @@ def train(project: Project, use_case: UseCase, again: bool = False) -> tuple[Can
     A complete candidate of the same key is taken as it is, unless `again` is set.
     Raises DataError for data that break their schema, UserError for an estimator that cannot be fitted.
     """
-    raw = stages.raw(project, use_case)
+    with phase(f"{use_case.name}: raw data checked"):
+        raw = stages.raw(project, use_case)
     parts = keys.parts_of(project, use_case, raw.sha256)
     if not again and (found := candidates.find(project, use_case.name, parts.key)):
         return found, False
-    rows, _ = stages.read_processed(project, use_case)
+    with phase(f"{use_case.name}: rows and features"):
+        rows, _ = stages.read_processed(project, use_case)
     folder = candidates.folder(project, use_case.name, parts.key)
     if folder.is_dir():
         _set_aside(folder)
@@ -172,14 +175,14 @@ def _fitted(
     inputs, target = use_case.inputs(training), use_case.config.target.column
     started = time.perf_counter()
     with file_access.watch() as opened:
-        with step(f"fit {use_case.name} on {len(training)} rows"):
+        with phase(f"{use_case.name}: fit on {len(training)} rows"):
             decided = _decide(use_case, training, classes)
             model = fit(use_case, training[inputs], training[target], decided.get("threshold"))
         seconds = time.perf_counter() - started
         with _labels_of(use_case, "the model"):
             said = predict(model, holdout[inputs], classes)
         with _labels_of(use_case, "the baseline"):
-            simple = _as_predictions(use_case.baseline(training, holdout), classes)
+            simple = _as_predictions(call(use_case.name, use_case.baseline, training, holdout), classes)
     return (model, decided), said, simple, seconds, opened
 
 
@@ -266,7 +269,7 @@ def _decide(use_case: UseCase, training: pd.DataFrame, classes: np.ndarray | Non
 
 def fit(use_case: UseCase, inputs: pd.DataFrame, target: pd.Series, threshold: dict[str, Any] | None = None) -> Any:
     """The fitted estimator of a use case, with its threshold; raises UserError where it cannot be fitted."""
-    estimator = thresholds.with_threshold(use_case.estimator(), threshold or {})
+    estimator = thresholds.with_threshold(call(use_case.name, use_case.estimator), threshold or {})
     try:
         return estimator.fit(inputs, target)
     except (ValueError, TypeError) as error:

@@ -1,0 +1,121 @@
+"""What is found of a file, written in the ways that files come: how it is read, what each column is, what names a row."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlops.data.read import table
+from mlops.errors import DataError
+from mlops.scaffold.understand import Table, Wishes, understand
+from tables import people
+
+ROWS = people(200)
+
+
+def found(file: Path, content: str | bytes, target: str = "left", **wishes: object) -> Table:
+    """What is understood of a file with this content."""
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return understand(file, Wishes(target, **wishes))  # type: ignore[arg-type]
+
+
+def csv(rows: pd.DataFrame = ROWS, **options: object) -> str:
+    return rows.to_csv(index=False, **options)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "rows.csv"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf" + csv().encode(),
+        csv().encode("utf-16"),
+        csv(sep="\t").encode(),
+        csv(sep="|").encode(),
+        csv().replace("\n", "\r\n").encode(),
+        ("exported on 3 May\n\n" + csv()).encode(),
+        csv(quoting=1).encode(),
+    ],
+    ids=["BOM", "UTF-16", "tabs", "pipes", "CRLF", "a title above", "quoted"],
+)
+def test_the_same_rows_are_found_however_they_are_written(file: Path, content: bytes) -> None:
+    understood = found(file, content)
+    pd.testing.assert_frame_equal(understood.rows.reset_index(drop=True), ROWS.astype({"age": float}), check_dtype=False)
+    assert (understood.key, understood.split, understood.classes) == (("customer",), "stratified", ("ja", "nein"))
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["1.234,50 €", "12,00 €", "999,99 €"], [1234.5, 12, 999.99]),
+        (["1,234.50", "12.00", "999.99"], [1234.5, 12, 999.99]),
+        (["12 %", "7 %", "99 %"], [12, 7, 99]),
+        (["$1,200", "$80", "$3,000,000"], [1200, 80, 3_000_000]),
+        (["1'234.5", "12.25", "7"], [1234.5, 12.25, 7]),
+        (["-1,5", "2,25", "n/a"], [-1.5, 2.25, None]),
+    ],
+)
+def test_numbers_are_read_without_unit_and_thousands(file: Path, texts: list[str], values: list[float]) -> None:
+    column = [texts[number % 3] for number in range(len(ROWS))]
+    expected = pd.Series([values[number % 3] for number in range(len(ROWS))], dtype=float, name="price")
+    rows = ROWS.drop(columns="score").assign(price=column)
+    understood = found(file, csv(rows, sep=";"))
+    assert understood.kinds["price"].kind == "number"
+    pd.testing.assert_series_equal(understood.rows["price"].reset_index(drop=True), expected)
+    again = table(file, understood.read, {"price": "number"})
+    pd.testing.assert_series_equal(again["price"], expected)
+
+
+def test_times_with_a_zone_become_utc(file: Path) -> None:
+    rows = ROWS.assign(seen=[f"2024-05-{1 + number % 28:02}T10:00:00+02:00" for number in range(len(ROWS))])
+    understood = found(file, csv(rows))
+    assert understood.kinds["seen"].kind == "date"
+    assert understood.rows["seen"].iloc[0] == pd.Timestamp("2024-05-01 08:00")
+
+
+def test_names_of_columns_may_be_anything(file: Path) -> None:
+    rows = ROWS.rename(columns={"score": "class", "city": "Stadt / Ort", "age": "größe", "left": "will leave?"})
+    assert found(file, csv(rows), "will leave?").inputs == ["class", "Stadt / Ort", "größe"]
+
+
+def test_an_index_that_was_written_along_names_the_rows_and_is_no_input(file: Path) -> None:
+    understood = found(file, ROWS.drop(columns="customer").to_csv())
+    assert understood.key == ("Unnamed: 0",)
+    assert "Unnamed: 0" not in understood.inputs
+
+
+def test_a_series_of_each_group_is_split_by_time(file: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=60)
+    rows = pd.DataFrame([(shop, day) for shop in ("A", "B", "C") for day in days], columns=["shop", "day"])
+    rows["sales"] = np.random.default_rng(0).normal(100, 10, len(rows)).round(2)
+    understood = found(file, csv(rows), "sales")
+    assert (understood.task, understood.split, understood.time, understood.key) == (
+        "regression",
+        "time",
+        "day",
+        ("shop", "day"),
+    )
+
+
+def test_rows_of_one_patient_stay_together(file: Path) -> None:
+    rows = ROWS.drop(columns="customer").assign(patient_id=[f"P{number // 4}" for number in range(len(ROWS))])
+    understood = found(file, csv(rows))
+    assert (understood.split, understood.group) == ("group", "patient_id")
+
+
+@pytest.mark.parametrize(
+    ("target", "wishes", "message"),
+    [
+        ("lft", {}, "did you mean 'left'"),
+        ("left", {"key": ("city",)}, "add a column to it"),
+        ("left", {"time": "city"}, "choose a column of dates"),
+        ("left", {"positive": "yes"}, "there are: ja, nein"),
+        ("customer", {}, "no classes"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_one_line_with_the_way_out(file: Path, target: str, wishes: dict, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        found(file, csv(), target, **wishes)

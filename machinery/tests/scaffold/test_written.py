@@ -1,0 +1,97 @@
+"""What `mlops add` writes is what a person would have written: formatted, linted, short, and it trains."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy
+from mlops.config import Project
+from mlops.scaffold import choose
+from mlops.scaffold.add import Added, add
+from mlops.scaffold.understand import Wishes
+from tables import Trained, people
+
+# Lines of Python and YAML for a table of twenty columns.
+MOST_LINES = 150
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One candidate is enough where the choice is not what is tested."""
+    monkeypatch.setattr(choose, "CANDIDATES", (choose.LINEAR,))
+
+
+def twenty_columns(file: Path) -> None:
+    random = np.random.default_rng(0)
+    more = {f"number_{place}": random.normal(size=300).round(3) for place in range(12)}
+    more |= {f"kind_{place}": random.choice(["a", "b", "c"], 300) for place in range(2)}
+    days = pd.Timestamp("2024-01-01") + pd.to_timedelta(random.integers(0, 300, 300), unit="D")
+    people(300).assign(**more, since=days.strftime("%d.%m.%Y")).to_csv(file, index=False)
+
+
+def series(file: Path) -> None:
+    rows = [(shop, day) for shop in ("A", "B", "C") for day in pd.date_range("2024-01-01", periods=120)]
+    frame = pd.DataFrame(rows, columns=["shop", "day"])
+    base = frame["shop"].map({"A": 50, "B": 100, "C": 300}) + 40 * (frame["day"].dt.dayofweek >= 5)
+    frame.assign(sales=(base + np.random.default_rng(0).normal(0, 5, len(frame))).round(2)).to_csv(file, index=False)
+
+
+def test_twenty_columns_take_fewer_lines_than_allowed_and_pass_the_linters(own: Project, tmp_path: Path) -> None:
+    twenty_columns(tmp_path / "rows.csv")
+    added = add(own, "mine", str(tmp_path / "rows.csv"), Wishes("left"))
+    assert len(added.table.kinds) == 20
+    assert added.lines < MOST_LINES
+    _lint(own, added)
+
+
+def test_a_series_of_each_group_trains_and_passes_the_linters(own: Project, trained: Trained, tmp_path: Path) -> None:
+    series(tmp_path / "rows.csv")
+    added, outcome = trained(tmp_path / "rows.csv", "sales")
+    assert outcome.passed, outcome.evaluation.verdict.reasons
+    _lint(own, added)
+
+
+def _lint(project: Project, added: Added) -> None:
+    files = [str(project.root / path) for path in added.files if path.endswith(".py") and not path.startswith("notebooks")]
+    for command in (["flake8", "--max-line-length=127"], ["black", "--check", "--line-length=127"]):
+        done = subprocess.run([sys.executable, "-m", *command, *files], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_query_becomes_an_immutable_file_whose_note_has_no_password(own: Project, tmp_path: Path) -> None:
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/people.db")
+    people(100).to_sql("people", engine, index=False)
+    engine.dispose()
+    add(own, "mine", f"sqlite:///{tmp_path}/people.db", Wishes("left"), query="SELECT * FROM people WHERE age > 20")
+    assert [file.name for file in (own.data / "raw" / "mine").glob("*.parquet")] == ["query.parquet"]
+    assert "SELECT * FROM people WHERE age > 20" in (own.data / "raw" / "mine" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".xlsx", ".jsonl", ".csv.gz"])
+def test_other_formats_are_read_as_they_are(own: Project, tmp_path: Path, ending: str) -> None:
+    rows, file = people(60), tmp_path / f"rows{ending}"
+    if ending == ".parquet":
+        rows.to_parquet(file)
+    elif ending == ".xlsx":
+        pytest.importorskip("openpyxl", reason="nothing here writes Excel files")
+        rows.to_excel(file, index=False)
+    elif ending == ".jsonl":
+        rows.to_json(file, orient="records", lines=True)
+    else:
+        rows.to_csv(file, index=False)
+    added = add(own, "mine", str(file), Wishes("left"))
+    assert added.table.rows["score"].tolist() == pytest.approx(rows["score"].tolist())
+    assert (own.data / "raw" / "mine" / file.name).read_bytes() == file.read_bytes()
+
+
+def test_nothing_of_the_teams_is_written_over(own: Project, tmp_path: Path) -> None:
+    people(60).to_csv(tmp_path / "rows.csv", index=False)
+    (own.root / "docs").mkdir()
+    (own.root / "docs" / "mine.md").write_text("ours")
+    with pytest.raises(Exception, match="docs/mine.md is there already"):
+        add(own, "mine", str(tmp_path / "rows.csv"), Wishes("left"))
+    assert (own.root / "docs" / "mine.md").read_text() == "ours"
+    assert not (own.root / "src" / "use_cases" / "mine").exists()
