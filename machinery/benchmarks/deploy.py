@@ -33,7 +33,7 @@ def measure(runs: int, rate: float) -> dict[str, Any]:
     from mlops.config import Project
     from mlops.deploy.compose import ComposeTarget
     from mlops.deploy.docker import Docker
-    from mlops.operations import Compose
+    from mlops.config.operations import Compose
 
     docker, prefix = Docker(), f"mlops-benchmark-{secrets.token_hex(3)}"
     project = Project.model_validate({"root": TREE, "name": prefix, "default_use_case": "iris"})
@@ -70,8 +70,8 @@ def measure(runs: int, rate: float) -> dict[str, Any]:
 def built(prefix: str) -> tuple[dict[str, Any], dict[str, float], dict[str, Any]]:
     """Build the images of two versions of iris; returns the services, the seconds of each build, and a row to ask for."""
     from mlops.deploy.targets import Service
-    from mlops.serving.bundle import build
-    from mlops.serving.image import build as build_image
+    from mlops.bundle.build import build
+    from mlops.bundle.image import build as build_image
     from serving.conftest import flowers_model, labelled, make_candidate
 
     services, builds = {}, {}

@@ -24,7 +24,7 @@ import pandas as pd
 from mlops.config import load_project
 from mlops.errors import MlopsError
 from mlops.registry import versions
-from mlops.serving import registered
+from mlops.scoring import registered
 
 DAYS, ROWS = 14, 60
 FACTOR = 4 / 3

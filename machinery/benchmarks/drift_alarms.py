@@ -22,7 +22,7 @@ from mlops.config import load_project
 from mlops.data import stages
 from mlops.monitoring import drift
 from mlops.monitoring.log import SAID
-from mlops.operations import FeatureMonitor, Monitor
+from mlops.config.operations import FeatureMonitor, Monitor
 from mlops.training import reference
 from mlops.use_case import UseCase, load_use_case
 

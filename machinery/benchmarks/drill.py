@@ -128,7 +128,7 @@ def run(rate: float) -> list[dict[str, Any]]:
     from mlops.config import Project
     from mlops.deploy.compose import ComposeTarget
     from mlops.deploy.docker import Docker
-    from mlops.operations import Compose
+    from mlops.config.operations import Compose
 
     docker, prefix = Docker(), f"mlops-drill-{secrets.token_hex(3)}"
     project = Project.model_validate({"root": TREE, "name": prefix, "default_use_case": "iris"})

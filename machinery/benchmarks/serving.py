@@ -192,8 +192,8 @@ def compare(seconds: float) -> dict[str, dict[str, Any]]:
     """Figures by model and server: mlflow, onnx, and skops for the forest."""
     import pandas as pd
 
-    from mlops.serving.bundle import build
-    from mlops.serving.client import to_arrow
+    from mlops.bundle.build import build
+    from mlops.scoring.client import to_arrow
 
     results: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as temporary:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlops.config import Metric, Project, Split, load_project, load_use_case_config
 from mlops.errors import ConfigError, UserError
-from mlops.training.metrics import DIRECTIONS, MEASURES
+from mlops.metrics.measures import DIRECTIONS, MEASURES
 from mlops.use_case import load_use_case
 from pydantic import ValidationError
 

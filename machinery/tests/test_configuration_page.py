@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 import pytest
 import yaml
 from mlops.config import Project, UseCaseConfig
-from mlops.frozen import Frozen
-from mlops.operations import Limits
+from mlops.config.base import Frozen
+from mlops.config.operations import Limits
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 

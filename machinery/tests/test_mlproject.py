@@ -11,7 +11,7 @@ import pytest
 import yaml
 from mlops import tracking
 from mlops.config import Project
-from mlops.doctor import supported_pythons
+from mlops.pythons import supported_pythons
 from mlops.registry import versions
 
 ROOT = Path(__file__).resolve().parents[2]

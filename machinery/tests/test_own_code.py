@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import use_cases
 from command import mlops
-from mlops import own_code
+from mlops import use_case_code
 from mlops.config import Project
 from mlops.use_case import load_use_case
 
@@ -115,7 +115,7 @@ def test_common_code_imports_no_use_case(project: Project, meadow: Path) -> None
 
 
 def test_the_digest_changes_with_own_and_with_common_code_and_not_with_another_use_case(meadow: Path) -> None:
-    seen = [own_code.digest(meadow)]
+    seen = [use_case_code.digest(meadow)]
     for name in (
         "meadow/data.py",
         "meadow/new.py",
@@ -125,7 +125,7 @@ def test_the_digest_changes_with_own_and_with_common_code_and_not_with_another_u
         "__init__.py",
     ):
         add(meadow.parent / name, "x = 1")
-        seen.append(own_code.digest(meadow))
+        seen.append(use_case_code.digest(meadow))
     assert len(set(seen)) == len(seen)
     add(meadow.parent / "taxi" / "data.py", "x = 1")
-    assert own_code.digest(meadow) == seen[-1]
+    assert use_case_code.digest(meadow) == seen[-1]

@@ -114,7 +114,7 @@ def test_conda_installs_the_locked_packages_on_a_supported_python():
 
 
 def test_the_commands_name_the_pythons_of_setup():
-    from mlops.doctor import supported_pythons
+    from mlops.pythons import supported_pythons
 
     assert supported_pythons(ROOT) == PYTHONS
 

@@ -11,7 +11,7 @@ from serving.conftest import VERSION, labelled, make_candidate
 from mlops import tracking, trust
 from mlops.errors import UserError
 from mlops.serving import model as models
-from mlops.serving.bundle import build
+from mlops.bundle.build import build
 from mlops.serving.manifest import SEAL, digest_of, seal, verify
 from mlops.serving.signature import Column, Signature
 
@@ -190,7 +190,7 @@ HONEST = list(_honest_models())
 def test_an_honest_model_of_scikit_learn_loads_without_being_named(tmp_path, name):
     import skops.io
 
-    from mlops.training import model_file
+    from mlops import model_file
 
     frame, species = labelled()
     target = frame["petal_length"] if name.startswith("t") else species
@@ -204,7 +204,7 @@ def test_an_honest_model_of_scikit_learn_loads_without_being_named(tmp_path, nam
 def test_the_forest_of_a_large_model_is_no_bomb(tmp_path):
     from sklearn.ensemble import RandomForestRegressor
 
-    from mlops.training import model_file
+    from mlops import model_file
 
     chance = np.random.default_rng(0)
     frame = pd.DataFrame(chance.integers(0, 2, (20_000, 6)).astype(float))

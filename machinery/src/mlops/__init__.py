@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlops.data import stages as stages
     from mlops.data.datasets import read as read_data
     from mlops.registry.versions import resolve as find_version
-    from mlops.serving.bundle import build as build_bundle
+    from mlops.bundle.build import build as build_bundle
     from mlops.testing import copy_project as copy_project
     from mlops.tracking import open_store as open_store
     from mlops.training import plots as plots
@@ -31,7 +31,7 @@ _PLACES = {
     "Project": "mlops.config:Project",
     "UseCase": "mlops.use_case:UseCase",
     "columns": "mlops.data.columns",
-    "build_bundle": "mlops.serving.bundle:build",
+    "build_bundle": "mlops.bundle.build:build",
     "copy_project": "mlops.testing:copy_project",
     "evaluate": "mlops.training.evaluate:evaluate",
     "find_version": "mlops.registry.versions:resolve",

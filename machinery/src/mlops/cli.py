@@ -23,8 +23,8 @@ from mlops.registry import store_commands
 from mlops.release import commands as release
 from mlops.scaffold import commands as scaffold
 from mlops.scoring import commands as scoring
-from mlops.serving import commands as serving
-from mlops.training import commands as training
+from mlops.scoring import serving_commands as serving
+from mlops.pipeline import commands as training
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -89,7 +89,7 @@ def pythons(
 
     Example: mlops pythons --json
     """
-    from mlops.doctor import supported_pythons
+    from mlops.pythons import supported_pythons
 
     found = supported_pythons()
     if json:

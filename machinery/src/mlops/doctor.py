@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops import console, git, keys, tracking
-from mlops.config import Project, find_root, load_project
+from mlops.config import Project, load_project
 from mlops.errors import MlopsError
+from mlops.pythons import supported_pythons
 from mlops.use_case import load_use_case
 
 # Free space below which a registration may fail half-way (it would leave no version behind).
@@ -66,15 +67,6 @@ def show(title: str, found: list[Finding], json: bool) -> int:
         rows = [("ok" if item.ok else "missing", item.what, item.found, "" if item.ok else item.mend) for item in found]
         console.table(title, ("", "what", "found", "how to mend"), rows)
     return 0 if all(item.ok for item in found) else 2
-
-
-def supported_pythons(root: Path | None = None) -> list[str]:
-    """The versions that the project's setup.py names in its classifiers, as in `3.12`; those of the machinery without one."""
-    file = (root or find_root()) / "setup.py"
-    if file.is_file():
-        return re.findall(r"Programming Language :: Python :: (3\.\d+)", file.read_text(encoding="utf-8"))
-    classifiers = importlib.metadata.metadata("mlops-machinery").get_all("Classifier") or []
-    return [line.rsplit(" ", 1)[1] for line in classifiers if re.search(r":: 3\.\d+$", line)]
 
 
 def _python() -> Finding:

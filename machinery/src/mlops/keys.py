@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops import digests, own_code
+from mlops import digests, use_case_code
 from mlops.config import Project, UseCaseConfig
 from mlops.errors import UserError
 
@@ -21,17 +21,22 @@ if TYPE_CHECKING:
 # The machinery that has a say in what a model becomes: every module that data and training run through,
 # but neither commands nor what only tells of a result.
 MACHINERY = (
-    "checks.py",
-    "config.py",
-    "decisions.py",
+    "config/__init__.py",
+    "config/base.py",
+    "config/checks.py",
+    "config/decisions.py",
+    "config/loader.py",
+    "config/models.py",
+    "config/reading.py",
+    "data",
     "digests.py",
     "files.py",
-    "frozen.py",
     "keys.py",
-    "own_code.py",
-    "use_case.py",
-    "data",
+    "metrics",
+    "model_file.py",
     "training",
+    "use_case.py",
+    "use_case_code.py",
 )
 TELLING = ("commands.py", "plots.py", "probability_plots.py", "report.py")
 LOCK = Path("requirements") / "base.txt"
@@ -62,7 +67,7 @@ def parts_of(project: Project, use_case: UseCase, data: str) -> Parts:
     if not lock.is_file():
         raise UserError(f"{lock} is missing; it pins the environment: make lock")
     return Parts(
-        code=own_code.digest(use_case.package),
+        code=use_case_code.digest(use_case.package),
         machinery=machinery(),
         config=of_config(use_case.config),
         data=data,

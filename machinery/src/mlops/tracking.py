@@ -195,7 +195,7 @@ def save_model(folder: Path, model: Any, example: pd.DataFrame, said: Any, lock:
     from mlflow.sklearn import FLAVOR_NAME, SERIALIZATION_FORMAT_SKOPS
     from sklearn import __version__ as sklearn_version
 
-    from mlops.training import model_file
+    from mlops import model_file
 
     folder.mkdir(parents=True)
     trusted = model_file.write(folder / "model.skops", model)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from mlops import own_code
+from mlops import use_case_code
 from mlops.config import Project, UseCaseConfig, load_use_case_config, nearest, place_of
 from mlops.errors import ConfigError, MlopsError, UserError
 
@@ -83,12 +83,12 @@ def load_use_case(project: Project, name: str | None = None, overrides: tuple[st
 
 def _imported(project: Project, name: str) -> tuple[ModuleType, Path]:
     """The package of a use case and its folder."""
-    found = importlib.util.find_spec(f"{own_code.PACKAGE}.{name}")
+    found = importlib.util.find_spec(f"{use_case_code.PACKAGE}.{name}")
     if found is None or found.origin is None or not found.submodule_search_locations:
         raise UserError(f"config/{name}.yaml has no code: src/use_cases/{name}/__init__.py is missing")
     package = Path(found.origin).parent
     try:
-        own_code.refuse_foreign_imports(package, project.root / "src")
+        use_case_code.refuse_foreign_imports(package, project.root / "src")
         return importlib.import_module(found.name), package
     except MlopsError:
         raise
@@ -159,7 +159,7 @@ def _check_type(kind: Any, value: Any) -> None:
 
 def _check_metrics(where: Callable[[tuple[str, ...]], str], config: UseCaseConfig, own: bool) -> None:
     """own: whether the use case brings metrics of its own, which are known only once it has evaluated."""
-    from mlops.training.probabilities import directions, faults
+    from mlops.metrics.probabilities import directions, faults
 
     known = directions(config.task)
     for name, rule in config.metrics.items():

@@ -16,9 +16,9 @@ from mlops.config import Project, load_project
 from mlops.deploy.compose import ComposeTarget
 from mlops.deploy.contract import Manifest, read_bundle
 from mlops.deploy.targets import Service
-from mlops.operations import Compose
-from mlops.serving.bundle import build
-from mlops.serving.image import build as build_image
+from mlops.config.operations import Compose
+from mlops.bundle.build import build
+from mlops.bundle.image import build as build_image
 from mlops.serving.manifest import Bundle
 from mlops.use_case import load_use_case
 from serving.conftest import flowers_model, labelled, make_candidate, serving

@@ -16,10 +16,11 @@ from mlflow.deployments import BaseDeploymentClient
 from mlflow.deployments.interface import plugin_store
 from mlops import tracking
 from mlops.config import Project
-from mlops.operations import Cloud, Environment
-from mlops.deploy import cloud, log
+from mlops.config.operations import Cloud, Environment
+from mlops.deploy import cloud
+from mlops.registry import deployment_log
 from mlops.deploy.cloud import Remote
-from mlops.deploy.log import DEPLOYED, Deployment
+from mlops.registry.deployment_log import DEPLOYED, Deployment
 from mlops.deploy.targets import DeployFailed, Service
 from mlops.errors import ConfigError, UserError
 from mlops.registry import versions
@@ -160,7 +161,7 @@ def test_dry_run_names_the_calls_and_asks_nobody(two: Project, said: list, kind:
 
 def test_wrong_answers_are_found_and_the_version_before_goes_back(two: Project, plugin: None, said: list) -> None:
     entry = ("iris", "production", "deploy", DEPLOYED, "1.0.0", "", "", "", None, "ann", "first")
-    log.record(two, [Deployment(*entry)])
+    deployment_log.record(two, [Deployment(*entry)])
     STATE.update(endpoints=["iris"], answer={"predictions": ["wrong", *said[1:]]})
     with pytest.raises(DeployFailed, match="iris predicts .'wrong'"):
         remote(two, "azureml").deploy(SERVICE)

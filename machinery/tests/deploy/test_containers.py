@@ -16,7 +16,7 @@ from mlops.deploy import deployment, docker
 from mlops.deploy.docker import Docker
 from mlops.deploy.targets import DeployFailed, Service
 from mlops.errors import UserError
-from mlops.serving.image import build
+from mlops.bundle.image import build
 from mlops.serving.manifest import Bundle
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -13,7 +13,7 @@ import yaml
 from command import mlops
 from mlops import tracking
 from mlops.config import Project
-from mlops.operations import Compose
+from mlops.config.operations import Compose
 from mlops.deploy import docker, shadow, targets, watch
 from mlops.deploy.compose import ComposeTarget
 from mlops.deploy.contract import counters

@@ -10,8 +10,8 @@ import pytest
 from command import mlops
 from mlops import tracking
 from mlops.config import Project
-from mlops.deploy import log
-from mlops.deploy.log import DEPLOYED, REFUSED, RETURNED, VERIFIED, Deployment, Step
+from mlops.registry import deployment_log
+from mlops.registry.deployment_log import DEPLOYED, Deployment, REFUSED, RETURNED, Step, VERIFIED
 from mlops.errors import UserError
 from mlops.registry import aliases, versions
 
@@ -31,10 +31,10 @@ def alias_of(project: Project, name: str) -> str | None:
 
 def test_what_is_recorded_is_read_back_the_newest_first_and_the_alias_follows(two: Project) -> None:
     first, second = entry("1.0.0"), entry("1.0.1", before="1.0.0")
-    log.record(two, [first])
+    deployment_log.record(two, [first])
     assert alias_of(two, "production") == "1.0.0"
-    log.record(two, [second])
-    assert log.history(two, "iris") == [second, first]
+    deployment_log.record(two, [second])
+    assert deployment_log.history(two, "iris") == [second, first]
     assert alias_of(two, "production") == "1.0.1" and alias_of(two, "staging") is None
     with tracking.open_store(two) as client:
         newest = aliases.log(client, "iris")[0]
@@ -44,23 +44,23 @@ def test_what_is_recorded_is_read_back_the_newest_first_and_the_alias_follows(tw
 @pytest.mark.parametrize("letter", ["Ж", '"', "\x01", "\udcff"])
 def test_an_entry_fits_into_what_a_database_keeps_of_a_tag(two: Project, letter: str) -> None:
     item = replace(entry("1.0.0"), why=letter * 900, said=letter * 9000)
-    log.record(two, [item])
-    assert log.record(two, [item]) == []
+    deployment_log.record(two, [item])
+    assert deployment_log.record(two, [item]) == []
     with tracking.open_store(two) as client:
         tags = client.get_registered_model("iris").tags
     assert max(map(len, tags.values())) <= 5000
-    (kept,) = log.history(two, "iris")
+    (kept,) = deployment_log.history(two, "iris")
     assert replace(kept, why="", said="") == replace(item, why="", said="")
     assert kept.said.endswith("…") and (letter != "Ж" or kept.why == item.why)
 
 
 def test_recording_twice_changes_nothing(two: Project) -> None:
     first, second = entry("1.0.0"), entry("1.0.1")
-    log.record(two, [first, second])
+    deployment_log.record(two, [first, second])
     with tracking.open_store(two) as client:
         before = client.get_registered_model("iris").tags
-    assert log.record(two, [first, second]) == []
-    assert log.record(two, [first]) == []
+    assert deployment_log.record(two, [first, second]) == []
+    assert deployment_log.record(two, [first]) == []
     with tracking.open_store(two) as client:
         assert client.get_registered_model("iris").tags == before
     assert alias_of(two, "production") == "1.0.1"
@@ -70,23 +70,23 @@ def test_a_crash_between_entry_and_alias_is_healed_by_recording_again(two: Proje
     item = entry("1.0.0")
     with monkeypatch.context() as crash, pytest.raises(KeyboardInterrupt):
         crash.setattr(aliases, "move", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        log.record(two, [item])
+        deployment_log.record(two, [item])
     assert alias_of(two, "production") is None
-    assert log.record(two, [item]) == []
+    assert deployment_log.record(two, [item]) == []
     assert alias_of(two, "production") == "1.0.0"
 
 
 @pytest.mark.parametrize("result", [VERIFIED, RETURNED, REFUSED])
 def test_no_alias_moves_where_nothing_was_deployed(two: Project, result: str) -> None:
-    log.record(two, [entry("1.0.0"), entry("1.0.1", result)])
+    deployment_log.record(two, [entry("1.0.0"), entry("1.0.1", result)])
     assert alias_of(two, "production") == "1.0.0"
-    assert [item.result for item in log.history(two, "iris")] == [result, DEPLOYED]
+    assert [item.result for item in deployment_log.history(two, "iris")] == [result, DEPLOYED]
 
 
 def test_a_version_that_the_store_does_not_have_is_refused(two: Project) -> None:
     with pytest.raises(UserError, match="no version '9.9.9'"):
-        log.record(two, [entry("9.9.9")])
-    assert log.history(two, "iris") == []
+        deployment_log.record(two, [entry("9.9.9")])
+    assert deployment_log.history(two, "iris") == []
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_version_that_the_store_does_not_have_is_refused(two: Project) -> None
 )
 def test_a_version_that_was_gone_back_from_is_never_gone_back_to(live: list[str], back: str | None) -> None:
     steps = [Step(before, number) for before, number in zip([None, *live], live, strict=False)]
-    assert log.before(steps, live[-1] if live else "") == back
+    assert deployment_log.before(steps, live[-1] if live else "") == back
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ def test_a_version_that_was_gone_back_from_is_never_gone_back_to(live: list[str]
     ],
 )
 def test_what_is_live_now_decides_whatever_the_log_lacks(steps: list, now: str, back: str | None) -> None:
-    assert log.before([Step(*step) for step in steps], now) == back
+    assert deployment_log.before([Step(*step) for step in steps], now) == back
 
 
 def test_a_result_file_is_recorded_by_the_command_and_others_are_refused(two: Project, tmp_path: Path) -> None:
     file = tmp_path / "result.json"
-    log.write_result(file, [entry("1.0.0"), entry("1.0.0", VERIFIED, "staging")])
+    deployment_log.write_result(file, [entry("1.0.0"), entry("1.0.0", VERIFIED, "staging")])
     assert len(mlops("deployments", "--record", file, "--json").value) == 2
     again = mlops("deployments", "iris", "--record", file, "--json")
     assert len(again.value) == 2 and "holds this already" in again.err
@@ -153,7 +153,7 @@ def test_rollback_without_a_target_moves_the_alias_of_the_registry_back(two: Pro
     assert (again.code, "1.0.0 is the first champion" in again.error) == (2, True)
     assert mlops("rollback", "iris", "--alias", "champion", "--to", "1.0.1", "--reason", "it was right").code == 0
     assert alias_of(two, "champion") == "1.0.1"
-    assert [item.result for item in log.history(two, "iris")] == ["alias moved"] * 2
+    assert [item.result for item in deployment_log.history(two, "iris")] == ["alias moved"] * 2
 
 
 def test_an_alias_that_was_moved_past_the_log_goes_back_from_where_it_points(two: Project) -> None:
@@ -189,7 +189,7 @@ def test_entries_of_a_later_version_are_shown_with_what_is_known(two: Project) -
     item = entry("1.0.0")
     with tracking.open_store(two) as client:
         client.set_registered_model_tag("iris", f"deploy.{item.stamp}", json.dumps({**asdict(item), "later": 1}))
-    assert log.history(two, "iris") == [replace(item)]
+    assert deployment_log.history(two, "iris") == [replace(item)]
 
 
 def test_before_the_first_deployment_there_is_a_sentence_and_no_empty_table(two: Project) -> None:

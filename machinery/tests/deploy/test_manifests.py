@@ -11,7 +11,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from mlops.operations import Kubernetes
+from mlops.config.operations import Kubernetes
 from mlops.deploy.kubernetes import Cluster, Object, proof_of
 from mlops.deploy.targets import Service
 from mlops.serving.settings import Settings

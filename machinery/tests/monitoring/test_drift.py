@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops.operations import Monitor
+from mlops.config.operations import Monitor
 from mlops.errors import ConfigError
 from mlops.monitoring import drift
 from mlops.monitoring.drift import Finding

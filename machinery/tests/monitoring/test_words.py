@@ -6,7 +6,7 @@ import pytest
 import traffic
 from mlops.monitoring import drift, words
 from mlops.monitoring.log import TIME
-from mlops.operations import Monitor
+from mlops.config.operations import Monitor
 
 
 @pytest.fixture(scope="module")

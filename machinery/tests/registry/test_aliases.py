@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 from mlops import tracking
 from mlops.config import Project
 from mlops.errors import UserError
-from mlops.registry import aliases, by_hand, versions
+from mlops.registry import aliases, manual_moves, versions
 from mlops.registry.register import Outcome
 
 OTHER = ("parameters.regularisation=1.5",)
@@ -60,7 +60,7 @@ def test_a_crash_on_the_way_to_a_version_leaves_none_and_the_next_run_makes_it(
 def test_every_move_is_logged_with_who_why_from_and_to(registered: Project, run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GITHUB_ACTOR", "ann")
     run(registered, *OTHER)
-    by_hand.move(registered, "iris", "champion", "1.0.0", "1.0.1 is slow")
+    manual_moves.move(registered, "iris", "champion", "1.0.0", "1.0.1 is slow")
     with tracking.open_store(registered) as client:
         log = aliases.log(client, "iris")
     assert [(move.alias, move.before, move.after) for move in log] == [
@@ -96,13 +96,13 @@ def test_a_move_stays_in_the_log_only_if_it_was_made(registered: Project, monkey
 
     monkeypatch.setattr(MlflowClient, "set_registered_model_alias", fail)
     with pytest.raises(ValueError, match="no answer"):
-        by_hand.move(registered, "iris", "staging", "1.0.0", "x")
+        manual_moves.move(registered, "iris", "staging", "1.0.0", "x")
     with tracking.open_store(registered) as client:
         assert len(aliases.log(client, "iris")) == 1 + moved
 
 
 def test_a_long_reason_fits_into_the_log_and_is_read_back(registered: Project):
-    by_hand.move(registered, "iris", "staging", "1.0.0", "Причина " * 2000)
+    manual_moves.move(registered, "iris", "staging", "1.0.0", "Причина " * 2000)
     with tracking.open_store(registered) as client:
         tags = client.get_registered_model("iris").tags
         newest = aliases.log(client, "iris")[0]
@@ -121,7 +121,7 @@ def test_a_user_without_a_name_is_named_by_number(environment: None, monkeypatch
 
 
 def test_an_alias_that_is_there_already_is_not_moved_and_not_logged(registered: Project):
-    moved, version = by_hand.move(registered, "iris", "champion", "1.0.0", "again")
+    moved, version = manual_moves.move(registered, "iris", "champion", "1.0.0", "again")
     assert moved is None and version.number == "1.0.0"
     with tracking.open_store(registered) as client:
         assert len(aliases.log(client, "iris")) == 1
@@ -129,19 +129,19 @@ def test_an_alias_that_is_there_already_is_not_moved_and_not_logged(registered: 
 
 def test_a_version_in_use_is_not_archived(registered: Project):
     with pytest.raises(UserError, match=r"iris 1\.0\.0 \(champion\) is in use; move its aliases first"):
-        by_hand.archive(registered, "iris", "1.0.0", "old")
+        manual_moves.archive(registered, "iris", "1.0.0", "old")
 
 
 def test_an_archived_version_says_why_and_takes_no_alias(registered: Project, run: Run):
     run(registered, *OTHER)
-    assert by_hand.archive(registered, "iris", "1.0.0", "superseded").tags["archived"].endswith(": superseded")
+    assert manual_moves.archive(registered, "iris", "1.0.0", "superseded").tags["archived"].endswith(": superseded")
     with pytest.raises(UserError, match=r"iris 1\.0\.0 is archived \(.*superseded\)"):
-        by_hand.move(registered, "iris", "staging", "1.0.0", "try it")
+        manual_moves.move(registered, "iris", "staging", "1.0.0", "try it")
 
 
 def test_an_unknown_version_is_named_with_those_that_there_are(registered: Project):
     with pytest.raises(UserError, match=r"no version '1\.0\.3', did you mean '1\.0\.0'\?; there are: 1\.0\.0, champion"):
-        by_hand.move(registered, "iris", "staging", "1.0.3", "typo")
+        manual_moves.move(registered, "iris", "staging", "1.0.3", "typo")
 
 
 def test_two_processes_on_a_server_give_one_key_one_version(fresh: Project, run: Run, stored, monkeypatch):

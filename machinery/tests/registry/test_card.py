@@ -14,7 +14,7 @@ from mlops import git
 from mlops.config import Project
 from mlops.registry import card as cards
 from mlops.registry import lineage, slices, versions
-from mlops.training.metrics import Predictions, mae
+from mlops.metrics.measures import Predictions, mae
 from mlops.use_case import UseCase, load_use_case
 from sklearn.metrics import precision_recall_fscore_support
 

@@ -14,7 +14,7 @@ from mlops.errors import DataError, MlopsError
 from mlops.registry import versions
 from mlops.registry.register import champion_of, register
 from mlops.registry.versions import Version
-from mlops.serving import registered as bundles
+from mlops.scoring import registered as bundles
 from mlops.training.train import train
 from mlops.use_case import UseCase, load_use_case
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from mlops import git
 from mlops.config import Project
-from mlops.deploy import log
-from mlops.deploy.log import DEPLOYED, REFUSED, Deployment
+from mlops.registry import deployment_log
+from mlops.registry.deployment_log import DEPLOYED, Deployment, REFUSED
 from mlops.registry import versions
 from mlops.registry.versions import Version
 
@@ -28,7 +28,7 @@ def deployed(registered: Project) -> Version:
             stamp=stamp,
         )
 
-    log.record(registered, [entry("staging", REFUSED, 1), entry("production", DEPLOYED, 2)])
+    deployment_log.record(registered, [entry("staging", REFUSED, 1), entry("production", DEPLOYED, 2)])
     return versions.resolve(registered, "iris", "production")
 
 

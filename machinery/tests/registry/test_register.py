@@ -13,7 +13,7 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlops import pipeline, tracking
 from mlops.config import Project
 from mlops.errors import StoreUnreachable, UserError
-from mlops.registry import by_hand
+from mlops.registry import manual_moves
 from mlops.registry import register as register_module
 from mlops.registry.prune import prune
 from mlops.registry.register import REQUIRED_TAGS, Outcome, register
@@ -189,7 +189,7 @@ def test_a_hotfix_is_numbered_after_its_own_target_whatever_the_challenger_asks(
 
 def test_the_number_of_a_version_that_was_pruned_is_not_given_again(registered: Project, run: Run, stored: Stored):
     run(registered, *OTHER)
-    by_hand.move(registered, "iris", "champion", "1.0.0", "back")
+    manual_moves.move(registered, "iris", "champion", "1.0.0", "back")
     assert prune(registered, recent_runs=0, recent_days=0).versions == 1
     assert run(registered, "parameters.regularisation=2.5").version.number == "1.0.2"
     assert sorted(version.number for version in stored(registered)) == ["1.0.0", "1.0.2"]
@@ -383,7 +383,7 @@ def test_a_deleted_experiment_is_said_with_the_way_to_restore_it(registered: Pro
 
 def test_an_archived_version_does_not_come_back_under_an_alias(registered: Project, run: Run, stored: Stored):
     run(registered, *OTHER)
-    by_hand.archive(registered, "iris", "1.0.0", "superseded")
+    manual_moves.archive(registered, "iris", "1.0.0", "superseded")
     with pytest.raises(UserError, match=r"iris 1\.0\.0 has the same key and is archived \(.*superseded\)"):
         run(registered)
     assert aliases(stored(registered)) == {"champion": "1.0.1"}

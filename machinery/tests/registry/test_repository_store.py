@@ -376,7 +376,7 @@ def test_an_exit_code_that_is_kept_is_pushed_and_returned(clone: Callable[[str],
 def test_the_token_reaches_git_only_through_the_environment(
     clone: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mlops.gitflow.git import credentials
+    from mlops.git import credentials
 
     root = clone("first")
     monkeypatch.setenv("GITHUB_TOKEN", "secret-token")

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from checkouts import git
 from command import mlops
-from mlops import own_code
+from mlops import use_case_code
 from mlops.config import Project
 from mlops.errors import UserError
 from mlops.scoring import as_trained
@@ -69,4 +69,4 @@ def candidate_manifest(project: Project, package: Path) -> dict:
 
     config = load_use_case_config(project, "iris").model_dump(mode="json")
     sha = git(project.root, "rev-parse", "HEAD")
-    return {"use_case": "mine", "parts": {"code": own_code.digest(package)}, "config": config, "git": {"sha": sha}}
+    return {"use_case": "mine", "parts": {"code": use_case_code.digest(package)}, "config": config, "git": {"sha": sha}}

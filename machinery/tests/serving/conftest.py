@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from checkouts import ROOT, need_examples
 
-from mlops.serving.bundle import build
+from mlops.bundle.build import build
 
 VERSION = {"number": "1.2.3", "run_id": "abc", "commit": "c0ffee", "metrics": {"mae": 0.5}}
 

@@ -14,7 +14,7 @@ import pytest
 
 from mlops.errors import UserError
 from mlops.serving import model as models
-from mlops.serving.bundle import FLOAT32_LIMIT, build, frame_to_rows
+from mlops.bundle.build import FLOAT32_LIMIT, build, frame_to_rows
 from mlops.serving.manifest import Bundle, BundleDamaged, verify
 from mlops.serving.model import load
 from mlops.serving.page import render
@@ -103,7 +103,7 @@ def test_a_model_without_an_onnx_form_is_served_as_skops_and_the_reason_is_kept(
 
 
 def test_probabilities_that_differ_are_no_onnx_though_every_label_is_equal(flowers, tmp_path, monkeypatch):
-    from mlops.serving import onnx_form
+    from mlops.bundle import onnx_form
 
     def off_by_little(raw, signature, layout, threads=1):
         predict = models.load_onnx(raw, signature, layout, threads)
@@ -203,7 +203,7 @@ def test_an_onnx_server_imports_neither_mlflow_nor_pandas_nor_scikit_learn(flowe
 
 
 def test_the_image_holds_every_module_that_the_server_imports():
-    from mlops.serving.image import MODULES
+    from mlops.bundle.image import MODULES
 
     script = "import sys; from mlops.serving import run, openapi, page, reference; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()

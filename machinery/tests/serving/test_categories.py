@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from sklearn import compose, linear_model, pipeline, preprocessing
 
-from mlops.serving.bundle import build, frame_to_rows
+from mlops.bundle.build import build, frame_to_rows
 from mlops.serving.model import load
 from mlops.serving.signature import Column, Refused, Signature, from_matrix
 

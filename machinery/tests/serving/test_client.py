@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mlops.errors import MlopsError, UserError
-from mlops.serving.bundle import build
-from mlops.serving.client import ask, score_file
+from mlops.bundle.build import build
+from mlops.scoring.client import ask, score_file
 
 from .conftest import VERSION, labelled, make_candidate, serving
 
@@ -159,8 +159,8 @@ def test_the_client_waits_until_somebody_listens_and_the_model_is_loaded(tmp_pat
 
 
 def test_serving_without_its_packages_says_what_to_run(monkeypatch):
-    from mlops.serving import commands
+    from mlops.scoring import serving_commands
 
-    monkeypatch.setattr(commands, "PACKAGES", ("json", "a_package_that_is_missing"))
+    monkeypatch.setattr(serving_commands, "PACKAGES", ("json", "a_package_that_is_missing"))
     with pytest.raises(UserError, match="a_package_that_is_missing: not installed, .*; run: make setup"):
-        commands.serve("iris", "", "", None, "", "")
+        serving_commands.serve("iris", "", "", None, "", "")

@@ -9,10 +9,10 @@ import pytest
 from checkouts import ROOT
 
 from mlops.errors import UserError
-from mlops.own_code import digest
-from mlops.serving import contents
-from mlops.serving.bundle import build
-from mlops.serving.image import environment, prove, rows_of, stage, try_out
+from mlops.use_case_code import digest
+from mlops.bundle import contents
+from mlops.bundle.build import build
+from mlops.bundle.image import environment, prove, rows_of, stage, try_out
 
 from .conftest import VERSION, labelled, make_candidate
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mlops.errors import UserError
-from mlops.serving.image import build, stage
+from mlops.bundle.image import build, stage
 
 from .conftest import wait_ready
 

@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mlops.errors import ConfigError
-from mlops.serving import app, commands, prediction_log, service
+from mlops.serving import app, prediction_log, service
+from mlops.scoring import serving_commands
 from mlops.serving.settings import Settings, from_environment
 from mlops.serving.signature import from_matrix
 
@@ -172,7 +173,7 @@ def slow_bundle(tmp_path_factory):
     import pandas as pd
     from mlflow.models import infer_signature
 
-    from mlops.serving.bundle import build
+    from mlops.bundle.build import build
 
     folder = tmp_path_factory.mktemp("slow")
     (folder / "slow.py").write_text(SLOW)
@@ -337,7 +338,7 @@ def test_the_port_comes_from_the_variable_where_none_is_given(monkeypatch, tmp_p
     monkeypatch.setattr("mlops.serving.run.run", lambda folder, settings: taken.append(settings.port))
     monkeypatch.setenv("MLOPS_SERVE_PORT", "18091")
     for options in ([], ["--port", "0"]):
-        assert CliRunner().invoke(commands.app, ["serve", "--bundle", str(tmp_path), *options]).exit_code == 0
+        assert CliRunner().invoke(serving_commands.app, ["serve", "--bundle", str(tmp_path), *options]).exit_code == 0
     assert taken == [18091, 0]
 
 

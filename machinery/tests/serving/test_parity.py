@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from mlops.serving.bundle import build, frame_to_rows
+from mlops.bundle.build import build, frame_to_rows
 from mlops.serving.model import ONNX_FILE, load, load_onnx
 
 from .conftest import VERSION, make_candidate

@@ -12,10 +12,10 @@ import pyarrow
 import pytest
 
 from mlops.errors import UserError
-from mlops.serving.bundle import build
-from mlops.serving.client import score_file
+from mlops.bundle.build import build
+from mlops.scoring.client import score_file
 from mlops.serving.model import load
-from mlops.serving.bundle import frame_to_rows
+from mlops.bundle.build import frame_to_rows
 from mlops.serving.settings import Settings
 from mlops.serving import service
 
@@ -187,7 +187,7 @@ def test_the_prediction_log_keeps_what_the_threshold_decided_on(bundle, holdout,
 
 
 def test_requests_that_include_something_are_not_taken_together_with_others(flowers_bundle):
-    from mlops.serving.short import Desk
+    from mlops.serving.fast_path import Desk
 
     replies = {}
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlops.serving.bundle import build
-from mlops.serving.client import to_arrow
+from mlops.bundle.build import build
+from mlops.scoring.client import to_arrow
 from mlops.serving.invocations import read_csv, read_invocations, read_typed
 from mlops.serving.model import load
 from mlops.serving.open_inference import metadata, read_infer, write_infer

@@ -12,7 +12,7 @@ import pytest
 from mlops.serving import service
 from mlops.serving.settings import Settings
 from mlops.serving.model import TOGETHER
-from mlops.serving.short import Desk
+from mlops.serving.fast_path import Desk
 from mlops.serving.signature import Refused
 
 from .conftest import serving

@@ -12,7 +12,7 @@ from checkouts import ROOT
 from typer.testing import CliRunner
 
 from mlops.config import load_project
-from mlops.serving.bundle import frame_to_rows
+from mlops.bundle.build import frame_to_rows
 from mlops.serving.manifest import verify
 from mlops.serving.model import load
 from mlops.use_case import load_use_case

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from mlops.errors import UserError
-from mlops.serving.bundle import build, frame_to_rows
-from mlops.serving.client import to_arrow
+from mlops.bundle.build import build, frame_to_rows
+from mlops.scoring.client import to_arrow
 from mlops.serving.model import load
 from mlops.serving.scoring import Scorer, score
 from mlops.serving.signature import Column, Refused, Signature, from_columns, from_matrix

@@ -6,15 +6,15 @@ import churn
 import numpy as np
 import pytest
 from mlops.config import Project
-from mlops.decisions import Coverage
+from mlops.config.decisions import Coverage
 from mlops.errors import ConfigError, DataError
-from mlops.serving.bundle import build, frame_to_rows
+from mlops.bundle.build import build, frame_to_rows
 from mlops.serving.extras import as_json, available, compute
 from mlops.serving.model import load
 from mlops.training import conformal, report
 from mlops.training.evaluate import evaluate
 from mlops.training.folds import OutOfFold
-from mlops.training.metrics import Predictions
+from mlops.metrics.measures import Predictions
 from mlops.training.train import train
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
@@ -126,6 +126,6 @@ def test_a_slice_below_its_limit_is_refused_by_name(project):
 
 
 def limited(use_case, limit, rows=30, column="plan"):
-    from mlops.decisions import SliceLimit
+    from mlops.config.decisions import SliceLimit
 
     return use_case.config.model_copy(update={"slice_limits": {column: SliceLimit(limit=limit, rows=rows)}})

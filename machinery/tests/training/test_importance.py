@@ -4,7 +4,7 @@ import churn
 import numpy as np
 import pandas as pd
 import pytest
-from mlops.serving.bundle import build, frame_to_rows
+from mlops.bundle.build import build, frame_to_rows
 from mlops.serving.extras import as_json, available, compute
 from mlops.serving.model import load
 from mlops.training import report

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from mlops.training import metrics
-from mlops.training.metrics import MEASURES, Predictions, bootstrap, paired_bootstrap
+from mlops.metrics import measures
+from mlops.metrics.measures import MEASURES, Predictions, bootstrap, paired_bootstrap
 from sklearn import metrics as sklearn
 
 numbers = st.floats(-1e6, 1e6, allow_subnormal=False)
@@ -70,17 +70,17 @@ def test_every_metric_is_compared_with_a_reference():
 
 def test_certain_and_wrong_costs_as_much_as_with_scikit_learn():
     truth, sure = np.array([0, 1]), np.array([[1.0, 0.0], [1.0, 0.0]])
-    assert math.isclose(metrics.log_loss(truth, Predictions(truth, sure)), sklearn.log_loss(truth, sure), rel_tol=1e-9)
+    assert math.isclose(measures.log_loss(truth, Predictions(truth, sure)), sklearn.log_loss(truth, sure), rel_tol=1e-9)
 
 
 def test_metric_that_has_no_value_is_not_a_number():
-    assert math.isnan(metrics.r2(np.ones(3), Predictions(np.arange(3.0))))
-    assert math.isnan(metrics.mape(np.array([0.0, 1.0]), Predictions(np.ones(2))))
-    assert math.isnan(metrics.mae(np.ones(2), Predictions(np.array([1.0, np.nan]))))
+    assert math.isnan(measures.r2(np.ones(3), Predictions(np.arange(3.0))))
+    assert math.isnan(measures.mape(np.array([0.0, 1.0]), Predictions(np.ones(2))))
+    assert math.isnan(measures.mae(np.ones(2), Predictions(np.array([1.0, np.nan]))))
 
 
 def less_error(said: Predictions, truth: np.ndarray) -> float:
-    return -metrics.mae(truth, said)
+    return -measures.mae(truth, said)
 
 
 def interval(one: Predictions, other: Predictions, truth: np.ndarray, block: int = 1, seed: int = 1) -> tuple[float, float]:
@@ -143,10 +143,10 @@ def test_interval_of_one_model_holds_its_true_error_in_about_nineteen_cases_of_t
     held = 0
     for seed in range(100):
         errors = np.random.default_rng(seed).normal(size=150)
-        low, high = bootstrap(metrics.mae, Predictions(errors), np.zeros(150), 200, 1, seed)
+        low, high = bootstrap(measures.mae, Predictions(errors), np.zeros(150), 200, 1, seed)
         held += low <= np.sqrt(2 / np.pi) <= high
     assert 86 <= held <= 99
 
 
 def test_interval_of_what_is_never_a_number_is_none():
-    assert np.isnan(bootstrap(metrics.mape, Predictions(np.ones(9)), np.zeros(9), 100, 1, 0)).all()
+    assert np.isnan(bootstrap(measures.mape, Predictions(np.ones(9)), np.zeros(9), 100, 1, 0)).all()

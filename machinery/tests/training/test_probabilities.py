@@ -13,12 +13,14 @@ from mlops.config import Metric, Project, UseCaseConfig
 from mlops.errors import ConfigError
 from mlops.training import report, rules
 from mlops.training.candidate import Candidate
-from mlops.training.evaluate import Champion, evaluate
+from mlops.training.evaluate import evaluate
+from mlops.training.evaluation import Champion
 from mlops.training.folds import OutOfFold
-from mlops.training.metrics import Predictions
-from mlops.training.own_metrics import own_metrics
-from mlops.training.probabilities import directions, measures_of
-from mlops.training.thresholds import choose, without_threshold
+from mlops.metrics.measures import Predictions
+from mlops.metrics.own import own_metrics
+from mlops.metrics.probabilities import directions, measures_of
+from mlops.training.thresholds import choose
+from mlops.training.fitting import without_threshold
 from mlops.training.train import train
 from mlops.use_case import UseCase, load_use_case
 from sklearn import metrics as sklearn

@@ -11,8 +11,9 @@ from command import mlops
 from matplotlib.image import imread
 from mlops.config import Project
 from mlops.training import plots, report
-from mlops.training.evaluate import Champion, Evaluation, evaluate
-from mlops.training.metrics import Predictions
+from mlops.training.evaluate import evaluate
+from mlops.training.evaluation import Champion, Evaluation
+from mlops.metrics.measures import Predictions
 from mlops.training.train import train
 from mlops.use_case import load_use_case
 

@@ -16,10 +16,11 @@ from mlops import digests, git, tracking
 from mlops.config import Project
 from mlops.errors import DataError, UserError
 from mlops.training import candidate as candidates
-from mlops.training import model_file
+from mlops import model_file
 from mlops.training.candidate import Candidate
-from mlops.training.metrics import MEASURES, Predictions
-from mlops.training.train import as_truth, train
+from mlops.metrics.measures import MEASURES, Predictions
+from mlops.training.train import train
+from mlops.training.fitting import as_truth
 from mlops.use_case import UseCase, load_use_case
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LinearRegression

@@ -9,8 +9,9 @@ from mlops.config import Project
 from mlops.errors import DataError
 from mlops.monitoring import quality
 from mlops.training import candidate as candidates
-from mlops.training.metrics import encode
-from mlops.training.train import predict, train
+from mlops.metrics.measures import encode
+from mlops.training.train import train
+from mlops.training.fitting import predict
 from mlops.use_case import UseCase, load_use_case
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression

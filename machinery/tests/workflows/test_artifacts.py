@@ -16,7 +16,7 @@ import pytest
 import rules
 import triggers
 
-from mlops.deploy import log
+from mlops.registry import deployment_log
 from mlops.errors import UserError
 from mlops.gitflow import comment
 from mlops.monitoring import proposed
@@ -110,7 +110,7 @@ def deployment_read(root: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> l
         if "--record" in step.get("run", "")
     ]
     file = root / command.split("--record ")[1]
-    return ["iris"] if log.read_result(file) == [] else []
+    return ["iris"] if deployment_log.read_result(file) == [] else []
 
 
 # The workflow and job that download: the job that uploads, what lies there before, and what reads it afterwards.

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from mlops import digests, files
 from mlops.data import schemas
 from mlops.data.parse import parse
-from mlops.data.read import Read, kinds_of
+from mlops.config.reading import Read
+from mlops.data.read import kinds_of
 from mlops.errors import DataError
 
 if TYPE_CHECKING:

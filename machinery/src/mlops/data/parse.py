@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops.data.read import EXCEL, JSON_LINES, Kind, Read, table
+from mlops.data.read import EXCEL, JSON_LINES, Kind, table
+from mlops.config.reading import Read
 from mlops.errors import DataError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops import digests, files, keys, own_code
+from mlops import digests, files, keys, use_case_code
 from mlops.config import Project, nearest
 from mlops.data import datasets, schemas
 from mlops.data.datasets import Dataset
@@ -162,7 +162,7 @@ def _schema(use_case: UseCase, stage: str) -> DataFrameSchema:
 
 
 def _file(project: Project, use_case: UseCase, stage: str, sources: Raw) -> Path:
-    code, how = own_code.digest(use_case.package), use_case.config.data.model_dump(mode="json")
+    code, how = use_case_code.digest(use_case.package), use_case.config.data.model_dump(mode="json")
     name = digests.of_value([sources.sha256, code, keys.machinery(["data"]), use_case.config.key, how])[:16]
     return project.data / stage / use_case.name / f"{name}.parquet"
 

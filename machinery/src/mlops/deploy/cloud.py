@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 from mlops import tracking, tracking_uri
 from mlops.config import Project
 from mlops.console import step
-from mlops.deploy import log
+from mlops.registry import deployment_log
 from mlops.deploy.targets import DeployFailed, Service
 from mlops.errors import UserError, first_line
-from mlops.operations import Environment
+from mlops.config.operations import Environment
 from mlops.registry import versions
 from mlops.registry.versions import Version
 from mlops.training.candidate import SAID
@@ -187,7 +187,11 @@ class Remote:
 
     def running(self, use_case: str) -> Service | None:
         """Return what was deployed last, by the deployment log: the clouds do not know our version numbers."""
-        live = [item for item in log.history(self.project, use_case, self.environment) if item.result == log.DEPLOYED]
+        live = [
+            item
+            for item in deployment_log.history(self.project, use_case, self.environment)
+            if item.result == deployment_log.DEPLOYED
+        ]
         return Service(use_case, live[0].number, live[0].image, live[0].bundle) if live else None
 
     def check(self, use_case: str) -> list[str]:

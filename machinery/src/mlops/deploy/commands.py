@@ -12,7 +12,7 @@ from mlops import console
 if TYPE_CHECKING:
     from mlops.config import Project
     from mlops.deploy.contract import Check
-    from mlops.deploy.log import Deployment
+    from mlops.registry.deployment_log import Deployment
 
 app = typer.Typer()
 
@@ -92,12 +92,13 @@ def deploy(
     from pathlib import Path
 
     from mlops.config import load_project
-    from mlops.deploy import deployment, log, targets
+    from mlops.deploy import deployment, targets
+    from mlops.registry import deployment_log
     from mlops.errors import UserError
 
     project = load_project()
     targets.environment_of(project, to)
-    why = log.check_reason(reason)
+    why = deployment_log.check_reason(reason)
     if manifest and (image or ref):
         raise UserError("a release manifest names version and image itself: leave REF and --image away")
     if manifest:
@@ -128,11 +129,11 @@ def deployments(
     from pathlib import Path
 
     from mlops.config import load_project, load_use_case_config
-    from mlops.deploy import log
+    from mlops.registry import deployment_log
 
     project = load_project()
     if record:
-        written = log.record(project, log.read_result(Path(record)))
+        written = deployment_log.record(project, deployment_log.read_result(Path(record)))
         console.note(f"{len(written)} written to the deployment log" if written else "the deployment log holds this already")
         if not name:
             return _show(written, json)
@@ -140,7 +141,7 @@ def deployments(
     load_use_case_config(project, name)
     if check or repair:
         return _check(project, name, to, repair, not dry_run, json)
-    _show(log.history(project, name, to), json)
+    _show(deployment_log.history(project, name, to), json)
 
 
 @app.command()
@@ -164,12 +165,13 @@ def rollback(
     from pathlib import Path
 
     from mlops.config import load_project, load_use_case_config
-    from mlops.deploy import deployment, log, targets
+    from mlops.deploy import deployment, targets
+    from mlops.registry import deployment_log
 
     project = load_project()
     name = name or project.default_use_case
     load_use_case_config(project, name)
-    why = log.check_reason(reason)
+    why = deployment_log.check_reason(reason)
     if alias or targets.environment_of(project, environment).target == "none":
         moved = deployment.rollback_alias(project, name, alias or environment, to, why)
         if dry_run:

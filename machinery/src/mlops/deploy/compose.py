@@ -28,7 +28,7 @@ from mlops.deploy.proxy import Proxy, other_than
 from mlops.deploy.targets import DeployFailed, Return, Service
 from mlops.deploy.tunnel import tunnel
 from mlops.errors import UserError
-from mlops.operations import Compose, Environment
+from mlops.config.operations import Compose, Environment
 from mlops.registry import aliases
 
 LABEL = "io.mlops."

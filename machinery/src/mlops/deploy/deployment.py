@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops import console, tracking
 from mlops.config import Project, load_use_case_config
-from mlops.deploy import contract, docker, log, targets
+from mlops.deploy import contract, docker, targets
+from mlops.registry import deployment_log
 from mlops.deploy.contract import Check
-from mlops.deploy.log import DEPLOYED, MOVED, REFUSED, RETURNED, VERIFIED, Deployment, Step
+from mlops.registry.deployment_log import DEPLOYED, Deployment, MOVED, REFUSED, RETURNED, Step, VERIFIED
 from mlops.deploy.targets import DeployFailed, Service, Target
 from mlops.errors import UserError
 from mlops.registry import aliases, versions
@@ -52,7 +53,7 @@ def of_release(file: Path, only: str = "") -> tuple[list[Service], str]:
 
     Raises UserError for a file that is not one, naming the key.
     """
-    content = log.read_json(file)
+    content = deployment_log.read_json(file)
     models = content.get("models")
     if not isinstance(models, dict) or not models:
         raise UserError(f"{file}: key models is missing: a release manifest names each use case with its image")
@@ -81,7 +82,7 @@ def of_version(
     """
     if image:
         return _of_image(project, use_case, image)
-    from mlops.serving import registered
+    from mlops.scoring import registered
 
     bundle = registered.bundle(project, use_case, ref, None, None)
     kind = targets.environment_of(project, environment).target
@@ -105,7 +106,7 @@ def _of_image(project: Project, use_case: str, image: str) -> Service:
 
 
 def _ensure_built(project: Project, bundle: Bundle, tag: str) -> None:
-    from mlops.serving.image import build
+    from mlops.bundle.image import build
 
     found = docker.Docker().inspect(tag, "image")
     labels = (found or {}).get("Config", {}).get("Labels") or {}
@@ -170,7 +171,7 @@ def deploy_one(target: Target | None, service: Service, request: DeploymentReque
         who=aliases.who(),
         why=request.why,
         address=address,
-        said=said[: log.LONGEST],
+        said=said[: deployment_log.LONGEST],
         alias=alias,
         seconds=round(time.monotonic() - began, 2),
     )
@@ -203,7 +204,7 @@ def record_returns(project: Project, use_case: str, environment: str = "") -> li
     """Write what the targets did by themselves into the log, and return what it did not hold yet."""
     names = [environment] if environment else sorted(project.deploy)
     found = [own_return(targets.of(project, name), use_case, name) for name in names]
-    return log.record(project, [item for item in found if item])
+    return deployment_log.record(project, [item for item in found if item])
 
 
 def check(project: Project, use_case: str, environment: str = "") -> dict[str, list[str]]:
@@ -228,12 +229,12 @@ def rollback_target(project: Project, use_case: str, environment: str, number: s
     What runs is the target's word; the log explains how it came there. Raises UserError where there is nothing to go back to,
     and where the rollback would change nothing.
     """
-    entries = log.history(project, use_case)
+    entries = deployment_log.history(project, use_case)
     live = [item for item in entries if item.environment == environment and item.result == DEPLOYED]
     target = targets.of(project, environment)
     running = target.running(use_case) if target else None
     now = running.number if running else (live[0].number if live else "")
-    back = number or log.before(reversed(live), now)
+    back = number or deployment_log.before(reversed(live), now)
     if back is None:
         raise UserError(_nothing_before(use_case, environment, now))
     imageless = targets.environment_of(project, environment).target in targets.CLOUDS
@@ -266,7 +267,7 @@ def _nothing_before(use_case: str, environment: str, now: str) -> str:
 
 
 def rollback_alias(project: Project, use_case: str, alias: str, number: str, why: str) -> Deployment:
-    """Return the move of a registry alias to the version before, or to `number`; `log.record` makes it.
+    """Return the move of a registry alias to the version before, or to `number`; `deployment_log.record` makes it.
 
     Raises UserError where the alias does not exist or never pointed elsewhere.
     """
@@ -279,7 +280,7 @@ def rollback_alias(project: Project, use_case: str, alias: str, number: str, why
         raise UserError(
             f"{use_case}: nothing is deployed and there is no alias {alias!r}; --alias champion moves the registry's champion"
         )
-    back = number or log.before(reversed([Step(move.before, move.after) for move in moves]), now.number)
+    back = number or deployment_log.before(reversed([Step(move.before, move.after) for move in moves]), now.number)
     if back is None:
         raise UserError(
             f"{use_case} {now.number} is the first {alias}, there is nothing before it; --to NUMBER chooses another"
@@ -314,9 +315,9 @@ def finish(
 ) -> None:
     """Write the result and the log, say what came of it, and raise DeployFailed where one did not prove itself."""
     if file:
-        log.write_result(file, outcomes)
+        deployment_log.write_result(file, outcomes)
     if keep:
-        log.record(project, outcomes)
+        deployment_log.record(project, outcomes)
     say(outcomes)
     for failed in (item for item in outcomes if not item.ok):
         still = f"{failed.before} still answers" if failed.before else "nothing was deployed"

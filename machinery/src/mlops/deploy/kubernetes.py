@@ -31,7 +31,7 @@ from mlops.deploy import contract
 from mlops.deploy.contract import MANIFEST, Manifest, explained, wait_ready
 from mlops.deploy.targets import DeployFailed, Service
 from mlops.errors import UserError
-from mlops.operations import Environment, Kubernetes
+from mlops.config.operations import Environment, Kubernetes
 
 OVERLAYS = Path("deploy") / "kubernetes" / "overlays"
 # What the base calls its Deployment, and the image that stands for the real one.

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from mlops.config import Project
 from mlops.errors import MlopsError, UserError
-from mlops.operations import Environment
+from mlops.config.operations import Environment
 
 MODULES = {
     "compose": "compose",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mlops.errors import UserError
 from mlops.git import git, run
-from mlops.gitflow.git import exists, text_at
+from mlops.git import exists, text_at
 
 SOURCES = ("machinery/src", "src")
 MACHINERY = "vendor/machinery.txt"

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from mlops.errors import UserError
 from mlops.gitflow import branches, fragments, tags, versions
 from mlops.git import git, run
-from mlops.gitflow.git import credentials, current_branch, exists, text_at
-from mlops.gitflow.git import tags as local_tags
+from mlops.git import credentials, current_branch, exists, text_at
+from mlops.git import tags as local_tags
 
 SETUP = "setup.py"
 CHANGELOG = "CHANGELOG.md"

@@ -9,9 +9,10 @@ import typer
 
 from mlops.console import as_json, note
 from mlops.errors import UserError
-from mlops.gitflow import branches, checks, fragments, runner, tags, versions
+from mlops.gitflow import branches, checks, fragments, tags, versions
+from mlops import runner
 from mlops.git import git, run
-from mlops.gitflow.git import compare_link, current_branch, exists, identity, project_root, text_at
+from mlops.git import compare_link, current_branch, exists, identity, project_root, text_at
 
 app = typer.Typer(help="Branches, versions and tags: check, start, finish, tag.", no_args_is_help=True)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mlops.errors import UserError
 from mlops.git import run
-from mlops.gitflow.git import text_at
+from mlops.git import text_at
 from mlops.gitflow.versions import changelog_entry
 
 FOLDER = "changelog.d"

@@ -17,7 +17,7 @@ from mlops.git import git, run
 from mlops.gitflow import branches, versions
 from mlops.gitflow.checks import CHANGELOG, SETUP, Merge
 from mlops.gitflow.fragments import FOLDER
-from mlops.gitflow.git import credentials, text_at
+from mlops.git import credentials, text_at
 
 FRAGMENTS = f"{FOLDER}/"
 NOWHERE = "0" * 40

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlops import digests, keys, vendored
 from mlops.git import git, run
-from mlops.gitflow.git import credentials
+from mlops.git import credentials
 
 
 def differs(root: Path, base: str, names: Sequence[str]) -> bool:

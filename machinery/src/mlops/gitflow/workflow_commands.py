@@ -16,15 +16,16 @@ import typer
 from mlops.console import as_json, note, table
 from mlops.errors import MlopsError, UserError
 from mlops.gitflow import backmerge as rules
-from mlops.gitflow import branches, checks, runner
+from mlops.gitflow import branches, checks
+from mlops import runner
 from mlops.git import git, run
-from mlops.gitflow.git import compare_link, credentials, exists, fetch_branches, project_root, repository
+from mlops.git import compare_link, credentials, exists, fetch_branches, project_root, repository
 
 if TYPE_CHECKING:
     from mlops.config import Project
 
 # What judges and stores a model, beside what makes it: a change is tried out on every use case.
-JUDGES = ("registry", "tracking.py", "tracking_uri.py", "pipeline.py", "git.py")
+JUDGES = ("registry", "bundle", "pipeline", "tracking.py", "tracking_uri.py", "trust.py", "git.py")
 RENAME = (
     "branches, rulesets, schedules and comments are those of `main`: rename it under Settings → General → Default branch, "
     "then run the workflow `bootstrap`"
@@ -50,7 +51,7 @@ def plan(
 
     Example: mlops gitflow plan --base origin/dev --json
     """
-    from mlops.doctor import supported_pythons
+    from mlops.pythons import supported_pythons
     from mlops.git import commit
     from mlops.gitflow import planning
 
@@ -318,7 +319,7 @@ def load_project() -> Project:
 
 
 def _touched(project: Project, base: str) -> list[str]:
-    from mlops import keys, own_code
+    from mlops import keys, use_case_code
     from mlops.gitflow import touched
 
     paths = touched.changed_paths(project.root, base)
@@ -327,7 +328,7 @@ def _touched(project: Project, base: str) -> list[str]:
         return project.use_cases
     if touched.differs(project.root, base, (*keys.MACHINERY, *JUDGES)):
         return project.use_cases
-    shared = [f"src/{own_code.PACKAGE}/{name}" for name in ("__init__.py", own_code.COMMON)]
+    shared = [f"src/{use_case_code.PACKAGE}/{name}" for name in ("__init__.py", use_case_code.COMMON)]
     return touched.use_cases(paths, project.use_cases, shared)
 
 

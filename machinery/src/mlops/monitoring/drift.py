@@ -17,7 +17,7 @@ from mlops.config import nearest
 from mlops.errors import ConfigError
 from mlops.monitoring import statistics
 from mlops.monitoring.log import SAID
-from mlops.operations import FeatureMonitor, Limits, Monitor
+from mlops.config.operations import FeatureMonitor, Limits, Monitor
 from mlops.training import reference
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.config import Project
 from mlops.console import note
-from mlops.gitflow import github, runner
-from mlops.gitflow.git import repository
+from mlops.gitflow import github
+from mlops import runner
+from mlops.git import repository
 from mlops.monitoring import proposal, report
 from mlops.monitoring.monitor import ALARMS, BLIND, TOO_FEW, Check
 

@@ -17,8 +17,9 @@ from mlops.config import Project
 from mlops.data import schemas, stages
 from mlops.errors import DataError
 from mlops.git import git
-from mlops.gitflow import approval, branches, github, runner
-from mlops.gitflow.git import compare_link, credentials, exists, fetch_branches, identity, repository
+from mlops.gitflow import approval, branches, github
+from mlops import runner
+from mlops.git import compare_link, credentials, exists, fetch_branches, identity, repository
 from mlops.monitoring import labels
 from mlops.monitoring.labels import TRUTH
 from mlops.monitoring.log import REQUEST, ROW

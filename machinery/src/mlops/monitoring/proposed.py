@@ -13,8 +13,9 @@ from typing import Any
 
 from mlops.errors import UserError
 from mlops.git import git
-from mlops.gitflow import approval, branches, github, runner
-from mlops.gitflow.git import credentials
+from mlops.gitflow import approval, branches, github
+from mlops import runner
+from mlops.git import credentials
 
 FACTS, BUNDLE = "proposal.json", "branch.bundle"
 BRANCH = re.compile(r"data/[a-z0-9_-]+-\d{4}-\d{2}-\d{2}(?:-\d{6})?")

@@ -11,7 +11,7 @@ import numpy as np
 from mlops.monitoring import statistics
 from mlops.monitoring.drift import Finding, as_reference, severity
 from mlops.monitoring.log import SAID, TIME
-from mlops.operations import Monitor
+from mlops.config.operations import Monitor
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -135,7 +135,7 @@ def review(
     Example: mlops notebooks review --base origin/main --head HEAD --output output/review
     """
     from mlops import files
-    from mlops.gitflow import runner
+    from mlops import runner
     from mlops.notebooks import changes, pages
     from mlops.notebooks import review as reviews
 

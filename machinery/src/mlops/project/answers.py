@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from mlops.config import nearest
 from mlops.errors import ConfigError
-from mlops.frozen import Frozen
+from mlops.config.base import Frozen
 from mlops.project import shipped
 
 PYTHONS = ("3.11", "3.12", "3.13")

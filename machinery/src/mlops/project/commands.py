@@ -71,8 +71,8 @@ def adopt(
 
     root = find_root()
     if propose:
-        from mlops.gitflow import runner
-        from mlops.gitflow.git import repository
+        from mlops import runner
+        from mlops.git import repository
         from mlops.project import propose as proposal
 
         name = _name_of(Path(repository(root).rpartition("/")[2] or root))

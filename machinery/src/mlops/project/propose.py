@@ -9,7 +9,7 @@ from mlops import vendored
 from mlops.errors import UserError
 from mlops.git import git, run
 from mlops.gitflow import approval, branches, github
-from mlops.gitflow.git import compare_link, credentials, fetch_branches, identity, repository
+from mlops.git import compare_link, credentials, fetch_branches, identity, repository
 from mlops.project import adopt
 from mlops.project.answers import Answers
 

@@ -17,7 +17,7 @@ from mlops import vendored
 from mlops.config import load_project
 from mlops.errors import StoreUnreachable, UserError
 from mlops.gitflow import github
-from mlops.gitflow.git import repository
+from mlops.git import repository
 from mlops.project import wheel
 from mlops.project.wheel import Wheel
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mlops.checks import Acknowledgement
+from mlops.config.checks import Acknowledgement
 from mlops.registry.aliases import as_tag, who
 from mlops.registry.versions import Version
 from mlops.training.findings import digest

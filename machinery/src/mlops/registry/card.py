@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from mlops.training.metrics import Measure, Predictions
+    from mlops.metrics.measures import Measure, Predictions
     from mlops.use_case import UseCase
 
 
@@ -70,8 +70,8 @@ def write(card: Card, file: Path) -> None:
 def _facts(project: Project, use_case: UseCase, version: Version, candidate: Candidate, report: dict) -> dict[str, Any]:
     import numpy as np
     from mlops.training.evaluate import recorded
-    from mlops.training.own_metrics import measures_of_version
-    from mlops.training.train import as_truth
+    from mlops.metrics.own import measures_of_version
+    from mlops.training.fitting import as_truth
 
     manifest, holdout = candidate.manifest, candidate.holdout()
     config = UseCaseConfig.model_validate(manifest["config"])
@@ -122,7 +122,7 @@ def _metric(
     name: str, config: UseCaseConfig, measures: dict[str, Measure], truth: np.ndarray, said: Predictions, row: dict[str, Any]
 ) -> dict[str, Any]:
     """One metric as the gate saw it, with its interval; None for what is not known."""
-    from mlops.training.metrics import bootstrap
+    from mlops.metrics.measures import bootstrap
 
     low = high = None
     if name in measures:

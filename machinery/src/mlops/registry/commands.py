@@ -22,40 +22,6 @@ REASON = typer.Option("", "--reason", help="Why; goes into the log of moves.")
 
 
 @app.command()
-def run(
-    name: str = NAME,
-    every: bool = typer.Option(False, "--all", help="Every use case."),
-    set_: list[str] = SET,
-    alias: str = ALIAS,
-    reason: str = REASON,
-    again: bool = typer.Option(False, "--again", help="Train even where nothing has changed."),
-    register: bool = typer.Option(True, help="Register what passes; without, only the report is made."),
-    json: bool = JSON,
-) -> None:
-    """The main job: data, train, gate, register, report.
-
-    Exit code 1 when the gate refuses a candidate, 3 when the store does not answer (the candidate is kept).
-
-    Example: mlops run iris
-    """
-    from mlops import pipeline
-    from mlops.config import load_project
-    from mlops.registry.register import refusal
-    from mlops.use_case import load_use_case
-
-    project = load_project()
-    names = project.use_cases if every else [name or project.default_use_case]
-    use_cases = [load_use_case(project, each, tuple(set_)) for each in names]
-    if not register:
-        outcomes = [pipeline.try_out(project, use_case, again) for use_case in use_cases]
-    else:
-        outcomes = [pipeline.run(project, use_case, alias or None, reason, again) for use_case in use_cases]
-    _show(outcomes, json)
-    for refused in (outcome for outcome in outcomes if not outcome.passed):
-        raise refusal(refused)
-
-
-@app.command()
 def register(
     name: str = NAME,
     candidate: str = typer.Option("", "--candidate", metavar="DIR", help="Candidate folder; default: the newest one."),
@@ -68,7 +34,7 @@ def register(
 
     Example: mlops register ridership --alias challenger --reason "after the outage"
     """
-    from mlops import git, pipeline
+    from mlops import git
     from mlops.config import load_project
     from mlops.registry import register as registration
     from mlops.training import candidate as candidates
@@ -81,10 +47,10 @@ def register(
     outcome = registration.register(
         project, use_case, chosen, alias or project.alias_of(branch), reason or f"mlops register on {branch}"
     )
-    _show([outcome], json)
+    show_outcomes([outcome], json)
     if not outcome.passed:
         raise registration.refusal(outcome)
-    console.note(f"{use_case.name}: {pipeline.said(outcome)}")
+    console.note(f"{use_case.name}: {registration.sentence(outcome)}")
 
 
 @app.command()
@@ -234,7 +200,7 @@ def alias(
     Example: mlops alias ridership challenger 1.0.2 --reason "look at it again"
     """
     from mlops.config import load_project
-    from mlops.registry.by_hand import move
+    from mlops.registry.manual_moves import move
 
     moved, version = move(load_project(), name, alias_, ref, reason)
     if json:
@@ -255,7 +221,7 @@ def archive(
     Example: mlops archive ridership 1.0.1 --reason "superseded"
     """
     from mlops.config import load_project
-    from mlops.registry.by_hand import archive as put_away
+    from mlops.registry.manual_moves import archive as put_away
 
     version = put_away(load_project(), name, ref, reason)
     if json:
@@ -281,7 +247,8 @@ def _short(value: str) -> str:
     return value[:16] if re.fullmatch("[0-9a-f]{64}", value) else value
 
 
-def _show(outcomes: list[Outcome], json: bool) -> None:
+def show_outcomes(outcomes: list[Outcome], json: bool) -> None:
+    """Print what registrations came to: a table each, or all as JSON."""
     from mlops.registry.register import as_value
     from mlops.training import report
 

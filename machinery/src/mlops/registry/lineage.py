@@ -19,7 +19,7 @@ from mlops.registry import versions
 from mlops.registry.versions import Version
 
 if TYPE_CHECKING:
-    from mlops.deploy.log import Deployment
+    from mlops.registry.deployment_log import Deployment
 
 # How GitHub names a pull request in the message of the commit that it makes: squashed or rebased, and merged.
 PULL_REQUESTS = (re.compile(r"\(#(\d+)\)\s*$"), re.compile(r"^Merge pull request #(\d+) "))
@@ -101,7 +101,7 @@ def trace(project: Project, asked: str, ref: str | None = None) -> Lineage:
     An image is looked for in the deployment log, then among those of this machine, by their labels.
     Raises UserError for a version or image that is not known.
     """
-    from mlops.deploy import log
+    from mlops.registry import deployment_log
 
     name, ref, image = _asked(project, asked, ref)
     version = versions.resolve(project, name, ref)
@@ -110,7 +110,7 @@ def trace(project: Project, asked: str, ref: str | None = None) -> Lineage:
             f"{asked}: labelled {name} {ref} of run {image.run}, but the store's {ref} is of run {version.run_id}; "
             "the image comes from another store"
         )
-    went = [item for item in log.history(project, name) if item.number == version.number]
+    went = [item for item in deployment_log.history(project, name) if item.number == version.number]
     known = [*([image.name] if image else []), *(item.image for item in went if item.image)]
     return Lineage(
         origin=origin(project, version),
@@ -149,11 +149,11 @@ def _asked(project: Project, asked: str, ref: str | None) -> tuple[str, str | No
 
 def _in_log(project: Project, asked: str) -> Image | None:
     """The image or bundle of a deployment; a digest counts from 12 characters on, as it is shown."""
-    from mlops.deploy import log
+    from mlops.registry import deployment_log
 
     digest = re.search(r"[0-9a-f]{12,64}$", asked)
     for name in project.use_cases:
-        for item in log.history(project, name):
+        for item in deployment_log.history(project, name):
             held = item.image.rpartition("@sha256:")[2] if "@sha256:" in item.image else ""
             by_digest = digest and any(known.startswith(digest[0]) for known in (held, item.bundle) if known)
             if by_digest or (item.image and item.image == asked):

@@ -23,7 +23,8 @@ from mlops.registry import acknowledgements, aliases, runs, versions
 from mlops.registry.versions import Version
 from mlops.training import report
 from mlops.training.candidate import Candidate
-from mlops.training.evaluate import Champion, Evaluation, evaluate
+from mlops.training.evaluate import evaluate
+from mlops.training.evaluation import Champion, Evaluation
 from mlops.training.findings import spent_by
 from mlops.training.rules import refuse_others
 
@@ -154,7 +155,7 @@ def servable(use_case: UseCase, judged: Candidate, evaluation: Evaluation) -> Ev
 
 def _refusal_of_a_server(use_case: UseCase, judged: Candidate) -> str:
     """Why no bundle can take the model, "" where one can: it is built as skops, the form that any other may fall back to."""
-    from mlops.serving.bundle import build
+    from mlops.bundle.build import build
 
     serving = use_case.config.serving
     form, version = ("pyfunc" if serving.allow_pickle else "skops"), {"number": "0.0.0"}
@@ -336,3 +337,13 @@ def _in_words(number: str, use_case: UseCase, evaluation: Evaluation) -> str:
     """What stands on a version's page, whose title knows MLflow's own count only."""
     values = [f"{row.metric} {row.candidate:.4g} (baseline {row.baseline:.4g})" for row in evaluation.verdict.rows]
     return f"**{use_case.name} {number}** · {use_case.config.description}. {', '.join(values)}"
+
+
+def sentence(outcome: Outcome) -> str:
+    """What a registration that passed the gate did, in a sentence."""
+    assert outcome.version is not None, "a refused candidate has no version"
+    version = f"version {outcome.version.number}"
+    first = f"registered as {version}" if outcome.made else f"nothing to register: the same key is {version} already"
+    if outcome.moved is None:
+        return f"{first}; @{outcome.alias} points at it already"
+    return f"{first}; @{outcome.alias} moved from {outcome.moved.before or 'nowhere'} to {outcome.moved.after}"

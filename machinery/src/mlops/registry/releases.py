@@ -157,13 +157,13 @@ def _register(project: Project, use_case: UseCase, folder: Path, alias: str, why
     with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
         candidate = trained or versions.fetch(project, same, Path(scratch))  # type: ignore[arg-type]
         outcome = registration.register(project, use_case, candidate, alias, why)
-    from mlops.pipeline import said
+    from mlops.registry.register import sentence
 
     if outcome.version is None:
         return Entry(
             use_case.name, "", False, f"refused by the gate: {'; '.join(outcome.reasons)}", reproduced, outcome.report
         )
-    return Entry(use_case.name, outcome.version.number, True, said(outcome), reproduced, outcome.report)
+    return Entry(use_case.name, outcome.version.number, True, sentence(outcome), reproduced, outcome.report)
 
 
 def _as_it_is(project: Project, use_case: UseCase, alias: str) -> Entry:

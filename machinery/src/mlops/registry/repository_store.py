@@ -24,7 +24,7 @@ from mlops import damage
 from mlops.damage import BACKUP, DATABASE
 from mlops.errors import StoreUnreachable, UserError
 from mlops.git import git, last_words, run
-from mlops.gitflow.git import credentials, identity
+from mlops.git import credentials, identity
 from mlops.registry import store_contents
 from mlops.registry.store_contents import contents
 from mlops.tracking import alone

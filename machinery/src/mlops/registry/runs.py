@@ -16,7 +16,7 @@ from mlops.config import Project
 from mlops.errors import UserError
 from mlops.registry.aliases import who
 from mlops.training.candidate import Candidate
-from mlops.training.evaluate import Evaluation
+from mlops.training.evaluation import Evaluation
 from mlops.training.report import summary
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlops.git import git, last_words, run
-from mlops.gitflow import runner
-from mlops.gitflow.git import credentials, identity
+from mlops import runner
+from mlops.git import credentials, identity
 from mlops.tracking_uri import UNTOLD
 
 REF = "refs/mlops/server"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from mlops.training.metrics import Measure, Predictions
+    from mlops.metrics.measures import Measure, Predictions
 
 # Fewer rows than this say little of a model; a card marks such a slice, and names none of them the worst.
 FEW = 30

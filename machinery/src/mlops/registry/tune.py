@@ -15,7 +15,7 @@ from mlops.registry.aliases import who
 from mlops.training.folds import folds
 from mlops.training.gate import goodness
 from mlops.training.split import split
-from mlops.training.train import as_truth, predict, primary_measure
+from mlops.training.fitting import as_truth, predict, primary_measure
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,7 @@ def login(json: bool = JSON) -> None:
 
     Example: mlops release login
     """
-    from mlops.gitflow import runner
+    from mlops import runner
     from mlops.release import images
     from mlops.release import plan as planning
 
@@ -49,7 +49,7 @@ def credentials(
 
     Example: mlops release credentials --remove
     """
-    from mlops.gitflow import runner
+    from mlops import runner
     from mlops.release import access, images
 
     home = Path.home()

@@ -37,7 +37,8 @@ def plan(tag: str = TAG, json: bool = JSON) -> None:
     from json import dumps
 
     from mlops.errors import UserError
-    from mlops.gitflow import runner, tags
+    from mlops import runner
+    from mlops.gitflow import tags
     from mlops.release import publish as publishing
 
     parsed, project = tags.parse(tag), _project()
@@ -63,14 +64,14 @@ def image(name: str = NAME, tag: str = OF_TAG, json: bool = JSON) -> None:
     Example: mlops release image ridership --tag v1.4.0
     """
     from mlops.files import write_json
-    from mlops.gitflow import runner
+    from mlops import runner
     from mlops.gitflow.checks import remote_tags
-    from mlops.gitflow.git import repository
+    from mlops.git import repository
     from mlops.registry import versions
     from mlops.release import images
     from mlops.release import plan as planning
-    from mlops.serving import registered
-    from mlops.serving.image import build
+    from mlops.scoring import registered
+    from mlops.bundle.image import build
 
     project = _project()
     number = _number(project, name, tag)
@@ -115,8 +116,8 @@ def push(name: str = NAME, tag: str = OF_TAG, json: bool = JSON) -> None:
     """
     from mlops.files import write_json, write_text
     from mlops.git import git
-    from mlops.gitflow import runner
-    from mlops.gitflow.git import repository
+    from mlops import runner
+    from mlops.git import repository
     from mlops.release import images, manifest, sbom
     from mlops.release import plan as planning
 
@@ -150,7 +151,7 @@ def attested(
     Example: mlops release attested ridership --outcome skipped
     """
     from mlops.files import write_json
-    from mlops.gitflow import runner
+    from mlops import runner
 
     if outcome == "success":
         write_json(_folder(_project(), name) / "attestation.json", {"url": url})
@@ -176,7 +177,8 @@ def publish(
     Example: mlops release publish v1.4.0 artifacts --dry-run
     """
     from mlops.files import write_text
-    from mlops.gitflow import runner, tags
+    from mlops import runner
+    from mlops.gitflow import tags
     from mlops.release import assets, manifest
     from mlops.release import publish as publishing
 
@@ -237,13 +239,13 @@ def summary(
     """
     from dataclasses import asdict
 
-    from mlops.deploy import log
-    from mlops.gitflow import runner
+    from mlops.registry import deployment_log
+    from mlops import runner
     from mlops.release import notes
 
     there = file.is_file()
     runner.output("result", "true" if there else "false")
-    found = log.read_result(file) if there else []
+    found = deployment_log.read_result(file) if there else []
     runner.summary(notes.deployments(found) if there else "### Deployment\n\nNothing was tried: see the log of this job.")
     if json:
         console.as_json([asdict(item) for item in found])
@@ -280,7 +282,7 @@ def _number(project: Project, name: str, tag: str) -> str:
 def _published(project: Project, tags: list[str]) -> list[Release]:
     """Return what the published releases among these tags stand for; none where GitHub is not known here."""
     from mlops.gitflow import github
-    from mlops.gitflow.git import repository
+    from mlops.git import repository
     from mlops.release.publish import release_of
 
     name = repository(project.root)

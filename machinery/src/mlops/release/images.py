@@ -13,7 +13,7 @@ from typing import Any
 
 from mlops import digests
 from mlops.errors import UserError
-from mlops.serving import image as serving
+from mlops.bundle import image as serving
 from mlops.serving.manifest import Bundle
 
 DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mlops import files
 from mlops.errors import UserError
-from mlops.frozen import Frozen
+from mlops.config.base import Frozen
 from mlops.gitflow import tags
 
 FILE = "release.json"

@@ -11,7 +11,7 @@ from mlops.release.manifest import Model, Release
 from mlops.training.gate import goodness, limit
 
 if TYPE_CHECKING:
-    from mlops.deploy.log import Deployment
+    from mlops.registry.deployment_log import Deployment
 
 
 def markdown(
@@ -57,7 +57,7 @@ def _how_to_verify(release: Release, repository: str, attested: Mapping[str, str
 
 def deployments(found: Sequence[Deployment]) -> str:
     """What a deployment or rollback did, for the summary page of its job."""
-    from mlops.deploy.log import VERIFIED
+    from mlops.registry.deployment_log import VERIFIED
 
     lines = ["### Deployment", "", "| use case | to | result | before | after | by | why |", "|---|---|---|---|---|---|---|"]
     for item in found:

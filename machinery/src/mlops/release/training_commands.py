@@ -28,7 +28,7 @@ def wait(
 
     Example: mlops release wait v1.4.0 --timeout 600
     """
-    from mlops.gitflow import runner
+    from mlops import runner
     from mlops.release import wait as waiting
 
     project = load_project()
@@ -51,8 +51,9 @@ def resume(json: bool = JSON) -> None:
     Example: mlops release resume --json
     """
     from mlops.git import git
-    from mlops.gitflow import github, runner
-    from mlops.gitflow.git import credentials
+    from mlops.gitflow import github
+    from mlops import runner
+    from mlops.git import credentials
     from mlops.release import publish as publishing
     from mlops.release import wait as waiting
 
@@ -76,7 +77,7 @@ def target(environment: str = typer.Argument(help="staging or production."), jso
 
     Example: mlops release target production --json
     """
-    from mlops.gitflow import runner
+    from mlops import runner
 
     found = deploys(load_project(), environment)
     runner.output("deploys", "true" if found else "false")
@@ -102,7 +103,7 @@ def load_project() -> Project:
 def github_of(project: Project) -> Repository:
     """Return the project's repository on GitHub."""
     from mlops.gitflow import github
-    from mlops.gitflow.git import repository
+    from mlops.git import repository
 
     return github.connect(repository(project.root))
 
@@ -112,7 +113,7 @@ def commit_of(project: Project, tag: str) -> str:
     from mlops.errors import UserError
     from mlops.git import git
     from mlops.gitflow import tags
-    from mlops.gitflow.git import exists
+    from mlops.git import exists
 
     tags.parse(tag)
     if not exists(f"refs/tags/{tag}", project.root):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from mlops import digests, own_code
+from mlops import digests, use_case_code
 from mlops.config import Project, UseCaseConfig
 from mlops.data import datasets, schemas
 from mlops.errors import UserError
@@ -70,7 +70,7 @@ def add(
 
 def check_name(project: Project, name: str) -> None:
     """Raise UserError for a name that Python or the project cannot take for a use case."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or name in ("project", own_code.COMMON):
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or name in ("project", use_case_code.COMMON):
         fixed = re.sub(r"\W+", "_", name.lower()).strip("_") or "mine"
         proposal = (
             f"n{fixed}" if fixed[0].isdigit() else f"{fixed}_model" if keyword.iskeyword(fixed) or fixed == name else fixed

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from mlops.errors import DataError, first_line
 from mlops.scaffold.understand import Table
 from mlops.training.gate import goodness
-from mlops.training.metrics import DIRECTIONS, Predictions, encode, score
-from mlops.training.train import one_hot, predict
+from mlops.metrics.measures import DIRECTIONS, Predictions, encode, score
+from mlops.training.fitting import one_hot, predict
 
 if TYPE_CHECKING:
     import numpy as np

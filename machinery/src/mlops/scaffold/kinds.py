@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from mlops.data.read import Read, is_text, numbers
+from mlops.config.reading import Read
+from mlops.data.read import is_text, numbers
 from mlops.scaffold.sniff import COMMA, POINT
 
 if TYPE_CHECKING:

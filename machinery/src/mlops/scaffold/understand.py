@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops.data.read import Read, dates, is_text, numbers, texts
+from mlops.config.reading import Read
+from mlops.data.read import dates, is_text, numbers, texts
 from mlops.errors import DataError
 from mlops.scaffold.kinds import Kind, kind_of
 from mlops.scaffold.sniff import check_name, sniff

@@ -13,7 +13,7 @@ from mlops.data.read import EXCEL, JSON_LINES
 from mlops.errors import first_line
 from mlops.scaffold.choose import FOLDS, LINEAR, Candidate, Choice, is_imbalanced, metrics_of
 from mlops.scaffold.understand import ROW_ID, Table
-from mlops.training.metrics import DIRECTIONS
+from mlops.metrics.measures import DIRECTIONS
 
 if TYPE_CHECKING:
     from jinja2 import Environment

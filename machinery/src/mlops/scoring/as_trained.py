@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlops import git, own_code
+from mlops import git, use_case_code
 from mlops.config import Project, UseCaseConfig
 from mlops.errors import UserError
 from mlops.use_case import FUNCTIONS, UseCase
@@ -27,12 +27,12 @@ def use_case(project: Project, manifest: dict[str, Any]) -> Iterator[UseCase]:
     name, wanted = manifest["use_case"], manifest["parts"]["code"]
     config = UseCaseConfig.model_validate(manifest["config"])
     here = _package(name)
-    if here is not None and own_code.digest(here) == wanted:
+    if here is not None and use_case_code.digest(here) == wanted:
         yield _bound(name, config, here)
         return
     with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
         package = _of_commit(project.root, manifest["git"]["sha"], name, Path(scratch))
-        if package is None or own_code.digest(package) != wanted:
+        if package is None or use_case_code.digest(package) != wanted:
             raise UserError(
                 f"{name}: neither src/use_cases/{name} nor commit {manifest['git']['sha'][:12]} holds the code that "
                 "the version was trained with (it was not committed, or the commit is not here): git fetch, "
@@ -43,12 +43,12 @@ def use_case(project: Project, manifest: dict[str, Any]) -> Iterator[UseCase]:
 
 
 def _package(name: str) -> Path | None:
-    found = importlib.util.find_spec(f"{own_code.PACKAGE}.{name}")
+    found = importlib.util.find_spec(f"{use_case_code.PACKAGE}.{name}")
     return Path(found.origin).parent if found is not None and found.origin else None
 
 
 def _bound(name: str, config: UseCaseConfig, package: Path) -> UseCase:
-    module = importlib.import_module(f"{own_code.PACKAGE}.{name}")
+    module = importlib.import_module(f"{use_case_code.PACKAGE}.{name}")
     functions: dict[str, Any] = {function: getattr(module, function) for function in FUNCTIONS}
     return UseCase(name=name, config=config, package=package, evaluate=getattr(module, "evaluate", None), **functions)
 
@@ -56,20 +56,20 @@ def _bound(name: str, config: UseCaseConfig, package: Path) -> UseCase:
 def _of_commit(root: Path, sha: str, name: str, scratch: Path) -> Path | None:
     """The folder of a use case as a commit has it, or None where the commit or the folder is not there."""
     archive = scratch / "code.tar"
-    done = git.run("archive", "--format=tar", f"--output={archive}", sha, f"src/{own_code.PACKAGE}", root=root)
+    done = git.run("archive", "--format=tar", f"--output={archive}", sha, f"src/{use_case_code.PACKAGE}", root=root)
     if done.returncode:
         return None
     with tarfile.open(archive) as files:
         files.extractall(scratch, filter="data")
-    package = scratch / "src" / own_code.PACKAGE / name
+    package = scratch / "src" / use_case_code.PACKAGE / name
     return package if (package / "__init__.py").is_file() else None
 
 
 @contextmanager
 def _imported_from(folder: Path) -> Iterator[None]:
     """Within it, use cases are imported from another folder; afterwards the modules of before are back."""
-    parent = importlib.import_module(own_code.PACKAGE)
-    path, prefix = list(parent.__path__), f"{own_code.PACKAGE}."
+    parent = importlib.import_module(use_case_code.PACKAGE)
+    path, prefix = list(parent.__path__), f"{use_case_code.PACKAGE}."
     kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(prefix)}
     parent.__path__ = [str(folder)]
     importlib.invalidate_caches()

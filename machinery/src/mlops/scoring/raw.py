@@ -15,7 +15,7 @@ from mlops.errors import DataError, UserError, first_line
 from mlops.registry import versions
 from mlops.scoring import as_trained
 from mlops.training.candidate import PROBABILITY, TRUTH, Candidate
-from mlops.training.train import predict
+from mlops.training.fitting import predict
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from typing import Any
 import uvicorn
 
 from mlops.errors import MlopsError, UserError
-from mlops.serving import app, service, short
+from mlops.serving import app, fast_path, service
 from mlops.serving.protocol import Guarded
 from mlops.serving.settings import Settings, from_environment
 
@@ -44,7 +44,7 @@ def _server(state: service.Service, settings: Settings) -> uvicorn.Server:
     config = uvicorn.Config(
         app.create(state),
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http=partial(Guarded, state, short.Desk(state)),  # type: ignore[arg-type]
+        http=partial(Guarded, state, fast_path.Desk(state)),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         interface="asgi3",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlops.errors import first_line
 from mlops.training.findings import Finding
-from mlops.training.metrics import Predictions
+from mlops.metrics.measures import Predictions
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlops.config import UseCaseConfig
-    from mlops.training.metrics import Measure, Predictions
+    from mlops.metrics.measures import Measure, Predictions
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ import numpy as np
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
-    from mlops.decisions import Coverage
+    from mlops.config.decisions import Coverage
     from mlops.training.folds import OutOfFold
-    from mlops.training.metrics import Predictions
+    from mlops.metrics.measures import Predictions
 
 
 def choose(rule: Coverage, truth: np.ndarray, seen: OutOfFold, classes: np.ndarray | None) -> dict[str, Any]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops import tracking
 from mlops.errors import UserError, first_line
 from mlops.training import checks, judgement
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
-from mlops.training.checks import Check
+from mlops.training.evaluation import Champion, Evaluation
 from mlops.training.findings import idle
-from mlops.training.gate import Verdict, decide, goodness
-from mlops.training.metrics import Predictions, encode, paired_bootstrap
-from mlops.training.train import as_truth, metrics_of, one_hot, predict, primary_measure
+from mlops.training.gate import decide, goodness
+from mlops.metrics.measures import Predictions, encode, paired_bootstrap
+from mlops.training.fitting import as_truth, metrics_of, one_hot, predict, primary_measure
 from mlops.trust import Untrusted
 
 if TYPE_CHECKING:
@@ -23,40 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlops.use_case import UseCase
-
-
-@dataclass(frozen=True)
-class Champion:
-    """The model to beat: its version number, what brings the folder of its model, and the problem that it was trained for.
-
-    holdout: what brings its holdout rows. spent: the acknowledgements that were used, by digest, with the key of the version.
-    recent: number and metrics of the last versions of the same target.
-    """
-
-    number: str
-    fetch: Callable[[], Path]
-    problem: dict[str, Any]
-    target_number: int
-    manifest: dict[str, Any] = field(default_factory=dict)
-    holdout: Callable[[], pd.DataFrame] | None = None
-    spent: dict[str, str] = field(default_factory=dict)
-    recent: tuple[tuple[str, dict[str, float]], ...] = ()
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Truth and predictions of the three models on the holdout rows, and the gate's verdict on them."""
-
-    holdout: pd.DataFrame
-    truth: np.ndarray
-    candidate: Predictions
-    baseline: Predictions
-    champion: Predictions | None
-    classes: np.ndarray | None
-    champion_number: str | None
-    verdict: Verdict
-    threshold: float | None = None
-    checks: tuple[Check, ...] = ()
 
 
 def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None) -> Evaluation:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mlops import digests
-from mlops.checks import Acknowledgement
+from mlops.config.checks import Acknowledgement
 
 # These name what is in the data, not a rule that changed: an acknowledgement of one holds as long as the finding does.
 LASTING = ("leaks.", "checks.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from mlops.training.metrics import Predictions
+    from mlops.metrics.measures import Predictions
     from mlops.use_case import UseCase
 
 FOLDS = 5
@@ -34,8 +34,8 @@ def out_of_fold(use_case: UseCase, training: pd.DataFrame, classes: np.ndarray |
     Raises DataError where there are too few rows to make folds of.
     """
     import numpy as np
-    from mlops.training.metrics import Predictions
-    from mlops.training.train import fit, predict
+    from mlops.metrics.measures import Predictions
+    from mlops.training.fitting import fit, predict
 
     config, inputs = use_case.config, use_case.inputs(training)
     places, parts = [], []

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops.training.gate import goodness
-from mlops.training.metrics import Predictions, resampled
+from mlops.metrics.measures import Predictions, resampled
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops.training.metrics import Measure
+    from mlops.metrics.measures import Measure
     from mlops.use_case import UseCase
 
 REPEATS = 10
@@ -36,7 +36,7 @@ def of_inputs(
 
     rows: inputs of the holdout. A loss whose interval holds 0 is none that these rows can tell.
     """
-    from mlops.training.train import predict
+    from mlops.training.fitting import predict
 
     config, names = use_case.config, list(rows)
     size = min(len(rows), ROWS, max(50, CELLS // max(1, len(names))))

@@ -12,14 +12,14 @@ from mlops.training import artifact_check, holdout, rules
 from mlops.training.candidate import Candidate
 from mlops.training.findings import Finding, acknowledged
 from mlops.training.gate import goodness
-from mlops.training.metrics import Predictions, bootstrap
-from mlops.training.train import error_of, predict, primary_measure
+from mlops.metrics.measures import Predictions, bootstrap
+from mlops.training.fitting import error_of, predict, primary_measure
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from mlops.training.evaluate import Champion
+    from mlops.training.evaluation import Champion
     from mlops.use_case import UseCase
 
 # Of fewer holdout rows the interval is told, as it is wide.

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops import files
-from mlops.training.evaluate import Evaluation
+from mlops.training.evaluation import Evaluation
+from mlops.training.figures import BASELINE, CANDIDATE, CHAMPION, TRUTH, models_of, new_figure, titled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mlops.use_case import UseCase
-
-# Colours that keep their difference for colour-blind readers (Okabe and Ito 2008).
-TRUTH, CANDIDATE, CHAMPION, BASELINE = "#222222", "#0072B2", "#E69F00", "#BBBBBB"
 
 
 def draw(use_case: UseCase, evaluation: Evaluation, folder: Path) -> list[Path]:
@@ -40,7 +38,7 @@ def draw(use_case: UseCase, evaluation: Evaluation, folder: Path) -> list[Path]:
 
 def _of_positive(evaluation: Evaluation, positive: Any) -> dict[str, Figure]:
     from mlops.training import probability_plots
-    from mlops.training.probabilities import index_of
+    from mlops.metrics.probabilities import index_of
 
     assert evaluation.classes is not None
     index = index_of(positive, evaluation.classes, "target.positive")
@@ -139,32 +137,6 @@ def calibration(evaluation: Evaluation, bins: int = 10) -> Figure:
     )
     titled(axes, "Calibration")
     return figure
-
-
-def models_of(evaluation: Evaluation) -> list:
-    """Name, predictions and colour of each model, the baseline last."""
-    champion = [("champion", evaluation.champion, CHAMPION)] if evaluation.champion else []
-    return [("this model", evaluation.candidate, CANDIDATE), *champion, ("baseline", evaluation.baseline, BASELINE)]
-
-
-def new_figure(rows: int, columns: int, size: tuple[float, float], **options) -> tuple[Figure, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    sharex, ratios = options.get("sharex", False), options.get("height_ratios")
-    axes = figure.subplots(rows, columns, sharex=sharex, gridspec_kw={"height_ratios": ratios} if ratios else None)
-    for part in figure.axes:
-        part.spines[["top", "right"]].set_visible(False)
-        part.tick_params(labelsize=8)
-    return figure, axes
-
-
-def titled(axes: Axes, title: str) -> None:
-    """Title on the left and legend on the right of one line above the axes, where no data lie."""
-    axes.set_title(title, loc="left", fontsize=10)
-    axes.legend(fontsize=8, frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 0.99), borderaxespad=0)
 
 
 def _bins(values: np.ndarray, number: int = 60) -> np.ndarray:

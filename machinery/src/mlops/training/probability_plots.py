@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops.training.plots import BASELINE, TRUTH, models_of, new_figure, titled
-from mlops.training.probabilities import curve
+from mlops.training.figures import BASELINE, TRUTH, models_of, new_figure, titled
+from mlops.metrics.probabilities import curve
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from mlops.training.evaluate import Evaluation
+    from mlops.training.evaluation import Evaluation
 
 # Rows of a bin: fewer say little of a share of a few percent.
 BIN_ROWS = 50

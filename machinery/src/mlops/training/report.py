@@ -11,7 +11,7 @@ from mlops import files
 from mlops.config import Project
 from mlops.training import importance, plots
 from mlops.training.candidate import Candidate
-from mlops.training.evaluate import Evaluation
+from mlops.training.evaluation import Evaluation
 from mlops.training.findings import Finding
 from mlops.training.gate import Verdict
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.config import UseCaseConfig
 from mlops.errors import ConfigError
-from mlops.training.probabilities import Curve, cost_matrix, curve, index_of
+from mlops.metrics.probabilities import Curve, cost_matrix, curve, index_of
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from mlops.decisions import Threshold
+    from mlops.config.decisions import Threshold
     from mlops.training.folds import OutOfFold
 
 
@@ -36,26 +36,6 @@ def choose(config: UseCaseConfig, truth: np.ndarray, seen: OutOfFold | None, cla
     costs = cost_matrix(config.costs, list(classes)) if rule.rule == "cost" else None
     value = _between(found.scores, _place(rule, found, costs, index))
     return {**facts, "value": value, "rule": rule.rule, "at_least": rule.at_least, "rows": len(seen.rows)}
-
-
-def with_threshold(estimator: Any, threshold: dict[str, Any]) -> Any:
-    """The unfitted estimator with its threshold; itself where there is none. Raises ConfigError without probabilities."""
-    if not threshold:
-        return estimator
-    from sklearn.model_selection import FixedThresholdClassifier
-
-    if not hasattr(estimator, "predict_proba"):
-        raise ConfigError(f"threshold: {type(estimator).__name__} gives no probabilities; build one that has predict_proba")
-    return FixedThresholdClassifier(
-        estimator, threshold=threshold["value"], pos_label=threshold["positive"], response_method="predict_proba"
-    )
-
-
-def without_threshold(model: Any) -> Any:
-    """The fitted model below a threshold; itself where there is none."""
-    from sklearn.model_selection import FixedThresholdClassifier
-
-    return model.estimator_ if isinstance(model, FixedThresholdClassifier) else model
 
 
 def _place(rule: Threshold, found: Curve, costs: np.ndarray | None, index: int) -> int:

@@ -21,23 +21,24 @@ from mlops.console import phase
 from mlops.data import stages
 from mlops.errors import DataError, UserError
 from mlops.training import candidate as candidates
-from mlops.training import (
-    conformal,
-    file_access,
-    folds,
-    importance,
-    leaks,
-    model_file,
-    reference,
-    rules,
-    seeds,
-    thresholds,
-)
+from mlops.training import conformal, file_access, folds, importance, leaks, reference, rules, seeds, thresholds
+from mlops import model_file
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
+from mlops.training.fitting import (
+    as_predictions,
+    as_truth,
+    error_of,
+    fit,
+    labels_of,
+    metrics_of,
+    predict,
+    primary_measure,
+    without_threshold,
+)
 from mlops.training.findings import Finding, as_values
-from mlops.training.metrics import Measure, Predictions, encode
-from mlops.training.own_metrics import own_metrics
-from mlops.training.probabilities import measures_of, values_of
+from mlops.metrics.measures import Measure, Predictions, encode
+from mlops.metrics.own import own_metrics
+from mlops.metrics.probabilities import measures_of, values_of
 from mlops.training.ranges import ranges_of
 from mlops.training.split import split
 from mlops.use_case import call
@@ -80,31 +81,6 @@ def train(project: Project, use_case: UseCase, again: bool = False) -> tuple[Can
     return candidates.read(folder), True
 
 
-def predict(model: Any, rows: pd.DataFrame, classes: np.ndarray | None) -> Predictions:
-    """What a fitted scikit-learn model says of rows; `classes` are sorted, and None for regression.
-
-    Raises DataError for a label that is none of the classes.
-    """
-    import numpy as np
-
-    said = np.asarray(model.predict(rows))
-    if classes is None:
-        return Predictions(said.astype(float))
-    values = encode(said, classes)
-    if not hasattr(model, "predict_proba"):
-        return Predictions(values, one_hot(values, len(classes)))
-    probabilities = np.zeros((len(rows), len(classes)))
-    probabilities[:, encode(np.asarray(model.classes_), classes)] = model.predict_proba(rows)
-    return Predictions(values, probabilities)
-
-
-def one_hot(values: np.ndarray, size: int) -> np.ndarray:
-    """Probabilities (n, size) of a rule that is certain of what it says."""
-    import numpy as np
-
-    return np.eye(size)[values]
-
-
 def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, Any]) -> None:
     """Fit, predict and write every file of the candidate, the manifest last."""
     import numpy as np
@@ -130,7 +106,7 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
         folder / "model", model, holdout[inputs].head(3), answers, [f"{name}=={installed(name)}" for name in PACKAGES]
     )
     trust.check(folder / "model" / "model.skops", config.serving.trust)
-    plain = thresholds.without_threshold(model)
+    plain = without_threshold(model)
     if hasattr(plain, "steps") and len(plain.steps) > 1:
         model_file.write(folder / "features.skops", plain[:-1])
     primary = primary_measure(use_case, classes)
@@ -179,10 +155,10 @@ def _fitted(
             decided = _decide(use_case, training, classes)
             model = fit(use_case, training[inputs], training[target], decided.get("threshold"))
         seconds = time.perf_counter() - started
-        with _labels_of(use_case, "the model"):
+        with labels_of(use_case, "the model"):
             said = predict(model, holdout[inputs], classes)
-        with _labels_of(use_case, "the baseline"):
-            simple = _as_predictions(call(use_case.name, use_case.baseline, training, holdout), classes)
+        with labels_of(use_case, "the baseline"):
+            simple = as_predictions(call(use_case.name, use_case.baseline, training, holdout), classes)
     return (model, decided), said, simple, seconds, opened
 
 
@@ -196,37 +172,6 @@ def _checked(
     found += leaks.of_duplicates(training[inputs], holdout[inputs], training[target], checks.duplicates)
     found += leaks.of_row_numbers(rows, inputs, config.split.method == "time")
     return [*found, *seeds.check(use_case, training, inputs)], alone
-
-
-def metrics_of(use_case: UseCase, truth: np.ndarray, said: Predictions, classes: np.ndarray | None) -> dict[str, float]:
-    """The configured metrics, those of the use case's own `evaluate` included."""
-    own = own_metrics(use_case.evaluate, truth, said, classes) if use_case.evaluate else {}
-    known = measures_of(use_case.config, classes)
-    if shadowed := next((name for name in own if name in known), None):
-        raise UserError(
-            f"src/use_cases/{use_case.name}: evaluate returns {shadowed}, which is measured for every use case: "
-            "give your own metric another name"
-        )
-    standard = [name for name in use_case.config.metrics if name not in own]
-    return {**values_of(known, standard, truth, said), **own}
-
-
-def primary_measure(use_case: UseCase, classes: np.ndarray | None) -> Measure:
-    """The function of the primary metric alone."""
-    name, known = use_case.config.primary, measures_of(use_case.config, classes)
-    return known[name] if name in known else lambda truth, said: metrics_of(use_case, truth, said, classes)[name]
-
-
-def error_of(truth: np.ndarray, said: Predictions, classes: np.ndarray | None) -> float:
-    """The share of wrong rows for classes, else the mean squared error."""
-    import numpy as np
-
-    return float(np.mean(said.values != truth) if classes is not None else np.mean((said.values - truth) ** 2))
-
-
-def as_truth(target: pd.Series, classes: np.ndarray | None) -> np.ndarray:
-    """The target as metrics take it: numbers, or the index of the class."""
-    return target.to_numpy(dtype=float) if classes is None else encode(target.to_numpy(), classes)
 
 
 def problem(use_case: UseCase, rows: pd.DataFrame) -> dict[str, Any]:
@@ -265,39 +210,6 @@ def _decide(use_case: UseCase, training: pd.DataFrame, classes: np.ndarray | Non
     threshold = thresholds.choose(config, truth, seen, classes)
     coverage = conformal.choose(config.coverage, truth, seen, classes) if config.coverage and seen else {}
     return {name: value for name, value in (("threshold", threshold), ("coverage", coverage)) if value}
-
-
-def fit(use_case: UseCase, inputs: pd.DataFrame, target: pd.Series, threshold: dict[str, Any] | None = None) -> Any:
-    """The fitted estimator of a use case, with its threshold; raises UserError where it cannot be fitted."""
-    estimator = thresholds.with_threshold(call(use_case.name, use_case.estimator), threshold or {})
-    try:
-        return estimator.fit(inputs, target)
-    except (ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"src/use_cases/{use_case.name}: the estimator cannot be fitted ({reason}); correct build or parameters"
-        ) from error
-
-
-@contextmanager
-def _labels_of(use_case: UseCase, who: str) -> Iterator[None]:
-    """Within it, the error about a label that the target does not have names who predicts it, and where."""
-    try:
-        yield
-    except DataError as error:
-        column = use_case.config.target.column
-        raise DataError(
-            f"src/use_cases/{use_case.name}: {who} predicts {error}; correct it, or the values of column {column}"
-        ) from None
-
-
-def _as_predictions(said: np.ndarray, classes: np.ndarray | None) -> Predictions:
-    import numpy as np
-
-    if classes is None:
-        return Predictions(np.asarray(said, dtype=float))
-    values = encode(np.asarray(said), classes)
-    return Predictions(values, one_hot(values, len(classes)))
 
 
 def _write_holdout(

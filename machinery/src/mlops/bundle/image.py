@@ -1,0 +1,154 @@
+"""Builds the image of a bundle with serving.Dockerfile, from a context that holds nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlops import files
+from mlops.errors import UserError
+from mlops.bundle import contents
+from mlops.serving.manifest import Bundle
+from mlops.serving.settings import PREFIX
+
+EPOCH = 946_684_800  # 2000-01-01: the time of every file, so that layers do not depend on when they were made
+
+
+def stage(root: Path, bundle: Bundle, to: Path, settings: Mapping[str, Any] = {}) -> dict[str, str]:
+    """Write the build context into an empty folder; returns the build arguments.
+
+    `settings` are the server's, `trust` and `allow_pickle`, as the configuration has them: an image has no other.
+    Raises UserError for any other path, and where the lock or the code of what the model imports is not here.
+    """
+    files.make_folder(to)
+    if any(to.iterdir()):
+        raise UserError(f"{to} is not empty: choose an empty folder")
+    source = Path(__file__).parent
+    server = to / "app" / "mlops"
+    (server / "serving").mkdir(parents=True)
+    for name in ("__init__.py", "errors.py", "trust.py"):
+        shutil.copyfile(source.parent / name, server / name)
+    for file in sorted((source.parent / "serving").iterdir()):
+        if file.is_file():
+            shutil.copyfile(file, server / "serving" / file.name)
+    shutil.copytree(bundle.folder, to / "bundle")
+    for file in contents.code(root, bundle):
+        place = to / "app" / file.relative_to(root / "src")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, place)
+    (to / "requirements.txt").write_text(contents.requirements(root, bundle), encoding="utf-8")
+    _copy(files.own_or(root / "docker" / "serving.Dockerfile", source), to / "Dockerfile")
+    with (to / "Dockerfile").open("a", encoding="utf-8") as dockerfile:
+        dockerfile.writelines(f'ENV {name}="{value}"\n' for name, value in variables(settings).items())
+    for path in [to, *to.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        os.utime(path, (EPOCH, EPOCH))
+    version = bundle.content["version"]
+    return {
+        "NAME": bundle.name,
+        "VERSION": bundle.number,
+        "REVISION": version.get("commit") or "unknown",
+        "RUN": version.get("run_id") or "unknown",
+        "DIGEST": bundle.digest,
+    }
+
+
+def _copy(given: Path, to: Path) -> None:
+    if not given.is_file():
+        raise UserError(f"{given} is missing: run mlops image in a project made from the template, or make lock")
+    shutil.copyfile(given, to)
+
+
+def variables(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The environment variables of settings; those that are as the server has them by itself are left out."""
+    return {
+        f"{PREFIX}{name.upper()}": str(value).lower() if value is True else value for name, value in settings.items() if value
+    }
+
+
+def rows_of(frame: Any, bundle: Bundle, most: int = 500) -> dict[str, Any]:
+    """Rows of a holdout as a request, with what training recorded for them, as `prove` takes them."""
+    names = [name for name in bundle.signature.names if name in frame]
+    rows = frame.head(most)
+    text = rows[names].to_json(orient="split", index=False, date_format="iso", date_unit="us", double_precision=15)
+    exact = json.loads(text)
+    for place, name in enumerate(names):
+        if rows[name].dtype.kind in "fiu":  # to_json rounds to 15 digits
+            for row, value in zip(exact["data"], rows[name].tolist(), strict=True):
+                row[place] = value
+    return {"dataframe_split": exact, "recorded": rows["__prediction__"].tolist()}
+
+
+def prove(context: Path, rows: Mapping[str, Any], settings: Mapping[str, Any] = {}) -> None:
+    """Start the server of a build context in a fresh environment with its packages alone, and hold it to the rows.
+
+    Raises UserError with the reason where it does not start or predicts something else.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
+        try_out(environment(context, Path(temporary) / "env"), context, rows, settings)
+
+
+def environment(context: Path, to: Path) -> Path:
+    """The interpreter of a new environment that holds the packages of a build context and no other."""
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    if uv is None:
+        raise UserError("uv is not installed, which makes the environment that an image is tried in: make setup")
+    python = to / "bin" / "python"
+    _run("its environment cannot be made", uv, "venv", "--quiet", "--python", sys.executable, str(to))
+    lock = ["--no-deps", "--require-hashes", "--requirements", str(context / "requirements.txt")]
+    _run("its packages cannot be installed", uv, "pip", "install", "--quiet", "--python", str(python), *lock)
+    return python
+
+
+def try_out(python: Path, context: Path, rows: Mapping[str, Any], settings: Mapping[str, Any] = {}) -> None:
+    """Start the server of a build context with an interpreter and hold it to the rows; raises UserError as `prove` does."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "PYTHON"))}
+    paths = {"PYTHONPATH": str(context / "app"), "PYTHONDONTWRITEBYTECODE": "1"}
+    with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
+        file = Path(temporary) / "rows.json"
+        file.write_text(json.dumps(rows), encoding="utf-8")
+        script = [str(Path(__file__).with_name("image_proof.py")), str(context / "bundle"), str(file)]
+        _run("it would not serve", str(python), "-P", "-s", *script, env={**kept, **paths, **variables(settings)})
+
+
+def _run(what: str, *command: str, env: dict[str, str] | None = None) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise UserError(f"the image is not built: {what} ({lines[-1].strip() if lines else done.returncode})")
+
+
+def build(
+    root: Path, bundle: Bundle, tag: str, rows: Mapping[str, Any] | None = None, settings: Mapping[str, Any] = {}
+) -> dict[str, Any]:
+    """Build and tag the image; returns its name, id and size in MB. With `rows`, its contents are proved before.
+
+    Raises UserError where Docker cannot, or as `prove` does.
+    """
+    if shutil.which("docker") is None:
+        raise UserError("docker is not installed; mlops image --context DIR writes what any image builder takes")
+    with tempfile.TemporaryDirectory() as temporary:
+        context = Path(temporary) / "context"
+        context.mkdir()
+        given = stage(root, bundle, context, settings)
+        if rows is not None:
+            prove(context, rows, settings)
+        arguments = [part for key, value in given.items() for part in ("--build-arg", f"{key}={value}")]
+        _docker("build", "--quiet", "--tag", tag, *arguments, str(context))
+    identity, size = _docker("image", "inspect", "--format", "{{.Id}} {{.Size}}", tag).split()
+    return {"image": tag, "id": identity, "size_mb": round(int(size) / 1e6, 1), "bundle": bundle.digest}
+
+
+def _docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True)
+    if done.returncode:
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise UserError(f"docker {arguments[0]} failed: {lines[-1] if lines else done.returncode}")
+    return done.stdout.strip()

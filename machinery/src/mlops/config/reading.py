@@ -1,0 +1,33 @@
+"""How the raw files of a use case are written: separator, decimal mark, missing values, dates; `mlops add` finds it out."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mlops.config.base import Frozen
+
+
+class Read(Frozen):
+    """How raw files are written.
+
+    header: the line that holds the names of the columns, 0 where there is none (they are column_1, column_2, …).
+    missing: what stands for no value. dates: column → its formats, tried in this order (`ISO8601` takes all of its kind).
+    units: column → what stands beside its numbers. sheet: of an Excel file; none is the first.
+    """
+
+    separator: str = Field(default=",", min_length=1)
+    quote: str = Field(default='"', min_length=1, max_length=1)
+    encoding: str = "utf-8"
+    header: int = Field(default=1, ge=0)
+    decimal: str = Field(default=".", min_length=1, max_length=1)
+    thousands: str | None = Field(default=None, min_length=1, max_length=1)
+    missing: tuple[str, ...] = ("",)
+    dates: dict[str, tuple[str, ...]] = {}
+    units: dict[str, str] = {}
+    sheet: str | None = None
+
+
+class Data(Frozen):
+    """The data of a use case: how its raw files are read; none takes plain CSV in UTF-8, or Parquet."""
+
+    read: Read | None = None

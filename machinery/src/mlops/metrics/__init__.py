@@ -1,0 +1,1 @@
+"""Metrics: what they are, how they are computed, which of two values is better."""

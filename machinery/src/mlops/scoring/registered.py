@@ -1,0 +1,78 @@
+"""The bundle of a registered version: fetched from the store, built once, kept by its number."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mlops import console
+from mlops.config import Project, load_use_case_config
+from mlops.errors import UserError
+from mlops.registry import versions
+from mlops.bundle import build as bundles
+from mlops.serving.manifest import MANIFEST, Bundle, BundleDamaged, verify
+
+
+def bundle(project: Project, name: str, ref: str | None, to: Path | None, form: str | None) -> Bundle:
+    """The verified bundle of a version, by default in output/bundles; built where it is not there or damaged.
+
+    Raises UserError for an unknown use case or version, and for a model that cannot be bundled.
+    """
+    name = name or project.default_use_case
+    config = load_use_case_config(project, name)
+    version = versions.resolve(project, name, ref)
+    if ref is None and "champion" not in version.aliases:
+        console.note(f"{name} has no champion yet: {version.number}, the newest version, is taken")
+    folder = to or project.output / "bundles" / name / (f"{version.number}-{form}" if form else version.number)
+    identity = identity_of(version)
+    allow_pickle, personal = config.serving.allow_pickle, config.serving.personal
+    if not to and (kept := _kept(folder, identity, allow_pickle, personal)):
+        return kept
+    if to and to.exists() and not (to / MANIFEST).is_file() and (not to.is_dir() or any(to.iterdir())):
+        raise UserError(f"{to} exists and is not a bundle: choose another folder with --to")
+    with tempfile.TemporaryDirectory() as temporary, console.step(f"bundling {name} {version.number}"):
+        candidate = versions.fetch(project, version, Path(temporary))
+        identity |= {"metrics": candidate.manifest.get("metrics") or {}}
+        options = {"form": form, "allow_pickle": allow_pickle, "personal": personal, "trusted": config.serving.trust}
+        return bundles.build(candidate.path, folder, name, identity, **options)  # type: ignore[arg-type]
+
+
+def reader_of(project: Project, made: Bundle) -> dict[str, Any]:
+    """What a server of the bundle may load, by the configuration of this commit: the settings `trust` and `allow_pickle`."""
+    serving = load_use_case_config(project, made.name).serving
+    return {"trust": " ".join(serving.trust), "allow_pickle": serving.allow_pickle}
+
+
+def rows_of(project: Project, made: Bundle) -> dict[str, Any]:
+    """Rows of the holdout of a bundle's version, with what training recorded for them."""
+    import pandas as pd
+
+    from mlops.bundle.image import rows_of
+
+    version = versions.resolve(project, made.name, made.number)
+    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
+        versions.fetch_files(project, version, ["holdout.parquet"], Path(scratch))
+        return rows_of(pd.read_parquet(next(Path(scratch).rglob("holdout.parquet"))), made)
+
+
+def identity_of(version: versions.Version) -> dict[str, Any]:
+    """What a bundle says of its version; aliases move and are left out, so that the same version gives the same bytes."""
+    tags = version.tags
+    parts = {"number": version.number, "version": version.version, "run_id": version.run_id, "model_id": version.model_id}
+    parts |= {"commit": tags.get("git_commit", ""), "key": tags.get("key", ""), "code": tags.get("code_digest", "")}
+    return parts | {"created_ms": version.created}
+
+
+def _kept(folder: Path, identity: dict[str, Any], allow_pickle: bool, personal: tuple[str, ...]) -> Bundle | None:
+    """The bundle that is there already, where it is whole and of this version."""
+    try:
+        found = verify(folder)
+    except (BundleDamaged, json.JSONDecodeError):
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    same = identity.items() <= found.content["version"].items() and found.content["personal"] == sorted(personal)
+    pickled = found.content.get("pyfunc", {}).get("allow_pickle", allow_pickle)
+    return found if same and pickled == allow_pickle else None
