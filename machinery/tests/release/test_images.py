@@ -23,7 +23,7 @@ def root(tmp_path: Path) -> Path:
     """What a project has to build an image with."""
     made = tmp_path / "project"
     (made / "docker").mkdir(parents=True)
-    shutil.copyfile(ROOT / "machinery/src/mlops/serving/serving.Dockerfile", made / "docker/serving.Dockerfile")
+    shutil.copyfile(ROOT / "machinery/src/mlops/bundle/serving.Dockerfile", made / "docker/serving.Dockerfile")
     shutil.copytree(ROOT / "requirements", made / "requirements")
     return made
 

@@ -89,7 +89,7 @@ def test_4_what_was_verified_stands_in_the_log_and_moves_no_alias(releasing: Pro
 def test_5_a_container_that_breaks_its_contract_is_not_pushed(
     releasing: Project, github: FakeGitHub, registry_host: str
 ) -> None:
-    text = (TREE / "machinery/src/mlops/serving/serving.Dockerfile").read_text(encoding="utf-8")
+    text = (TREE / "machinery/src/mlops/bundle/serving.Dockerfile").read_text(encoding="utf-8")
     broken = text.replace('CMD ["/srv/bundle"]', 'CMD ["/srv/nothing"]')
     assert broken != text
     before = git(releasing.root, "rev-parse", "origin/release/1.0.0")

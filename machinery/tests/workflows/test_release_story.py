@@ -138,7 +138,7 @@ def test_5_a_container_that_breaks_its_contract_leaves_production_as_it_is(
     story: Project, github: FakeGitHub, registry_host: str
 ) -> None:
     before, releases = answering("production"), len(github.releases)
-    text = (offline.TREE / "machinery/src/mlops/serving/serving.Dockerfile").read_text(encoding="utf-8")
+    text = (offline.TREE / "machinery/src/mlops/bundle/serving.Dockerfile").read_text(encoding="utf-8")
     _hotfix(story, "1.1.1", {"docker/serving.Dockerfile": text.replace('CMD ["/srv/bundle"]', 'CMD ["/srv/nothing"]')})
     assert tag(story, "main") == "v1.1.1"
     run = release(story, "v1.1.1", registry_host)

@@ -60,7 +60,7 @@ def required(column: Column) -> Column:
     column = copy.deepcopy(column)
     column.nullable = False
     if (column.metadata or {}).get("kind") == "label" and str(column.dtype) == "float64":
-        column.dtype = int  # type: ignore[assignment]
+        column.dtype = int
     return column
 
 

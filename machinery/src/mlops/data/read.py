@@ -79,11 +79,11 @@ def _csv(file: Path, read: Read, numeric: set[str], rows: int | None) -> pd.Data
         "skiprows": max(0, read.header - 1),
         "header": 0 if read.header else None,
     }
-    head = pd.read_csv(file, nrows=0 if read.header else 1, dtype=str, **options)  # type: ignore[call-overload]
+    head = pd.read_csv(file, nrows=0 if read.header else 1, dtype=str, **options)
     names = head.columns if read.header else [f"column_{number + 1}" for number in range(head.shape[1])]
     text = {name: str for name in names if str(name).strip() not in numeric}
     try:
-        frame = pd.read_csv(  # type: ignore[call-overload]
+        frame = pd.read_csv(
             file,
             names=None if read.header else names,
             index_col=False if read.header and len(set(names)) < 2 else None,
@@ -131,8 +131,9 @@ def texts(values: pd.Series) -> pd.Series:
     """Values as text, None where there is none; a whole number has no decimal point."""
     if is_text(values):
         strings = values.map(lambda value: value if isinstance(value, str) else _text(value), na_action="ignore")
-        return strings.astype(object).where(values.notna(), None)
-    return values.astype(object).map(_text, na_action="ignore").where(values.notna(), None)
+    else:
+        strings = values.astype(object).map(_text, na_action="ignore")
+    return strings.astype(object).mask(values.isna(), None)
 
 
 def _text(value: object) -> str:

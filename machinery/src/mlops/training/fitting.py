@@ -89,7 +89,7 @@ def labels_of(use_case: UseCase, who: str) -> Iterator[None]:
 
 
 def as_predictions(said: np.ndarray, classes: np.ndarray | None) -> Predictions:
-    """What a rule says of rows, as metrics take it; labels are certain. Raises DataError for one that is none of the classes."""
+    """What a rule predicts, as metrics take it; its labels are certain. Raises DataError for an unknown one."""
     import numpy as np
 
     if classes is None:

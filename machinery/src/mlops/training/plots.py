@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import files
 from mlops.training.evaluation import Evaluation
-from mlops.training.figures import BASELINE, CANDIDATE, CHAMPION, TRUTH, models_of, new_figure, titled
+from mlops.training.figures import BASELINE, CANDIDATE, TRUTH, models_of, new_figure, titled
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from mlops.use_case import UseCase

@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -19,7 +17,6 @@ from mlops import digests, files, git, keys, tracking, trust
 from mlops.config import Project
 from mlops.console import phase
 from mlops.data import stages
-from mlops.errors import DataError, UserError
 from mlops.training import candidate as candidates
 from mlops.training import conformal, file_access, folds, importance, leaks, reference, rules, seeds, thresholds
 from mlops import model_file
@@ -36,9 +33,7 @@ from mlops.training.fitting import (
     without_threshold,
 )
 from mlops.training.findings import Finding, as_values
-from mlops.metrics.measures import Measure, Predictions, encode
-from mlops.metrics.own import own_metrics
-from mlops.metrics.probabilities import measures_of, values_of
+from mlops.metrics.measures import Predictions
 from mlops.training.ranges import ranges_of
 from mlops.training.split import split
 from mlops.use_case import call
