@@ -79,11 +79,11 @@ def _csv(file: Path, read: Read, numeric: set[str], rows: int | None) -> pd.Data
         "skiprows": max(0, read.header - 1),
         "header": 0 if read.header else None,
     }
-    head = pd.read_csv(file, nrows=0 if read.header else 1, dtype=str, **options)
+    head = pd.read_csv(file, nrows=0 if read.header else 1, dtype=str, **options)  # type: ignore[call-overload]
     names = head.columns if read.header else [f"column_{number + 1}" for number in range(head.shape[1])]
     text = {name: str for name in names if str(name).strip() not in numeric}
     try:
-        frame = pd.read_csv(
+        frame = pd.read_csv(  # type: ignore[call-overload]
             file,
             names=None if read.header else names,
             index_col=False if read.header and len(set(names)) < 2 else None,
