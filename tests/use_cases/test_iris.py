@@ -7,6 +7,7 @@ import pytest
 import skops.io
 from mlops import Project, load_use_case, train
 from sklearn.model_selection import StratifiedKFold, cross_val_score
+
 from use_cases import iris
 
 ROWS = iris.features(iris.load(pd.read_csv(Path(__file__).parents[2] / "data/raw/iris/iris.csv")))

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from use_cases import ridership
 from use_cases.ridership.data import WEATHER
 from use_cases.ridership.features import HORIZON, LAGS
