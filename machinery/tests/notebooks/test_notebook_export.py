@@ -205,7 +205,7 @@ def test_an_export_is_in_step_whatever_the_line_ends_and_characters(marked, sour
     [written] = export.export(path, ["py"])
     assert export.stale(path) is None and b"\r" not in written.read_bytes()
     assert {fault.rule for fault in rules.check(marked, [path], flake8=False)} == {"order"}
-    written.write_bytes(b"\xff")
+    written.write_bytes(written.read_bytes() + b"\xff")
     assert "older" in export.stale(path)
 
 
@@ -260,3 +260,39 @@ def test_long_outputs_are_cut_with_a_remark(tmp_path):
     page = export.page(notebook(code("x", [stream("y" * 3_000_000)])), "a")
     assert "2,000,000 more characters left out" in page and len(page) < 2_500_000
     assert len(json.dumps(content.limited(notebook(code("x", [stream("y" * 3_000_000)]))))) < 1_100_000
+
+
+HAND_WRITTEN = ["def total(prices):\n    return sum(prices)\n", "# Exported from the old system\nx = 1\n", "", "\ufeffx = 1"]
+
+
+@pytest.mark.parametrize("words", HAND_WRITTEN)
+@pytest.mark.parametrize("kind", export.FORMATS)
+def test_a_file_of_a_person_is_never_written_over_or_removed(marked, words, kind):
+    mine = marked / "features" / f"features.{kind}"
+    mine.parent.mkdir()
+    mine.write_text(words, encoding="utf-8")
+    path = write(marked / "features.ipynb", notebook(code("x = 1")))
+    with pytest.raises(UserError, match=f"features.{kind}: not written by mlops notebooks export"):
+        export.export(path)
+    assert [file.name for file in mine.parent.iterdir()] == [mine.name], "the refused export writes nothing beside it"
+    assert mlops("notebooks", "export", path).code != 0
+    path.unlink()
+    assert export.prune(marked) == []
+    assert mine.read_text(encoding="utf-8") == words
+
+
+def test_the_check_says_why_a_script_of_a_person_is_no_export(marked):
+    (marked / "a").mkdir()
+    (marked / "a" / "a.py").write_text("mine = 1\n")
+    path = write(marked / "a.ipynb", notebook(code("x = 1")))
+    assert "not written by mlops notebooks export" in export.stale(path)
+
+
+def test_exports_with_other_line_ends_or_conflict_marks_are_replaced(marked):
+    path = write(marked / "a.ipynb", notebook(code("x = 1")))
+    for count, before in enumerate([b"", b"<<<<<<< ours\r\n"]):
+        write(path, notebook(code(f"x = {count}")))
+        [script] = export.export(path, ["py"])
+        script.write_bytes(before + script.read_bytes().replace(b"\n", b"\r\n"))
+    write(path, notebook(code("x = 2")))
+    assert export.export(path, ["py"]) == [script]

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from jinja2.bccache import Bucket, BytecodeCache
 
 FORMATS = ("py", "html")
-SCRIPT_MARK = "# Exported from "
+SCRIPT_MARK = re.compile(r"\ufeff?(?:<<<<<<<[^\n]*\n)?# Exported from .+\.ipynb by `mlops notebooks export`")
 PAGE_MARK = re.compile(r'<meta name="notebook-digest" content="([0-9a-f]{64}) ([^"]*)"')
 LINE_END = re.compile(r"\r\n?")
+FOREIGN = "not written by mlops notebooks export, so no export replaces it"
 MAGIC = re.compile(r"^\s*(%|!|\?|\w.*\?\s*$)", re.MULTILINE)
 
 
@@ -39,7 +40,7 @@ def script(notebook: Notebook, name: str) -> str:
     language or a broken cell becomes a comment. The script can always be parsed.
     """
     python = content.script_language(notebook) == "python"
-    parts = [f"{SCRIPT_MARK}{name}.ipynb by `mlops notebooks export`: change the notebook, not this file.\n"]
+    parts = [f"# Exported from {name}.ipynb by `mlops notebooks export`: change the notebook, not this file.\n"]
     parts.extend(_script_cell(cell, python) for cell in notebook["cells"])
     return "\n".join(parts)
 
@@ -71,15 +72,18 @@ def export(path: Path, formats: Iterable[str] = FORMATS, output: Path | None = N
     """Write the exports of one notebook and return those that changed.
 
     They go to the folder named like the notebook beside it, or below `output`. Raises UserError for a notebook that cannot be
-    read and for a folder or file that is a symbolic link.
+    read, for a folder or file that is a symbolic link, and for a file that is no export: nothing is written then.
     """
     notebook = content.read(path)
     folder = (output or path.parent) / path.stem
     if folder.is_symlink():
         raise UserError(f"{folder}: a symbolic link, exports are not written through it; replace it by a folder")
+    targets = [folder / f"{path.stem}.{kind}" for kind in formats]
     try:
+        if foreign := next(filter(_is_foreign, targets), None):
+            raise UserError(f"{foreign}: {FOREIGN}; rename it, or rename the notebook")
         folder.mkdir(parents=True, exist_ok=True)
-        written = [_write(notebook, folder / f"{path.stem}.{kind}", sanitize) for kind in formats]
+        written = [_write(notebook, target, sanitize) for target in targets]
     except OSError as error:
         raise UserError(f"{folder}: the export cannot be written ({error.strerror}); mend it and save again") from error
     return [target for target in written if target]
@@ -90,6 +94,8 @@ def stale(path: Path) -> str | None:
     target = path.parent / path.stem / f"{path.stem}.py"
     if not target.is_file():
         return f"{target} is missing"
+    if _is_foreign(target):
+        return f"{target}: {FOREIGN}; rename it"
     expected = content.as_written(script(content.read(path), path.stem))
     there = target.read_bytes().replace(b"\r\n", b"\n")  # git may have checked it out so
     return None if there == expected else f"{target} is older than the notebook"
@@ -179,7 +185,12 @@ def _template_cache() -> BytecodeCache | None:
 def _is_ours(path: Path) -> bool:
     with path.open(encoding="utf-8", errors="replace") as file:
         start = file.read(2000)
-    return start.startswith(SCRIPT_MARK) or bool(PAGE_MARK.search(start))
+    return bool(SCRIPT_MARK.match(start) or PAGE_MARK.search(start))
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file that stands here already was written by someone else: what they wrote is never lost."""
+    return path.is_file() and not path.is_symlink() and not _is_ours(path)
 
 
 def _script_cell(cell: Cell, python: bool) -> str:
