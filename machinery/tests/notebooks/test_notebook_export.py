@@ -296,3 +296,10 @@ def test_exports_with_other_line_ends_or_conflict_marks_are_replaced(marked):
         script.write_bytes(before + script.read_bytes().replace(b"\n", b"\r\n"))
     write(path, notebook(code("x = 2")))
     assert export.export(path, ["py"]) == [script]
+
+
+def test_the_script_holds_as_code_what_ipython_runs():
+    sources = ["files = !ls\nx = 1", "%%time\ny = await thing()", "%%capture out\n%matplotlib inline\nz = 3", "%%bash\nw = 4"]
+    tree = ast.parse(export.script(notebook(*map(code, sources)), "a"))
+    assigned = [node.targets[0].id for node in tree.body if isinstance(node, ast.Assign)]
+    assert assigned == ["files", "x", "y", "z"]

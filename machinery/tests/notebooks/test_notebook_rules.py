@@ -118,3 +118,48 @@ def test_the_commands_end_with_1_where_something_is_wrong(project):
     assert run(app, ["notebooks", "export", "--check"]).exit_code == 1
     assert run(app, ["notebooks", "export", "--format", "py"]).exit_code == 0
     assert run(app, ["notebooks", "check", "--no-flake8"]).exit_code == 0
+
+
+GIT_CONFLICT = "<<<<<<< HEAD\nx = 1\n=======\nx = 2\n>>>>>>> theirs"
+NBDIME_CONFLICT = '<span style="color:red"><b><<<<<<< local</b></span>'
+
+
+def refused(project, *cells, **metadata):
+    numbered = [dict(cell, execution_count=n) if "outputs" in cell else cell for n, cell in enumerate(cells, 2)]
+    path = write(project / "notebooks" / "a.ipynb", notebook(code(RIGHT[0], count=1), *numbered, **metadata))
+    export.export(path, ["py"])
+    return broken(project, path)
+
+
+def test_what_a_merge_left_is_refused_in_any_cell_and_language(project):
+    assert refused(project, code(GIT_CONFLICT)) == [("conflict", "cell 2"), ("syntax", "cell 2")]
+    assert refused(project, text(GIT_CONFLICT)) == [("conflict", "cell 2")]
+    assert refused(project, text(NBDIME_CONFLICT)) == [("conflict", "cell 2")]
+    assert refused(project, code("x = 1", [stream("<<<<<<< local\n")])) == [("conflict", "cell 2")]
+    assert refused(project, code("x = 1", **{"nbdime-conflicts": {"local_diff": []}})) == [("conflict", "cell 2")]
+    assert refused(project, **{"nbdime-conflicts": {"local_diff": []}}) == [("conflict", "notebook")]
+    assert refused(project, code(GIT_CONFLICT), language_info={"name": "R"}) == [("conflict", "cell 2")]
+    assert refused(project, text("A heading\n=======\n\n`a <<<<<<< b`")) == []
+
+
+@pytest.mark.parametrize(
+    "source", ["def broken(:\n    pass", "x = = 1", "return 1", "yield 1", "abc\0", "'a\n%time", "%%time\nx ="]
+)
+def test_a_cell_that_python_cannot_read_is_refused(project, source):
+    assert refused(project, code(source)) == [("syntax", "cell 2")]
+    assert refused(project, code(source, tags=["raises-exception"])) == []
+    assert refused(project, code(source, tags=["skip-execution"])) == []
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["%%capture", "%%capture out", "%%time", "%%timeit -n 3", "\n%%time", "%%time\n%%capture", "files = !ls", "!ls", "print?"],
+)
+def test_what_stands_below_a_magic_is_judged(project, before):
+    assert refused(project, code(f"{before}\ndef total(prices):\n    return 0")) == [("twice", "cell 2")]
+    assert refused(project, code(f"{before}\npath = '/home/me/data.csv'")) == [("path", "cell 2")]
+
+
+@pytest.mark.parametrize("magic", ["%%bash", "%%html", "%%writefile x.py", "%%sql", "%%R"])
+def test_a_cell_in_another_language_is_not_judged_as_python(project, magic):
+    assert refused(project, code(f"{magic}\ndef total(prices): it's no Python")) == []

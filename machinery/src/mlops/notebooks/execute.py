@@ -109,7 +109,7 @@ def _run_one(path: Path, output: Path, timeout: int, write: bool) -> Execution:
 
 
 def _refuse_foreign_copy(copy: Path) -> None:
-    """The copy of an earlier run may be replaced and removed; a notebook of a person, the one that is run above all, may not."""
+    """An earlier executed copy may be replaced and removed; a notebook of a person, such as the one that is run, may not."""
     if copy.exists() and "papermill" not in content.read(copy)["metadata"]:
         raise UserError(f"{copy} is no executed copy, so none replaces it; choose another --output")
 

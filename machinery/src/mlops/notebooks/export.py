@@ -7,7 +7,6 @@ made by nbconvert and is not committed. `python -m mlops.notebooks.export FILE..
 
 from __future__ import annotations
 
-import ast
 import itertools
 import json
 import os
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.errors import UserError
-from mlops.notebooks import content
+from mlops.notebooks import cells, content
 from mlops.notebooks.content import Cell, Notebook
 
 if TYPE_CHECKING:
@@ -28,16 +27,14 @@ if TYPE_CHECKING:
 FORMATS = ("py", "html")
 SCRIPT_MARK = re.compile(r"\ufeff?(?:<<<<<<<[^\n]*\n)?# Exported from .+\.ipynb by `mlops notebooks export`")
 PAGE_MARK = re.compile(r'<meta name="notebook-digest" content="([0-9a-f]{64}) ([^"]*)"')
-LINE_END = re.compile(r"\r\n?")
 FOREIGN = "not written by mlops notebooks export, so no export replaces it"
-MAGIC = re.compile(r"^\s*(%|!|\?|\w.*\?\s*$)", re.MULTILINE)
 
 
 def script(notebook: Notebook, name: str) -> str:
     """Return the notebook as a Python script in percent format.
 
-    A cell that is not Python by itself keeps its lines: magics become calls of get_ipython(), a cell magic, a cell in another
-    language or a broken cell becomes a comment. The script can always be parsed.
+    A cell that is not Python by itself keeps its lines: magics become calls of get_ipython(), the line of a cell magic such as
+    %%time, a cell in another language or a broken cell becomes a comment. The script can always be parsed.
     """
     python = content.script_language(notebook) == "python"
     parts = [f"# Exported from {name}.ipynb by `mlops notebooks export`: change the notebook, not this file.\n"]
@@ -194,7 +191,7 @@ def _is_foreign(path: Path) -> bool:
 
 
 def _script_cell(cell: Cell, python: bool) -> str:
-    kind, source = cell["cell_type"], LINE_END.sub("\n", cell["source"]).rstrip()
+    kind, source = cell["cell_type"], cells.LINE_END.sub("\n", cell["source"]).rstrip()
     if kind != "code":
         return f"# %% [{kind}]\n{_commented(source)}\n"
     return f"# %%\n{plain_python(source) if python else _commented(source)}\n"
@@ -206,28 +203,17 @@ def _commented(source: str) -> str:
 
 def plain_python(source: str) -> str:
     """Return a code cell as Python that can be parsed: magics as calls, what is no Python as comments."""
-    if _parses(source):
-        return source
-    if source.lstrip().startswith("%%") or not MAGIC.search(source):
-        return _commented(source)
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    plain = TransformerManager().transform_cell(source).rstrip()
-    return plain if _parses(plain) else _commented(source)
-
-
-def _parses(source: str) -> bool:
     try:
-        compile(source, "cell", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+        python = cells.as_python(source)
+    except SyntaxError:
+        return _commented(source)
+    return python.text if python else _commented(source)
 
 
 def _with_ids(notebook: Notebook) -> Notebook:
     """Cells of old notebooks have no id; nbconvert would draw random ones."""
-    cells = [dict(cell, id=cell.get("id") or f"cell-{number}") for number, cell in enumerate(notebook["cells"], 1)]
-    return dict(notebook, cells=cells, nbformat_minor=max(5, notebook.get("nbformat_minor", 5)))
+    numbered = [dict(cell, id=cell.get("id") or f"cell-{number}") for number, cell in enumerate(notebook["cells"], 1)]
+    return dict(notebook, cells=numbered, nbformat_minor=max(5, notebook.get("nbformat_minor", 5)))
 
 
 if __name__ == "__main__":

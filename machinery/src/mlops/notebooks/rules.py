@@ -7,12 +7,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from mlops.errors import UserError
-from mlops.notebooks import content, export
+from mlops.notebooks import cells, content, export
 from mlops.notebooks.content import Notebook
 
 ROOTS = r"home|Users|root|mnt|media|tmp|var|opt|content|workspaces?|kaggle|data|srv"
@@ -21,6 +22,10 @@ IN_OUTPUT = re.compile(
     r"(?<![\w/.:])/(?:(?:home|Users|root|tmp)/[\w.-]+|[\w./-]+/site-packages/)[\w./-]*" r"|\b[A-Z]:\\Users\\[^\s\"']+"
 )
 FLAKE8_LINE = re.compile(r"^(?P<file>.*?):cell_(?P<cell>\d+):(?P<line>\d+):\d+: (?P<code>[A-Z]+\d+) (?P<text>.*)$")
+CONFLICT_KEY = "nbdime-conflicts"
+# At the start of a line as git and nbdime write them; nbdime puts them in bold where they are a Markdown cell.
+CONFLICT_MARK = re.compile(r"^(?:<span[^>]*><b>)?(?:<{7}|>{7}|\|{7})(?:[ <\n]|$)", re.MULTILINE)
+NOT_JUDGED = {"raises-exception", "skip-execution"}  # tags that Jupyter's own tools go by
 # E402: a notebook imports where it needs to; E703, W391: a semicolon or a blank line at the end of a cell is a notebook's way.
 FLAKE8_IGNORED = "E402,E703,W391"
 
@@ -82,9 +87,9 @@ def definitions(source: Path) -> dict[str, str]:
 def execution_order(notebook: Notebook, name: str) -> Iterator[Fault]:
     """Code cells that were run are numbered 1, 2, 3 … from the top, and none failed."""
     expected = 1
-    cells = [(number, cell) for number, cell in enumerate(notebook["cells"], 1) if cell["cell_type"] == "code"]
+    numbered = [(number, cell) for number, cell in enumerate(notebook["cells"], 1) if cell["cell_type"] == "code"]
     mend = f"restart the kernel and run all cells, or: mlops notebooks run --write {name}"
-    for number, cell in cells:
+    for number, cell in numbered:
         if not cell["source"].strip():
             continue
         count = cell.get("execution_count")
@@ -93,9 +98,34 @@ def execution_order(notebook: Notebook, name: str) -> Iterator[Fault]:
             yield Fault(name, "order", f"cell {number}", said, mend)
             return
         expected += 1
-    for number, cell in cells:
+    for number, cell in numbered:
         if any(output.get("output_type") == "error" for output in cell["outputs"]):
             yield Fault(name, "error", f"cell {number}", "its output is an error", mend)
+
+
+def conflicts(notebook: Notebook, name: str) -> Iterator[Fault]:
+    """Nothing is left of a merge: neither conflict marks of git or nbdime nor nbdime's record of what it could not merge."""
+    mend = "decide between the two sides and remove the marks: git mergetool --tool=nbdime"
+    if CONFLICT_KEY in notebook["metadata"]:
+        yield Fault(name, "conflict", "notebook", f"its metadata holds {CONFLICT_KEY}", mend)
+    for number, cell in enumerate(notebook["cells"], 1):
+        texts = [cell["source"], *(str(output.get("text", "")) for output in cell.get("outputs", []))]
+        if CONFLICT_KEY in cell["metadata"]:
+            yield Fault(name, "conflict", f"cell {number}", f"its metadata holds {CONFLICT_KEY}", mend)
+        elif any(CONFLICT_MARK.search(text) for text in texts):
+            yield Fault(name, "conflict", f"cell {number}", "it holds a conflict mark of a merge", mend)
+
+
+def readable(notebook: Notebook, name: str) -> Iterator[Fault]:
+    """A code cell is Python as IPython takes it, but for one whose tags announce that it fails or is passed over."""
+    for number, cell in enumerate(notebook["cells"], 1):
+        if cell["cell_type"] != "code" or NOT_JUDGED & {*cell["metadata"].get("tags", [])}:
+            continue
+        try:
+            cells.as_python(cell["source"])
+        except SyntaxError as error:
+            what = f"Python cannot read it: {error.msg}" + (f" (line {error.lineno})" if error.lineno else "")
+            yield Fault(name, "syntax", f"cell {number}", what, "repair the cell, or make it a Markdown cell")
 
 
 def defined_twice(code: Iterable[Code], defined: dict[str, str], name: str) -> Iterator[Fault]:
@@ -156,9 +186,11 @@ def _of_one(root: Path, path: Path, notebook: Notebook, defined: dict[str, str],
         yield Fault(name, "stale", "export", reason, f"mlops notebooks export {name}")
     if any("id" not in cell for cell in notebook["cells"]):
         yield Fault(name, "ids", "notebook", "cells have no id (nbformat before 4.5)", "save it in JupyterLab")
+    yield from conflicts(notebook, name)
     yield from execution_order(notebook, name)
     if content.script_language(notebook) != "python":
         return
+    yield from readable(notebook, name)
     code = list(_code(notebook))
     yield from defined_twice(code, defined, name)
     yield from absolute_paths(code, notebook, name)
@@ -167,8 +199,9 @@ def _of_one(root: Path, path: Path, notebook: Notebook, defined: dict[str, str],
 
 def _code(notebook: Notebook) -> Iterator[Code]:
     for number, cell in enumerate(notebook["cells"], 1):
-        if cell["cell_type"] == "code":
-            yield Code(number, ast.parse(content.as_written(export.plain_python(cell["source"]))))
+        with suppress(SyntaxError):  # a fault of its own
+            if cell["cell_type"] == "code" and (python := cells.as_python(cell["source"])):
+                yield Code(number, cells.compiled(python.text))
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
