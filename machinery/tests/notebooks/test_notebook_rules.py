@@ -5,7 +5,8 @@ from made import code, notebook, stream, text, write
 from typer.testing import CliRunner
 
 from mlops.cli import app
-from mlops.notebooks import export, rules
+from mlops.errors import UserError
+from mlops.notebooks import execute, export, rules
 
 RIGHT = ("from use_cases.shop import total\n\nprint(total([1]))", "x = 1\nprint(x)")
 
@@ -65,8 +66,8 @@ def test_what_looks_like_a_path_but_is_none_passes(project, source):
 def test_flake8_names_cell_and_line(project):
     faults = rules.check(project, [save(project, RIGHT[0], "import os\nx = undefined_name")])
     assert {(fault.rule, fault.where) for fault in faults} == {
-        ("F401", "code cell 2, line 1"),
-        ("F821", "code cell 2, line 2"),
+        ("F401", "cell 3, line 1"),
+        ("F821", "cell 3, line 2"),
     }
     assert all(fault.notebook.endswith("a.ipynb") for fault in faults)
 
@@ -85,7 +86,7 @@ def test_stale_missing_and_orphaned_exports_are_refused(project):
     assert broken(project, path.with_name("b.ipynb")) == [("stale", "file")]
 
 
-@pytest.mark.parametrize("counts", [(2, 1), (1, None), (5, 6), (None, None)])
+@pytest.mark.parametrize("counts", [(2, 1), (1, None), (5, 6), (None, 1)])
 def test_cells_run_out_of_order_are_refused(project, counts):
     cells = [code(source, [], count) for source, count in zip(RIGHT, counts, strict=True)]
     path = write(project / "notebooks" / "a.ipynb", notebook(*cells))
@@ -163,3 +164,105 @@ def test_what_stands_below_a_magic_is_judged(project, before):
 @pytest.mark.parametrize("magic", ["%%bash", "%%html", "%%writefile x.py", "%%sql", "%%R"])
 def test_a_cell_in_another_language_is_not_judged_as_python(project, magic):
     assert refused(project, code(f"{magic}\ndef total(prices): it's no Python")) == []
+
+
+def test_where_outputs_and_counts_are_stripped_no_order_is_asked(project):
+    path = write(project / "notebooks" / "a.ipynb", notebook(*map(code, RIGHT)))
+    export.export(path, ["py"])
+    assert broken(project, path) == []
+
+
+def test_cells_that_announce_a_failure_or_are_passed_over_may(project):
+    error = {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}
+    passed_over = dict(code("x = 1", tags=["skip-execution"]))
+    cells = [
+        code(RIGHT[0], count=1),
+        code("1 / 0", [error], 2, tags=["raises-exception"]),
+        passed_over,
+        code("x = 2", count=3),
+    ]
+    path = write(project / "notebooks" / "a.ipynb", notebook(*cells))
+    export.export(path, ["py"])
+    assert broken(project, path) == []
+
+
+IPYTHON = [
+    "display(total)",
+    "get_ipython().run_line_magic('pwd', '')",
+    "print(In[1], Out.get(1), _, __, _i, _1, _i1, _oh)",
+    "exit",
+    "import asyncio\n\nawait asyncio.sleep(0)",
+    "import asyncio\n\nx = 'ö', await asyncio.sleep(0, [await asyncio.sleep(0, n) for n in [1]])\nprint(x)",
+    "async def answer():\n    return 1\n\n\nawait answer()",
+    "%%time\nx = 1",
+    "%%time\nimport numpy as np\n\nprint(np.pi)",
+    "%%timeit -n 1\nsum([1])",
+    "%%capture out\nprint(1)\n%matplotlib inline",
+    "%%capture out\nprint(1)\n\n# %%",
+    "files = !ls\nprint(files)",
+    "%matplotlib inline\n!pip --version",
+    "import numpy as np\n%timeit np.sum([1])",
+    "folder = 'x'\n!echo {folder}",
+    "total?",
+    "total??",
+    "%time values = [1]",
+    "%load_ext autoreload\n%autoreload 2",
+    "%%bash\necho $HOME",
+    "%%html\n<b>x</b>",
+    "for n in range(2):\n    !echo {n}\n    print(n)",
+    "x = %pwd\nprint(x)",
+    "print(1);",
+    "from __future__ import annotations",
+    "%run -i other.py\nprint(name_of_other)",
+    "%store -r kept\nprint(kept)",
+    f"!echo {'x' * 120}",
+]
+
+
+@pytest.mark.parametrize("source", IPYTHON)
+def test_the_ordinary_of_ipython_passes(project, source):
+    assert broken(project, save(project, f"{RIGHT[0]}", source), flake8=True) == []
+
+
+def test_what_is_ordinary_runs_on_a_kernel(tmp_path, monkeypatch):
+    """The list above is judged by IPython itself."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    (tmp_path / "other.py").write_text("name_of_other = 1\n")
+    sources = ["total = 1\ntotal", "kept = 1\n%store kept", *(source for source in IPYTHON if source != "exit")]
+    path = write(tmp_path / "a.ipynb", notebook(*map(code, sources)))
+    assert [result.error for result in execute.run([path], tmp_path / "out")] == [None]
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ("%%time\nx = undefined_name", ("F821", "cell 3, line 2")),
+        ("files = !ls\n\nimport os", ("F401", "cell 3, line 3")),
+        ("!echo \\\n  more\nx=1", ("E225", "cell 3, line 3")),
+        ("%matplotlib inline\nprint( 1)", ("E201", "cell 3, line 2")),
+        ("\n\n%time 1\nprint(other)", ("F821", "cell 3, line 4")),
+    ],
+)
+def test_flake8_names_the_line_beside_magics(project, source, fault):
+    assert broken(project, save(project, RIGHT[0], source), flake8=True) == [fault]
+
+
+def test_rules_and_flake8_codes_can_be_switched_off(project):
+    path = save(project, "x=1\npath = '/home/me/x.csv'")
+    assert {rule for rule, _ in broken(project, path, flake8=True)} == {"imports", "path", "E225"}
+    (project / "pyproject.toml").write_text('[tool.mlops.notebooks]\nskip = ["path", "imports", "E2"]\n')
+    assert broken(project, path, flake8=True) == []
+
+
+@pytest.mark.parametrize("words", ['skip = ["pth"]', 'skip = "path"', 'skipp = ["path"]', "skip = [1]", "skip ="])
+def test_a_rule_that_does_not_exist_cannot_be_switched_off(project, words):
+    (project / "pyproject.toml").write_text(f"[tool.mlops.notebooks]\n{words}\n")
+    with pytest.raises(UserError, match=r"pyproject\.toml"):
+        broken(project, save(project, *RIGHT))
+
+
+def test_flake8_that_cannot_start_is_no_pass(project):
+    (project / ".flake8").write_text("[flake8]\nmax-line-length = wide\n")
+    with pytest.raises(UserError, match="flake8 cannot check"):
+        broken(project, save(project, *RIGHT), flake8=True)

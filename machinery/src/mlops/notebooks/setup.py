@@ -84,7 +84,7 @@ def _guarded(program: str, command: str, otherwise: str) -> str:
 def _packages() -> Finding:
     from importlib.util import find_spec
 
-    missing = [name for name in ("nbconvert", "nbdime", "papermill", "jupyterlab", "nbqa") if find_spec(name) is None]
+    missing = [name for name in ("nbconvert", "nbdime", "papermill", "jupyterlab", "flake8") if find_spec(name) is None]
     mend = "make setup" if missing else ""
     return Finding("packages", not missing, f"missing: {', '.join(missing)}" if missing else "all there", mend)
 
