@@ -111,8 +111,8 @@ def definitions(source: Path) -> dict[str, str]:
 def execution_order(notebook: Notebook, name: str) -> Iterator[Fault]:
     """Code cells that were run are numbered 1, 2, 3 … from the top, and none failed.
 
-    A cell may fail or be passed over where its tag announces it. Where outputs and counts are stripped from the notebook, there
-    is no order to check.
+    A cell may fail or be passed over where its tag announces it. Where outputs and counts are stripped from the notebook,
+    there is no order to check.
     """
     mend = f"restart the kernel and run all cells, or: mlops notebooks run --write {name}"
     code = [(number, cell) for number, cell in enumerate(notebook["cells"], 1) if cell["cell_type"] == "code"]

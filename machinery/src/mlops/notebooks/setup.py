@@ -15,20 +15,24 @@ from mlops import files, git
 from mlops.doctor import Finding
 from mlops.errors import UserError
 from mlops.notebooks import content, export, savehook
+from mlops.notebooks.gitdriver import CONFLICT, MERGED
 
 ATTRIBUTES = "*.ipynb diff=jupyternotebook merge=jupyternotebook"
 MEND = "mlops notebooks setup"
+# What git does with a file that no driver is for.
+MERGE_AS_TEXT = 'git merge-file -L ours -L base -L theirs "$2" "$1" "$3"'
+DIFF_AS_TEXT = 'diff -u "$2" "$5"; true'
 
 
 def git_settings(python: str = sys.executable) -> dict[str, str]:
     """Return the settings that make git understand notebooks, `{key: value}`."""
     program = shlex.quote(python)
-    driver = f"{program} -m mlops.notebooks.gitdriver"
-    as_text = 'git merge-file -L ours -L base -L theirs "$2" "$1" "$3"'
+    driver = f"{program} -P -m mlops.notebooks.gitdriver"
+    merge = f'{driver} merge "$@"; case $? in {MERGED}) ;; {CONFLICT}) false;; *) {MERGE_AS_TEXT};; esac'
     return {
-        "diff.jupyternotebook.command": _guarded(program, f'{driver} diff "$@"', 'diff -u "$2" "$5"; true'),
+        "diff.jupyternotebook.command": _guarded(program, f'{driver} diff "$@" || {{ {DIFF_AS_TEXT}; }}', DIFF_AS_TEXT),
         "merge.jupyternotebook.name": "notebooks, cell by cell",
-        "merge.jupyternotebook.driver": _guarded(program, f'{driver} merge "$@"', as_text) + " %O %A %B %L %P",
+        "merge.jupyternotebook.driver": _guarded(program, merge, MERGE_AS_TEXT) + " %O %A %B %L %P",
         "difftool.nbdime.cmd": f'{program} -m nbdime.vcs.git.difftool diff "$LOCAL" "$REMOTE" "$BASE"',
         "mergetool.nbdime.cmd": f'{program} -m nbdime.vcs.git.mergetool merge "$BASE" "$LOCAL" "$REMOTE" "$MERGED"',
         "mergetool.nbdime.trustExitCode": "true",
