@@ -1,6 +1,7 @@
 """Exports are the same for the same notebook, can be read by Python, and stay within their folder."""
 
 import ast
+import base64
 import json
 import re
 import subprocess
@@ -204,7 +205,7 @@ def test_an_export_is_in_step_whatever_the_line_ends_and_characters(marked, sour
     path = write(marked / "a.ipynb", notebook(code(source), text(source)))
     [written] = export.export(path, ["py"])
     assert export.stale(path) is None and b"\r" not in written.read_bytes()
-    assert {fault.rule for fault in rules.check(marked, [path], flake8=False)} == {"order"}
+    assert rules.check(marked, [path], flake8=False) == []
     written.write_bytes(written.read_bytes() + b"\xff")
     assert "older" in export.stale(path)
 
@@ -303,3 +304,93 @@ def test_the_script_holds_as_code_what_ipython_runs():
     tree = ast.parse(export.script(notebook(*map(code, sources)), "a"))
     assigned = [node.targets[0].id for node in tree.body if isinstance(node, ast.Assign)]
     assert assigned == ["files", "x", "y", "z"]
+
+
+def attached(source, **attachments):
+    return dict(text(source), attachments={name: {"image/png": PNG} for name in attachments})
+
+
+IMAGES = {
+    "a file": text("![words](figures/a.png)"),
+    "a file in HTML": text('<img width="9" src="figures/a.png">'),
+    "a file by reference": text("![words][one]\n\n[one]: figures/a.png"),
+    "a name with a space": text("![words](figures/two%20words.png)"),
+    "an attachment": attached("![words](attachment:image.png)", **{"image.png": 1}),
+    "an attachment with a space": attached("![words](attachment:two%20words.png)", **{"two words.png": 1}),
+    "an attachment in HTML": attached("<img src='attachment:image.png'/>", **{"image.png": 1}),
+}
+
+
+def sources(page):
+    return [image.get("src", "") for image in bs4.BeautifulSoup(page, "html.parser").find_all("img")]
+
+
+@pytest.fixture
+def pictured(marked):
+    (marked / "figures").mkdir()
+    for name in ("a.png", "two words.png"):
+        (marked / "figures" / name).write_bytes(base64.b64decode(PNG))
+    return marked
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("sanitize", [False])
+def test_images_beside_the_notebook_and_attached_are_in_the_page(pictured, name, sanitize):
+    path = write(pictured / "a.ipynb", notebook(IMAGES[name]))
+    _, page = export.export(path, sanitize=sanitize)
+    assert sources(page.read_text(encoding="utf-8")) == [f"data:image/png;base64,{PNG}"]
+
+
+def test_an_image_that_changes_makes_a_new_page(pictured):
+    path = write(pictured / "a.ipynb", notebook(IMAGES["a file"]))
+    export.export(path)
+    assert export.export(path) == []
+    (pictured / "figures" / "a.png").write_bytes(b"other")
+    assert [target.suffix for target in export.export(path)] == [".html"]
+
+
+@pytest.mark.parametrize(
+    "address", ["../secret.png", "figures/link.png", "figures/none.png", "attachment:gone.png", "a.ipynb"]
+)
+def test_what_is_outside_missing_or_no_image_is_not_read_and_ends_nothing(pictured, tmp_path_factory, address):
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret.png"
+    secret.write_bytes(b"secret words")
+    (pictured.parent / "secret.png").write_bytes(b"secret words")
+    (pictured / "figures" / "link.png").symlink_to(secret)
+    path = write(pictured / "a.ipynb", notebook(text(f"`![x]({address})`"), text(f'<img src="{address}">')))
+    _, page = export.export(path)
+    assert base64.b64encode(b"secret words").decode() not in page.read_text(encoding="utf-8")
+    assert address in page.read_text(encoding="utf-8")
+
+
+def test_an_address_that_is_shown_as_text_stays_as_written(pictured):
+    page = export.page(notebook(text("`![words](figures/a.png)`")), "a", folder=pictured)
+    assert "![words](figures/a.png)" in page and "image.invalid" not in page
+
+
+def test_one_bad_notebook_does_not_end_the_batch(marked, monkeypatch):
+    monkeypatch.chdir(marked)
+    (marked / "a.ipynb").write_text("{")
+    (marked / "b").mkdir()
+    (marked / "b" / "b.py").write_text("mine = 1\n")
+    for name in "bc":
+        write(marked / f"{name}.ipynb", notebook(code("x = 1")))
+    done = mlops("notebooks", "export", "--format", "py", marked)
+    assert done.code != 0 and "a.ipynb" in done.error and "b.py" in done.err
+    assert (marked / "c" / "c.py").is_file()
+    done = mlops("notebooks", "export", "--format", "py", marked, "--json")
+    assert (done.code, sorted(Path(path).name for path in done.value["failed"])) == (1, ["a.ipynb", "b.ipynb"])
+    done = mlops("notebooks", "export", "--check", marked, "--json")
+    assert (done.code, [Path(entry["notebook"]).name for entry in done.value]) == (1, ["a.ipynb", "b.ipynb"])
+
+
+def test_exports_of_the_last_notebook_of_a_folder_are_found(marked):
+    write(marked / "config" / "project.yaml", {"name": "test", "default_use_case": "none"})
+    path = write(marked / "sub" / "a.ipynb", notebook(code("x = 1")))
+    (path.parent / ".ipynb_saveprocess").touch()
+    [script] = export.export(path, ["py"])
+    path.unlink()
+    done = mlops("notebooks", "export", "--check", marked, "--json")
+    assert (done.code, [entry["notebook"] for entry in done.value]) == (1, [str(script)])
+    done = mlops("notebooks", "export", marked, "--json")
+    assert (done.code, done.value["removed"], script.exists()) == (0, [str(script)], False)

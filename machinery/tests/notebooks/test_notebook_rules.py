@@ -1,5 +1,8 @@
 """What the gate refuses, and that what is right passes."""
 
+import json
+import subprocess
+
 import pytest
 from made import code, notebook, stream, text, write
 from typer.testing import CliRunner
@@ -266,3 +269,32 @@ def test_flake8_that_cannot_start_is_no_pass(project):
     (project / ".flake8").write_text("[flake8]\nmax-line-length = wide\n")
     with pytest.raises(UserError, match="flake8 cannot check"):
         broken(project, save(project, *RIGHT), flake8=True)
+
+
+def test_exports_left_in_a_folder_without_notebooks_are_refused(project):
+    save(project, *RIGHT).unlink()
+    done = CliRunner().invoke(app, ["notebooks", "check", "--no-flake8", "--json"])
+    assert (done.exit_code, [fault["rule"] for fault in json.loads(done.stdout)]) == (1, ["stale"])
+
+
+def test_a_notebook_in_git_without_its_script_is_refused(project):
+    def git(*arguments):
+        subprocess.run(["git", "-C", str(project), *arguments], check=True, capture_output=True)
+
+    git("init", "-q")
+    path = save(project, *RIGHT)
+    assert broken(project, path) == [], "both are not in git"
+    git("add", str(path))
+    [fault] = rules.check(project, [path], flake8=False)
+    assert (fault.rule, fault.mend) == ("stale", f"git add {project / 'notebooks' / 'a' / 'a.py'}")
+    git("add", "notebooks/a/a.py")
+    assert broken(project, path) == []
+
+
+def test_an_export_that_fails_after_a_run_ends_only_its_notebook(project):
+    path = save(project, "x = 1", exported=False)
+    (project / "notebooks" / "a").mkdir()
+    (project / "notebooks" / "a" / "a.py").write_text("mine = 1\n")
+    other = write(project / "notebooks" / "b.ipynb", notebook(code("x = 1")))
+    first, second = execute.run([path, other], project / "out", write=True)
+    assert "it ran, but is not exported" in first.error and second.error is None

@@ -102,10 +102,18 @@ def _run_one(path: Path, output: Path, timeout: int, write: bool) -> Execution:
         return Execution(str(path), seconds, changed, str(copy), differing)
     if write:
         write_back(path, copy)
+        error = _export(path)
+    copy.unlink()
+    return Execution(str(path), seconds, error, None, differing)
+
+
+def _export(path: Path) -> str | None:
+    try:
         if content.is_marked(path.parent):
             export.export(path, ["py"])
-    copy.unlink()
-    return Execution(str(path), seconds, None, None, differing)
+    except UserError as problem:
+        return f"it ran, but is not exported: {problem}"
+    return None
 
 
 def _refuse_foreign_copy(copy: Path) -> None:

@@ -12,13 +12,13 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.errors import UserError
-from mlops.notebooks import cells, content
+from mlops.notebooks import cells, content, images
 from mlops.notebooks.content import Cell, Notebook
 
 if TYPE_CHECKING:
@@ -42,16 +42,18 @@ def script(notebook: Notebook, name: str) -> str:
     return "\n".join(parts)
 
 
-def page(notebook: Notebook, name: str, sanitize: bool = False) -> str:
+def page(notebook: Notebook, name: str, sanitize: bool = False, folder: Path | None = None) -> str:
     """Return the notebook as one HTML page; with `sanitize`, scripts in Markdown and outputs are left out.
 
+    Images of Markdown cells are put into the page: attachments, and files in and below `folder`.
     Raises UserError for a notebook that nbconvert refuses.
     """
     import nbformat
     from nbconvert import HTMLExporter
 
-    mark = f'<meta name="notebook-digest" content="{content.digest(notebook)} {_made_by(sanitize)}">'
-    node = nbformat.from_dict(_with_ids(content.limited(notebook)))
+    mark = f'<meta name="notebook-digest" content="{_digest(notebook, folder)} {_made_by(sanitize)}">'
+    pictured, pictures = images.taken_out(content.limited(notebook), folder)
+    node = nbformat.from_dict(_with_ids(pictured))
     options = {"exclude_input_prompt": True, "exclude_output_prompt": True, "sanitize_html": sanitize}
     exporter = HTMLExporter(**options, optimistic_validation=True)  # once, not after each of its steps
     exporter.environment.bytecode_cache = _template_cache()
@@ -62,7 +64,7 @@ def page(notebook: Notebook, name: str, sanitize: bool = False) -> str:
     except Exception as error:  # nbconvert raises whatever the broken structure leads to
         said = f"{type(error).__name__}: {str(getattr(error, 'message', error))[:300]}".partition("\n")[0]
         raise UserError(f"{name}.ipynb: nbconvert refuses it ({said}); restore it, or save it in JupyterLab") from error
-    return body.replace("<head>", f"<head>{mark}", 1)
+    return images.put_back(body.replace("<head>", f"<head>{mark}", 1), pictures)
 
 
 def export(path: Path, formats: Iterable[str] = FORMATS, output: Path | None = None, sanitize: bool = False) -> list[Path]:
@@ -80,10 +82,24 @@ def export(path: Path, formats: Iterable[str] = FORMATS, output: Path | None = N
         if foreign := next(filter(_is_foreign, targets), None):
             raise UserError(f"{foreign}: {FOREIGN}; rename it, or rename the notebook")
         folder.mkdir(parents=True, exist_ok=True)
-        written = [_write(notebook, target, sanitize) for target in targets]
+        written = [_write(notebook, target, sanitize, path.parent) for target in targets]
     except OSError as error:
         raise UserError(f"{folder}: the export cannot be written ({error.strerror}); mend it and save again") from error
     return [target for target in written if target]
+
+
+def export_all(
+    folders: Mapping[Path, Path], formats: Iterable[str] = FORMATS, sanitize: bool = False
+) -> tuple[list[Path], dict[Path, str]]:
+    """Export notebooks, each below its folder; return the files written, and the reason of each that failed."""
+    written: list[Path] = []
+    failed: dict[Path, str] = {}
+    for path, folder in folders.items():
+        try:
+            written += export(path, formats, folder, sanitize)
+        except UserError as error:
+            failed[path] = str(error)
+    return written, failed
 
 
 def stale(path: Path) -> str | None:
@@ -142,21 +158,26 @@ def main(arguments: Sequence[str]) -> int:
     return int(failed)
 
 
-def _write(notebook: Notebook, target: Path, sanitize: bool) -> Path | None:
+def _write(notebook: Notebook, target: Path, sanitize: bool, folder: Path) -> Path | None:
     if target.suffix == ".py":
         return target if content.write_atomically(target, script(notebook, target.stem)) else None
-    if not sanitize and _page_is_fresh(notebook, target):  # the mark of a page could be a stranger's, too
+    if not sanitize and _page_is_fresh(notebook, target, folder):  # the mark of a page could be a stranger's, too
         return None
-    return target if content.write_atomically(target, page(notebook, target.stem, sanitize)) else None
+    return target if content.write_atomically(target, page(notebook, target.stem, sanitize, folder)) else None
 
 
-def _page_is_fresh(notebook: Notebook, target: Path) -> bool:
+def _page_is_fresh(notebook: Notebook, target: Path, folder: Path) -> bool:
     """An autosave that changed nothing costs no second conversion."""
     if target.is_symlink() or not target.is_file():
         return False
     with target.open(encoding="utf-8", errors="replace") as file:
         mark = PAGE_MARK.search(file.read(2000))
-    return bool(mark) and mark.groups() == (content.digest(notebook), _made_by(sanitize=False))  # type: ignore[union-attr]
+    return bool(mark) and mark.groups() == (_digest(notebook, folder), _made_by(sanitize=False))  # type: ignore[union-attr]
+
+
+def _digest(notebook: Notebook, folder: Path | None) -> str:
+    files = images.digest(notebook, folder)
+    return content.digest(dict(notebook, files=files) if files else notebook)
 
 
 def _made_by(sanitize: bool) -> str:

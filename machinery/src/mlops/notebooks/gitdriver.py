@@ -1,8 +1,8 @@
 """What git calls to compare and to merge notebooks: nbdime, started quickly, and git's own text merge where nbdime cannot.
 
 `python -P -m mlops.notebooks.gitdriver diff|merge ARGUMENTS`, as written to the repository's configuration by
-`mlops notebooks setup`. A merge that worked ends with MERGED or CONFLICT. The command around it takes every other code, such as the 1
-of a Python that cannot import this module, as a failure and merges the text.
+`mlops notebooks setup`. A merge that worked ends with MERGED or CONFLICT. The command around it takes every other code for a
+failure, such as the 1 of a Python that cannot import this module, and merges the text.
 """
 
 from __future__ import annotations

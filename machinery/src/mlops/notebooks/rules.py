@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from mlops import git
 from mlops.errors import UserError
 from mlops.notebooks import cells, content, export, lint
 from mlops.notebooks.content import Notebook
@@ -46,9 +49,10 @@ class Code(NamedTuple):
     tree: ast.Module
 
 
-def check(root: Path, paths: Sequence[Path], flake8: bool = True) -> list[Fault]:
+def check(root: Path, paths: Sequence[Path], flake8: bool = True, folders: Sequence[Path] = ()) -> list[Fault]:
     """Return the faults of the notebooks, sorted by notebook; an unreadable notebook is a fault, not an error.
 
+    folders: more folders to look for exports without a notebook in, beside those of the notebooks.
     Rules that the project's pyproject.toml names under `[tool.mlops.notebooks]`, `skip`, are left out.
     """
     skip = skipped(root)
@@ -64,7 +68,8 @@ def check(root: Path, paths: Sequence[Path], flake8: bool = True) -> list[Fault]
             continue
         notebooks[path] = notebook
         faults.extend(_of_one(root, path, notebook, defined, packages))
-    for folder in sorted({path.parent for path in paths}):
+    faults.extend(uncommitted(root, paths))
+    for folder in sorted({*folders, *(path.parent for path in paths)}):
         for orphan in export.orphans(folder):
             faults.append(Fault(str(orphan), "stale", "file", "its notebook is gone", "mlops notebooks export"))
     if flake8:
@@ -92,6 +97,26 @@ def skipped(root: Path) -> tuple[str, ...]:
         if name not in RULES and not FLAKE8_CODE.fullmatch(str(name)):
             raise UserError(f"{where} skip: no rule {name!r}; choose from {', '.join(RULES)} and flake8's codes")
     return tuple(skip)
+
+
+def uncommitted(root: Path, paths: Sequence[Path]) -> Iterator[Fault]:
+    """Where git has a notebook of a marked folder, it has the script too: a commit of the one alone leaves the other behind."""
+    command = ["git", "-C", str(root), "ls-files", "-z", "--full-name", ":/"]
+    listed = subprocess.run(command, capture_output=True, check=False)
+    if listed.returncode:
+        return  # no repository
+    known = set(os.fsdecode(listed.stdout).split("\0"))
+    top = Path(git.git("rev-parse", "--show-toplevel", root=root)).resolve()
+    for path in paths:
+        script = path.parent / path.stem / f"{path.stem}.py"
+        if not (content.is_marked(path.parent) and script.is_file() and path.resolve().is_relative_to(top)):
+            continue
+        if _below(path, top) in known and _below(script, top) not in known:
+            yield Fault(str(path), "stale", "export", f"{script} is not in git, the notebook is", f"git add {script}")
+
+
+def _below(path: Path, top: Path) -> str:
+    return path.resolve().relative_to(top).as_posix()
 
 
 def definitions(source: Path) -> dict[str, str]:

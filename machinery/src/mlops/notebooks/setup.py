@@ -128,7 +128,7 @@ def _exports(root: Path) -> list[Finding]:
         path = Path(name)
         if entry["error"] and path.is_file() and path.resolve().is_relative_to(root.resolve()):
             found.append(Finding("export", False, f"{path} at {entry.get('at')}: {entry['error']}", "mend it and save again"))
-    for folder in sorted({path.parent for path in content.find([root])}):
+    for folder in content.marked_folders([root]):
         found.extend(
             Finding("export", False, f"{path} has no notebook", "mlops notebooks export") for path in export.orphans(folder)
         )
