@@ -334,7 +334,7 @@ def pictured(marked):
 
 
 @pytest.mark.parametrize("name", IMAGES)
-@pytest.mark.parametrize("sanitize", [False])
+@pytest.mark.parametrize("sanitize", [False, True])
 def test_images_beside_the_notebook_and_attached_are_in_the_page(pictured, name, sanitize):
     path = write(pictured / "a.ipynb", notebook(IMAGES[name]))
     _, page = export.export(path, sanitize=sanitize)
@@ -394,3 +394,78 @@ def test_exports_of_the_last_notebook_of_a_folder_are_found(marked):
     assert (done.code, [entry["notebook"] for entry in done.value]) == (1, [str(script)])
     done = mlops("notebooks", "export", marked, "--json")
     assert (done.code, done.value["removed"], script.exists()) == (0, [str(script)], False)
+
+
+FRAME = """<div><style scoped>.dataframe tbody tr th {vertical-align: top;}</style>
+<table border="1" class="dataframe"><thead><tr style="text-align: right;"><th></th><th>price</th></tr></thead>
+<tbody><tr><th>0</th><td>12.5</td></tr></tbody>
+</table></div>"""
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" onload="window.a=1"><script>window.a=1</script><circle r="4"/></svg>'
+PROSE = (
+    "# Title\n\nA *word*, ~~gone~~ and a [link](https://example.org).\n\n1. one\n\n> quoted\n\n"
+    "| a | b |\n|--|--|\n| 1 | 2 |\n\n---\n"
+)
+
+
+def clean_page(*cells):
+    page = export.page(notebook(*cells), "a", sanitize=True)
+    main = bs4.BeautifulSoup(page, "html.parser").find("main")
+    assert not re.search("</?(p|h1|table|thead|tr|th|td|img|style|svg|script)[ >/]", main.get_text()), "tags shown as text"
+    return main
+
+
+def test_a_sanitized_page_shows_what_markdown_shows():
+    main = clean_page(text(PROSE))
+    assert [main.find("h1").get_text(), main.find("em").get_text()] == ["Title¶", "word"]
+    assert [cell.get_text() for cell in main.find("table").find_all(["th", "td"])] == ["a", "b", "1", "2"]
+    assert main.find("a", href="https://example.org") and all(map(main.find, ["p", "ol", "li", "blockquote", "del", "hr"]))
+
+
+def test_a_sanitized_page_shows_tables_figures_drawings_and_code():
+    outputs = [
+        shown(text_html=FRAME),
+        shown(image_png=PNG),
+        {**shown(), "data": {"image/svg+xml": SVG}},
+        stream("<b>plain</b>"),
+    ]
+    main = clean_page(code("x = 1  # <b>", [*outputs, shown(text_html=f'<img src="data:image/png;base64,{PNG}">')]))
+    assert [cell.get_text() for cell in main.find("table", class_="dataframe").find_all(["th", "td"])] == [
+        "",
+        "price",
+        "0",
+        "12.5",
+    ]
+    addresses = [image["src"].partition(",")[0] for image in main.find_all("img")]
+    assert addresses == ["data:image/png;base64", "data:image/svg+xml;base64", "data:image/png;base64"]
+    assert "vertical-align" not in main.get_text() and "<b>plain</b>" in main.get_text() and "# <b>" in main.get_text()
+
+
+ATTACKS = [
+    "<script>window.a=1</script>",
+    "<scr<script>x</script>ipt>window.a=1</script>",
+    "<style>*{background:url(https://evil.example)}</style>",
+    "<img src=x onerror=window.a=1>",
+    "<img src=https://evil.example/seen.png>",
+    "<img src=//evil.example/seen.png>",
+    "<a href='java\nscript:window.a=1'>x</a>",
+    "<a href='&#106;avascript:window.a=1'>x</a>",
+    "<a href='data:text/html,<script>window.a=1</script>'>x</a>",
+    "<svg onload=window.a=1><script>window.a=1</script></svg>",
+    "<iframe srcdoc='<script>window.a=1</script>'></iframe>",
+    "<object data=https://evil.example></object><embed src=https://evil.example>",
+    "<form action=https://evil.example><button>x</button></form>",
+    "<p style='background:url(https://evil.example)'>x</p>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=window.a=1>",
+    "<base href=https://evil.example><meta http-equiv=refresh content='0;url=https://evil.example'>",
+]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_sanitized_page_runs_and_loads_nothing_of_the_notebook(attack):
+    cells = text(attack), code("x", [shown(text_html=attack), shown(text_markdown=attack)])
+    main = bs4.BeautifulSoup(export.page(notebook(*cells), "a", sanitize=True), "html.parser").find("main")
+    for tag in main.find_all(True):
+        assert tag.name not in {"script", "style", "svg", "iframe", "object", "embed", "form", "base", "meta", "math"}
+        words = {name: str(value) for name, value in tag.attrs.items()}
+        assert not any(name.startswith("on") or name in ("style", "srcdoc") for name in words)
+        assert "evil" not in json.dumps(words) and not re.match(r"\W*(java|data:text)", words.get("href", ""))

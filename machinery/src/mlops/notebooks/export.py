@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.errors import UserError
-from mlops.notebooks import cells, content, images
+from mlops.notebooks import cells, clean, content, images
 from mlops.notebooks.content import Cell, Notebook
 
 if TYPE_CHECKING:
@@ -52,10 +52,12 @@ def page(notebook: Notebook, name: str, sanitize: bool = False, folder: Path | N
     from nbconvert import HTMLExporter
 
     mark = f'<meta name="notebook-digest" content="{_digest(notebook, folder)} {_made_by(sanitize)}">'
-    pictured, pictures = images.taken_out(content.limited(notebook), folder)
+    pictured, pictures = images.taken_out(content.limited(notebook), folder, drawings=sanitize)
     node = nbformat.from_dict(_with_ids(pictured))
     options = {"exclude_input_prompt": True, "exclude_output_prompt": True, "sanitize_html": sanitize}
     exporter = HTMLExporter(**options, optimistic_validation=True)  # once, not after each of its steps
+    if sanitize:  # nbconvert's own filter shows headings, tables and images as tags
+        exporter.register_filter("clean_html", clean.html)
     exporter.environment.bytecode_cache = _template_cache()
     counter = itertools.count(1)
     exporter.environment.globals["uuid4"] = lambda: f"output-{next(counter)}"

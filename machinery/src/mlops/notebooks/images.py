@@ -12,9 +12,10 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
-from mlops.notebooks.content import Cell, Notebook
+from mlops.notebooks.content import Cell, Notebook, as_written
 
 # `![words](address`, `[name]: address` and `<img src="address"`.
 REFERENCE = re.compile(
@@ -25,9 +26,10 @@ LIMIT = 20_000_000  # bytes of one image
 STAND_IN = re.compile(r"https://image\.invalid/(\d+)\.png")
 
 
-def taken_out(notebook: Notebook, folder: Path | None) -> tuple[Notebook, list[tuple[str, str]]]:
+def taken_out(notebook: Notebook, folder: Path | None, drawings: bool = False) -> tuple[Notebook, list[tuple[str, str]]]:
     """Return the notebook with stand-ins for its images, and for each stand-in its address as written and with the data.
 
+    drawings: SVG in outputs becomes an image, in which nothing runs.
     folder: where addresses of files are looked up; a file outside of it, also by a symbolic link, is left alone.
     """
     images: list[tuple[str, str]] = []
@@ -39,14 +41,21 @@ def taken_out(notebook: Notebook, folder: Path | None) -> tuple[Notebook, list[t
         images.append((match[2], data))
         return f"{match[1]}https://image.invalid/{len(images) - 1}.png"
 
-    cells = [
-        (
-            dict(cell, source=REFERENCE.sub(partial(replaced, cell), cell["source"]))
-            if cell["cell_type"] == "markdown"
-            else cell
-        )
-        for cell in notebook["cells"]
-    ]
+    def drawn(output: dict[str, Any]) -> dict[str, Any]:
+        svg = (output.get("data") or {}).get("image/svg+xml")
+        if not isinstance(svg, str):
+            return output
+        images.append(("", f"data:image/svg+xml;base64,{base64.b64encode(as_written(svg)).decode()}"))
+        others = {kind: value for kind, value in output["data"].items() if kind != "image/svg+xml"}
+        return dict(output, data={**others, "text/html": f'<img src="https://image.invalid/{len(images) - 1}.png">'})
+
+    cells = []
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell = dict(cell, source=REFERENCE.sub(partial(replaced, cell), cell["source"]))
+        elif drawings and "outputs" in cell:
+            cell = dict(cell, outputs=[drawn(output) for output in cell["outputs"]])
+        cells.append(cell)
     return dict(notebook, cells=cells), images
 
 

@@ -100,7 +100,7 @@ def skipped(root: Path) -> tuple[str, ...]:
 
 
 def uncommitted(root: Path, paths: Sequence[Path]) -> Iterator[Fault]:
-    """Where git has a notebook of a marked folder, it has the script too: a commit of the one alone leaves the other behind."""
+    """Where git has a notebook of a marked folder, it has the script too: a commit of the one alone leaves one behind."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--full-name", ":/"]
     listed = subprocess.run(command, capture_output=True, check=False)
     if listed.returncode:
