@@ -1,10 +1,14 @@
 """Git with the drivers: merges that text cannot do, and no harm where the drivers are missing."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
 
 import pytest
-from made import code, notebook, stream, write
+import requests
+from made import code, eventually, notebook, stream, write
 
 from mlops.notebooks import gitdriver, setup
 
@@ -180,3 +184,34 @@ def test_a_conflict_within_a_cell_stays_a_notebook_with_marks(drivers):
     merged = drivers.git("merge", "-q", "theirs", check=False)
     assert merged.returncode == 1 and "CONFLICT" in merged.stdout
     assert "<<<<<<<" in "".join(json.loads(path.read_text())["cells"][0]["source"])
+
+
+def changed(repository):
+    path = write(repository.root / "a.ipynb", notebook(code("x = 1")))
+    repository.commit()
+    write(path, notebook(code("x = 2")))
+
+
+def test_git_difftool_starts_the_tool_that_is_asked_for(drivers, tmp_path):
+    drivers.git("config", "difftool.mine.cmd", f'cat "$LOCAL" "$REMOTE" > {tmp_path / "seen"}')
+    changed(drivers)
+    drivers.git("difftool", "-y", "--tool=mine")
+    seen = (tmp_path / "seen").read_text()
+    assert "x = 1" in seen and "x = 2" in seen
+
+
+@pytest.mark.servers
+def test_git_difftool_with_nbdime_opens_the_browser(drivers, tmp_path, monkeypatch):
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path / "address"}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    changed(drivers)
+    command = ["git", "-C", str(drivers.root), "difftool", "-y", "--tool=nbdime"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as tool:
+        try:
+            address = eventually(lambda: (tmp_path / "address").read_text().strip())
+            page = requests.get(address, timeout=30)
+        finally:
+            os.killpg(tool.pid, signal.SIGTERM)
+    assert page.ok and "/difftool" in address and "a.ipynb" in page.text

@@ -19,6 +19,8 @@ from mlops.notebooks.gitdriver import CONFLICT, MERGED
 
 ATTRIBUTES = "*.ipynb diff=jupyternotebook merge=jupyternotebook"
 MEND = "mlops notebooks setup"
+# `git difftool` asks git for a difference with a program of its own, but a driver comes before it: it hands over.
+TOOL = 'if test "$GIT_EXTERNAL_DIFF" = git-difftool--helper; then git difftool--helper "$@"; exit; fi; '
 # What git does with a file that no driver is for.
 MERGE_AS_TEXT = 'git merge-file -L ours -L base -L theirs "$2" "$1" "$3"'
 DIFF_AS_TEXT = 'diff -u "$2" "$5"; true'
@@ -30,7 +32,7 @@ def git_settings(python: str = sys.executable) -> dict[str, str]:
     driver = f"{program} -P -m mlops.notebooks.gitdriver"
     merge = f'{driver} merge "$@"; case $? in {MERGED}) ;; {CONFLICT}) false;; *) {MERGE_AS_TEXT};; esac'
     return {
-        "diff.jupyternotebook.command": _guarded(program, f'{driver} diff "$@" || {{ {DIFF_AS_TEXT}; }}', DIFF_AS_TEXT),
+        "diff.jupyternotebook.command": _guarded(program, f'{driver} diff "$@" || {{ {DIFF_AS_TEXT}; }}', DIFF_AS_TEXT, TOOL),
         "merge.jupyternotebook.name": "notebooks, cell by cell",
         "merge.jupyternotebook.driver": _guarded(program, merge, MERGE_AS_TEXT) + " %O %A %B %L %P",
         "difftool.nbdime.cmd": f'{program} -m nbdime.vcs.git.difftool diff "$LOCAL" "$REMOTE" "$BASE"',
@@ -81,8 +83,8 @@ def examine(root: Path) -> list[Finding]:
     return [*found, *_exports(root)]
 
 
-def _guarded(program: str, command: str, otherwise: str) -> str:
-    return f"f() {{ if test -x {program}; then {command}; else {otherwise}; fi; }}; f"
+def _guarded(program: str, command: str, otherwise: str, first: str = "") -> str:
+    return f"f() {{ {first}if test -x {program}; then {command}; else {otherwise}; fi; }}; f"
 
 
 def _packages() -> Finding:
