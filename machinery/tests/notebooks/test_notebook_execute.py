@@ -96,3 +96,19 @@ def test_what_is_volatile_does_not_count():
         code("d", [stream("2\n")]),
     )
     assert execute.differing_cells(before, after) == [4]
+
+
+@pytest.mark.parametrize("output", ["", "copies"])
+def test_a_run_neither_replaces_nor_removes_a_notebook_of_a_person(tmp_path, output):
+    path = write(tmp_path / "a.ipynb", notebook(code("1 + 1")))
+    mine = path if not output else write(tmp_path / output / "a.ipynb", notebook(code("mine = 1")))
+    words = mine.read_text()
+    [result] = execute.run([path], tmp_path / output)
+    assert "is no executed copy" in result.error and mine.read_text() == words
+
+
+def test_what_is_saved_while_a_notebook_runs_stays(tmp_path):
+    edit = "from pathlib import Path\nfile = Path('a.ipynb')\nfile.write_text(file.read_text().replace('draft', 'final'))"
+    path, result = run(tmp_path, code(edit), code("x = 'draft'"), write=True)
+    assert "changed while it ran" in result.error and "x = 'final'" in path.read_text()
+    assert Path(result.copy).is_file()

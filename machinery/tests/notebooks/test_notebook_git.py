@@ -1,9 +1,14 @@
 """Git with the drivers: merges that text cannot do, and no harm where the drivers are missing."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
-from made import code, notebook, stream, write
+import requests
+from made import code, eventually, notebook, stream, write
 
 from mlops.notebooks import gitdriver, setup
 
@@ -102,3 +107,111 @@ def test_the_doctor_reports_exports_that_failed_until_they_are_mended(repository
     with log.open("a") as file:
         file.write(json.dumps({"notebook": str(path), "error": None, "at": "later"}) + "\n")
     assert not any("disk full" in finding.found for finding in setup.examine(repository.root))
+
+
+def python_that(tmp_path, *lines):
+    """A Python in the configuration whose environment is as the lines say, as on an older branch or after a broken update."""
+    program = tmp_path / "python"
+    program.write_text("\n".join(["#!/bin/sh", *lines, f'exec {sys.executable} "$@"', ""]))
+    program.chmod(0o755)
+    return str(program)
+
+
+def without(tmp_path, module, words):
+    """Lines for `python_that`: a module of that name stands before the installed one."""
+    package = tmp_path / "shadow" / module
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(words)
+    return f"export PYTHONPATH={tmp_path / 'shadow'}"
+
+
+FAILURES = {
+    "an older branch": lambda tmp_path: without(tmp_path, "mlops", ""),
+    "a broken import": lambda tmp_path: without(tmp_path, "mlops", "import no_such_module"),
+    "no nbdime": lambda tmp_path: without(tmp_path, "nbdime", "raise ImportError('gone')"),
+    "an nbdime that breaks": lambda tmp_path: without(tmp_path, "nbdime", "raise RuntimeError('broken')"),
+    "an nbdime that exits": lambda tmp_path: without(tmp_path, "nbdime", "raise SystemExit(3)"),
+    "a Python that is killed": lambda tmp_path: "kill -9 $$",
+    "a Python that cannot start": lambda tmp_path: "exit 127",
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_driver_that_cannot_do_its_work_leaves_the_marks_of_git(drivers, tmp_path, failure):
+    for key, value in setup.git_settings(python_that(tmp_path, FAILURES[failure](tmp_path))).items():
+        drivers.git("config", "--local", key, value)
+    path, merged = conflict(drivers)
+    assert merged.returncode == 1 and "CONFLICT" in merged.stdout
+    words = path.read_text()
+    assert words.count("<<<<<<< ours") >= 1 and "'ours'" in words and "'theirs'" in words
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_driver_that_cannot_do_its_work_shows_the_difference_as_text(drivers, tmp_path, failure):
+    for key, value in setup.git_settings(python_that(tmp_path, FAILURES[failure](tmp_path))).items():
+        drivers.git("config", "--local", key, value)
+    path = write(drivers.root / "a.ipynb", notebook(code("x = 1")))
+    drivers.commit()
+    write(path, notebook(code("x = 2")))
+    assert "x = 2" in drivers.git("diff").stdout
+
+
+def test_what_is_no_notebook_is_merged_as_text(drivers):
+    path = drivers.root / "a.ipynb"
+    path.write_text("{ one\n")
+    drivers.commit()
+    drivers.git("checkout", "-q", "-b", "theirs")
+    path.write_text("{ theirs\n")
+    drivers.commit()
+    drivers.git("checkout", "-q", "main")
+    path.write_text("{ ours\n")
+    drivers.commit()
+    merged = drivers.git("merge", "-q", "theirs", check=False)
+    assert merged.returncode == 1
+    assert path.read_text() == "<<<<<<< ours\n{ ours\n=======\n{ theirs\n>>>>>>> theirs\n"
+
+
+def test_a_conflict_within_a_cell_stays_a_notebook_with_marks(drivers):
+    path = drivers.root / "a.ipynb"
+    write(path, notebook(code("x = 1")))
+    drivers.commit()
+    drivers.git("checkout", "-q", "-b", "theirs")
+    write(path, notebook(code("x = 'theirs'")))
+    drivers.commit()
+    drivers.git("checkout", "-q", "main")
+    write(path, notebook(code("x = 'ours'")))
+    drivers.commit()
+    merged = drivers.git("merge", "-q", "theirs", check=False)
+    assert merged.returncode == 1 and "CONFLICT" in merged.stdout
+    assert "<<<<<<<" in "".join(json.loads(path.read_text())["cells"][0]["source"])
+
+
+def changed(repository):
+    path = write(repository.root / "a.ipynb", notebook(code("x = 1")))
+    repository.commit()
+    write(path, notebook(code("x = 2")))
+
+
+def test_git_difftool_starts_the_tool_that_is_asked_for(drivers, tmp_path):
+    drivers.git("config", "difftool.mine.cmd", f'cat "$LOCAL" "$REMOTE" > {tmp_path / "seen"}')
+    changed(drivers)
+    drivers.git("difftool", "-y", "--tool=mine")
+    seen = (tmp_path / "seen").read_text()
+    assert "x = 1" in seen and "x = 2" in seen
+
+
+@pytest.mark.servers
+def test_git_difftool_with_nbdime_opens_the_browser(drivers, tmp_path, monkeypatch):
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path / "address"}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    changed(drivers)
+    command = ["git", "-C", str(drivers.root), "difftool", "-y", "--tool=nbdime"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as tool:
+        try:
+            address = eventually(lambda: (tmp_path / "address").read_text().strip())
+            page = requests.get(address, timeout=30)
+        finally:
+            os.killpg(tool.pid, signal.SIGTERM)
+    assert page.ok and "/difftool" in address and "a.ipynb" in page.text

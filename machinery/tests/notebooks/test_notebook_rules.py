@@ -1,11 +1,15 @@
 """What the gate refuses, and that what is right passes."""
 
+import json
+import subprocess
+
 import pytest
 from made import code, notebook, stream, text, write
 from typer.testing import CliRunner
 
 from mlops.cli import app
-from mlops.notebooks import export, rules
+from mlops.errors import UserError
+from mlops.notebooks import execute, export, rules
 
 RIGHT = ("from use_cases.shop import total\n\nprint(total([1]))", "x = 1\nprint(x)")
 
@@ -65,8 +69,8 @@ def test_what_looks_like_a_path_but_is_none_passes(project, source):
 def test_flake8_names_cell_and_line(project):
     faults = rules.check(project, [save(project, RIGHT[0], "import os\nx = undefined_name")])
     assert {(fault.rule, fault.where) for fault in faults} == {
-        ("F401", "code cell 2, line 1"),
-        ("F821", "code cell 2, line 2"),
+        ("F401", "cell 3, line 1"),
+        ("F821", "cell 3, line 2"),
     }
     assert all(fault.notebook.endswith("a.ipynb") for fault in faults)
 
@@ -85,7 +89,7 @@ def test_stale_missing_and_orphaned_exports_are_refused(project):
     assert broken(project, path.with_name("b.ipynb")) == [("stale", "file")]
 
 
-@pytest.mark.parametrize("counts", [(2, 1), (1, None), (5, 6), (None, None)])
+@pytest.mark.parametrize("counts", [(2, 1), (1, None), (5, 6), (None, 1)])
 def test_cells_run_out_of_order_are_refused(project, counts):
     cells = [code(source, [], count) for source, count in zip(RIGHT, counts, strict=True)]
     path = write(project / "notebooks" / "a.ipynb", notebook(*cells))
@@ -118,3 +122,179 @@ def test_the_commands_end_with_1_where_something_is_wrong(project):
     assert run(app, ["notebooks", "export", "--check"]).exit_code == 1
     assert run(app, ["notebooks", "export", "--format", "py"]).exit_code == 0
     assert run(app, ["notebooks", "check", "--no-flake8"]).exit_code == 0
+
+
+GIT_CONFLICT = "<<<<<<< HEAD\nx = 1\n=======\nx = 2\n>>>>>>> theirs"
+NBDIME_CONFLICT = '<span style="color:red"><b><<<<<<< local</b></span>'
+
+
+def refused(project, *cells, **metadata):
+    numbered = [dict(cell, execution_count=n) if "outputs" in cell else cell for n, cell in enumerate(cells, 2)]
+    path = write(project / "notebooks" / "a.ipynb", notebook(code(RIGHT[0], count=1), *numbered, **metadata))
+    export.export(path, ["py"])
+    return broken(project, path)
+
+
+def test_what_a_merge_left_is_refused_in_any_cell_and_language(project):
+    assert refused(project, code(GIT_CONFLICT)) == [("conflict", "cell 2"), ("syntax", "cell 2")]
+    assert refused(project, text(GIT_CONFLICT)) == [("conflict", "cell 2")]
+    assert refused(project, text(NBDIME_CONFLICT)) == [("conflict", "cell 2")]
+    assert refused(project, code("x = 1", [stream("<<<<<<< local\n")])) == [("conflict", "cell 2")]
+    assert refused(project, code("x = 1", **{"nbdime-conflicts": {"local_diff": []}})) == [("conflict", "cell 2")]
+    assert refused(project, **{"nbdime-conflicts": {"local_diff": []}}) == [("conflict", "notebook")]
+    assert refused(project, code(GIT_CONFLICT), language_info={"name": "R"}) == [("conflict", "cell 2")]
+    assert refused(project, text("A heading\n=======\n\n`a <<<<<<< b`")) == []
+
+
+@pytest.mark.parametrize(
+    "source", ["def broken(:\n    pass", "x = = 1", "return 1", "yield 1", "abc\0", "'a\n%time", "%%time\nx ="]
+)
+def test_a_cell_that_python_cannot_read_is_refused(project, source):
+    assert refused(project, code(source)) == [("syntax", "cell 2")]
+    assert refused(project, code(source, tags=["raises-exception"])) == []
+    assert refused(project, code(source, tags=["skip-execution"])) == []
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["%%capture", "%%capture out", "%%time", "%%timeit -n 3", "\n%%time", "%%time\n%%capture", "files = !ls", "!ls", "print?"],
+)
+def test_what_stands_below_a_magic_is_judged(project, before):
+    assert refused(project, code(f"{before}\ndef total(prices):\n    return 0")) == [("twice", "cell 2")]
+    assert refused(project, code(f"{before}\npath = '/home/me/data.csv'")) == [("path", "cell 2")]
+
+
+@pytest.mark.parametrize("magic", ["%%bash", "%%html", "%%writefile x.py", "%%sql", "%%R"])
+def test_a_cell_in_another_language_is_not_judged_as_python(project, magic):
+    assert refused(project, code(f"{magic}\ndef total(prices): it's no Python")) == []
+
+
+def test_where_outputs_and_counts_are_stripped_no_order_is_asked(project):
+    path = write(project / "notebooks" / "a.ipynb", notebook(*map(code, RIGHT)))
+    export.export(path, ["py"])
+    assert broken(project, path) == []
+
+
+def test_cells_that_announce_a_failure_or_are_passed_over_may(project):
+    error = {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}
+    passed_over = dict(code("x = 1", tags=["skip-execution"]))
+    cells = [
+        code(RIGHT[0], count=1),
+        code("1 / 0", [error], 2, tags=["raises-exception"]),
+        passed_over,
+        code("x = 2", count=3),
+    ]
+    path = write(project / "notebooks" / "a.ipynb", notebook(*cells))
+    export.export(path, ["py"])
+    assert broken(project, path) == []
+
+
+IPYTHON = [
+    "display(total)",
+    "get_ipython().run_line_magic('pwd', '')",
+    "print(In[1], Out.get(1), _, __, _i, _1, _i1, _oh)",
+    "exit",
+    "import asyncio\n\nawait asyncio.sleep(0)",
+    "import asyncio\n\nx = 'ö', await asyncio.sleep(0, [await asyncio.sleep(0, n) for n in [1]])\nprint(x)",
+    "async def answer():\n    return 1\n\n\nawait answer()",
+    "%%time\nx = 1",
+    "%%time\nimport numpy as np\n\nprint(np.pi)",
+    "%%timeit -n 1\nsum([1])",
+    "%%capture out\nprint(1)\n%matplotlib inline",
+    "%%capture out\nprint(1)\n\n# %%",
+    "files = !ls\nprint(files)",
+    "%matplotlib inline\n!pip --version",
+    "import numpy as np\n%timeit np.sum([1])",
+    "folder = 'x'\n!echo {folder}",
+    "total?",
+    "total??",
+    "%time values = [1]",
+    "%load_ext autoreload\n%autoreload 2",
+    "%%bash\necho $HOME",
+    "%%html\n<b>x</b>",
+    "for n in range(2):\n    !echo {n}\n    print(n)",
+    "x = %pwd\nprint(x)",
+    "print(1);",
+    "from __future__ import annotations",
+    "%run -i other.py\nprint(name_of_other)",
+    "%store -r kept\nprint(kept)",
+    f"!echo {'x' * 120}",
+]
+
+
+@pytest.mark.parametrize("source", IPYTHON)
+def test_the_ordinary_of_ipython_passes(project, source):
+    assert broken(project, save(project, f"{RIGHT[0]}", source), flake8=True) == []
+
+
+def test_what_is_ordinary_runs_on_a_kernel(tmp_path, monkeypatch):
+    """The list above is judged by IPython itself."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    (tmp_path / "other.py").write_text("name_of_other = 1\n")
+    sources = ["total = 1\ntotal", "kept = 1\n%store kept", *(source for source in IPYTHON if source != "exit")]
+    path = write(tmp_path / "a.ipynb", notebook(*map(code, sources)))
+    assert [result.error for result in execute.run([path], tmp_path / "out")] == [None]
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ("%%time\nx = undefined_name", ("F821", "cell 3, line 2")),
+        ("files = !ls\n\nimport os", ("F401", "cell 3, line 3")),
+        ("!echo \\\n  more\nx=1", ("E225", "cell 3, line 3")),
+        ("%matplotlib inline\nprint( 1)", ("E201", "cell 3, line 2")),
+        ("\n\n%time 1\nprint(other)", ("F821", "cell 3, line 4")),
+    ],
+)
+def test_flake8_names_the_line_beside_magics(project, source, fault):
+    assert broken(project, save(project, RIGHT[0], source), flake8=True) == [fault]
+
+
+def test_rules_and_flake8_codes_can_be_switched_off(project):
+    path = save(project, "x=1\npath = '/home/me/x.csv'")
+    assert {rule for rule, _ in broken(project, path, flake8=True)} == {"imports", "path", "E225"}
+    (project / "pyproject.toml").write_text('[tool.mlops.notebooks]\nskip = ["path", "imports", "E2"]\n')
+    assert broken(project, path, flake8=True) == []
+
+
+@pytest.mark.parametrize("words", ['skip = ["pth"]', 'skip = "path"', 'skipp = ["path"]', "skip = [1]", "skip ="])
+def test_a_rule_that_does_not_exist_cannot_be_switched_off(project, words):
+    (project / "pyproject.toml").write_text(f"[tool.mlops.notebooks]\n{words}\n")
+    with pytest.raises(UserError, match=r"pyproject\.toml"):
+        broken(project, save(project, *RIGHT))
+
+
+def test_flake8_that_cannot_start_is_no_pass(project):
+    (project / ".flake8").write_text("[flake8]\nmax-line-length = wide\n")
+    with pytest.raises(UserError, match="flake8 cannot check"):
+        broken(project, save(project, *RIGHT), flake8=True)
+
+
+def test_exports_left_in_a_folder_without_notebooks_are_refused(project):
+    save(project, *RIGHT).unlink()
+    done = CliRunner().invoke(app, ["notebooks", "check", "--no-flake8", "--json"])
+    assert (done.exit_code, [fault["rule"] for fault in json.loads(done.stdout)]) == (1, ["stale"])
+
+
+def test_a_notebook_in_git_without_its_script_is_refused(project):
+    def git(*arguments):
+        subprocess.run(["git", "-C", str(project), *arguments], check=True, capture_output=True)
+
+    git("init", "-q")
+    path = save(project, *RIGHT)
+    assert broken(project, path) == [], "both are not in git"
+    git("add", str(path))
+    [fault] = rules.check(project, [path], flake8=False)
+    assert (fault.rule, fault.mend) == ("stale", f"git add {project / 'notebooks' / 'a' / 'a.py'}")
+    git("add", "notebooks/a/a.py")
+    assert broken(project, path) == []
+
+
+def test_an_export_that_fails_after_a_run_ends_only_its_notebook(project):
+    path = save(project, "x = 1", exported=False)
+    (project / "notebooks" / "a").mkdir()
+    (project / "notebooks" / "a" / "a.py").write_text("mine = 1\n")
+    other = write(project / "notebooks" / "b.ipynb", notebook(code("x = 1")))
+    first, second = execute.run([path, other], project / "out", write=True)
+    assert "it ran, but is not exported" in first.error and second.error is None

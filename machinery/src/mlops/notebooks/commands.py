@@ -47,23 +47,25 @@ def export(
     named = {path for path in paths or [] if path.suffix == ".ipynb"}
     found = [path for path in _find(paths) if path in named or content.is_marked(path.parent)]
     if check:
-        _report_stale(found, json)
+        _report_stale(found, _folders(paths), json)
         return
     with console.step(f"exporting {len(found)} notebooks"):
         folders = content.folders_below(output, found) if output else [path.parent for path in found]
-        pairs = zip(found, folders, strict=True)
-        written = [target for path, folder in pairs for target in exports.export(path, formats, folder, sanitize)]
-        removed = (
-            [] if output else [gone for folder in sorted({path.parent for path in found}) for gone in exports.prune(folder)]
-        )
+        written, failed = exports.export_all(dict(zip(found, folders, strict=True)), formats, sanitize)
+        removed = [] if output else [gone for folder in _folders(paths) for gone in exports.prune(folder)]
+    reasons = {str(path): reason for path, reason in failed.items()}
     if json:
-        console.as_json({"notebooks": len(found), "written": written, "removed": removed})
-        return
+        console.as_json({"notebooks": len(found), "written": written, "removed": removed, "failed": reasons})
+        raise typer.Exit(1 if failed else 0)
     for path in written:
         console.note(f"written {path}")
     for path in removed:
         console.note(f"removed {path}: its notebook is gone")
     console.note(f"{len(found)} notebooks, {len(written)} files written, {len(removed)} removed")
+    for reason in list(failed.values())[1:]:
+        console.note(reason)
+    if failed:
+        raise UserError(next(iter(failed.values())) + (f" ({len(failed)} notebooks failed)" if len(failed) > 1 else ""))
 
 
 @app.command()
@@ -80,7 +82,7 @@ def check(
 
     found = _find(paths)
     with console.step(f"checking {len(found)} notebooks"):
-        faults = rules.check(_root(), found, flake8)
+        faults = rules.check(_root(), found, flake8, _folders(paths))
     if json:
         console.as_json([vars(fault) for fault in faults])
     elif faults:
@@ -225,13 +227,20 @@ def _find(paths: list[Path] | None) -> list[Path]:
     return [path.relative_to(here) if path.is_relative_to(here) else path for path in found]
 
 
-def _report_stale(found: list[Path], json: bool) -> None:
+def _folders(paths: list[Path] | None) -> list[Path]:
+    """The folders whose exports are looked after: those of the notebooks, and those that lost their last notebook."""
+    from mlops.notebooks.content import marked_folders
+
+    here = Path.cwd()
+    found = marked_folders(paths or [_root() / "notebooks"])
+    return [path.relative_to(here) if not paths and path.is_relative_to(here) else path for path in found]
+
+
+def _report_stale(found: list[Path], folders: list[Path], json: bool) -> None:
     from mlops.notebooks import export as exports
 
-    stale = [(str(path), reason) for path in found if (reason := exports.stale(path))]
-    stale += [
-        (str(gone), "its notebook is gone") for folder in sorted({p.parent for p in found}) for gone in exports.orphans(folder)
-    ]
+    stale = [(str(path), reason) for path in found if (reason := _stale(path))]
+    stale += [(str(gone), "its notebook is gone") for folder in folders for gone in exports.orphans(folder)]
     if json:
         console.as_json([{"notebook": name, "reason": reason} for name, reason in stale])
     elif stale:
@@ -240,6 +249,16 @@ def _report_stale(found: list[Path], json: bool) -> None:
     else:
         console.note(f"{len(found)} notebooks, their exports are in step")
     raise typer.Exit(1 if stale else 0)
+
+
+def _stale(path: Path) -> str | None:
+    from mlops.errors import UserError
+    from mlops.notebooks import export as exports
+
+    try:
+        return exports.stale(path)
+    except UserError as error:
+        return str(error)
 
 
 def _execution_row(result) -> tuple:

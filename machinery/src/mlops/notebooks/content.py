@@ -118,6 +118,12 @@ def find(paths: Iterable[Path]) -> list[Path]:
     return sorted(found)
 
 
+def marked_folders(paths: Iterable[Path]) -> list[Path]:
+    """Return the folders at and below the paths, and those of files, whose notebooks are exported; also those without one."""
+    folders = {Path(parent) for path in paths if path.is_dir() for parent, _, _ in _folders(path)}
+    return sorted(folder for folder in folders | {path.parent for path in paths if not path.is_dir()} if is_marked(folder))
+
+
 def folders_below(output: Path, paths: Sequence[Path]) -> list[Path]:
     """Return the folder below `output` for the results of each notebook: they lie there as the notebooks lie to each other.
 
@@ -145,9 +151,14 @@ def write_atomically(path: Path, text: str) -> bool:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
+    for parent, _, names in _folders(folder):
+        yield from (Path(parent, name) for name in names if name.endswith(".ipynb"))
+
+
+def _folders(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in SKIPPED)
-        yield from (Path(parent, name) for name in names if name.endswith(".ipynb"))
+        yield parent, folders, names
 
 
 def _broken(notebook: Notebook) -> str | None:

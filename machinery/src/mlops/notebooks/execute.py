@@ -70,12 +70,14 @@ def differing_cells(before: Notebook, after: Notebook) -> list[int]:
 def _run_one(path: Path, output: Path, timeout: int, write: bool) -> Execution:
     import papermill
 
+    copy = output / path.name
     try:
+        before = path.read_bytes() if path.is_file() else b""
         committed = content.read(path)
+        _refuse_foreign_copy(copy)
     except UserError as problem:
         return Execution(str(path), 0.0, str(problem).removeprefix(f"{path}: "), None, [])
     files.make_folder(output)
-    copy = output / path.name
     started = time.perf_counter()
     error = None
     try:
@@ -95,12 +97,29 @@ def _run_one(path: Path, output: Path, timeout: int, write: bool) -> Execution:
     if error:
         return Execution(str(path), seconds, error, str(copy) if copy.is_file() else None, [])
     differing = differing_cells(committed, content.read(copy))
+    if write and path.read_bytes() != before:
+        changed = "the notebook was changed while it ran, and stays as it is; run it again"
+        return Execution(str(path), seconds, changed, str(copy), differing)
     if write:
         write_back(path, copy)
+        error = _export(path)
+    copy.unlink()
+    return Execution(str(path), seconds, error, None, differing)
+
+
+def _export(path: Path) -> str | None:
+    try:
         if content.is_marked(path.parent):
             export.export(path, ["py"])
-    copy.unlink()
-    return Execution(str(path), seconds, None, None, differing)
+    except UserError as problem:
+        return f"it ran, but is not exported: {problem}"
+    return None
+
+
+def _refuse_foreign_copy(copy: Path) -> None:
+    """An earlier executed copy may be replaced and removed; a notebook of a person, such as the one that is run, may not."""
+    if copy.exists() and "papermill" not in content.read(copy)["metadata"]:
+        raise UserError(f"{copy} is no executed copy, so none replaces it; choose another --output")
 
 
 def write_back(path: Path, executed: Path) -> None:

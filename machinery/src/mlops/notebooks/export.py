@@ -7,55 +7,57 @@ made by nbconvert and is not committed. `python -m mlops.notebooks.export FILE..
 
 from __future__ import annotations
 
-import ast
 import itertools
 import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.errors import UserError
-from mlops.notebooks import content
+from mlops.notebooks import cells, clean, content, images
 from mlops.notebooks.content import Cell, Notebook
 
 if TYPE_CHECKING:
     from jinja2.bccache import Bucket, BytecodeCache
 
 FORMATS = ("py", "html")
-SCRIPT_MARK = "# Exported from "
+SCRIPT_MARK = re.compile(r"\ufeff?(?:<<<<<<<[^\n]*\n)?# Exported from .+\.ipynb by `mlops notebooks export`")
 PAGE_MARK = re.compile(r'<meta name="notebook-digest" content="([0-9a-f]{64}) ([^"]*)"')
-LINE_END = re.compile(r"\r\n?")
-MAGIC = re.compile(r"^\s*(%|!|\?|\w.*\?\s*$)", re.MULTILINE)
+FOREIGN = "not written by mlops notebooks export, so no export replaces it"
 
 
 def script(notebook: Notebook, name: str) -> str:
     """Return the notebook as a Python script in percent format.
 
-    A cell that is not Python by itself keeps its lines: magics become calls of get_ipython(), a cell magic, a cell in another
-    language or a broken cell becomes a comment. The script can always be parsed.
+    A cell that is not Python by itself keeps its lines: magics become calls of get_ipython(), the line of a cell magic such as
+    %%time, a cell in another language or a broken cell becomes a comment. The script can always be parsed.
     """
     python = content.script_language(notebook) == "python"
-    parts = [f"{SCRIPT_MARK}{name}.ipynb by `mlops notebooks export`: change the notebook, not this file.\n"]
+    parts = [f"# Exported from {name}.ipynb by `mlops notebooks export`: change the notebook, not this file.\n"]
     parts.extend(_script_cell(cell, python) for cell in notebook["cells"])
     return "\n".join(parts)
 
 
-def page(notebook: Notebook, name: str, sanitize: bool = False) -> str:
+def page(notebook: Notebook, name: str, sanitize: bool = False, folder: Path | None = None) -> str:
     """Return the notebook as one HTML page; with `sanitize`, scripts in Markdown and outputs are left out.
 
+    Images of Markdown cells are put into the page: attachments, and files in and below `folder`.
     Raises UserError for a notebook that nbconvert refuses.
     """
     import nbformat
     from nbconvert import HTMLExporter
 
-    mark = f'<meta name="notebook-digest" content="{content.digest(notebook)} {_made_by(sanitize)}">'
-    node = nbformat.from_dict(_with_ids(content.limited(notebook)))
+    mark = f'<meta name="notebook-digest" content="{_digest(notebook, folder)} {_made_by(sanitize)}">'
+    pictured, pictures = images.taken_out(content.limited(notebook), folder, drawings=sanitize)
+    node = nbformat.from_dict(_with_ids(pictured))
     options = {"exclude_input_prompt": True, "exclude_output_prompt": True, "sanitize_html": sanitize}
     exporter = HTMLExporter(**options, optimistic_validation=True)  # once, not after each of its steps
+    if sanitize:  # nbconvert's own filter shows headings, tables and images as tags
+        exporter.register_filter("clean_html", clean.html)
     exporter.environment.bytecode_cache = _template_cache()
     counter = itertools.count(1)
     exporter.environment.globals["uuid4"] = lambda: f"output-{next(counter)}"
@@ -64,25 +66,42 @@ def page(notebook: Notebook, name: str, sanitize: bool = False) -> str:
     except Exception as error:  # nbconvert raises whatever the broken structure leads to
         said = f"{type(error).__name__}: {str(getattr(error, 'message', error))[:300]}".partition("\n")[0]
         raise UserError(f"{name}.ipynb: nbconvert refuses it ({said}); restore it, or save it in JupyterLab") from error
-    return body.replace("<head>", f"<head>{mark}", 1)
+    return images.put_back(body.replace("<head>", f"<head>{mark}", 1), pictures)
 
 
 def export(path: Path, formats: Iterable[str] = FORMATS, output: Path | None = None, sanitize: bool = False) -> list[Path]:
     """Write the exports of one notebook and return those that changed.
 
     They go to the folder named like the notebook beside it, or below `output`. Raises UserError for a notebook that cannot be
-    read and for a folder or file that is a symbolic link.
+    read, for a folder or file that is a symbolic link, and for a file that is no export: nothing is written then.
     """
     notebook = content.read(path)
     folder = (output or path.parent) / path.stem
     if folder.is_symlink():
         raise UserError(f"{folder}: a symbolic link, exports are not written through it; replace it by a folder")
+    targets = [folder / f"{path.stem}.{kind}" for kind in formats]
     try:
+        if foreign := next(filter(_is_foreign, targets), None):
+            raise UserError(f"{foreign}: {FOREIGN}; rename it, or rename the notebook")
         folder.mkdir(parents=True, exist_ok=True)
-        written = [_write(notebook, folder / f"{path.stem}.{kind}", sanitize) for kind in formats]
+        written = [_write(notebook, target, sanitize, path.parent) for target in targets]
     except OSError as error:
         raise UserError(f"{folder}: the export cannot be written ({error.strerror}); mend it and save again") from error
     return [target for target in written if target]
+
+
+def export_all(
+    folders: Mapping[Path, Path], formats: Iterable[str] = FORMATS, sanitize: bool = False
+) -> tuple[list[Path], dict[Path, str]]:
+    """Export notebooks, each below its folder; return the files written, and the reason of each that failed."""
+    written: list[Path] = []
+    failed: dict[Path, str] = {}
+    for path, folder in folders.items():
+        try:
+            written += export(path, formats, folder, sanitize)
+        except UserError as error:
+            failed[path] = str(error)
+    return written, failed
 
 
 def stale(path: Path) -> str | None:
@@ -90,6 +109,8 @@ def stale(path: Path) -> str | None:
     target = path.parent / path.stem / f"{path.stem}.py"
     if not target.is_file():
         return f"{target} is missing"
+    if _is_foreign(target):
+        return f"{target}: {FOREIGN}; rename it"
     expected = content.as_written(script(content.read(path), path.stem))
     there = target.read_bytes().replace(b"\r\n", b"\n")  # git may have checked it out so
     return None if there == expected else f"{target} is older than the notebook"
@@ -139,21 +160,26 @@ def main(arguments: Sequence[str]) -> int:
     return int(failed)
 
 
-def _write(notebook: Notebook, target: Path, sanitize: bool) -> Path | None:
+def _write(notebook: Notebook, target: Path, sanitize: bool, folder: Path) -> Path | None:
     if target.suffix == ".py":
         return target if content.write_atomically(target, script(notebook, target.stem)) else None
-    if not sanitize and _page_is_fresh(notebook, target):  # the mark of a page could be a stranger's, too
+    if not sanitize and _page_is_fresh(notebook, target, folder):  # the mark of a page could be a stranger's, too
         return None
-    return target if content.write_atomically(target, page(notebook, target.stem, sanitize)) else None
+    return target if content.write_atomically(target, page(notebook, target.stem, sanitize, folder)) else None
 
 
-def _page_is_fresh(notebook: Notebook, target: Path) -> bool:
+def _page_is_fresh(notebook: Notebook, target: Path, folder: Path) -> bool:
     """An autosave that changed nothing costs no second conversion."""
     if target.is_symlink() or not target.is_file():
         return False
     with target.open(encoding="utf-8", errors="replace") as file:
         mark = PAGE_MARK.search(file.read(2000))
-    return bool(mark) and mark.groups() == (content.digest(notebook), _made_by(sanitize=False))  # type: ignore[union-attr]
+    return bool(mark) and mark.groups() == (_digest(notebook, folder), _made_by(sanitize=False))  # type: ignore[union-attr]
+
+
+def _digest(notebook: Notebook, folder: Path | None) -> str:
+    files = images.digest(notebook, folder)
+    return content.digest(dict(notebook, files=files) if files else notebook)
 
 
 def _made_by(sanitize: bool) -> str:
@@ -179,11 +205,16 @@ def _template_cache() -> BytecodeCache | None:
 def _is_ours(path: Path) -> bool:
     with path.open(encoding="utf-8", errors="replace") as file:
         start = file.read(2000)
-    return start.startswith(SCRIPT_MARK) or bool(PAGE_MARK.search(start))
+    return bool(SCRIPT_MARK.match(start) or PAGE_MARK.search(start))
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file that stands here already was written by someone else: what they wrote is never lost."""
+    return path.is_file() and not path.is_symlink() and not _is_ours(path)
 
 
 def _script_cell(cell: Cell, python: bool) -> str:
-    kind, source = cell["cell_type"], LINE_END.sub("\n", cell["source"]).rstrip()
+    kind, source = cell["cell_type"], cells.LINE_END.sub("\n", cell["source"]).rstrip()
     if kind != "code":
         return f"# %% [{kind}]\n{_commented(source)}\n"
     return f"# %%\n{plain_python(source) if python else _commented(source)}\n"
@@ -195,28 +226,17 @@ def _commented(source: str) -> str:
 
 def plain_python(source: str) -> str:
     """Return a code cell as Python that can be parsed: magics as calls, what is no Python as comments."""
-    if _parses(source):
-        return source
-    if source.lstrip().startswith("%%") or not MAGIC.search(source):
-        return _commented(source)
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    plain = TransformerManager().transform_cell(source).rstrip()
-    return plain if _parses(plain) else _commented(source)
-
-
-def _parses(source: str) -> bool:
     try:
-        compile(source, "cell", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+        python = cells.as_python(source)
+    except SyntaxError:
+        return _commented(source)
+    return python.text if python else _commented(source)
 
 
 def _with_ids(notebook: Notebook) -> Notebook:
     """Cells of old notebooks have no id; nbconvert would draw random ones."""
-    cells = [dict(cell, id=cell.get("id") or f"cell-{number}") for number, cell in enumerate(notebook["cells"], 1)]
-    return dict(notebook, cells=cells, nbformat_minor=max(5, notebook.get("nbformat_minor", 5)))
+    numbered = [dict(cell, id=cell.get("id") or f"cell-{number}") for number, cell in enumerate(notebook["cells"], 1)]
+    return dict(notebook, cells=numbered, nbformat_minor=max(5, notebook.get("nbformat_minor", 5)))
 
 
 if __name__ == "__main__":

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from mlops import git
 from mlops.errors import UserError
-from mlops.notebooks import content, export
+from mlops.notebooks import cells, content, export, lint
 from mlops.notebooks.content import Notebook
 
 ROOTS = r"home|Users|root|mnt|media|tmp|var|opt|content|workspaces?|kaggle|data|srv"
@@ -20,9 +23,12 @@ ABSOLUTE = re.compile(rf"^(?:file://)?(?:/(?:{ROOTS})(?:/|$)|~/|[A-Za-z]:[\\/](?
 IN_OUTPUT = re.compile(
     r"(?<![\w/.:])/(?:(?:home|Users|root|tmp)/[\w.-]+|[\w./-]+/site-packages/)[\w./-]*" r"|\b[A-Z]:\\Users\\[^\s\"']+"
 )
-FLAKE8_LINE = re.compile(r"^(?P<file>.*?):cell_(?P<cell>\d+):(?P<line>\d+):\d+: (?P<code>[A-Z]+\d+) (?P<text>.*)$")
-# E402: a notebook imports where it needs to; E703, W391: a semicolon or a blank line at the end of a cell is a notebook's way.
-FLAKE8_IGNORED = "E402,E703,W391"
+CONFLICT_KEY = "nbdime-conflicts"
+# At the start of a line as git and nbdime write them; nbdime puts them in bold where they are a Markdown cell.
+CONFLICT_MARK = re.compile(r"^(?:<span[^>]*><b>)?(?:<{7}|>{7}|\|{7})(?:[ <\n]|$)", re.MULTILINE)
+NOT_JUDGED = {"raises-exception", "skip-execution"}  # tags that Jupyter's own tools go by
+RULES = ("conflict", "error", "ids", "imports", "order", "path", "readable", "stale", "syntax", "twice")
+FLAKE8_CODE = re.compile(r"[A-Z]+[0-9]*")
 
 
 @dataclass(frozen=True)
@@ -43,26 +49,74 @@ class Code(NamedTuple):
     tree: ast.Module
 
 
-def check(root: Path, paths: Sequence[Path], flake8: bool = True) -> list[Fault]:
-    """Return the faults of the notebooks, sorted by notebook; an unreadable notebook is a fault, not an error."""
+def check(root: Path, paths: Sequence[Path], flake8: bool = True, folders: Sequence[Path] = ()) -> list[Fault]:
+    """Return the faults of the notebooks, sorted by notebook; an unreadable notebook is a fault, not an error.
+
+    folders: more folders to look for exports without a notebook in, beside those of the notebooks.
+    Rules that the project's pyproject.toml names under `[tool.mlops.notebooks]`, `skip`, are left out.
+    """
+    skip = skipped(root)
     defined = definitions(root / "src")
     packages = {path.name for path in (root / "src").glob("*") if (path / "__init__.py").is_file()}
     faults: list[Fault] = []
-    readable: list[Path] = []
+    notebooks: dict[Path, Notebook] = {}
     for path in paths:
         try:
             notebook = content.read(path)
         except UserError as error:
             faults.append(Fault(str(path), "readable", "file", str(error), "restore it from git or from a checkpoint"))
             continue
-        readable.append(path)
+        notebooks[path] = notebook
         faults.extend(_of_one(root, path, notebook, defined, packages))
-    for folder in sorted({path.parent for path in paths}):
+    faults.extend(uncommitted(root, paths))
+    for folder in sorted({*folders, *(path.parent for path in paths)}):
         for orphan in export.orphans(folder):
             faults.append(Fault(str(orphan), "stale", "file", "its notebook is gone", "mlops notebooks export"))
     if flake8:
-        faults.extend(_flake8(root, readable))
-    return sorted(faults, key=lambda fault: fault.notebook)
+        faults.extend(_flake8(root, notebooks))
+    return sorted((fault for fault in faults if not fault.rule.startswith(skip)), key=lambda fault: fault.notebook)
+
+
+def skipped(root: Path) -> tuple[str, ...]:
+    """Return the rules and the flake8 codes, or their beginnings, that the project leaves out.
+
+    Raises UserError for one that does not exist: a misspelled name would leave nothing out.
+    """
+    file = root / "pyproject.toml"
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: not valid TOML ({error})") from error
+    for key in ("tool", "mlops", "notebooks"):
+        table = table.get(key, {})
+    skip = table.get("skip", [])
+    where = f"{file}: [tool.mlops.notebooks]"
+    if set(table) - {"skip"} or not isinstance(skip, list):
+        raise UserError(f'{where} takes one key, skip = ["RULE", ...]')
+    for name in skip:
+        if name not in RULES and not FLAKE8_CODE.fullmatch(str(name)):
+            raise UserError(f"{where} skip: no rule {name!r}; choose from {', '.join(RULES)} and flake8's codes")
+    return tuple(skip)
+
+
+def uncommitted(root: Path, paths: Sequence[Path]) -> Iterator[Fault]:
+    """Where git has a notebook of a marked folder, it has the script too: a commit of the one alone leaves one behind."""
+    command = ["git", "-C", str(root), "ls-files", "-z", "--full-name", ":/"]
+    listed = subprocess.run(command, capture_output=True, check=False)
+    if listed.returncode:
+        return  # no repository
+    known = set(os.fsdecode(listed.stdout).split("\0"))
+    top = Path(git.git("rev-parse", "--show-toplevel", root=root)).resolve()
+    for path in paths:
+        script = path.parent / path.stem / f"{path.stem}.py"
+        if not (content.is_marked(path.parent) and script.is_file() and path.resolve().is_relative_to(top)):
+            continue
+        if _below(path, top) in known and _below(script, top) not in known:
+            yield Fault(str(path), "stale", "export", f"{script} is not in git, the notebook is", f"git add {script}")
+
+
+def _below(path: Path, top: Path) -> str:
+    return path.resolve().relative_to(top).as_posix()
 
 
 def definitions(source: Path) -> dict[str, str]:
@@ -80,22 +134,52 @@ def definitions(source: Path) -> dict[str, str]:
 
 
 def execution_order(notebook: Notebook, name: str) -> Iterator[Fault]:
-    """Code cells that were run are numbered 1, 2, 3 … from the top, and none failed."""
-    expected = 1
-    cells = [(number, cell) for number, cell in enumerate(notebook["cells"], 1) if cell["cell_type"] == "code"]
+    """Code cells that were run are numbered 1, 2, 3 … from the top, and none failed.
+
+    A cell may fail or be passed over where its tag announces it. Where outputs and counts are stripped from the notebook,
+    there is no order to check.
+    """
     mend = f"restart the kernel and run all cells, or: mlops notebooks run --write {name}"
-    for number, cell in cells:
-        if not cell["source"].strip():
-            continue
+    code = [(number, cell) for number, cell in enumerate(notebook["cells"], 1) if cell["cell_type"] == "code"]
+    expected = 1
+    for number, cell in code if any(cell.get("execution_count") or cell["outputs"] for _, cell in code) else []:
         count = cell.get("execution_count")
+        if not cell["source"].strip() or (count is None and "skip-execution" in cell["metadata"].get("tags", [])):
+            continue
         if count != expected:
-            said = "was not run" if count is None else f"was run as number {count}, not {expected}"
-            yield Fault(name, "order", f"cell {number}", said, mend)
+            what = "was not run" if count is None else f"was run as number {count}, not {expected}"
+            yield Fault(name, "order", f"cell {number}", what, mend)
             return
         expected += 1
-    for number, cell in cells:
-        if any(output.get("output_type") == "error" for output in cell["outputs"]):
+    for number, cell in code:
+        failed = any(output.get("output_type") == "error" for output in cell["outputs"])
+        if failed and not NOT_JUDGED & {*cell["metadata"].get("tags", [])}:
             yield Fault(name, "error", f"cell {number}", "its output is an error", mend)
+
+
+def conflicts(notebook: Notebook, name: str) -> Iterator[Fault]:
+    """Nothing is left of a merge: neither conflict marks of git or nbdime nor nbdime's record of what it could not merge."""
+    mend = "decide between the two sides and remove the marks: git mergetool --tool=nbdime"
+    if CONFLICT_KEY in notebook["metadata"]:
+        yield Fault(name, "conflict", "notebook", f"its metadata holds {CONFLICT_KEY}", mend)
+    for number, cell in enumerate(notebook["cells"], 1):
+        texts = [cell["source"], *(str(output.get("text", "")) for output in cell.get("outputs", []))]
+        if CONFLICT_KEY in cell["metadata"]:
+            yield Fault(name, "conflict", f"cell {number}", f"its metadata holds {CONFLICT_KEY}", mend)
+        elif any(CONFLICT_MARK.search(text) for text in texts):
+            yield Fault(name, "conflict", f"cell {number}", "it holds a conflict mark of a merge", mend)
+
+
+def readable(notebook: Notebook, name: str) -> Iterator[Fault]:
+    """A code cell is Python as IPython takes it, but for one whose tags announce that it fails or is passed over."""
+    for number, cell in enumerate(notebook["cells"], 1):
+        if cell["cell_type"] != "code" or NOT_JUDGED & {*cell["metadata"].get("tags", [])}:
+            continue
+        try:
+            cells.as_python(cell["source"])
+        except SyntaxError as error:
+            what = f"Python cannot read it: {error.msg}" + (f" (line {error.lineno})" if error.lineno else "")
+            yield Fault(name, "syntax", f"cell {number}", what, "repair the cell, or make it a Markdown cell")
 
 
 def defined_twice(code: Iterable[Code], defined: dict[str, str], name: str) -> Iterator[Fault]:
@@ -156,9 +240,11 @@ def _of_one(root: Path, path: Path, notebook: Notebook, defined: dict[str, str],
         yield Fault(name, "stale", "export", reason, f"mlops notebooks export {name}")
     if any("id" not in cell for cell in notebook["cells"]):
         yield Fault(name, "ids", "notebook", "cells have no id (nbformat before 4.5)", "save it in JupyterLab")
+    yield from conflicts(notebook, name)
     yield from execution_order(notebook, name)
     if content.script_language(notebook) != "python":
         return
+    yield from readable(notebook, name)
     code = list(_code(notebook))
     yield from defined_twice(code, defined, name)
     yield from absolute_paths(code, notebook, name)
@@ -167,8 +253,9 @@ def _of_one(root: Path, path: Path, notebook: Notebook, defined: dict[str, str],
 
 def _code(notebook: Notebook) -> Iterator[Code]:
     for number, cell in enumerate(notebook["cells"], 1):
-        if cell["cell_type"] == "code":
-            yield Code(number, ast.parse(content.as_written(export.plain_python(cell["source"]))))
+        with suppress(SyntaxError):  # a fault of its own
+            if cell["cell_type"] == "code" and (python := cells.as_python(cell["source"])):
+                yield Code(number, cells.compiled(python.text))
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
@@ -179,28 +266,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
             yield node.module
 
 
-def _flake8(root: Path, paths: Sequence[Path]) -> list[Fault]:
-    """flake8 with the project's settings, on the code cells, through nbqa."""
-    if not paths:
-        return []
-    command = [
-        sys.executable,
-        "-m",
-        "nbqa",
-        "flake8",
-        f"--extend-ignore={FLAKE8_IGNORED}",
-        *(str(path.resolve()) for path in paths),
-    ]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    matches = [match for line in done.stdout.splitlines() if (match := FLAKE8_LINE.match(line))]
-    if done.returncode and not matches:
-        reason = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        raise UserError(f"flake8 could not look at the notebooks: {reason}: make setup")
-    shown = {str(path.resolve()): str(path) for path in paths}
-    return [_flake8_fault(match, root, shown) for match in matches]
-
-
-def _flake8_fault(match: re.Match[str], root: Path, shown: dict[str, str]) -> Fault:
-    file = str((root / match["file"]).resolve())
-    where = f"code cell {match['cell']}, line {match['line']}"
-    return Fault(shown.get(file, match["file"]), match["code"], where, match["text"], "mend the cell")
+def _flake8(root: Path, notebooks: Mapping[Path, Notebook]) -> Iterator[Fault]:
+    python = {path: notebook for path, notebook in notebooks.items() if content.script_language(notebook) == "python"}
+    for path, cell, line, code, text in lint.check(root, python):
+        yield Fault(str(path), code, f"cell {cell}, line {line}", text, "correct the cell")

@@ -15,20 +15,26 @@ from mlops import files, git
 from mlops.doctor import Finding
 from mlops.errors import UserError
 from mlops.notebooks import content, export, savehook
+from mlops.notebooks.gitdriver import CONFLICT, MERGED
 
 ATTRIBUTES = "*.ipynb diff=jupyternotebook merge=jupyternotebook"
 MEND = "mlops notebooks setup"
+# `git difftool` asks git for a difference with a program of its own, but a driver comes before it: it hands over.
+TOOL = 'if test "$GIT_EXTERNAL_DIFF" = git-difftool--helper; then git difftool--helper "$@"; exit; fi; '
+# What git does with a file that no driver is for.
+MERGE_AS_TEXT = 'git merge-file -L ours -L base -L theirs "$2" "$1" "$3"'
+DIFF_AS_TEXT = 'diff -u "$2" "$5"; true'
 
 
 def git_settings(python: str = sys.executable) -> dict[str, str]:
     """Return the settings that make git understand notebooks, `{key: value}`."""
     program = shlex.quote(python)
-    driver = f"{program} -m mlops.notebooks.gitdriver"
-    as_text = 'git merge-file -L ours -L base -L theirs "$2" "$1" "$3"'
+    driver = f"{program} -P -m mlops.notebooks.gitdriver"
+    merge = f'{driver} merge "$@"; case $? in {MERGED}) ;; {CONFLICT}) false;; *) {MERGE_AS_TEXT};; esac'
     return {
-        "diff.jupyternotebook.command": _guarded(program, f'{driver} diff "$@"', 'diff -u "$2" "$5"; true'),
+        "diff.jupyternotebook.command": _guarded(program, f'{driver} diff "$@" || {{ {DIFF_AS_TEXT}; }}', DIFF_AS_TEXT, TOOL),
         "merge.jupyternotebook.name": "notebooks, cell by cell",
-        "merge.jupyternotebook.driver": _guarded(program, f'{driver} merge "$@"', as_text) + " %O %A %B %L %P",
+        "merge.jupyternotebook.driver": _guarded(program, merge, MERGE_AS_TEXT) + " %O %A %B %L %P",
         "difftool.nbdime.cmd": f'{program} -m nbdime.vcs.git.difftool diff "$LOCAL" "$REMOTE" "$BASE"',
         "mergetool.nbdime.cmd": f'{program} -m nbdime.vcs.git.mergetool merge "$BASE" "$LOCAL" "$REMOTE" "$MERGED"',
         "mergetool.nbdime.trustExitCode": "true",
@@ -77,14 +83,14 @@ def examine(root: Path) -> list[Finding]:
     return [*found, *_exports(root)]
 
 
-def _guarded(program: str, command: str, otherwise: str) -> str:
-    return f"f() {{ if test -x {program}; then {command}; else {otherwise}; fi; }}; f"
+def _guarded(program: str, command: str, otherwise: str, first: str = "") -> str:
+    return f"f() {{ {first}if test -x {program}; then {command}; else {otherwise}; fi; }}; f"
 
 
 def _packages() -> Finding:
     from importlib.util import find_spec
 
-    missing = [name for name in ("nbconvert", "nbdime", "papermill", "jupyterlab", "nbqa") if find_spec(name) is None]
+    missing = [name for name in ("nbconvert", "nbdime", "papermill", "jupyterlab", "flake8") if find_spec(name) is None]
     mend = "make setup" if missing else ""
     return Finding("packages", not missing, f"missing: {', '.join(missing)}" if missing else "all there", mend)
 
@@ -124,7 +130,7 @@ def _exports(root: Path) -> list[Finding]:
         path = Path(name)
         if entry["error"] and path.is_file() and path.resolve().is_relative_to(root.resolve()):
             found.append(Finding("export", False, f"{path} at {entry.get('at')}: {entry['error']}", "mend it and save again"))
-    for folder in sorted({path.parent for path in content.find([root])}):
+    for folder in content.marked_folders([root]):
         found.extend(
             Finding("export", False, f"{path} has no notebook", "mlops notebooks export") for path in export.orphans(folder)
         )

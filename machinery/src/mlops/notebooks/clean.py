@@ -1,0 +1,53 @@
+"""HTML of strangers made harmless: tables, headings, lists and images stay, scripts and styles go."""
+
+from __future__ import annotations
+
+import re
+
+TAGS = frozenset(
+    "a abbr acronym b bdi bdo blockquote br caption cite code col colgroup dd del details dfn div dl "
+    "dt em figcaption figure h1 h2 h3 h4 h5 h6 hr i img ins kbd li mark ol p pre q s samp section "
+    "small span strong sub summary sup table tbody td tfoot th thead time tr tt u ul var wbr".split()
+)
+ANYWHERE = {"class", "id", "title", "dir", "lang"}
+ATTRIBUTES = {
+    "col": {"span", "width"},
+    "colgroup": {"span", "width"},
+    "details": {"open"},
+    "img": {"alt", "height", "width"},
+    "ol": {"start", "type"},
+    "table": {"border"},
+    "td": {"align", "colspan", "headers", "rowspan", "valign"},
+    "th": {"align", "colspan", "headers", "rowspan", "scope", "valign"},
+}
+# What these elements hold is no text for a reader.
+UNSEEN = re.compile(r"<(script|style|template|noscript|iframe|object)\b", re.IGNORECASE)
+UNSEEN_TAGS = ["script", "style", "template", "noscript", "iframe", "object"]
+LINK = re.compile(r"(?:https?:|mailto:|[^:]*$)", re.IGNORECASE)
+# Images come with the page: an address elsewhere would tell a stranger who reads it.
+IMAGE = re.compile(
+    r"(?:data:image/(?:png|jpeg|gif|webp|bmp|svg\+xml);base64,|https://image\.invalid/|(?!//)[^:]*$)", re.IGNORECASE
+)
+
+
+def html(element: object) -> str:
+    """Return HTML in which nothing runs; a tag that may not stay goes, and what it shows stays."""
+    import bleach
+    import bs4
+
+    text = element.decode() if isinstance(element, bytes) else str(element)
+    if UNSEEN.search(text):
+        soup = bs4.BeautifulSoup(text, "html.parser")
+        for found in soup.find_all(UNSEEN_TAGS):
+            found.decompose()
+        text = str(soup)
+    protocols = {"http", "https", "mailto", "data"}
+    return bleach.clean(text, tags=TAGS, attributes=_stays, protocols=protocols, strip=True)
+
+
+def _stays(tag: str, name: str, value: str) -> bool:
+    if (tag, name) == ("a", "href"):
+        return bool(LINK.match(value))
+    if (tag, name) == ("img", "src"):
+        return bool(IMAGE.match(value))
+    return name in ANYWHERE or name in ATTRIBUTES.get(tag, ())
