@@ -10,7 +10,6 @@ import logging
 import os
 import platform
 import sqlite3
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from mlops import damage, files, tracking_uri, trust
+from mlops import damage, files, folders, tracking_uri, trust
 from mlops.config import Project
 from mlops.console import note
 from mlops.damage import ARTIFACTS, BACKUP, DATABASE
@@ -90,6 +89,7 @@ def alone(folder: Path) -> Iterator[None]:
     with files.writing(lock):
         lock.touch()  # FileLock may wait for ever where it cannot make the file
     with FileLock(lock, is_singleton=True):
+        folders.recover(folder)
         yield
 
 
@@ -161,6 +161,9 @@ def prepare(project: Project) -> None:
 
 def _require(project: Project) -> None:
     """Raise UserError where there is no embedded store; one that lost its database, but not its backup, is damaged."""
+    if folders.is_half_replaced(project.store):
+        with alone(project.store):  # which brings the store back
+            pass
     if not any((project.store / name).is_file() for name in (DATABASE, BACKUP)):
         raise UserError(
             f"no store at {project.store}; make one with: mlops run, or name its folder under store in config/project.yaml"
@@ -288,9 +291,9 @@ def _create(database: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     note(f"making the embedded store in {database.parent}")
-    with files.replacing(database) as temporary, tempfile.TemporaryDirectory() as elsewhere:
+    with files.replacing(database) as temporary, folders.work_folder() as elsewhere:
         # MLflow writes the artifact root into its SQL unquoted, so that an apostrophe breaks it: it is set afterwards.
-        SqlAlchemyStore(f"sqlite:///{temporary}", elsewhere).engine.dispose()
+        SqlAlchemyStore(f"sqlite:///{temporary}", str(elsewhere)).engine.dispose()
         with closing(sqlite3.connect(temporary)) as connection, connection:
             connection.execute("UPDATE experiments SET artifact_location = ?", (f"{database.parent / ARTIFACTS}/0",))
 
