@@ -16,7 +16,7 @@ import typer
 from mlops.console import as_json, note, table
 from mlops.errors import MlopsError, UserError
 from mlops.gitflow import backmerge as rules
-from mlops.gitflow import branches, checks, runner
+from mlops.gitflow import branches, checks, registered, runner
 from mlops.git import git, run
 from mlops.gitflow.git import compare_link, credentials, exists, fetch_branches, project_root, repository
 
@@ -114,6 +114,8 @@ def register(
     if refused:
         said = "; ".join(f"{entry.use_case}: {entry.said}" for entry in refused)
         raise GateRefused(f"{said}; no release record is written")
+    if runner.event_name():
+        registered.post(project, here.sha)
 
 
 def record(commit: str = typer.Argument("HEAD", help="The commit."), json: bool = JSON) -> None:
