@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -215,3 +216,41 @@ def test_git_difftool_with_nbdime_opens_the_browser(drivers, tmp_path, monkeypat
         finally:
             os.killpg(tool.pid, signal.SIGTERM)
     assert page.ok and "/difftool" in address and "a.ipynb" in page.text
+
+
+def saved_by(version, model):
+    """What JupyterLab and VS Code write of their machine."""
+    return {
+        "kernelspec": {"name": f"venv-{version}", "display_name": f"Python {version}", "language": "python"},
+        "language_info": {"name": "python", "version": version, "codemirror_mode": {"name": "ipython", "version": 3}},
+        "widgets": {STATE: {"state": {model: {"model_name": "SliderModel"}}, "version_major": 2, "version_minor": 0}},
+    }
+
+
+STATE = "application/vnd.jupyter.widget-state+json"
+
+
+def test_two_environments_are_no_conflict(drivers):
+    path = write(drivers.root / "a.ipynb", notebook(code("x = 1"), code("y = 1"), **saved_by("3.11.1", "m1")))
+    drivers.commit()
+    drivers.git("checkout", "-q", "-b", "theirs")
+    write(path, notebook(code("x = 1"), code("y = 2"), **saved_by("3.12.4", "m2")))
+    drivers.commit()
+    drivers.git("checkout", "-q", "main")
+    write(path, notebook(code("x = 2"), code("y = 1"), **saved_by("3.13.0", "m3")))
+    drivers.commit()
+    merged = drivers.git("merge", "-q", "theirs", "-m", "merge", check=False)
+    assert merged.returncode == 0, merged.stdout
+    result = json.loads(path.read_text())
+    assert ["".join(cell["source"]) for cell in result["cells"]] == ["x = 2", "y = 2"]
+    assert result["metadata"]["language_info"]["version"] == "3.13.0" and "nbdime-conflicts" not in result["metadata"]
+    assert set(result["metadata"]["widgets"][STATE]["state"]) >= {"m2", "m3"}
+
+
+def test_another_environment_is_no_difference_and_another_language_is(drivers):
+    path = write(drivers.root / "a.ipynb", notebook(code("x = 1"), **saved_by("3.11.1", "m1")))
+    drivers.commit()
+    write(path, notebook(code("x = 1"), **saved_by("3.13.0", "m3")))
+    assert "3.13" not in drivers.git("diff").stdout and "m3" not in drivers.git("diff").stdout
+    write(path, notebook(code("x = 1"), language_info={"name": "R"}))
+    assert re.search(r"\+.*\br\b", drivers.git("diff").stdout)

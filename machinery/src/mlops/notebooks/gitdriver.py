@@ -7,6 +7,7 @@ failure, such as the 1 of a Python that cannot import this module, and merges th
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlops.notebooks import environment
 from mlops.notebooks.content import quick_imports
 
 # Outputs that differ on both sides are dropped rather than marked: the next run makes them again.
@@ -50,6 +52,7 @@ def _merge(arguments: list[str]) -> int:
 
     with tempfile.TemporaryDirectory(prefix="merge-") as folder:
         copies = [str(shutil.copyfile(file, Path(folder) / f"{number}.ipynb")) for number, file in enumerate(arguments[:3])]
+        _align(copies)
         code = int(mergedriver.main([*MERGE, *copies, *arguments[3:]]) or 0)
         if code not in (0, 1):
             raise ValueError(f"nbdime ended with code {code}")
@@ -57,11 +60,30 @@ def _merge(arguments: list[str]) -> int:
     return CONFLICT if code else MERGED
 
 
+def _align(copies: list[str]) -> None:
+    if not Path(copies[0]).read_text(encoding="utf-8").strip():
+        return  # added on both sides
+    notebooks = [json.loads(Path(copy).read_text(encoding="utf-8")) for copy in copies]
+    environment.align(*notebooks)
+    for copy, notebook in zip(copies, notebooks, strict=True):
+        Path(copy).write_text(json.dumps(notebook), encoding="utf-8")
+
+
 def _diff(arguments: list[str]) -> int:
+    """Compare copies without the environment; a side that is missing, /dev/null, stays as it is."""
     from nbdime.vcs.git import diffdriver
 
-    if code := int(diffdriver.main(["diff", *arguments]) or 0):
-        raise ValueError(f"nbdime ended with code {code}")
+    with tempfile.TemporaryDirectory(prefix="diff-") as folder:
+        for position, side in ((1, "before"), (4, "after")):
+            file = Path(arguments[position])
+            if file.is_file():
+                copy = Path(folder) / side / Path(arguments[0]).name
+                copy.parent.mkdir()
+                notebook = environment.plain(json.loads(file.read_text(encoding="utf-8")))
+                copy.write_text(json.dumps(notebook), encoding="utf-8")
+                arguments = [*arguments[:position], str(copy), *arguments[position + 1 :]]
+        if code := int(diffdriver.main(["diff", *arguments]) or 0):
+            raise ValueError(f"nbdime ended with code {code}")
     return 0
 
 
