@@ -212,6 +212,40 @@ def test_a_project_has_at_most_100_files_and_names_nobody_else(first: Wheel, tmp
 
 
 @pytest.mark.parametrize("example", [*shipped.examples(), "none"])
+def test_what_a_project_points_to_is_in_it_or_among_the_pages_of_its_wheel(example: str, first: Wheel, tmp_path: Path) -> None:
+    root = created(tmp_path / "p", first, use_case=example, target="kubernetes")
+    packed = zipfile.ZipFile(io.BytesIO(first.content)).namelist()
+    named = []
+    for path in git(root, "ls-files").splitlines():
+        if path.endswith((".whl", ".csv", ".parquet", ".xlsx", ".json")) or path.startswith("requirements/"):
+            continue
+        text = (root / path).read_text(encoding="utf-8")
+        links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text) if path.endswith(".md") else []
+        named += [page for page in re.findall(r"mlops docs ([a-z][a-z-]*)`", text)]
+        points = [*re.findall(r"(?<![\w/.])docs/[\w-]+\.md", text), *re.findall(r"machinery/(?:docs|tests|src)[\w./-]*", text)]
+        assert [link for link in links if not (root / path).parent.joinpath(link).exists()] == [], path
+        assert [point for point in points if not (root / point).exists()] == [], path
+    assert named and {f"mlops/project/data/source/machinery/docs/{page}.md" for page in named} <= set(packed)
+
+
+def test_the_pages_are_listed_and_shown(command) -> None:
+    assert "deploy" in command("docs").out
+    assert command("docs", "deploy").out == (ROOT / "machinery/docs/deploy.md").read_text(encoding="utf-8")
+    unknown = command("docs", "deplyo")
+    assert unknown.code == 2 and "no page 'deplyo', did you mean 'deploy'?" in unknown.err
+
+
+def test_a_folder_with_a_modules_name_or_a_blank_gives_a_name_and_a_line_to_copy(
+    first: Wheel, command, tmp_path: Path
+) -> None:
+    file = tmp_path / first.name
+    file.write_bytes(first.content)
+    done = command("new", str(tmp_path / "my work" / "copy"), "--defaults", "--wheel", str(file))
+    assert (done.code, done.err.count("next: cd '")) == (0, 1), done.err
+    assert "name: copy-models" in (tmp_path / "my work/copy/config/project.yaml").read_text()
+
+
+@pytest.mark.parametrize("example", [*shipped.examples(), "none"])
 @pytest.mark.parametrize("target", ["none", "kubernetes"])
 def test_every_choice_makes_a_project_whose_configuration_is_read(
     example: str, target: str, first: Wheel, tmp_path: Path

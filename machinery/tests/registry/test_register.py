@@ -396,7 +396,11 @@ def test_on_a_shared_server_the_history_tells_a_renamed_project_from_another(sha
     assert run(renamed(shared), *OTHER).passed
     assert owners(shared) == {"other"}
     shutil.rmtree(shared.root / ".git")
-    for arguments in (["init", "--quiet", "--initial-branch=main"], ["add", "config"], ["commit", "--quiet", "--message=Other"]):
+    for arguments in (
+        ["init", "--quiet", "--initial-branch=main"],
+        ["add", "config"],
+        ["commit", "--quiet", "--message=Other"],
+    ):
         git(*arguments, root=shared.root)
     stranger = shared.model_copy(update={"name": "stranger"})
     with pytest.raises(UserError, match="belongs to project other, none of its runs is of a commit here; set namespace"):

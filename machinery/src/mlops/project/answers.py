@@ -18,6 +18,7 @@ from mlops.project import shipped
 
 PYTHONS = ("3.11", "3.12", "3.13")
 LICENCES = ("MIT", "BSD-3-Clause", "Proprietary")
+MODULES = {*sys.stdlib_module_names, "mlops", "use_cases", "mlops_machinery", "mlflow", "sklearn", "pandas"}
 
 
 class Answers(Frozen):
@@ -36,17 +37,9 @@ class Answers(Frozen):
     @field_validator("name")
     @classmethod
     def _usable(cls, name: str) -> str:
-        module = name.replace("-", "_").lower()
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]", name) or keyword.iskeyword(module):
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]", name) or keyword.iskeyword(name.lower()):
             raise ValueError("letters, digits and dashes are expected, as in churn-models, and no word of Python")
-        if module in sys.stdlib_module_names or module in (
-            "mlops",
-            "use_cases",
-            "mlops_machinery",
-            "mlflow",
-            "sklearn",
-            "pandas",
-        ):
+        if taken(name):
             raise ValueError(f"{name} is the name of a module that is installed; choose another, as in {name}-models")
         return name
 
@@ -78,6 +71,12 @@ class Answers(Frozen):
         if name and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
             raise ValueError("owner/name is expected, as on GitHub")
         return name
+
+
+def taken(name: str) -> bool:
+    """Whether a project of this name would hide a module, or be a word of Python."""
+    module = name.replace("-", "_").lower()
+    return module in MODULES or keyword.iskeyword(module)
 
 
 def from_file(file: Path) -> Answers:
