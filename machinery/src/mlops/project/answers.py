@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import keyword
 import re
 import sys
@@ -11,6 +12,7 @@ from typing import Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
+from mlops import tracking_uri
 from mlops.config import nearest
 from mlops.errors import ConfigError
 from mlops.frozen import Frozen
@@ -58,6 +60,23 @@ class Answers(Frozen):
             raise ValueError(f"no example {name!r}{nearest(name, choices)}; there are: {', '.join(choices)}")
         return name
 
+    @field_validator("tracking")
+    @classmethod
+    def _server(cls, address: str) -> str:
+        if address:
+            try:
+                tracking_uri.check(address)
+            except ConfigError as error:
+                raise ValueError(str(error).removeprefix("MLFLOW_TRACKING_URI: ")) from None
+        return address
+
+    @field_validator("pythons", mode="before")
+    @classmethod
+    def _listed(cls, given: object) -> object:
+        """One version need be no list, and YAML reads 3.12 as a number."""
+        each = given if isinstance(given, list | tuple) else [given]
+        return tuple(str(version) if isinstance(version, float) else version for version in each)
+
     @field_validator("pythons")
     @classmethod
     def _supported(cls, pythons: tuple[str, ...]) -> tuple[str, ...]:
@@ -76,7 +95,7 @@ class Answers(Frozen):
 def taken(name: str) -> bool:
     """Whether a project of this name would hide a module, or be a word of Python."""
     module = name.replace("-", "_").lower()
-    return module in MODULES or keyword.iskeyword(module)
+    return module in MODULES or module in importlib.metadata.packages_distributions() or keyword.iskeyword(module)
 
 
 def from_file(file: Path) -> Answers:

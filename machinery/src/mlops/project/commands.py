@@ -112,20 +112,25 @@ def update(
     Example: mlops update --wheel mlops_machinery-1.1.0-py3-none-any.whl
     """
     from mlops.config import find_root
-    from mlops.project import releases, wheel
+    from mlops.project import releases, transaction, wheel
     from mlops.project import update as border
 
     root = find_root()
     if notify:
         note(releases.notify(root))
         return
-    new = wheel.opened(Path(file)) if file else releases.download(root, to)
+    new = wheel.opened(Path(file).expanduser()) if file else releases.download(root, to)
     if new is None:
         note(releases.NO_TEMPLATE)
         return
+    transaction.finish(root)
+    unchanged = wheel.present(root).sha256
     done = border.update(root, new, force, downgrade=to == new.version)
     if json:
         as_json({"before": done.before, "after": done.after, "files": _rows(done.changes), "locks": sorted(done.locks)})
+        return
+    if not done.changes and done.before == done.after and wheel.present(root).sha256 == unchanged:
+        note(f"machinery {done.after} is here already: nothing to update")
         return
     _show(f"machinery {done.before} → {done.after}", done.changes)
     for change in done.conflicts:

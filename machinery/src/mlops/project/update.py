@@ -113,6 +113,8 @@ def compiled(root: Path, new: Wheel) -> dict[str, bytes]:
         for path in ("setup.py", *LOCKS, *(f"requirements/{name.name}" for name in (root / "requirements").glob("*"))):
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes((root / path).read_bytes())
+        # setup.py names src as the place of its packages; setuptools asks for the folder even to read the requirements.
+        (folder / "src").mkdir()
         (folder / "vendor").mkdir()
         (folder / new.path).write_bytes(new.content)
         (folder / vendored.LINE).write_text(f"./{new.path}\n", encoding="utf-8")
@@ -127,7 +129,7 @@ def compiled(root: Path, new: Wheel) -> dict[str, bytes]:
 
 def refuse_uncommitted(root: Path) -> None:
     """Raise UserError where the working tree differs from the commit: what a command writes could not be told from it."""
-    if changed := git("status", "--porcelain", root=root).splitlines():
+    if changed := git("status", "--porcelain", "--", ".", root=root).splitlines():
         raise UserError(f"{root} has uncommitted changes ({changed[0].strip()}): commit them first, or give --force")
 
 
