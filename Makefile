@@ -104,7 +104,7 @@ lock: $(VENV)/.base ## compile the lock files from setup.py and the machinery's 
 		($(COMPILE) $$lock.in -c dev.txt -o $$lock.txt) || exit 1; done
 
 update: $(VENV)/.base ## bring a later machinery: its wheel, and the files that it owns (WHEEL=FILE, TO=VERSION)
-	@$(RUN) update $(if $(WHEEL),--wheel $(WHEEL)) $(if $(TO),--to $(TO))
+	@$(RUN) update $(if $(WHEEL),--wheel "$(WHEEL)") $(if $(TO),--to $(TO))
 
 sync: $(VENV)/.base ## write the files that the machinery owns as it has them; an edited one is merged
 	@$(RUN) sync

@@ -16,6 +16,7 @@ import yaml
 from checkouts import ROOT, git
 from command import mlops
 from mlops import vendored
+from mlops.errors import ConfigError
 from mlops.project import answers, new, shipped, transaction, update, wheel
 from mlops.project.wheel import Wheel
 
@@ -212,6 +213,40 @@ def test_a_project_has_at_most_100_files_and_names_nobody_else(first: Wheel, tmp
 
 
 @pytest.mark.parametrize("example", [*shipped.examples(), "none"])
+def test_what_a_project_points_to_is_in_it_or_among_the_pages_of_its_wheel(example: str, first: Wheel, tmp_path: Path) -> None:
+    root = created(tmp_path / "p", first, use_case=example, target="kubernetes")
+    packed = zipfile.ZipFile(io.BytesIO(first.content)).namelist()
+    named = []
+    for path in git(root, "ls-files").splitlines():
+        if path.endswith((".whl", ".csv", ".parquet", ".xlsx", ".json")) or path.startswith("requirements/"):
+            continue
+        text = (root / path).read_text(encoding="utf-8")
+        links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text) if path.endswith(".md") else []
+        named += [page for page in re.findall(r"mlops docs ([a-z][a-z-]*)`", text)]
+        points = [*re.findall(r"(?<![\w/.])docs/[\w-]+\.md", text), *re.findall(r"machinery/(?:docs|tests|src)[\w./-]*", text)]
+        assert [link for link in links if not (root / path).parent.joinpath(link).exists()] == [], path
+        assert [point for point in points if not (root / point).exists()] == [], path
+    assert named and {f"mlops/project/data/source/machinery/docs/{page}.md" for page in named} <= set(packed)
+
+
+def test_the_pages_are_listed_and_shown(command) -> None:
+    assert "deploy" in command("docs").out
+    assert command("docs", "deploy").out == (ROOT / "machinery/docs/deploy.md").read_text(encoding="utf-8")
+    unknown = command("docs", "deplyo")
+    assert unknown.code == 2 and "no page 'deplyo', did you mean 'deploy'?" in unknown.err
+
+
+def test_a_folder_with_a_modules_name_or_a_blank_gives_a_name_and_a_line_to_copy(
+    first: Wheel, command, tmp_path: Path
+) -> None:
+    file = tmp_path / first.name
+    file.write_bytes(first.content)
+    done = command("new", str(tmp_path / "my work" / "copy"), "--defaults", "--wheel", str(file))
+    assert (done.code, done.err.count("next: cd '")) == (0, 1), done.err
+    assert "name: copy-models" in (tmp_path / "my work/copy/config/project.yaml").read_text()
+
+
+@pytest.mark.parametrize("example", [*shipped.examples(), "none"])
 @pytest.mark.parametrize("target", ["none", "kubernetes"])
 def test_every_choice_makes_a_project_whose_configuration_is_read(
     example: str, target: str, first: Wheel, tmp_path: Path
@@ -256,6 +291,77 @@ def test_a_pull_request_that_brings_another_wheel_tries_out_every_use_case_only_
     update.update(root, other)
     committed(root, "1.3.0")
     assert touched.differs(root, "dev", keys.MACHINERY)
+
+
+def test_the_locks_of_a_wheel_that_needs_other_packages_are_compiled_where_setuptools_can_build(
+    first: Wheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, real = created(tmp_path / "project", first), subprocess.run
+
+    def built(arguments: list[str], cwd: Path, **options: object) -> subprocess.CompletedProcess:
+        """What uv does first of all, without an index: it has setup.py write the requirements."""
+        return real([sys.executable, "setup.py", "--quiet", "egg_info"], cwd=cwd, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "run", built)
+    assert set(update.compiled(root, first)) == {"requirements/base.txt", "requirements/dev.txt"}
+
+
+def test_a_checkout_with_other_line_ends_keeps_the_bytes_of_raw_data(first: Wheel, tmp_path: Path) -> None:
+    root = created(tmp_path / "project", first)
+    git(tmp_path, "clone", "--quiet", "-c", "core.autocrlf=true", str(root), "windows")
+    for path in ("data/raw/iris/iris.csv", "Makefile", "vendor/machinery.txt", f"vendor/{first.name}"):
+        assert (tmp_path / "windows" / path).read_bytes() == (root / path).read_bytes(), path
+    assert b"\r\n" in (tmp_path / "windows/README.md").read_bytes()
+
+
+def test_a_project_in_a_bigger_repository_is_updated_whatever_lies_beside_it(
+    first: Wheel, later: list[Wheel], tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "--quiet")
+    root = tmp_path / "models"
+    new.create(root, answers.Answers(name="models-a"), first)
+    committed(tmp_path, "A project below")
+    (tmp_path / "unfinished.txt").write_text("not of the project")
+    assert update.update(root, later[0]).after == later[0].version
+    assert vendored.blob(root, "HEAD", "vendor/machinery.txt") == vendored.line(first.path, first.sha256).encode()
+
+
+def test_the_same_wheel_again_says_that_it_is_here(first: Wheel, command, tmp_path: Path) -> None:
+    os.environ["MLOPS_PROJECT"] = str(created(tmp_path / "project", first))
+    (tmp_path / first.name).write_bytes(first.content)
+    done = command("update", "--wheel", str(tmp_path / first.name))
+    assert (done.code, done.out) == (0, "") and f"machinery {first.version} is here already" in done.err
+
+
+def test_a_wheel_whose_path_has_a_blank_goes_through_make(first: Wheel, tmp_path: Path) -> None:
+    root = created(tmp_path / "project", first)
+    shown = subprocess.run(["make", "--dry-run", "update", "WHEEL=/my work/x.whl"], cwd=root, capture_output=True, text=True)
+    assert 'update --wheel "/my work/x.whl"' in shown.stdout
+
+
+def test_a_link_to_an_empty_folder_is_one(first: Wheel, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    new.create(tmp_path / "link", answers.Answers(), first)
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "disk/Makefile").is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: numpy", "numpy is the name of a module that is installed"),
+        ("tracking: not a url", "tracking: MLflow keeps no registry at 'not a url'"),
+        ("pythons: 3.9", "Python 3.9 is not supported; there are: 3.11, 3.12, 3.13"),
+    ],
+)
+def test_an_answer_that_cannot_be_is_refused_by_its_key(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "answers.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        answers.from_file(tmp_path / "answers.yaml")
+
+
+def test_one_python_need_be_no_list() -> None:
+    assert answers.checked({"pythons": 3.12}, "answers").pythons == ("3.12",)
 
 
 def test_what_cannot_be_updated_is_one_line_and_nothing_changes(first: Wheel, later: list[Wheel], tmp_path: Path) -> None:

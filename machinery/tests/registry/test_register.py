@@ -1,5 +1,6 @@
 """What a registration does, and what it refuses."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlops import pipeline, tracking
 from mlops.config import Project
 from mlops.errors import StoreUnreachable, UserError
+from mlops.git import git
 from mlops.registry import manual_moves
 from mlops.registry import register as register_module
 from mlops.registry.prune import prune
@@ -361,13 +363,51 @@ def test_a_name_that_no_alias_may_have_is_refused_before_the_store_is_touched(re
     assert database.read_bytes() == before
 
 
-def test_an_experiment_of_another_project_is_left_alone(registered: Project, run: Run, stored: Stored):
-    other = registered.model_copy(update={"name": "other"})
-    with pytest.raises(UserError, match="belongs to project mlops-template; set namespace"):
-        run(other, *OTHER)
-    apart = registered.model_copy(update={"name": "other", "namespace": "other-"})
-    assert run(apart, *OTHER).version.title == "other-iris 1.0.0 (champion)"
-    assert aliases(stored(registered)) == {"champion": "1.0.0"}
+def renamed(project: Project) -> Project:
+    """The project under another name, as a later commit of it has it."""
+    text = (project.root / "config" / "project.yaml").read_text(encoding="utf-8")
+    (project.root / "config" / "project.yaml").write_text(text.replace(f"name: {project.name}\n", "name: other\n"), "utf-8")
+    git("commit", "--quiet", "--all", "--message", "Another name", root=project.root)
+    return project.model_copy(update={"name": "other"})
+
+
+def owners(project: Project) -> set[str]:
+    """The owners of all experiments that a project's store has for it."""
+    with tracking.open_store(project) as client:
+        return {found.tags["mlops.project"] for found in client.search_experiments() if "mlops.project" in found.tags}
+
+
+def test_a_renamed_project_takes_its_experiments_along(registered: Project, run: Run, stored: Stored, capsys):
+    other = renamed(registered)
+    assert run(other, *OTHER).passed
+    assert (owners(other), len(stored(other))) == ({"other"}, 2)
+    assert "experiment iris follows the project from its name mlops-template to other" in capsys.readouterr().err
+
+
+@pytest.fixture
+def shared(registered: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose tracking server others may use as well, with a version registered there."""
+    server = shutil.copyfile(registered.store / tracking.DATABASE, tmp_path / "server.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{server}")
+    return registered
+
+
+def test_on_a_shared_server_the_history_tells_a_renamed_project_from_another(shared: Project, run: Run):
+    assert run(renamed(shared), *OTHER).passed
+    assert owners(shared) == {"other"}
+    shutil.rmtree(shared.root / ".git")
+    for arguments in (
+        ["init", "--quiet", "--initial-branch=main"],
+        ["add", "config"],
+        ["commit", "--quiet", "--message=Other"],
+    ):
+        git(*arguments, root=shared.root)
+    stranger = shared.model_copy(update={"name": "stranger"})
+    with pytest.raises(UserError, match="belongs to project other, none of its runs is of a commit here; set namespace"):
+        run(stranger, "parameters.regularisation=1.6")
+    apart = stranger.model_copy(update={"namespace": "stranger-"})
+    assert run(apart, "parameters.regularisation=1.6").version.title == "stranger-iris 1.0.0 (champion)"
+    assert owners(shared) == {"other", "stranger"}
 
 
 def test_a_deleted_experiment_is_said_with_the_way_to_restore_it(registered: Project, run: Run):

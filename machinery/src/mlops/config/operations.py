@@ -27,7 +27,7 @@ class Shadow(Frozen):
 
 
 class Compose(Frozen):
-    """A host with Docker Engine, and how a new service proves itself there; docs/deploy.md explains each key."""
+    """A host with Docker Engine, and how a new service proves itself there; `mlops docs deploy` explains each key."""
 
     host: str = Field(default="", pattern=r"^(|(ssh|tcp|unix)://.+)$")
     ports: dict[str, Annotated[int, Field(ge=1, le=65535)]] = {}
@@ -108,7 +108,7 @@ class Limits(Frozen):
 
 
 class Thresholds(Frozen):
-    """The limits of each statistic; see docs/monitoring.md for what they measure and why these are the defaults.
+    """The limits of each statistic; see `mlops docs monitoring` for what they measure and why these are the defaults.
 
     `alpha` is the chance of one false alarm that chance alone may cause in a whole check of all features.
     """

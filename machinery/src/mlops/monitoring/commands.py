@@ -22,7 +22,7 @@ HOW = """No use case is watched yet. To turn it on:
    `monitor: {log_uri: "s3://bucket/prefix"}`.
 3. Store the bucket's keys as secrets `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
 
-More is in docs/monitoring.md; `mlops monitor NAME --log FOLDER` tries it out on a laptop."""
+More is in `mlops docs monitoring`; `mlops monitor NAME --log FOLDER` tries it out on a laptop."""
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import keyword
 import re
 import sys
@@ -11,6 +12,7 @@ from typing import Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
+from mlops import tracking_uri
 from mlops.config import nearest
 from mlops.errors import ConfigError
 from mlops.config.base import Frozen
@@ -18,6 +20,7 @@ from mlops.project import shipped
 
 PYTHONS = ("3.11", "3.12", "3.13")
 LICENCES = ("MIT", "BSD-3-Clause", "Proprietary")
+MODULES = {*sys.stdlib_module_names, "mlops", "use_cases", "mlops_machinery", "mlflow", "sklearn", "pandas"}
 
 
 class Answers(Frozen):
@@ -36,17 +39,9 @@ class Answers(Frozen):
     @field_validator("name")
     @classmethod
     def _usable(cls, name: str) -> str:
-        module = name.replace("-", "_").lower()
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]", name) or keyword.iskeyword(module):
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]", name) or keyword.iskeyword(name.lower()):
             raise ValueError("letters, digits and dashes are expected, as in churn-models, and no word of Python")
-        if module in sys.stdlib_module_names or module in (
-            "mlops",
-            "use_cases",
-            "mlops_machinery",
-            "mlflow",
-            "sklearn",
-            "pandas",
-        ):
+        if taken(name):
             raise ValueError(f"{name} is the name of a module that is installed; choose another, as in {name}-models")
         return name
 
@@ -65,6 +60,23 @@ class Answers(Frozen):
             raise ValueError(f"no example {name!r}{nearest(name, choices)}; there are: {', '.join(choices)}")
         return name
 
+    @field_validator("tracking")
+    @classmethod
+    def _server(cls, address: str) -> str:
+        if address:
+            try:
+                tracking_uri.check(address)
+            except ConfigError as error:
+                raise ValueError(str(error).removeprefix("MLFLOW_TRACKING_URI: ")) from None
+        return address
+
+    @field_validator("pythons", mode="before")
+    @classmethod
+    def _listed(cls, given: object) -> object:
+        """One version need be no list, and YAML reads 3.12 as a number."""
+        each = given if isinstance(given, list | tuple) else [given]
+        return tuple(str(version) if isinstance(version, float) else version for version in each)
+
     @field_validator("pythons")
     @classmethod
     def _supported(cls, pythons: tuple[str, ...]) -> tuple[str, ...]:
@@ -78,6 +90,12 @@ class Answers(Frozen):
         if name and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
             raise ValueError("owner/name is expected, as on GitHub")
         return name
+
+
+def taken(name: str) -> bool:
+    """Whether a project of this name would hide a module, or be a word of Python."""
+    module = name.replace("-", "_").lower()
+    return module in MODULES or module in importlib.metadata.packages_distributions() or keyword.iskeyword(module)
 
 
 def from_file(file: Path) -> Answers:

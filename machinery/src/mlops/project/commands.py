@@ -1,7 +1,9 @@
-"""`mlops new`, `adopt`, `update`, `sync` and `eject`: the life of a project on the machinery."""
+"""`mlops new`, `adopt`, `update`, `sync`, `eject` and `docs`: the life of a project on the machinery."""
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +49,7 @@ def new_project(
         as_json({"folder": folder, "files": written, "machinery": machinery.version})
         return
     note(f"{folder}: {len(written)} files, machinery {machinery.version}")
-    note(f"next: cd {folder} && git init -b main && git add -A && git commit -m 'First commit' && make run")
+    note(f"next: cd {shlex.quote(str(folder))} && git init -b main && git add -A && git commit -m 'First commit' && make run")
 
 
 @app.command()
@@ -110,20 +112,25 @@ def update(
     Example: mlops update --wheel mlops_machinery-1.1.0-py3-none-any.whl
     """
     from mlops.config import find_root
-    from mlops.project import releases, wheel
+    from mlops.project import releases, transaction, wheel
     from mlops.project import update as border
 
     root = find_root()
     if notify:
         note(releases.notify(root))
         return
-    new = wheel.opened(Path(file)) if file else releases.download(root, to)
+    new = wheel.opened(Path(file).expanduser()) if file else releases.download(root, to)
     if new is None:
         note(releases.NO_TEMPLATE)
         return
+    transaction.finish(root)
+    unchanged = wheel.present(root).sha256
     done = border.update(root, new, force, downgrade=to == new.version)
     if json:
         as_json({"before": done.before, "after": done.after, "files": _rows(done.changes), "locks": sorted(done.locks)})
+        return
+    if not done.changes and done.before == done.after and wheel.present(root).sha256 == unchanged:
+        note(f"machinery {done.after} is here already: nothing to update")
         return
     _show(f"machinery {done.before} → {done.after}", done.changes)
     for change in done.conflicts:
@@ -179,6 +186,27 @@ def sync(
         raise UserError(f"{unsettled[0]} lies beside the file that it is meant for: take over what differs, then remove it")
 
 
+@app.command("docs")
+def documentation(
+    page: str = typer.Argument("", metavar="[PAGE]", help="A page's name; without one the pages are listed."),
+    json: bool = JSON,
+) -> None:
+    """Show a page of the machinery's documentation, which comes with its wheel.
+
+    Example: mlops docs deploy
+    """
+    from mlops.project import pages
+
+    if page and not json:
+        print(pages.page(page), end="")
+    elif page:
+        as_json({"page": page, "text": pages.page(page)})
+    elif json:
+        as_json([{"page": name, "title": title} for name, title in pages.listed()])
+    else:
+        table("mlops docs PAGE", ("page", "title"), pages.listed())
+
+
 def _answers(defaults: bool, file: str, name: str) -> Answers:
     """The answers of a file, else the defaults, else those that a person gives to each question."""
     from mlops.project.answers import Answers, checked, from_file
@@ -196,11 +224,13 @@ def _answers(defaults: bool, file: str, name: str) -> Answers:
 
 
 def _name_of(folder: Path) -> str:
-    """The folder's name where it can be a project's, else ""."""
-    import re
+    """A project's name after a folder: its own where that can be one, with -models where a module is called so, else ""."""
+    from mlops.project.answers import taken
 
     name = re.sub(r"[^A-Za-z0-9]+", "-", folder.resolve().name).strip("-")
-    return name if re.match(r"[A-Za-z].", name) else ""
+    if not re.match(r"[A-Za-z].", name):
+        return ""
+    return f"{name}-models" if taken(name) else name
 
 
 def _tell(written: dict, json: bool, following: str) -> None:

@@ -25,6 +25,7 @@ def create(folder: Path, answers: Answers, machinery: Wheel) -> list[str]:
 
     Raises UserError for a folder that is not empty. The folder appears whole or not at all.
     """
+    folder = folder.resolve()  # a link to an empty folder stays one
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: choose a new folder, or in a copy of the template run mlops adopt")
     if folder.exists() and not folder.is_dir():

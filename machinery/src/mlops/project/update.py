@@ -129,7 +129,7 @@ def compiled(root: Path, new: Wheel) -> dict[str, bytes]:
 
 def refuse_uncommitted(root: Path) -> None:
     """Raise UserError where the working tree differs from the commit: what a command writes could not be told from it."""
-    if changed := git("status", "--porcelain", root=root).splitlines():
+    if changed := git("status", "--porcelain", "--", ".", root=root).splitlines():
         raise UserError(f"{root} has uncommitted changes ({changed[0].strip()}): commit them first, or give --force")
 
 

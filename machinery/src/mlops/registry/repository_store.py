@@ -138,7 +138,7 @@ def refuse_read_only() -> None:
 
 def refuse_too_large(folder: Path, limit: int = LIMIT) -> None:
     """Raise UserError when the store would outgrow its limit in bytes, or one file what GitHub takes, naming the way out."""
-    way_out = "keep it on a tracking server instead: set MLFLOW_TRACKING_URI (docs/tracking-server.md)"
+    way_out = "keep it on a tracking server instead: set MLFLOW_TRACKING_URI (`mlops docs tracking-server`)"
     sizes = sorted(((path.stat().st_size, path) for path in _files(folder)), reverse=True)
     total = sum(size for size, _ in sizes)
     if total > limit:

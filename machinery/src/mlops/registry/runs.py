@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import folders, tracking
+from mlops import folders, git, tracking
 from mlops.config import Project
+from mlops.console import note
 from mlops.errors import UserError
 from mlops.registry.aliases import who
 from mlops.training.candidate import Candidate
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment
 
 OWNER = "mlops.project"
+RECENT = 20  # runs of an experiment whose commits tell whether it is of this repository
 
 
 def experiment(client: MlflowClient, project: Project, name: str, description: str) -> str:
-    """The id of the one experiment of a use case, made on first use.
+    """The id of the one experiment of a use case, created on first use; it follows a project that was renamed.
 
     Raises UserError when the name belongs to another project or was deleted.
     """
@@ -38,10 +40,14 @@ def experiment(client: MlflowClient, project: Project, name: str, description: s
         )
     owner = found.tags.get(OWNER)
     if owner != project.name:
-        raise UserError(
-            f"experiment {name} in {tracking.shown(project)} belongs to project {owner}; "
-            "set namespace in config/project.yaml, so that this project has names of its own"
-        )
+        if not _was_ours(client, project, found.experiment_id):
+            raise UserError(
+                f"experiment {name} in {tracking.shown(project)} belongs to project {owner}, none of its runs is of a commit "
+                "here; set namespace in config/project.yaml, so that this project has names of its own; if this project was "
+                "renamed, fetch its history: git fetch --unshallow"
+            )
+        client.set_experiment_tag(found.experiment_id, OWNER, project.name)
+        note(f"experiment {name} follows the project from its name {owner} to {project.name}")
     return found.experiment_id
 
 
@@ -152,6 +158,18 @@ def _make_experiment(client: MlflowClient, project: Project, name: str, descript
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     return client.search_experiments(ViewType.ALL, filter_string=f"name = '{name}'")[0]
+
+
+def _was_ours(client: MlflowClient, project: Project, experiment_id: str) -> bool:
+    """Whether an experiment with another owner is this project's under a former name.
+
+    The embedded store is the project's alone where it lies in its folder. On a server that projects share, a run of a commit
+    that this repository holds tells; a copy of the template has commits of its own.
+    """
+    if tracking.is_embedded(project) and project.store.resolve().is_relative_to(project.root.resolve()):
+        return True
+    commits = {run.data.tags.get("git_commit", "") for run in client.search_runs([experiment_id], max_results=RECENT)}
+    return any(git.run("cat-file", "-e", f"{sha}^{{commit}}", root=project.root).returncode == 0 for sha in commits if sha)
 
 
 def _log_datasets(client: MlflowClient, run_id: str, datasets: list) -> None:

@@ -73,7 +73,7 @@ def deployments(found: Sequence[Deployment]) -> str:
             "",
             f"No target is configured for {environment}: the image was started on the runner and kept its contract, nothing "
             f"was deployed and no alias moved. Name a target under `deploy.{environment}` in `config/project.yaml`, see "
-            "docs/release.md.",
+            "`mlops docs release`.",
         ]
     return "\n".join(lines) + "\n"
 

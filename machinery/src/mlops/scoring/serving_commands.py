@@ -63,7 +63,7 @@ def serve(
     folder: str = typer.Option("", "--bundle", metavar="DIR", help="Serve this bundle instead of a registered version."),
     form: str = FORMAT,
 ) -> None:
-    """Answer for a registered version on a port; limits are set by MLOPS_SERVE_* variables, see docs/serving.md.
+    """Answer for a registered version on a port; limits are set by MLOPS_SERVE_* variables, see `mlops docs serving`.
 
     Example: mlops serve ridership --port 8080
     """

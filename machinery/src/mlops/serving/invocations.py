@@ -1,7 +1,7 @@
 """MLflow's scoring protocol, and the typed rows of /predict.
 
 Source: https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/#json-input. What differs on purpose stands in
-docs/serving.md: a fraction in an integer column and a number in a text column are refused, where MLflow cuts or passes them.
+`mlops docs serving`: a fraction in an integer column and a number in a text column are refused, which MLflow cuts or passes.
 """
 
 from __future__ import annotations
