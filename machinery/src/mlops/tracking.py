@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from mlops import damage, files, tracking_uri, trust
+from mlops import damage, files, folders, tracking_uri, trust
 from mlops.config import Project
 from mlops.console import note
 from mlops.damage import ARTIFACTS, BACKUP, DATABASE
@@ -90,6 +90,7 @@ def alone(folder: Path) -> Iterator[None]:
     with files.writing(lock):
         lock.touch()  # FileLock may wait for ever where it cannot make the file
     with FileLock(lock, is_singleton=True):
+        folders.recover(folder)
         yield
 
 
@@ -161,6 +162,9 @@ def prepare(project: Project) -> None:
 
 def _require(project: Project) -> None:
     """Raise UserError where there is no embedded store; one that lost its database, but not its backup, is damaged."""
+    if folders.is_half_replaced(project.store):
+        with alone(project.store):  # which brings the store back
+            pass
     if not any((project.store / name).is_file() for name in (DATABASE, BACKUP)):
         raise UserError(
             f"no store at {project.store}; make one with: mlops run, or name its folder under store in config/project.yaml"

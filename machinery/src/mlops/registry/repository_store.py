@@ -11,16 +11,14 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import shutil
 import sqlite3
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mlops import damage
+from mlops import damage, folders
 from mlops.damage import BACKUP, DATABASE
 from mlops.errors import StoreUnreachable, UserError
 from mlops.git import git, last_words, run
@@ -204,8 +202,8 @@ def _refuse_losing(root: Path, folder: Path, commit: str) -> None:
 
 @contextlib.contextmanager
 def _database_at(root: Path, reference: str) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="mlops-store-") as scratch:
-        path = Path(scratch) / DATABASE
+    with folders.work_folder() as scratch:
+        path = scratch / DATABASE
         with open(path, "wb") as file:
             done = subprocess.run(
                 ["git", "cat-file", "blob", f"{reference}:{DATABASE}"], cwd=root, stdout=file, stderr=subprocess.DEVNULL
@@ -227,17 +225,12 @@ def _fetch(root: Path) -> str:
 def _write_out(root: Path, commit: str, folder: Path) -> None:
     """Write the commit's files beside the folder, then exchange the two, so that a broken run leaves one whole store."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with folders.work_folder(folder.parent) as scratch:
         with _index() as env:
             git("read-tree", commit, root=root, env=env)
             git(*EXACT, "checkout-index", "--all", "--force", f"--prefix={scratch}/new/", root=root, env=env)
         (scratch / "new").mkdir(exist_ok=True)
-        if folder.exists():
-            folder.rename(scratch / "old")
-        (scratch / "new").rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        folders.put_in_place(scratch / "new", folder)
 
 
 def _commit(root: Path, folder: Path, message: str) -> str:
@@ -255,8 +248,8 @@ def _commit(root: Path, folder: Path, message: str) -> str:
 
 @contextlib.contextmanager
 def _index() -> Iterator[dict[str, str]]:
-    with tempfile.TemporaryDirectory(prefix="mlops-store-") as scratch:
-        yield {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+    with folders.work_folder() as scratch:
+        yield {"GIT_INDEX_FILE": str(scratch / "index")}
 
 
 def _files(folder: Path) -> list[Path]:
