@@ -6,13 +6,13 @@ import errno
 import json
 import math
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from mlops import folders
 from mlops.errors import UserError
 
 
@@ -61,9 +61,10 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Raises UserError as `replacing`.
     """
     make_folder(folder.parent)
-    with writing(folder):
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with ExitStack() as stack:
+        with writing(folder):
+            temporary = stack.enter_context(folders.work_folder(folder.parent)) / folder.name
+            temporary.mkdir()
         yield temporary
         with writing(folder):
             temporary.chmod(0o755)
@@ -72,8 +73,6 @@ def new_folder(folder: Path) -> Iterator[Path]:
             except OSError:
                 if not folder.is_dir():
                     raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def as_json(value: Any, sort_keys: bool = False) -> str:

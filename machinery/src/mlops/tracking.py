@@ -10,7 +10,6 @@ import logging
 import os
 import platform
 import sqlite3
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -292,9 +291,9 @@ def _create(database: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     note(f"making the embedded store in {database.parent}")
-    with files.replacing(database) as temporary, tempfile.TemporaryDirectory() as elsewhere:
+    with files.replacing(database) as temporary, folders.work_folder() as elsewhere:
         # MLflow writes the artifact root into its SQL unquoted, so that an apostrophe breaks it: it is set afterwards.
-        SqlAlchemyStore(f"sqlite:///{temporary}", elsewhere).engine.dispose()
+        SqlAlchemyStore(f"sqlite:///{temporary}", str(elsewhere)).engine.dispose()
         with closing(sqlite3.connect(temporary)) as connection, connection:
             connection.execute("UPDATE experiments SET artifact_location = ?", (f"{database.parent / ARTIFACTS}/0",))
 

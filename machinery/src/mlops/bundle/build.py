@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlops import files, trust
+from mlops import files, folders, trust
 from mlops.errors import UserError
 from mlops.bundle import categories
 from mlops.serving import model as models
@@ -82,8 +81,8 @@ def build(
         signature = _with_categories(trained, signature, holdout, source, flavors, reader)
 
     files.make_folder(to.parent)
-    with tempfile.TemporaryDirectory(dir=to.parent, prefix=".bundle-") as temporary:
-        folder = Path(temporary) / "bundle"
+    with folders.work_folder(to.parent) as temporary:
+        folder = temporary / "bundle"
         folder.mkdir()
         content = _fill(folder, source, flavors, signature, yardstick, form, reader)
         content |= {

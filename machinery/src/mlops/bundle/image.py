@@ -7,12 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlops import files
+from mlops import files, folders
 from mlops.errors import UserError
 from mlops.bundle import contents
 from mlops.serving.manifest import Bundle
@@ -91,8 +90,8 @@ def prove(context: Path, rows: Mapping[str, Any], settings: Mapping[str, Any] = 
 
     Raises UserError with the reason where it does not start or predicts something else.
     """
-    with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
-        try_out(environment(context, Path(temporary) / "env"), context, rows, settings)
+    with folders.work_folder() as temporary:
+        try_out(environment(context, temporary / "env"), context, rows, settings)
 
 
 def environment(context: Path, to: Path) -> Path:
@@ -111,8 +110,8 @@ def try_out(python: Path, context: Path, rows: Mapping[str, Any], settings: Mapp
     """Start the server of a build context with an interpreter and hold it to the rows; raises UserError as `prove` does."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "PYTHON"))}
     paths = {"PYTHONPATH": str(context / "app"), "PYTHONDONTWRITEBYTECODE": "1"}
-    with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
-        file = Path(temporary) / "rows.json"
+    with folders.work_folder() as temporary:
+        file = temporary / "rows.json"
         file.write_text(json.dumps(rows), encoding="utf-8")
         script = [str(Path(__file__).with_name("image_proof.py")), str(context / "bundle"), str(file)]
         _run("it would not serve", str(python), "-P", "-s", *script, env={**kept, **paths, **variables(settings)})
@@ -134,8 +133,8 @@ def build(
     """
     if shutil.which("docker") is None:
         raise UserError("docker is not installed; mlops image --context DIR writes what any image builder takes")
-    with tempfile.TemporaryDirectory() as temporary:
-        context = Path(temporary) / "context"
+    with folders.work_folder() as temporary:
+        context = temporary / "context"
         context.mkdir()
         given = stage(root, bundle, context, settings)
         if rows is not None:

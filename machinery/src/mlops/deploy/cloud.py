@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mlops import tracking, tracking_uri
+from mlops import folders, tracking, tracking_uri
 from mlops.config import Project
 from mlops.console import step
 from mlops.registry import deployment_log
@@ -265,9 +264,9 @@ class Remote:
     def _call(self, client: Any, steps: Sequence[Step]) -> None:
         """Make the calls; raise DeployFailed with the first line of what the cloud says."""
         for call in steps:
-            with step(f"{self.chosen.target}: {call.method}"), tempfile.TemporaryDirectory(prefix="mlops-") as folder:
+            with step(f"{self.chosen.target}: {call.method}"), folders.work_folder() as folder:
                 try:
-                    getattr(client, call.method)(**_with_files(call, Path(folder)))
+                    getattr(client, call.method)(**_with_files(call, folder))
                 except Exception as error:
                     raise DeployFailed(self._failure(f"{call.method} failed", error)) from error
 
@@ -278,8 +277,8 @@ class Remote:
 
     def _hold(self, client: Any, asked: Asked) -> None:
         """Compare what the endpoint answers for rows of the holdout with what training recorded for them."""
-        with tempfile.TemporaryDirectory(prefix="mlops-") as folder:
-            candidate = versions.fetch(self.project, asked.version, Path(folder))
+        with folders.work_folder() as folder:
+            candidate = versions.fetch(self.project, asked.version, folder)
             rows = candidate.holdout().head(ROWS)
             inputs = rows[list(candidate.manifest["problem"]["schema"])]
         try:

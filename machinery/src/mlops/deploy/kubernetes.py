@@ -25,6 +25,7 @@ from typing import Any
 
 import yaml
 
+from mlops import folders
 from mlops.config import Project
 from mlops.console import step
 from mlops.deploy import contract
@@ -140,8 +141,8 @@ class Cluster:
         Raises UserError for an image that is not named by its digest, and for an overlay without the base's Deployment.
         """
         # kustomize takes only relative paths to its resources, from a folder that is not reached by a link.
-        with tempfile.TemporaryDirectory(prefix="mlops-") as folder:
-            place = Path(folder).resolve()
+        with folders.work_folder() as folder:
+            place = folder.resolve()
             layer = layer_of(service, self.settings.namespace, os.path.relpath(self.overlay.resolve(), place))
             (place / "kustomization.yaml").write_text(yaml.safe_dump(layer, sort_keys=False), encoding="utf-8")
             said = self._run(["kubectl", "kustomize", str(place)])

@@ -7,9 +7,9 @@ import re
 import subprocess
 import sys
 import tarfile
-import tempfile
 from pathlib import Path
 
+from mlops import folders
 from mlops.errors import UserError
 from mlops.git import git, run
 from mlops.git import exists, text_at
@@ -39,12 +39,12 @@ def check(reference: str, root: Path) -> int:
         raise UserError(
             f"commit {reference} has no copy of the rules below {' or '.join(SOURCES)}, nor a wheel in {MACHINERY}"
         )
-    with tempfile.TemporaryDirectory(prefix="mlops-") as folder:
-        archive = Path(folder) / "rules.tar"
+    with folders.work_folder() as folder:
+        archive = folder / "rules.tar"
         git("archive", "--format=tar", f"--output={archive}", reference, place, root=root)
         with tarfile.open(archive) as content:
             content.extractall(folder, filter="data")
-        path = os.pathsep.join(filter(None, [str(Path(folder) / place), os.environ.get("PYTHONPATH", "")]))
+        path = os.pathsep.join(filter(None, [str(folder / place), os.environ.get("PYTHONPATH", "")]))
         # -P: a folder `mlops` in the checkout itself would come before the rules.
         command = [sys.executable, "-P", "-m", "mlops", "gitflow", "check"]
         return subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": path}).returncode

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from mlops import folders
 from mlops.errors import UserError
 from mlops.git import run
 from mlops.git import text_at
@@ -54,12 +54,12 @@ def rendered(reference: str, root: Path, version: str) -> str:
         raise UserError(problems[0])
     if not paths:
         return ""
-    with tempfile.TemporaryDirectory(prefix="mlops-changelog-") as scratch:
+    with folders.work_folder() as scratch:
         for path in (*paths, CONFIG):
             file = Path(scratch, path)
             file.parent.mkdir(exist_ok=True)
             file.write_text(text_at(reference, path, root), encoding="utf-8")
-        return changelog_entry(_towncrier(Path(scratch), version), version)
+        return changelog_entry(_towncrier(scratch, version), version)
 
 
 def joined(entry: str, more: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops import folders
 from mlops.errors import UserError
 from mlops.serving.probes import is_probe
 
@@ -139,8 +139,8 @@ def fetched(address: str, root: Path, option: str) -> Iterator[Path]:
         return
     from mlops import tracking
 
-    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
-        yield tracking.download(address, Path(scratch))
+    with folders.work_folder() as scratch:
+        yield tracking.download(address, scratch)
 
 
 def read(place: Path, use_case: str, address: str, since: datetime, until: datetime) -> Log:

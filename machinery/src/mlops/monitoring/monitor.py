@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import tracking
+from mlops import folders, tracking
 from mlops.config import Project
 from mlops.errors import UserError
 from mlops.monitoring import drift, labels, log, quality, words
@@ -277,8 +275,7 @@ def _reference(project: Project, version: Version) -> tuple[dict[str, Any], dict
 
     import pandas as pd
 
-    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
-        place = Path(scratch)
+    with folders.work_folder() as place:
         manifest = versions.fetch_files(project, version, ["reference.json"], place)
         file = place / "reference.json"
         if file.is_file():

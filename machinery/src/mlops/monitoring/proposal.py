@@ -6,13 +6,13 @@ Nothing is trained or deployed here; the pull request goes through the same chec
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops import folders
 from mlops.config import Project
 from mlops.data import schemas, stages
 from mlops.errors import DataError
@@ -142,8 +142,8 @@ def _free_name(root: Path, name: str, check: Check) -> str:
 def _dev(project: Project) -> Iterator[Project]:
     """The project as dev has it, in a checkout of its own that is gone afterwards."""
     root = project.root
-    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
-        place = Path(scratch).resolve() / "dev"
+    with folders.work_folder() as scratch:
+        place = scratch.resolve() / "dev"
         git("worktree", "add", "--quiet", "--detach", str(place), f"origin/{branches.DEV}", root=root)
         try:
             yield project.model_copy(update={"root": place, "data": place / project.data.relative_to(root)})
@@ -176,8 +176,8 @@ def _commit(there: Project, use_case: UseCase, rows: pd.DataFrame, branch: str, 
     """Add the rows to dev's raw data as `mlops data add` does, and commit them."""
     numbers = ", ".join(item.number for item in check.versions if item.joined is not None)
     source = f"prediction log of version {numbers} and its outcomes, {check.log.since:%Y-%m-%d} to {check.log.until:%Y-%m-%d}"
-    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
-        file = Path(scratch) / f"{branch.removeprefix('data/')}.csv"
+    with folders.work_folder() as scratch:
+        file = scratch / f"{branch.removeprefix('data/')}.csv"
         rows.to_csv(file, index=False)
         stages.add(there, use_case, file, source, "the project's own")
     folder = (there.data / "raw" / use_case.name).relative_to(there.root)

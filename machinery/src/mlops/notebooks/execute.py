@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops import files
+from mlops import files, folders
 from mlops.errors import UserError
 from mlops.notebooks import content, export
 from mlops.notebooks.content import Cell, Notebook
@@ -136,7 +135,7 @@ def write_back(path: Path, executed: Path) -> None:
 @contextmanager
 def _own_store() -> Iterator[None]:
     """Notebooks log runs and train; here they do so in a folder that goes away, so that running them changes nothing."""
-    with tempfile.TemporaryDirectory(prefix="notebooks-", ignore_cleanup_errors=True) as folder:
+    with folders.work_folder() as folder:
         ours = {
             "MLOPS__PROJECT__STORE": f"{folder}/models",
             "MLOPS__PROJECT__OUTPUT": f"{folder}/output",

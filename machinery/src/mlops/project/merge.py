@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+
+from mlops import folders
 
 SUFFIX = ".new"
 ALIKE = 0.6  # from which share of equal lines on a file counts as another one, renamed
@@ -67,8 +68,8 @@ def _one(path: str, base: bytes | None, theirs: bytes | None, ours: bytes | None
 
 def three_way(ours: bytes, base: bytes, theirs: bytes) -> bytes | None:
     """Return the merge of two edits of one text, None where they touch the same lines or cannot be merged."""
-    with tempfile.TemporaryDirectory() as folder:
-        places = [Path(folder) / name for name in ("ours", "base", "theirs")]
+    with folders.work_folder() as folder:
+        places = [folder / name for name in ("ours", "base", "theirs")]
         for place, content in zip(places, (ours, base, theirs), strict=True):
             place.write_bytes(content)
         done = subprocess.run(["git", "merge-file", "-p", *map(str, places)], capture_output=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
-import tempfile
 import urllib.parse
 import urllib.request
 from pathlib import Path
 from string import Template
 
-from mlops import files, vendored
+from mlops import files, folders, vendored
 from mlops.errors import UserError
 from mlops.git import git
 from mlops.project import naming, shipped, wheel
@@ -84,9 +83,9 @@ def own_wheel() -> Wheel:
     Raises UserError where the file is not there any more.
     """
     if not shipped.DATA.is_dir():
-        with tempfile.TemporaryDirectory() as folder:
-            copy(shipped.REPOSITORY, Path(folder))
-            return wheel.built(Path(folder))
+        with folders.work_folder() as folder:
+            copy(shipped.REPOSITORY, folder)
+            return wheel.built(folder)
     origin = json.loads(importlib.metadata.distribution("mlops-machinery").read_text("direct_url.json") or "{}")
     file = Path(urllib.request.url2pathname(urllib.parse.urlparse(origin.get("url", "")).path))
     if file.is_file():

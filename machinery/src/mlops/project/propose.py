@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
-from mlops import vendored
+from mlops import folders, vendored
 from mlops.errors import UserError
 from mlops.git import git, run
 from mlops.gitflow import approval, branches, github
@@ -47,8 +46,8 @@ def propose(root: Path, answers: Answers) -> str:
 
 def _push(root: Path, answers: Answers) -> None:
     """Make the change in a checkout of dev beside this one, and push it."""
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "project"
+    with folders.work_folder() as folder:
+        place = folder / "project"
         git("worktree", "add", "--quiet", "--detach", str(place), f"refs/remotes/origin/{branches.DEV}", root=root)
         try:
             adopt.adopt(place, answers)

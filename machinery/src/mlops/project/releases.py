@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 from packaging.version import Version
 
-from mlops import vendored
+from mlops import folders, vendored
 from mlops.config import load_project
 from mlops.errors import StoreUnreachable, UserError
 from mlops.gitflow import github
@@ -73,8 +72,8 @@ def download(root: Path, version: str = "") -> Wheel | None:
     expected = str(asset.get("digest") or "").removeprefix("sha256:")
     if expected and hashlib.sha256(content).hexdigest() != expected:
         raise UserError(f"{asset['name']} of {name} is not what the release says (its SHA-256 differs): try again later")
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / asset["name"]
+    with folders.work_folder() as folder:
+        file = folder / asset["name"]
         file.write_bytes(content)
         return wheel.opened(file)
 

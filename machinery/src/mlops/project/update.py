@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops import vendored
+from mlops import folders, vendored
 from mlops.errors import UserError
 from mlops.git import git
 from mlops.project import merge, shipped, transaction, wheel
@@ -108,8 +107,7 @@ def update(root: Path, new: Wheel, force: bool = False, downgrade: bool = False)
 def compiled(root: Path, new: Wheel) -> dict[str, bytes]:
     """The locks for setup.py with another wheel: path → content; raises UserError where the requirements cannot be met."""
     uv = next((place for place in (Path(sys.executable).parent / "uv", Path("uv")) if place.is_file()), Path("uv"))
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    with folders.work_folder() as folder:
         for path in ("setup.py", *LOCKS, *(f"requirements/{name.name}" for name in (root / "requirements").glob("*"))):
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes((root / path).read_bytes())

@@ -9,13 +9,12 @@ import os
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 
-from mlops import vendored
+from mlops import folders, vendored
 from mlops.errors import UserError
 
 EPOCH = "946684800"  # 2000-01-01: the time of every file in the archive
@@ -101,10 +100,10 @@ def of_commit(root: Path, commit: str) -> Wheel:
     done = subprocess.run(["git", "archive", "--format=tar", commit], cwd=root, capture_output=True)
     if done.returncode:
         raise UserError(f"git archive {commit} failed in {root}: {done.stderr.decode().strip()}")
-    with tempfile.TemporaryDirectory() as folder:
+    with folders.work_folder() as folder:
         with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
             archive.extractall(folder, filter="data")
-        return built(Path(folder))
+        return built(folder)
 
 
 def built(repository: Path) -> Wheel:
@@ -115,9 +114,9 @@ def built(repository: Path) -> Wheel:
     for path in repository.rglob("*"):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() else 0o644)
-    with tempfile.TemporaryDirectory() as to:
+    with folders.work_folder() as to:
         done = subprocess.run(
-            [sys.executable, "-c", BUILD, to],
+            [sys.executable, "-c", BUILD, str(to)],
             cwd=repository / "machinery",
             env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH, "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
@@ -128,5 +127,5 @@ def built(repository: Path) -> Wheel:
             raise UserError(
                 f"the wheel cannot be built: {lines[-1] if lines else done.returncode}; make setup brings setuptools"
             )
-        file = next(Path(to).glob("*.whl"))
+        file = next(to.glob("*.whl"))
         return Wheel(file.name, file.read_bytes())

@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import math
 import re
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import files, git, tracking
+from mlops import files, folders, git, tracking
 from mlops.config import Project, UseCaseConfig
 from mlops.errors import UserError
 from mlops.registry import lineage, slices, versions
@@ -47,9 +46,9 @@ def make(project: Project, use_case: UseCase, version: Version) -> Card:
 
     Raises DataError when a file of the version does not have its digest, UserError for a version without a report.
     """
-    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
-        candidate = versions.fetch(project, version, Path(scratch))
-        report, plots = _report(project, version, Path(scratch))
+    with folders.work_folder() as scratch:
+        candidate = versions.fetch(project, version, scratch)
+        report, plots = _report(project, version, scratch)
         facts = _facts(project, use_case, version, candidate, report)
     return Card({**facts, "plots": sorted(plots)}, plots)
 

@@ -6,16 +6,13 @@ the store, it counts from when it has its number, and the alias moves after that
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import digests, tracking
+from mlops import digests, folders, tracking
 from mlops.config import Project
 from mlops.console import note
 from mlops.errors import GateRefused, StoreUnreachable, UserError, first_line
@@ -98,7 +95,7 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
     refuse_others(use_case.name, use_case.config, candidate.manifest["config"])
     name = versions.qualified(project, use_case.name)
     with (
-        tempfile.TemporaryDirectory(prefix="mlops-") as scratch,
+        folders.work_folder() as scratch,
         tracking.locked(project),
         tracking.open_store(project) as client,
     ):
@@ -106,7 +103,7 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
         runs.end_abandoned(client, project, experiment)
         known = versions.all_of(client, name)
         same = versions.by_key(known, candidate.key)
-        judged = _stored(project, same, candidate, Path(scratch)) if same else candidate
+        judged = _stored(project, same, candidate, scratch) if same else candidate
         spent = acknowledgements.spent(client, name)
         evaluation, written = _ask(project, use_case, judged, known, spent)
         if not evaluation.verdict.passed:
@@ -119,7 +116,7 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
         # On a server nothing keeps two registrations apart: the champion of a moment ago need not be the one of now, and
         # the version of this key may be another's.
         now, asked = versions.all_of(client, name), judged
-        judged = judged if same or made else _stored(project, version, candidate, Path(scratch))
+        judged = judged if same or made else _stored(project, version, candidate, scratch)
         if judged is not asked or _moved(known, now, version):
             evaluation, written = _ask(project, use_case, judged, now, spent)
             if not evaluation.verdict.passed:
@@ -160,9 +157,9 @@ def _refusal_of_a_server(use_case: UseCase, judged: Candidate) -> str:
     serving = use_case.config.serving
     form, version = ("pyfunc" if serving.allow_pickle else "skops"), {"number": "0.0.0"}
     options = {"form": form, "allow_pickle": serving.allow_pickle, "trusted": serving.trust}
-    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
+    with folders.work_folder() as scratch:
         try:
-            build(judged.path, Path(scratch) / "bundle", use_case.name, version, **options)  # type: ignore[arg-type]
+            build(judged.path, scratch / "bundle", use_case.name, version, **options)  # type: ignore[arg-type]
         except Exception as error:  # whichever way the model or its rows fail, a server would fail so too
             return f"no server can take the model: {first_line(error)}"
     return ""
@@ -229,9 +226,9 @@ def _holdout_of(project: Project, version: Version) -> pd.DataFrame:
     """The holdout rows that a version was registered with."""
     import pandas as pd
 
-    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
-        versions.fetch_files(project, version, ["holdout.parquet"], Path(scratch))
-        return pd.read_parquet(next(Path(scratch).rglob("holdout.parquet")))
+    with folders.work_folder() as scratch:
+        versions.fetch_files(project, version, ["holdout.parquet"], scratch)
+        return pd.read_parquet(next(scratch.rglob("holdout.parquet")))
 
 
 def _metrics_of(version: Version) -> dict[str, float]:
@@ -242,9 +239,7 @@ def _metrics_of(version: Version) -> dict[str, float]:
 
 def _model_of(project: Project, version: Version) -> Path:
     """The folder of a version's model, every file of which has the digest that training recorded."""
-    scratch = Path(tempfile.mkdtemp(prefix="mlops-"))
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    return versions.fetch(project, version, scratch).path / "model"
+    return versions.fetch(project, version, folders.lasting_work_folder()).path / "model"
 
 
 def tags_of(candidate: Candidate) -> dict[str, str]:

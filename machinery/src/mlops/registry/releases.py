@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops import git, keys, tracking
+from mlops import folders, git, keys, tracking
 from mlops.config import Project, check_use_case
 from mlops.data import stages
 from mlops.errors import UserError
@@ -154,8 +153,8 @@ def _register(project: Project, use_case: UseCase, folder: Path, alias: str, why
     if trained is not None and trained.key != key:
         raise UserError(f"{trained.path}: made from other code, configuration or data than this commit has; train again")
     reproduced = _reproduced(project, same, trained) if same and trained else ""
-    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
-        candidate = trained or versions.fetch(project, same, Path(scratch))  # type: ignore[arg-type]
+    with folders.work_folder() as scratch:
+        candidate = trained or versions.fetch(project, same, scratch)  # type: ignore[arg-type]
         outcome = registration.register(project, use_case, candidate, alias, why)
     from mlops.registry.register import sentence
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import tracking
+from mlops import folders, tracking
 from mlops.config import Project
 from mlops.errors import UserError
 from mlops.registry.aliases import who
@@ -89,9 +88,9 @@ def start(
     for file in ("manifest.json", "holdout.parquet", "reference.json", "features.skops"):
         if (candidate.path / file).is_file():
             client.log_artifact(run.info.run_id, str(candidate.path / file), "candidate")
-    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
+    with folders.work_folder() as scratch:
         # Another process may be writing the same report: its unfinished files, whose names begin with a dot, are left out.
-        finished = shutil.copytree(report.parent, Path(scratch) / "report", ignore=shutil.ignore_patterns(".*"))
+        finished = shutil.copytree(report.parent, scratch / "report", ignore=shutil.ignore_patterns(".*"))
         client.log_artifacts(run.info.run_id, str(finished), "report")
     return run.info.run_id
 

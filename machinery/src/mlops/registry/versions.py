@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import digests, tracking
+from mlops import digests, folders, tracking
 from mlops.config import Project, check_use_case, nearest
 from mlops.errors import DataError, StoreUnreachable, UserError
 from mlops.registry import numbers
@@ -183,8 +182,8 @@ def _checked(file: Path, version: Version) -> dict[str, Any]:
 
 def manifest_of(project: Project, version: Version) -> dict[str, Any]:
     """Return what training recorded of a version."""
-    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
-        return fetch_files(project, version, [], Path(scratch))
+    with folders.work_folder() as scratch:
+        return fetch_files(project, version, [], scratch)
 
 
 def fetch_files(project: Project, version: Version, names: Sequence[str], to: Path) -> dict[str, Any]:

@@ -6,12 +6,11 @@ import json
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlops import digests
+from mlops import digests, folders
 from mlops.errors import UserError
 from mlops.bundle import image as serving
 from mlops.serving.manifest import Bundle
@@ -41,8 +40,8 @@ json.dump({"python": python, "system": sorted(system), "interpreter": platform.p
 
 def server_digest(root: Path, bundle: Bundle, settings: Mapping[str, Any] = {}) -> str:
     """The digest of what an image holds beside the bundle: the server's modules, its lock file and the Dockerfile."""
-    with tempfile.TemporaryDirectory() as temporary:
-        context = Path(temporary) / "context"
+    with folders.work_folder() as temporary:
+        context = temporary / "context"
         serving.stage(root, bundle, context, settings)
         shutil.rmtree(context / "bundle")
         return digests.of_files(context, (path for path in context.rglob("*") if path.is_file()))

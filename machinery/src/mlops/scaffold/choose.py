@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import tempfile
 import time
 import uuid
 import warnings
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mlops import folders
 from mlops.errors import DataError, first_line
 from mlops.scaffold.understand import Table
 from mlops.training.gate import goodness
@@ -107,10 +107,12 @@ def metrics_of(table: Table) -> tuple[str, ...]:
 def imported(files: Mapping[str, str]) -> Iterator[ModuleType]:
     """The package that these files make, under a name of its own; it is forgotten afterwards."""
     name = f"_scaffold_{uuid.uuid4().hex}"
-    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
+    with folders.work_folder() as scratch:
         for file, text in files.items():
             Path(scratch, file).write_text(text, encoding="utf-8")
-        spec = importlib.util.spec_from_file_location(name, Path(scratch, "__init__.py"), submodule_search_locations=[scratch])
+        spec = importlib.util.spec_from_file_location(
+            name, Path(scratch, "__init__.py"), submodule_search_locations=[str(scratch)]
+        )
         assert spec is not None and spec.loader is not None
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         try:

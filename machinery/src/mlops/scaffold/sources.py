@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from mlops import folders
 from mlops.data.read import EXCEL, JSON_LINES
 from mlops.errors import StoreUnreachable, UserError, first_line
 
@@ -38,17 +38,17 @@ def snapshot(place: str, query: str = "") -> Iterator[Snapshot]:
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     if query and (not scheme or scheme in (*WEB, *STORAGE)):
         raise UserError(f"--query goes with the SQLAlchemy URL of a database, which {place} is not")
-    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
+    with folders.work_folder() as scratch:
         if not scheme:
-            yield Snapshot(_named(Path(place), Path(scratch)), f"{Path(place).name}, added {when}")
+            yield Snapshot(_named(Path(place), scratch), f"{Path(place).name}, added {when}")
         elif scheme in WEB:
-            yield Snapshot(_named(_from_web(place, Path(scratch)), Path(scratch)), f"{_without_login(place)}, taken {when}")
+            yield Snapshot(_named(_from_web(place, scratch), scratch), f"{_without_login(place)}, taken {when}")
         elif scheme in STORAGE:
             from mlops.tracking import download
 
-            yield Snapshot(_named(download(place, Path(scratch)), Path(scratch)), f"{_without_login(place)}, taken {when}")
+            yield Snapshot(_named(download(place, scratch), scratch), f"{_without_login(place)}, taken {when}")
         else:
-            yield Snapshot(_from_database(place, query, Path(scratch)), f"{_without_login(place)}, {query}, taken {when}")
+            yield Snapshot(_from_database(place, query, scratch), f"{_without_login(place)}, {query}, taken {when}")
 
 
 def _named(file: Path, scratch: Path) -> Path:

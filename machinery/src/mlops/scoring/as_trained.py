@@ -6,13 +6,12 @@ import importlib
 import importlib.util
 import sys
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlops import git, use_case_code
+from mlops import folders, git, use_case_code
 from mlops.config import Project, UseCaseConfig
 from mlops.errors import UserError
 from mlops.use_case import FUNCTIONS, UseCase
@@ -30,8 +29,8 @@ def use_case(project: Project, manifest: dict[str, Any]) -> Iterator[UseCase]:
     if here is not None and use_case_code.digest(here) == wanted:
         yield _bound(name, config, here)
         return
-    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
-        package = _of_commit(project.root, manifest["git"]["sha"], name, Path(scratch))
+    with folders.work_folder() as scratch:
+        package = _of_commit(project.root, manifest["git"]["sha"], name, scratch)
         if package is None or use_case_code.digest(package) != wanted:
             raise UserError(
                 f"{name}: neither src/use_cases/{name} nor commit {manifest['git']['sha'][:12]} holds the code that "

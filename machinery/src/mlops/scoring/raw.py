@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import tracking
+from mlops import folders, tracking
 from mlops.config import Project, load_use_case_config, nearest
 from mlops.data import datasets
 from mlops.errors import DataError, UserError, first_line
@@ -43,8 +42,8 @@ def score(project: Project, name: str, ref: str | None, file: Path) -> Scored:
         raise UserError(f"{file}: no such file; correct the path")
     load_use_case_config(project, name)
     version = versions.resolve(project, name, ref)
-    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
-        candidate = versions.fetch(project, version, Path(scratch))
+    with folders.work_folder() as scratch:
+        candidate = versions.fetch(project, version, scratch)
         with as_trained.use_case(project, candidate.manifest) as use_case:
             raw = _read(file, use_case, candidate)
             rows = _processed(file, raw, use_case)

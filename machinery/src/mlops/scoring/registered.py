@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from mlops import console
+from mlops import console, folders
 from mlops.config import Project, load_use_case_config
 from mlops.errors import UserError
 from mlops.registry import versions
@@ -33,8 +32,8 @@ def bundle(project: Project, name: str, ref: str | None, to: Path | None, form: 
         return kept
     if to and to.exists() and not (to / MANIFEST).is_file() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"{to} exists and is not a bundle: choose another folder with --to")
-    with tempfile.TemporaryDirectory() as temporary, console.step(f"bundling {name} {version.number}"):
-        candidate = versions.fetch(project, version, Path(temporary))
+    with folders.work_folder() as temporary, console.step(f"bundling {name} {version.number}"):
+        candidate = versions.fetch(project, version, temporary)
         identity |= {"metrics": candidate.manifest.get("metrics") or {}}
         options = {"form": form, "allow_pickle": allow_pickle, "personal": personal, "trusted": config.serving.trust}
         return bundles.build(candidate.path, folder, name, identity, **options)  # type: ignore[arg-type]
@@ -53,9 +52,9 @@ def rows_of(project: Project, made: Bundle) -> dict[str, Any]:
     from mlops.bundle.image import rows_of
 
     version = versions.resolve(project, made.name, made.number)
-    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
-        versions.fetch_files(project, version, ["holdout.parquet"], Path(scratch))
-        return rows_of(pd.read_parquet(next(Path(scratch).rglob("holdout.parquet"))), made)
+    with folders.work_folder() as scratch:
+        versions.fetch_files(project, version, ["holdout.parquet"], scratch)
+        return rows_of(pd.read_parquet(next(scratch.rglob("holdout.parquet"))), made)
 
 
 def identity_of(version: versions.Version) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import digests, files, git, keys, tracking, trust
+from mlops import digests, files, folders, git, keys, tracking, trust
 from mlops.config import Project
 from mlops.console import phase
 from mlops.data import stages
@@ -220,9 +220,5 @@ def _write_holdout(
 
 def _set_aside(folder: Path) -> None:
     """Make room for a new folder of the same name: the damaged one is renamed in one move, then removed."""
-    import shutil
-    import tempfile
-
-    gone = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent)) / "candidate"
-    folder.rename(gone)
-    shutil.rmtree(gone.parent)
+    with folders.work_folder(folder.parent) as scratch:
+        folder.rename(scratch / "candidate")
