@@ -111,11 +111,13 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
         if same and "archived" in same.tags:
             raise UserError(f"{same.title} has the same key and is archived ({same.tags['archived']}); @{alias} stays")
         version, made = (
-            (same, False) if same else _make(client, project, experiment, name, use_case, candidate, tags, evaluation, written)
+            (same, False)
+            if same
+            else _make(client, project, experiment, known, use_case, candidate, tags, evaluation, written)
         )
         # On a server nothing keeps two registrations apart: the champion of a moment ago need not be the one of now, and
         # the version of this key may be another's.
-        now, asked = versions.all_of(client, name), judged
+        now, asked = versions.refreshed(client, name, known), judged
         judged = judged if same or made else _stored(project, version, candidate, scratch)
         if judged is not asked or _moved(known, now, version):
             evaluation, written = _ask(project, use_case, judged, now, spent)
@@ -127,7 +129,7 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
         if alias == "champion":
             acknowledgements.spend(client, name, version, spent_by(evaluation.verdict.findings, use_case.config.acknowledge))
         tracking.back_up(project)
-        version = next(item for item in versions.all_of(client, name) if item.version == version.version)
+        version = versions.read(client, name, version.version)
     return Outcome(use_case.name, True, version, made, alias, moved, evaluation, written)
 
 
@@ -271,7 +273,7 @@ def _make(
     client: MlflowClient,
     project: Project,
     experiment: str,
-    name: str,
+    known: list[Version],
     use_case: UseCase,
     candidate: Candidate,
     tags: Mapping[str, str],
@@ -279,8 +281,12 @@ def _make(
     written: Path,
 ) -> tuple[Version, bool]:
     """Log the run with its model, make the version, number it last; False where another process was first with the key."""
-    target, improved = use_case.config.target.number, evaluation.verdict.improved
-    expected = versions.next_number(client, name, versions.all_of(client, name), target, improved)
+    target, improved, name = (
+        use_case.config.target.number,
+        evaluation.verdict.improved,
+        versions.qualified(project, use_case.name),
+    )
+    expected = versions.next_number(client, name, known, target, improved)
     full = {**tags, "gate": "passed", "verdict": evaluation.verdict.word}
     title = f"{use_case.name} {expected}"
     run_id = runs.start(client, experiment, title, {**full, "number": expected}, candidate, evaluation, written)
@@ -295,7 +301,7 @@ def _make(
         model_id=model_id,
         tags={**full, "model_id": model_id, **metrics},
     )
-    before = versions.settled_before(client, project, name, int(made.version))
+    before = versions.settled_before(client, project, name, int(made.version), known)
     same = versions.by_key(before, candidate.key)
     if same:
         client.delete_model_version(name, str(made.version))
@@ -306,7 +312,7 @@ def _make(
         return same, False
     client.update_model_version(name, str(made.version), _in_words(number, use_case, evaluation))
     versions.give(client, name, str(made.version), number)
-    return versions.choose(name, versions.all_of(client, name), number), True
+    return versions.read(client, name, str(made.version)), True
 
 
 def _refuse(

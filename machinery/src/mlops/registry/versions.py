@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,12 @@ from mlops.training.candidate import Candidate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import RegisteredModel
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 # Seconds until a version that another process made and did not number is taken for the remains of a crash.
 PATIENCE = 15
+# Versions that are read at a time to see whether some are new.
+PAGE = 10
 # The tags of a registered model that hold the last number of each target, as in last.1 = 1.0.2.
 LAST = "last."
 
@@ -90,22 +92,36 @@ def by_key(versions: list[Version], key: str) -> Version | None:
     return next((item for item in versions if item.tags.get("key") == key), None)
 
 
-def settled_before(client: MlflowClient, project: Project, name: str, version: int) -> list[Version]:
-    """The versions that MLflow counted before this one, when each of them has its number.
+def read(client: MlflowClient, name: str, version: str) -> Version:
+    """A version by MLflow's count, without reading the others."""
+    found = client.get_model_version(name, version)
+    return _version(found, dict.fromkeys(found.aliases, found.version))
+
+
+def refreshed(client: MlflowClient, name: str, known: list[Version]) -> list[Version]:
+    """Versions that were read before, with those that came since and the aliases of now; a run reads all of them once."""
+    model = _model(client, name)
+    pointed = model.aliases if model else {}
+    new = [_version(item, pointed) for item in _newer(client, name, known) if "number" in item.tags]
+    return [*new, *(replace(item, aliases=_aliases(item.version, pointed)) for item in known)]
+
+
+def settled_before(client: MlflowClient, project: Project, name: str, version: int, known: list[Version]) -> list[Version]:
+    """The versions that MLflow counted before this one, when each of them has its number; `known` were read before.
 
     On a server two may register at once; MLflow's own count, which is given once, says who is first. One that gets no
     number within PATIENCE was left by a crash and is removed; under the embedded store's lock no other can be at work.
     """
     deadline = time.monotonic() + (0 if tracking.is_embedded(project) else PATIENCE)
     while True:
-        before = [item for item in client.search_model_versions(f"name = '{name}'") if int(item.version) < version]
+        before = [item for item in _newer(client, name, known) if int(item.version) < version]
         open_ones = [item for item in before if "number" not in item.tags]
         if not open_ones or time.monotonic() > deadline:
             break
         time.sleep(0.1)
     for item in open_ones:
         client.delete_model_version(name, item.version)
-    return [item for item in all_of(client, name) if int(item.version) < version]
+    return [item for item in refreshed(client, name, known) if int(item.version) < version]
 
 
 def choose(name: str, versions: list[Version], ref: str | None) -> Version:
@@ -220,6 +236,19 @@ def give(client: MlflowClient, name: str, version: str, number: str) -> None:
     client.set_registered_model_tag(name, f"{LAST}{numbers.parse(number)[0]}", number)
 
 
+def _newer(client: MlflowClient, name: str, known: list[Version]) -> list[ModelVersion]:
+    """The versions that MLflow counted after the known ones, the newest first; no more of the others is read than a page."""
+    last, found, token = max((int(item.version) for item in known), default=0), [], None
+    while True:
+        order = ["version_number DESC"]
+        page = client.search_model_versions(f"name = '{name}'", max_results=PAGE, order_by=order, page_token=token)
+        new = [item for item in page if int(item.version) > last]
+        found += new
+        token = page.token
+        if len(new) < len(page) or not token:
+            return found
+
+
 def _model(client: MlflowClient, name: str) -> RegisteredModel | None:
     """The registered model of that name, or None."""
     from mlflow.exceptions import MlflowException
@@ -239,7 +268,11 @@ def _version(found: Any, aliases: dict[str, str]) -> Version:
         number=found.tags["number"],
         run_id=found.run_id,
         model_id=found.tags["model_id"],
-        aliases=tuple(sorted(alias for alias, version in aliases.items() if str(version) == str(found.version))),
+        aliases=_aliases(str(found.version), aliases),
         tags=dict(found.tags),
         created=found.creation_timestamp,
     )
+
+
+def _aliases(version: str, pointed: dict[str, str]) -> tuple[str, ...]:
+    return tuple(sorted(alias for alias, to in pointed.items() if str(to) == version))
