@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from mlops.data import columns, datasets, schemas
-from mlops.data.read import Read
+from mlops.config.reading import Read
 from mlops.errors import DataError
 from pandera.pandas import Column, DataFrameSchema
 
