@@ -22,11 +22,17 @@ PYTHON_FILES := src tests setup.py
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# An environment works at the place where it was made alone: in a copied project it would run the code of the original. The
+# stamp holds that place; where it is another one, the environment is made anew.
+PLACE := $(if $(filter /%,$(VENV)),,$(shell pwd -P)/)$(VENV)
+ifneq ($(PLACE),$(shell cat $(VENV)/.venv 2>/dev/null))
+.PHONY: $(VENV)/.venv
+endif
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is %s: make PYTHON=python3.12 …" % sys.version.split()[0])'
-	@$(PYTHON) -m venv $(VENV) || { echo "python -m venv failed: install the venv package of your Python (Debian: python3-venv)"; exit 2; }
+	@$(PYTHON) -m venv $(if $(wildcard $(VENV)/pyvenv.cfg),--clear) $(VENV) || { echo "python -m venv failed: install the venv package of your Python (Debian: python3-venv)"; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
-	@touch $@
+	@echo "$(PLACE)" > $@
 
 # What reads only branches, events and texts takes a fraction of the packages.
 $(VENV)/.light: $(VENV)/.venv requirements/light.txt setup.py vendor/machinery.txt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops import console, git, keys, tracking
+from mlops import console, git, keys, tracking, use_case_code
 from mlops.config import Project, load_project
 from mlops.errors import MlopsError
 from mlops.pythons import supported_pythons
@@ -42,7 +43,7 @@ def examine() -> list[Finding]:
     ]
     commit = _try("commit", lambda: git.commit(project.root), lambda found: f"{found.sha[:12]} on {found.branch}")[1]
     store = _try("store", lambda: _open(project), str)[1]
-    return [*first, finding, commit, *checks, _lock(project), store, _space(project)]
+    return [*first, finding, _code(project), commit, *checks, _lock(project), store, _space(project)]
 
 
 def next_step(found: list[Finding]) -> str:
@@ -96,6 +97,21 @@ def _open(project: Project) -> str:
     with tracking.open_store(project) as client:
         client.search_registered_models(max_results=1)
     return tracking.shown(project)
+
+
+def _code(project: Project) -> Finding:
+    """Whether the code that runs is the project's own; that of the original does where a project was copied with its .venv."""
+    spec = importlib.util.find_spec(use_case_code.PACKAGE)
+    running = {
+        project.root / "src" / use_case_code.PACKAGE: list(spec.submodule_search_locations or ()) if spec else [],
+        project.root / "machinery" / "src" / "mlops": [str(Path(__file__).parent)],
+    }
+    for own, places in running.items():
+        if own.is_dir() and own.resolve() not in [Path(place).resolve() for place in places]:
+            return Finding(
+                "code", False, f"{', '.join(places) or 'none'} runs, not {own}", "make setup, which makes .venv anew here"
+            )
+    return Finding("code", True, "the project's own")
 
 
 def _lock(project: Project) -> Finding:

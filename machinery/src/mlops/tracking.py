@@ -6,9 +6,11 @@ paths are rewritten in one transaction, so that it can be moved, renamed and clo
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import platform
+import shutil
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
@@ -74,6 +76,11 @@ def locked(project: Project) -> Iterator[None]:
     if not is_embedded(project):
         yield
         return
+    if is_read_only(project.store):
+        raise UserError(
+            f"{project.store}: the store is read-only, so it can be read and nothing can change in it; "
+            "make the folder writable, or name another one under store in config/project.yaml"
+        )
     with alone(project.store):
         files.make_folder(project.store)
         yield
@@ -114,7 +121,7 @@ def open_store(project: Project, make: bool = True) -> Iterator[MlflowClient]:
         tracking_uri.refuse_untold()
         if not make:
             _require(project)
-        prepare(project)
+        place = f"sqlite:///{prepare(project)}"
     import mlflow
 
     configured = {name: os.environ.pop(name, None) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
@@ -136,27 +143,54 @@ def open_store(project: Project, make: bool = True) -> Iterator[MlflowClient]:
         raise StoreUnreachable(_unreachable(project, error)) from error
 
 
-def prepare(project: Project) -> None:
-    """Make the embedded store, or adapt the paths in it to where it lies now.
+def is_read_only(store: Path) -> bool:
+    """Whether there is a store in the folder that this process may read and not write."""
+    database = store / DATABASE
+    return database.is_file() and not (os.access(store, os.W_OK) and os.access(database, os.W_OK))
+
+
+@functools.lru_cache
+def _copy_of(database: Path, size: int, changed: int) -> Path:
+    """A copy of a read-only store's database, for as long as this process lives; SQLite and MLflow write to what they open."""
+    copy = folders.lasting_work_folder() / DATABASE
+    for ending in ("", "-wal", "-journal"):
+        source = database.with_name(f"{DATABASE}{ending}")
+        if source.is_file():
+            shutil.copyfile(source, copy.with_name(f"{DATABASE}{ending}"))
+    return copy
+
+
+def prepare(project: Project) -> Path:
+    """Make the embedded store, or adapt the paths in it to where it lies now; returns its database, of a read-only one a copy.
 
     Raises StoreUnreachable if it is damaged, UserError where MLflow could not find its artifacts.
     """
     database = project.store / DATABASE
     if odd := next((sign for sign in "%?#" if sign in str(database)), None):
         raise UserError(f"{project.store}: MLflow cannot keep a store below a folder with {odd} in its name; rename it")
+    if is_read_only(project.store):
+        state = database.stat()
+        copy = _copy_of(database, state.st_size, state.st_mtime_ns)
+        _check_and_relocate(project, copy)
+        return copy
     with locked(project):
         for left_by_a_crash in project.store.glob(f".{DATABASE}.*"):
             left_by_a_crash.unlink()
-        try:
-            if not database.is_file():
-                if (project.store / BACKUP).is_file():
-                    raise sqlite3.DatabaseError("it is missing")
-                _create(database)
-            with closing(sqlite3.connect(database)) as connection:
-                damage.check(connection)
-                _relocate(connection, project.store)
-        except sqlite3.DatabaseError as error:
-            raise StoreUnreachable(_unreachable(project, error)) from None
+        if not database.is_file():
+            if (project.store / BACKUP).is_file():
+                raise StoreUnreachable(_unreachable(project, sqlite3.DatabaseError("it is missing")))
+            _create(database)
+        _check_and_relocate(project, database)
+    return database
+
+
+def _check_and_relocate(project: Project, database: Path) -> None:
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            damage.check(connection)
+            _relocate(connection, project.store)
+    except sqlite3.DatabaseError as error:
+        raise StoreUnreachable(_unreachable(project, error)) from None
 
 
 def _require(project: Project) -> None:

@@ -7,11 +7,12 @@ import gzip
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops.data.read import EXCEL, JSON_LINES, Kind, table
 from mlops.config.reading import Read
+from mlops.data.read import EXCEL, JSON_LINES, Kind, table, wall_clock
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def parse(
     try:
         if read is not None:
             return table(file, read, kinds or {})
-        return _parquet(file, texts) if file.suffix == ".parquet" else _csv(file, texts)
+        return _parquet(file, texts, kinds or {}) if file.suffix == ".parquet" else _csv(file, texts)
     except UnicodeDecodeError:
         wrong = _not_utf8(file) if read is None else f"rule data.read.encoding {read.encoding}, found another one"
         raise DataError(f"{file}: {wrong}; {MEND}") from None
@@ -50,16 +51,32 @@ def parse(
         raise DataError(f"{file}: {_in_words(str(error), file)}; {MEND}") from None
 
 
-def _parquet(file: Path, texts: Sequence[str]) -> pd.DataFrame:
+def _parquet(file: Path, texts: Sequence[str], kinds: Mapping[str, Kind]) -> pd.DataFrame:
     import pandas as pd
     from pyarrow import parquet, string
+    from pyarrow.types import is_integer
 
     rows = pd.read_parquet(file)
     rows = rows if isinstance(rows.index, pd.RangeIndex) else rows.reset_index()
     for name in set(texts).intersection(rows):
         # Read again, as pandas makes decimals of whole numbers with gaps.
         rows[name] = parquet.read_table(file, columns=[name])[name].cast(string()).to_pandas().to_numpy()
+    for name in _rounded(rows):
+        whole = parquet.read_table(file, columns=[name])[name]
+        if is_integer(whole.type):
+            rows[name] = pd.array(
+                whole.to_pylist(), dtype=pd.UInt64Dtype() if str(whole.type) == "uint64" else pd.Int64Dtype()
+            )
+    for name, kind in kinds.items():
+        if kind == "date" and name in rows and isinstance(rows[name].dtype, pd.DatetimeTZDtype):
+            rows[name] = wall_clock(rows[name])
     return rows
+
+
+def _rounded(rows: pd.DataFrame) -> list[str]:
+    """The columns that pandas reads as decimals for their gaps, and whose whole numbers are too long for that."""
+    floats = rows.select_dtypes("float64")
+    return [str(name) for name in floats if floats[name].isna().any() and (floats[name].abs() >= 2**53).any()]
 
 
 def _csv(file: Path, texts: Sequence[str]) -> pd.DataFrame:
@@ -73,6 +90,9 @@ def _csv(file: Path, texts: Sequence[str]) -> pd.DataFrame:
         # pandas takes what is too much in every row for an index.
         found = len(names) + rows.index.nlevels
         raise DataError(f"{file}: row 2: rule {len(names)} values, as many as there are columns, found {found}; {MEND}")
+    for name in _rounded(rows):
+        with suppress(ValueError):  # decimals, and what is too long for 64 bits
+            rows[name] = pd.read_csv(file, usecols=[name], dtype={name: "Int64"})[name]
     return rows
 
 

@@ -20,12 +20,15 @@ EXCEL, JSON_LINES = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"), (".jsonl", ".nd
 
 
 def kinds_of(schema: DataFrameSchema) -> dict[str, Kind]:
-    """How the columns of a schema are to be read: as numbers, as dates, or as the text that stands there."""
+    """How the columns of a schema are to be read: as numbers, as dates, or as the text that stands there.
+
+    One whose schema has a time zone is not listed: it keeps its own.
+    """
     from pandera.dtypes import is_datetime, is_string
 
     found: dict[str, Kind] = {}
     for name, column in schema.columns.items():
-        if column.dtype is not None:
+        if column.dtype is not None and getattr(column.dtype, "tz", None) is None:
             found[name] = "text" if is_string(column.dtype) else "date" if is_datetime(column.dtype) else "number"
     return found
 
@@ -158,17 +161,30 @@ def numbers(values: pd.Series, read: Read, unit: str = "") -> pd.Series:
     return parsed.astype(float).reindex(values.index)
 
 
+def wall_clock(values: pd.Series) -> pd.Series:
+    """Times as the clocks of their zone show them, without the zone: a local midnight stays one, in summer and in winter.
+
+    Raises ValueError naming a time that two of the moments show, as when clocks are set back.
+    """
+    local = values.dt.tz_localize(None)
+    if values.dt.tz is not None and local.nunique() < values.nunique():
+        twice = values.drop_duplicates().dt.tz_localize(None)
+        raise ValueError(
+            f"column {values.name}: clocks in {values.dt.tz} show {twice[twice.duplicated()].iloc[0]} twice, as they are set "
+            "back; write the column in UTC"
+        )
+    return local.astype("datetime64[ns]")
+
+
 def dates(values: pd.Series, formats: tuple[str, ...]) -> pd.Series:
-    """Texts as times without a zone (those with one in UTC), each by the first format that takes it.
+    """Texts as times without a zone (those with one in UTC), each by the first format that takes it; times as `wall_clock`.
 
     Raises ValueError naming the row of a text that none of them takes.
     """
     import pandas as pd
 
     if pd.api.types.is_datetime64_any_dtype(values):
-        return (values.dt.tz_convert("UTC").dt.tz_localize(None) if values.dt.tz is not None else values).astype(
-            "datetime64[ns]"
-        )
+        return wall_clock(values)
     found = pd.Series(pd.NaT, index=values.index, dtype="datetime64[ns]")
     for form in formats:
         left = values[found.isna() & values.notna()]

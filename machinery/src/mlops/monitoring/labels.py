@@ -8,13 +8,15 @@ Three ways, by the columns that the labels have:
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops.config import Project
 from mlops.data import schemas, stages
 from mlops.data.parse import parse
+from mlops.data.read import kinds_of
 from mlops.errors import DataError
 from mlops.monitoring import log
 from mlops.monitoring.log import REQUEST, ROW
@@ -76,7 +78,7 @@ def join(project: Project, use_case: UseCase, labels: Labels, table: pd.DataFram
     target = use_case.config.target.column
     found = pd.DataFrame({name: _comparable(processed[name]) for name in inputs})
     found = _agreeing(found.assign(**{TRUTH: processed[target].to_numpy()}), inputs)
-    keys = pd.DataFrame({name: _comparable(table[name], found[name]) for name in inputs})
+    keys = pd.DataFrame({name: _comparable(table[name], processed[name]) for name in inputs})
     joined = keys.merge(found, on=inputs, how="left")
     known = joined[TRUTH].notna().to_numpy()
     return table[known].assign(**{TRUTH: joined.loc[known, TRUTH].to_numpy()}).reset_index(drop=True)
@@ -107,7 +109,8 @@ def _parsed(place: Path, address: str, use_case: UseCase) -> pd.DataFrame:
         found = [place]
     if not found:
         raise DataError(f"{address}: no labels there ({', '.join(stages.RAW)}); correct monitor.labels")
-    return pd.concat([_checked(parse(file, ["request"]), file, use_case) for file in found], ignore_index=True)
+    dates = {name: kind for name, kind in kinds_of(use_case.schema("raw")).items() if kind == "date"}
+    return pd.concat([_checked(parse(file, ["request"], kinds=dates), file, use_case) for file in found], ignore_index=True)
 
 
 def _checked(rows: pd.DataFrame, file: Path, use_case: UseCase) -> pd.DataFrame:
@@ -155,16 +158,29 @@ def _processed(project: Project, use_case: UseCase, rows: pd.DataFrame) -> pd.Da
     return use_case.features(use_case.load(both))
 
 
+def _number(value: Any) -> Any:
+    """A number of a text, whole where it is written so; Python's numbers are equal, and hash alike, across their types."""
+    if isinstance(value, str):
+        for kind in (int, float):
+            with suppress(ValueError):
+                return kind(value)
+        return None
+    return value
+
+
 def _comparable(values: pd.Series, like: pd.Series | None = None) -> pd.Series:
-    """Values in a form that is equal for equal values on both sides of the join: numbers as float64, times, else objects."""
+    """Values in a form that is equal for equal values on both sides of the join: numbers, times, else objects.
+
+    Whole numbers stay whole: two 64-bit identifiers may be one float64.
+    """
     import pandas as pd
 
     if like is not None and pd.api.types.is_datetime64_any_dtype(like):
         return pd.to_datetime(values, utc=True, format="ISO8601", errors="coerce").dt.tz_localize(None)
     if pd.api.types.is_datetime64_any_dtype(values):
         return values.astype("datetime64[ns]")
-    if pd.api.types.is_bool_dtype(values) or pd.api.types.is_numeric_dtype(values):
-        return values.astype(float)
-    if like is not None and pd.api.types.is_float_dtype(like):
-        return pd.to_numeric(values, errors="coerce").astype(float)
-    return values.astype(object)
+    if like is not None and pd.api.types.is_numeric_dtype(like) and values.dtype == object:
+        values = pd.Series([_number(value) for value in values], index=values.index, dtype=object)
+    elif pd.api.types.is_bool_dtype(values) or pd.api.types.is_numeric_dtype(values):
+        values = values.astype(object)
+    return values.astype(object).mask(values.isna(), None)

@@ -29,10 +29,11 @@ def serve(project: Project, port: int) -> int:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise UserError(f"port {port} is taken on 127.0.0.1; choose another: mlops ui --port {port + 1}") from None
-    with tracking.open_store(project):
+    with tracking.open_store(project) as client:
+        place = client.tracking_uri
         note(f"http://127.0.0.1:{port}/{PAGE} shows {tracking.uri(project)}; stop it with Ctrl-C")
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", tracking.uri(project)]
+    command += ["--backend-store-uri", place]
     if root := tracking.artifact_root(project):
         command += ["--default-artifact-root", root]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
