@@ -77,7 +77,7 @@ def verified(content: bytes, machinery: Machinery) -> bytes:
 
 
 def blob(root: Path, commit: str, path: str) -> bytes | None:
-    """The content of a project's file in a commit, None where it has no such file; the project may lie below the repository."""
+    """The content of a project's file in a commit, None where it has no such file, the project below it or not."""
     done = subprocess.run(["git", "show", f"{commit}:./{path}"], cwd=root, capture_output=True)
     return done.stdout if done.returncode == 0 else None
 
