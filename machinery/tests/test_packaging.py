@@ -35,7 +35,7 @@ def locked(name: str) -> dict[str, list[dict]]:
     pins: dict[str, list[dict]] = {}
     for block in re.split(r"\n(?=[A-Za-z0-9])", text):
         if match := re.match(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+)", block):
-            direct = re.search(r"^    #  +mlops-machinery$|^    # via mlops-machinery$|\(setup\.py\)$", block, re.MULTILINE)
+            direct = re.search(r"^    #   -r (base|dev)\.in$|^    # via -r (base|dev)\.in$", block, re.MULTILINE)
             pin = {"version": match[2], "hashes": block.count("--hash=sha256:"), "direct": bool(direct)}
             pins.setdefault(canonicalize_name(match[1]), []).append(pin)
     return pins

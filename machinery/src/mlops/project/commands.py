@@ -132,6 +132,24 @@ def update(
 
 
 @app.command()
+def requirements(json: bool = JSON) -> None:
+    """Write requirements/base.in and dev.in from setup.py and the machinery: what `make lock` compiles the locks from.
+
+    Example: mlops requirements
+    """
+    from mlops.config import find_root
+    from mlops.files import write_text
+    from mlops.project.requirements import of_project
+
+    root = find_root()
+    texts = of_project(root)
+    for path, text in texts.items():
+        write_text(root / path, text)
+    if json:
+        as_json({"files": sorted(texts)})
+
+
+@app.command()
 def sync(
     paths: list[str] = typer.Argument(None, metavar="[PATH]...", help="Write these as the machinery has them, edited or not."),
     check: bool = typer.Option(False, "--check", help="Only say what differs; exit code 2 for what has to be settled."),

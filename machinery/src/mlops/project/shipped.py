@@ -36,6 +36,8 @@ FIRST = (
     "notebooks/.ipynb_saveprocess",
     "python_env.yaml",
     "requirements/*.txt",
+    "requirements/base.in",
+    "requirements/dev.in",
     "setup.py",
     "src/use_cases/__init__.py",
     "tests/conftest.py",

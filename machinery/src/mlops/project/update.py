@@ -11,12 +11,14 @@ from pathlib import Path
 from mlops import folders, vendored
 from mlops.errors import UserError
 from mlops.git import git
-from mlops.project import merge, shipped, transaction, wheel
+from mlops.project import merge, requirements, shipped, transaction, wheel
 from mlops.project.merge import Change
 from mlops.project.wheel import Wheel
 
 LOCKS = ("requirements/dev.txt", "requirements/base.txt")
-COMPILE = ("--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--custom-compile-command", "make lock")
+# The header names the options: Dependabot takes them from there when it compiles a lock again.
+OPTIONS = ("--universal", "--python-version", "3.11")
+COMPILE = ("--quiet", *OPTIONS, "--generate-hashes", "--custom-compile-command", f"make lock # {' '.join(OPTIONS)}")
 
 
 @dataclass(frozen=True)
@@ -105,22 +107,24 @@ def update(root: Path, new: Wheel, force: bool = False, downgrade: bool = False)
 
 
 def compiled(root: Path, new: Wheel) -> dict[str, bytes]:
-    """The locks for setup.py with another wheel: path → content; raises UserError where the requirements cannot be met."""
+    """The locks for setup.py with another wheel, and what they are compiled from: path → content.
+
+    Raises UserError where the requirements cannot be met.
+    """
     uv = next((place for place in (Path(sys.executable).parent / "uv", Path("uv")) if place.is_file()), Path("uv"))
+    inputs = requirements.of_project(root, new.requirements)
     with folders.work_folder() as folder:
-        for path in ("setup.py", *LOCKS, *(f"requirements/{name.name}" for name in (root / "requirements").glob("*"))):
-            (folder / path).parent.mkdir(exist_ok=True)
-            (folder / path).write_bytes((root / path).read_bytes())
-        (folder / "vendor").mkdir()
-        (folder / new.path).write_bytes(new.content)
-        (folder / vendored.LINE).write_text(f"./{new.path}\n", encoding="utf-8")
-        for lock, options in ((LOCKS[0], ("--all-extras",)), (LOCKS[1], ("-c", LOCKS[0]))):
-            arguments = ["setup.py", str(vendored.LINE), "--no-emit-package", "mlops-machinery", *options, "-o", lock]
+        for lock in LOCKS:
+            (folder / Path(lock).name).write_bytes((root / lock).read_bytes())
+        for path, text in inputs.items():
+            (folder / Path(path).name).write_text(text, encoding="utf-8")
+        for lock, options in (("dev", ()), ("base", ("-c", "dev.txt"))):
+            arguments = [f"{lock}.in", *options, "-o", f"{lock}.txt"]
             done = subprocess.run([uv, "pip", "compile", *COMPILE, *arguments], cwd=folder, capture_output=True, text=True)
             if done.returncode:
-                said = " ".join(line.strip() for line in done.stderr.splitlines() if line.strip())
-                raise UserError(f"the packages that {new.name} needs cannot be locked: {said[-300:]}; nothing was changed")
-        return {lock: (folder / lock).read_bytes() for lock in LOCKS}
+                reason = " ".join(line.strip() for line in done.stderr.splitlines() if line.strip())
+                raise UserError(f"the packages that {new.name} needs cannot be locked: {reason[-300:]}; nothing was changed")
+        return {path: (folder / Path(path).name).read_bytes() for path in (*inputs, *LOCKS)}
 
 
 def refuse_uncommitted(root: Path) -> None:

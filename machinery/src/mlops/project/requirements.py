@@ -1,0 +1,86 @@
+"""What a project asks for directly, as requirements/base.in and dev.in: the files that the locks are compiled from.
+
+setup.py and the machinery's own metadata are the source. A tool that bumps the locks sees neither: Dependabot reads only the
+texts in requirements/, and no index has the machinery, be it a wheel or a folder. So both are written out, without it.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from email import message_from_bytes
+from pathlib import Path
+
+from mlops import vendored
+from mlops.errors import UserError
+from mlops.project import wheel
+
+MACHINERY = "mlops-machinery"
+BASE, DEV = "requirements/base.in", "requirements/dev.in"
+HEADER = "# Written by `make lock` from setup.py and the requirements of the machinery: change setup.py, not this file.\n"
+EXTRA = re.compile(r"(?:; | and )extra == [\"'](?P<extra>[\w-]+)[\"']$")
+PREPARE = "import sys; from setuptools import build_meta; print(build_meta.prepare_metadata_for_build_wheel(sys.argv[1]))"
+
+
+def inputs(machinery: Iterable[str], project: Iterable[str]) -> dict[str, str]:
+    """The texts of base.in and dev.in, from the Requires-Dist lines of the machinery and of the project."""
+    asked, brought = _by_extra(project), _by_extra(machinery)
+    flat = {extra: _without_machinery(lines, brought) for extra, lines in asked.items()}
+    base = flat.pop("", set())
+    extras = set().union(*flat.values()) - base
+    return {
+        BASE: HEADER + "".join(f"{line}\n" for line in sorted(base)),
+        DEV: HEADER + "-r base.in\n" + "".join(f"{line}\n" for line in sorted(extras)),
+    }
+
+
+def of_project(root: Path, machinery: Iterable[str] | None = None) -> dict[str, str]:
+    """The texts of base.in and dev.in for the setup.py in `root` and a machinery, that of vendor/machinery.txt by default.
+
+    Raises UserError where setup.py cannot be read.
+    """
+    if machinery is None:
+        folder = vendored.read(root).folder
+        machinery = _metadata(root / folder) if folder else sorted(wheel.present(root).requirements)
+    return inputs(machinery, _metadata(root))
+
+
+def _metadata(folder: Path) -> list[str]:
+    """The Requires-Dist lines of a folder with a setup.py, as setuptools writes them."""
+    with tempfile.TemporaryDirectory() as to:
+        done = subprocess.run([sys.executable, "-c", PREPARE, to], cwd=folder, capture_output=True, text=True)
+        if done.returncode:
+            lines = done.stderr.strip().splitlines()
+            raise UserError(f"{folder / 'setup.py'} cannot be read: {lines[-1] if lines else done.returncode}")
+        content = next(Path(to).glob("*.dist-info/METADATA")).read_bytes()
+    return list(message_from_bytes(content).get_all("Requires-Dist") or [])
+
+
+def _by_extra(lines: Iterable[str]) -> dict[str, set[str]]:
+    """Requirements by the extra that brings them, "" for those that are always needed; written without the extra's marker."""
+    found: dict[str, set[str]] = {"": set()}
+    for line in lines:
+        match = EXTRA.search(line)
+        found.setdefault(match["extra"] if match else "", set()).add(EXTRA.sub("", line))
+    return found
+
+
+def _without_machinery(lines: Iterable[str], brought: dict[str, set[str]]) -> set[str]:
+    """The requirements with the machinery replaced by what it brings, the extras that are asked of it included."""
+    from packaging.requirements import Requirement
+
+    found: set[str] = set()
+    for line in lines:
+        asked = Requirement(line)
+        if asked.name != MACHINERY:
+            found.add(line)
+            continue
+        if unknown := asked.extras - brought.keys():
+            raise UserError(
+                f"setup.py asks for {MACHINERY}[{min(unknown)}]; it has: {', '.join(sorted(brought.keys() - {''}))}"
+            )
+        found |= brought[""].union(*(brought[extra] for extra in asked.extras))
+    return found
