@@ -28,6 +28,7 @@ class FakeGitHub:
         self.pulls: list[dict[str, Any]] = []
         self.issues: list[dict[str, Any]] = []
         self.comments: list[dict[str, Any]] = []
+        self.statuses: list[dict[str, Any]] = []
         self.rulesets: list[dict[str, Any]] = []
         self.environments: dict[str, dict[str, Any]] = {}
         self.permissions = {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": False}
@@ -257,6 +258,21 @@ def remove_asset(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], 
     return 204, None
 
 
+def create_status(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    """https://docs.github.com/en/rest/commits/statuses: whoever may push; the author is that of the token."""
+    if token not in WRITERS or len(body["description"]) > 140:
+        return (403, {"message": "Resource not accessible by integration"}) if token not in WRITERS else (422, {})
+    bots = {"workflow-token": "github-actions[bot]", "app-token": "ada-app[bot]"}
+    creator = {"login": bots.get(token, "ada"), "type": "Bot" if token in bots else "User"}
+    fake.statuses.insert(0, {"id": len(fake.statuses) + 1, "sha": match[1], "creator": creator, **body})
+    return 201, fake.statuses[0]
+
+
+def list_statuses(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
+    """The newest first."""
+    return 200, _page([row for row in fake.statuses if row["sha"] == match[1]], query)
+
+
 def read_user(fake: FakeGitHub, match: re.Match[str], query: dict[str, str], body: Any, token: str) -> Answer:
     return 200, {"login": match[1], "id": 4711}
 
@@ -284,6 +300,8 @@ ROUTES: list[tuple[str, Callable[[FakeGitHub, re.Match[str], dict[str, str], Any
     (r"GET /actions/runs/\w+/jobs", list_jobs),
     (r"GET /actions/workflows/([\w.-]+)/runs", list_runs),
     (r"POST /actions/workflows/([\w.-]+)/dispatches", dispatch),
+    (r"POST /statuses/(\w+)", create_status),
+    (r"GET /commits/(\w+)/statuses", list_statuses),
     ("GET /releases", list_releases),
     ("POST /releases", create_release),
     (r"PATCH /releases/(\d+)", update_release),

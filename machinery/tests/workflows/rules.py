@@ -10,6 +10,7 @@ PIN = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 WRITES = {
     ("train.yml", "register", "actions"),
     ("train.yml", "register", "contents"),
+    ("train.yml", "register", "statuses"),
     ("backmerge.yml", "backmerge", "contents"),
     ("backmerge.yml", "backmerge", "issues"),
     ("backmerge.yml", "backmerge", "pull-requests"),
@@ -97,7 +98,7 @@ def _of_text(text: str) -> Iterator[str]:
     for number, line in enumerate(text.splitlines(), 1):
         if re.search(r"python[\w-]*:\s*\[?\s*3\.\d+\b", line):
             yield f"line {number}: an unquoted version, which YAML reads as a number"
-        if re.search(r"uses: [^.]", line) and not re.search(r"@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line):
+        if re.search(r"\buses: [^.]", line) and not re.search(r"@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line):
             yield f"line {number}: a pin without its version as comment"
 
 

@@ -16,7 +16,7 @@ import typer
 from mlops.console import as_json, note, table
 from mlops.errors import MlopsError, UserError
 from mlops.gitflow import backmerge as rules
-from mlops.gitflow import branches, checks
+from mlops.gitflow import branches, checks, registered
 from mlops import runner
 from mlops.git import git, run
 from mlops.git import compare_link, credentials, exists, fetch_branches, project_root, repository
@@ -115,6 +115,8 @@ def register(
     if refused:
         said = "; ".join(f"{entry.use_case}: {entry.said}" for entry in refused)
         raise GateRefused(f"{said}; no release record is written")
+    if runner.event_name():
+        registered.post(project, here.sha)
 
 
 def record(commit: str = typer.Argument("HEAD", help="The commit."), json: bool = JSON) -> None:

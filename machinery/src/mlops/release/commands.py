@@ -38,13 +38,15 @@ def plan(tag: str = TAG, json: bool = JSON) -> None:
 
     from mlops.errors import UserError
     from mlops import runner
-    from mlops.gitflow import tags
+    from mlops.gitflow import registered, tags
     from mlops.release import publish as publishing
 
     parsed, project = tags.parse(tag), _project()
     if runner.event_name():
         publishing.refuse_moved(github_of(project), tag, commit_of(project, tag))
     versions = _served(project, tag)
+    if runner.event_name():
+        registered.verify(project, commit_of(project, tag))
     if not versions:
         raise UserError(f"{tag} has no use case that is served: set serving.image: true in the config of one")
     result = {"environment": parsed.environment, "use_cases": sorted(versions), "versions": versions}
@@ -65,6 +67,7 @@ def image(name: str = NAME, tag: str = OF_TAG, json: bool = JSON) -> None:
     """
     from mlops.files import write_json
     from mlops import runner
+    from mlops.gitflow import registered as verified
     from mlops.gitflow.checks import remote_tags
     from mlops.git import repository
     from mlops.registry import versions
@@ -75,6 +78,8 @@ def image(name: str = NAME, tag: str = OF_TAG, json: bool = JSON) -> None:
 
     project = _project()
     number = _number(project, name, tag)
+    if runner.event_name():
+        verified.verify(project, commit_of(project, tag))
     version = versions.resolve(project, name, number)
     bundle = registered.bundle(project, name, number, None, None)
     settings = registered.reader_of(project, bundle)
@@ -211,13 +216,18 @@ def fetch(
 
     Example: mlops release fetch v1.4.0 --to production
     """
-    from mlops.gitflow import tags
+    from mlops import runner
+    from mlops.gitflow import registered, tags
+    from mlops.registry import releases
     from mlops.release import manifest
     from mlops.release import publish as publishing
 
     tags.parse(tag)
     project = _project()
     release = publishing.fetch(github_of(project), tag)
+    if runner.event_name():
+        registered.verify(project, release.commit)
+        publishing.refuse_other_versions(release, releases.read(project, release.commit))
     if environment:
         manifest.refuse_wrong_environment(release, environment)
     file = project.output / "release" / manifest.FILE

@@ -5,7 +5,7 @@ A run that is repeated finds what is there and adds what is missing. Reference: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,16 @@ def release_of(repository: github.Repository, tag: str) -> Release | None:
     if found is None or found["draft"] or asset is None:
         return None
     return parse(download(repository, asset["url"]).decode("utf-8"), f"{FILE} of {tag}")
+
+
+def refuse_other_versions(release: Release, record: Mapping[str, str]) -> None:
+    """Raise UserError where release.json names another version than training has recorded for the commit."""
+    for name, model in sorted(release.models.items()):
+        if record.get(name) != model.number:
+            raise UserError(
+                f"release.json of {release.tag} has {name} {model.number}, training recorded {record.get(name, 'none')}"
+                " for its commit: the published file was changed; release the commit again under a new tag"
+            )
 
 
 def fetch(repository: github.Repository, tag: str) -> Release:
