@@ -47,6 +47,8 @@ EXTRAS = {
         "prometheus-client>=0.22",
     ],
     "release": ["cyclonedx-python-lib>=11", "towncrier>=25.8"],
+    # Signs versions; reading a signature needs cryptography alone, which MLflow brings. OpenSSL is imported with it.
+    "sign": ["model-signing>=1.1", "pyOpenSSL>=25"],
     "onnx": ["onnx>=1.18", "skl2onnx>=1.20", "onnxruntime>=1.23"],
     "notebooks": [
         "jupyterlab>=4.4",

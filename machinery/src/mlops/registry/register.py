@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import digests, folders, tracking
+from mlops import digests, folders, signatures, tracking
 from mlops.config import Project
 from mlops.console import note
 from mlops.errors import GateRefused, StoreUnreachable, UserError, first_line
@@ -288,6 +288,8 @@ def _make(
     )
     expected = versions.next_number(client, name, known, target, improved)
     full = {**tags, "gate": "passed", "verdict": evaluation.verdict.word}
+    signature = signatures.sign(candidate.path / signatures.MANIFEST)
+    signed = {signatures.TAG: signature} if signature else {}
     title = f"{use_case.name} {expected}"
     run_id = runs.start(client, experiment, title, {**full, "number": expected}, candidate, evaluation, written)
     model_id = runs.log_model(client, experiment, run_id, use_case.name, candidate)
@@ -299,7 +301,7 @@ def _make(
         source=f"models:/{model_id}",
         run_id=run_id,
         model_id=model_id,
-        tags={**full, "model_id": model_id, **metrics},
+        tags={**full, "model_id": model_id, **metrics, **signed},
     )
     before = versions.settled_before(client, project, name, int(made.version), known)
     same = versions.by_key(before, candidate.key)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import digests, folders, tracking
-from mlops.config import Project, check_use_case, nearest
+from mlops import digests, folders, signatures, tracking
+from mlops.config import Project, check_use_case, load_use_case_config, nearest
 from mlops.errors import DataError, StoreUnreachable, UserError
 from mlops.registry import numbers
 from mlops.training import candidate as candidates
@@ -156,7 +156,7 @@ def fetch(project: Project, version: Version, to: Path) -> Candidate:
     with tracking.open_store(project), _named(version):
         tracking.fetch(to, run_id=version.run_id, artifact_path="candidate")
         tracking.fetch(folder / "model", artifact_uri=f"models:/{version.model_id}")
-    manifest = _checked(folder / "manifest.json", version)
+    manifest = _checked(project, folder / "manifest.json", version)
     if wrong := next(candidates.differing(folder, manifest["files"]), None):
         raise damaged(version, f"{wrong[0]} is {wrong[1]}")
     return candidates.read(folder)
@@ -179,7 +179,7 @@ def _named(version: Version) -> Iterator[None]:
         raise StoreUnreachable(f"{version.title}: {error}") from None
 
 
-def _checked(file: Path, version: Version) -> dict[str, Any]:
+def _checked(project: Project, file: Path, version: Version) -> dict[str, Any]:
     """A version's manifest, which the store's record of the version identifies; raises DataError for another one."""
     if not file.is_file():
         raise damaged(version, "manifest.json is missing")
@@ -193,7 +193,15 @@ def _checked(file: Path, version: Version) -> dict[str, Any]:
         raise damaged(version, "manifest.json is damaged") from None
     if not same:
         raise damaged(version, "manifest.json is another version's")
+    if required := _required_key(project, version):
+        signatures.verify(version.title, file, version.tags.get(signatures.TAG, ""), project.root / required)
     return dict(manifest)
+
+
+def _required_key(project: Project, version: Version) -> str:
+    """The public key that the reader's configuration asks for, "" where it asks for none or has no such use case."""
+    name = version.name.removeprefix(project.namespace)
+    return load_use_case_config(project, name).serving.require_signature if name in project.use_cases else ""
 
 
 def manifest_of(project: Project, version: Version) -> dict[str, Any]:
@@ -208,7 +216,9 @@ def fetch_files(project: Project, version: Version, names: Sequence[str], to: Pa
     Raises DataError as `fetch` does.
     """
     with tracking.open_store(project), _named(version):
-        manifest = _checked(tracking.fetch(to, run_id=version.run_id, artifact_path="candidate/manifest.json"), version)
+        manifest = _checked(
+            project, tracking.fetch(to, run_id=version.run_id, artifact_path="candidate/manifest.json"), version
+        )
         for name in (name for name in names if name in manifest["files"]):
             file = tracking.fetch(to, run_id=version.run_id, artifact_path=f"candidate/{name}")
             if digests.of_file(file) != manifest["files"][name]:

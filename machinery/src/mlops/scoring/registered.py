@@ -28,6 +28,8 @@ def bundle(project: Project, name: str, ref: str | None, to: Path | None, form: 
     folder = to or project.output / "bundles" / name / (f"{version.number}-{form}" if form else version.number)
     identity = identity_of(version)
     allow_pickle, personal = config.serving.allow_pickle, config.serving.personal
+    if config.serving.require_signature:
+        versions.manifest_of(project, version)  # also a bundle that is here already is of a signed version
     if not to and (kept := _kept(folder, identity, allow_pickle, personal)):
         return kept
     if to and to.exists() and not (to / MANIFEST).is_file() and (not to.is_dir() or any(to.iterdir())):
