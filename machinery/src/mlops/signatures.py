@@ -12,10 +12,9 @@ import base64
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
-from mlops import digests
+from mlops import digests, folders
 from mlops.errors import UserError
 
 KEY = "MLOPS_SIGNING_KEY"
@@ -42,8 +41,8 @@ def sign(manifest: Path) -> str:
         import model_signing
     except ImportError as error:
         raise UserError(f"{KEY} is set, but model-signing is not installed ({error.name} is missing): make setup") from None
-    with tempfile.TemporaryDirectory(prefix="mlops-") as scratch:
-        private, model, signature = (Path(scratch) / name for name in ("key.pem", "model", "model.sig"))
+    with folders.work_folder() as scratch:
+        private, model, signature = (scratch / name for name in ("key.pem", "model", "model.sig"))
         model.mkdir()
         shutil.copyfile(manifest, model / MANIFEST)
         private.touch(mode=0o600)

@@ -9,11 +9,10 @@ https://docs.github.com/en/rest/commits/statuses
 
 from __future__ import annotations
 
-from mlops import digests, tracking
+from mlops import digests, runner, tracking
 from mlops.config import Project
 from mlops.errors import StoreUnreachable, UserError
 from mlops.gitflow import github
-from mlops import runner
 from mlops.git import repository
 
 CONTEXT = "mlops/registered"

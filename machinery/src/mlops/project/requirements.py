@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable
 from email import message_from_bytes
 from pathlib import Path
 
-from mlops import vendored
+from mlops import folders, vendored
 from mlops.errors import UserError
 from mlops.project import wheel
 
@@ -50,12 +49,12 @@ def of_project(root: Path, machinery: Iterable[str] | None = None) -> dict[str, 
 
 def _metadata(folder: Path) -> list[str]:
     """The Requires-Dist lines of a folder with a setup.py, as setuptools writes them."""
-    with tempfile.TemporaryDirectory() as to:
-        done = subprocess.run([sys.executable, "-c", PREPARE, to], cwd=folder, capture_output=True, text=True)
+    with folders.work_folder() as to:
+        done = subprocess.run([sys.executable, "-c", PREPARE, str(to)], cwd=folder, capture_output=True, text=True)
         if done.returncode:
             lines = done.stderr.strip().splitlines()
             raise UserError(f"{folder / 'setup.py'} cannot be read: {lines[-1] if lines else done.returncode}")
-        content = next(Path(to).glob("*.dist-info/METADATA")).read_bytes()
+        content = next(to.glob("*.dist-info/METADATA")).read_bytes()
     return list(message_from_bytes(content).get_all("Requires-Dist") or [])
 
 
