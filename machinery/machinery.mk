@@ -7,15 +7,15 @@ tests: test-machinery
 docs: docs-machinery
 
 lint-machinery: $(VENV)/.dev
-	@$(BIN)/flake8 --config .flake8 machinery
-	@$(BIN)/black --check --quiet machinery || { echo "black would change files: make format"; exit 1; }
-	@$(BIN)/isort --check-only --quiet --settings-path machinery/pyproject.toml machinery || { echo "isort would sort imports: make format"; exit 1; }
+	@$(BIN)/flake8 --config .flake8 --extend-exclude 'machinery/examples/*/notebooks' machinery
+	@$(BIN)/black --check --quiet --extend-exclude '/examples/.*/notebooks/' machinery || { echo "black would change files: make format"; exit 1; }
+	@$(BIN)/isort --check-only --quiet --settings-path machinery/pyproject.toml --skip-glob '*/examples/*/notebooks/*' machinery || { echo "isort would sort imports: make format"; exit 1; }
 	@$(BIN)/mypy --config-file machinery/pyproject.toml
-	@cd machinery && output=$$($(abspath $(BIN))/lint-imports --no-color 2>&1) || { echo "$$output"; exit 1; }
+	@cd machinery && output=$$($(abspath $(BIN))/lint-imports --no-logo 2>&1) || { echo "$$output"; exit 1; }
 
 format-machinery: $(VENV)/.dev
-	@$(BIN)/isort --quiet --settings-path machinery/pyproject.toml machinery
-	@$(BIN)/black --quiet machinery
+	@$(BIN)/isort --quiet --settings-path machinery/pyproject.toml --skip-glob '*/examples/*/notebooks/*' machinery
+	@$(BIN)/black --quiet --extend-exclude '/examples/.*/notebooks/' machinery
 
 test-machinery: fast-tests
 	@$(BIN)/pytest machinery/tests -n auto --dist loadscope

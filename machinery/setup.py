@@ -56,7 +56,6 @@ EXTRAS = {
         "nbconvert>=7.17",
         "nbdime>=4.0.4,<5",
         "papermill>=2.6",
-        "nbqa>=1.9",
     ],
     "lint": [
         "flake8>=7.3",

@@ -30,10 +30,11 @@ NUMBERS = ("1.0.0", "1.0.1")
 def measure(runs: int, rate: float) -> dict[str, Any]:
     """Return the figures in seconds and MB; what was built and started is removed."""
     from load import Load
+
     from mlops.config import Project
+    from mlops.config.operations import Compose
     from mlops.deploy.compose import ComposeTarget
     from mlops.deploy.docker import Docker
-    from mlops.config.operations import Compose
 
     docker, prefix = Docker(), f"mlops-benchmark-{secrets.token_hex(3)}"
     project = Project.model_validate({"root": TREE, "name": prefix, "default_use_case": "iris"})
@@ -69,10 +70,11 @@ def measure(runs: int, rate: float) -> dict[str, Any]:
 
 def built(prefix: str) -> tuple[dict[str, Any], dict[str, float], dict[str, Any]]:
     """Build the images of two versions of iris; returns the services, the seconds of each build, and a row to ask for."""
-    from mlops.deploy.targets import Service
+    from serving.conftest import flowers_model, labelled, make_candidate
+
     from mlops.bundle.build import build
     from mlops.bundle.image import build as build_image
-    from serving.conftest import flowers_model, labelled, make_candidate
+    from mlops.deploy.targets import Service
 
     services, builds = {}, {}
     with tempfile.TemporaryDirectory() as folder:

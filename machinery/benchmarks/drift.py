@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
+
 from mlops.config import load_project
 from mlops.errors import MlopsError
 from mlops.registry import versions

@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+
 from mlops.config import load_project
+from mlops.config.operations import FeatureMonitor, Monitor
 from mlops.data import stages
 from mlops.monitoring import drift
 from mlops.monitoring.log import SAID
-from mlops.config.operations import FeatureMonitor, Monitor
 from mlops.training import reference
 from mlops.use_case import UseCase, load_use_case
 

@@ -125,10 +125,11 @@ def run(rate: float) -> list[dict[str, Any]]:
     """Return one row a scene; what was built and started is removed."""
     from host import sed
     from load import Load
+
     from mlops.config import Project
+    from mlops.config.operations import Compose
     from mlops.deploy.compose import ComposeTarget
     from mlops.deploy.docker import Docker
-    from mlops.config.operations import Compose
 
     docker, prefix = Docker(), f"mlops-drill-{secrets.token_hex(3)}"
     project = Project.model_validate({"root": TREE, "name": prefix, "default_use_case": "iris"})

@@ -58,12 +58,12 @@ def candidates(folder: Path) -> dict[str, Path]:
     import mlflow.sklearn
     import pandas as pd
     from mlflow.models import infer_signature
-    from skops.io import dumps, get_untrusted_types
     from sklearn.datasets import make_classification
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from skops.io import dumps, get_untrusted_types
 
     values, target = make_classification(2_000, FEATURES, n_informative=10, random_state=0)
     frame = pd.DataFrame(values, columns=[f"feature_{place}" for place in range(FEATURES)])

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
-from mlops.config import Project, load_use_case_config
-from mlops.use_case import UseCase
 from pandera.pandas import Column, DataFrameSchema
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from mlops.config import Project, load_use_case_config
+from mlops.use_case import UseCase
 
 NUMBERS = ["age", "calls", "months", "price"]
 PLANS = ["basic", "family", "large"]

@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import pytest
 from checkouts import lay_out, need_examples
+
 from mlops import cli, pipeline
 from mlops.config import Project, load_project
 from mlops.use_case import load_use_case

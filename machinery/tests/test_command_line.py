@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import typer
-import use_cases
 from command import mlops
+
+import use_cases
 from mlops import cli, files
 from mlops.config import Project
 from mlops.errors import DataError, GateRefused, MlopsError, StoreUnreachable, UserError

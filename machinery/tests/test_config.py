@@ -7,11 +7,12 @@ import pytest
 from command import mlops
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
+
 from mlops.config import Metric, Project, Split, load_project, load_use_case_config
 from mlops.errors import ConfigError, UserError
 from mlops.metrics.measures import DIRECTIONS, MEASURES
 from mlops.use_case import load_use_case
-from pydantic import ValidationError
 
 
 def written(project: Project, name: str, old: str, new: str) -> Path:

@@ -8,11 +8,12 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import pytest
 import yaml
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
 from mlops.config import Project, UseCaseConfig
 from mlops.config.base import Frozen
 from mlops.config.operations import Limits
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 FILES = {"config/project.yaml": Project, r"config/\<use case\>.yaml": UseCaseConfig}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from checkouts import ROOT
 from command import mlops
+
 from mlops.config import Project
 
 STAMPS = (".venv", ".base", ".dev")

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 import yaml
 from checkouts import ROOT
-from mlops.project import new, requirements, wheel
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 from test_packaging import BASE, EXTRAS, locked
+
+from mlops.project import new, requirements, wheel
 
 MAX_FILE_SIZE = 500_000
 PATH_DEPENDENCY = re.compile(r"^(-e\s+)?['\"]?(?:file:)?\.[^\[#'\"\n;]*|^-e\s", re.MULTILINE)

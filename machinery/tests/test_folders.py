@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from checkouts import git
+
 from mlops import files, folders, pipeline
 from mlops.config import Project
 from mlops.folders import work_folder

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from mlops import keys
 from mlops.config import Project
 from mlops.data import stages

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import use_cases
 import pytest
 import yaml
+
+import use_cases
 from mlops import tracking
 from mlops.config import Project
 from mlops.pythons import supported_pythons

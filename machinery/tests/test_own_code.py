@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import use_cases
 from command import mlops
+
+import use_cases
 from mlops import use_case_code
 from mlops.config import Project
 from mlops.use_case import load_use_case

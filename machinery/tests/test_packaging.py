@@ -12,9 +12,10 @@ from unittest import mock
 import pytest
 import yaml
 from checkouts import ROOT
-from mlops.project import new, shipped, wheel
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from mlops.project import new, shipped, wheel
 
 LOCKS = ("base", "dev", "bootstrap")
 MACHINERY = ROOT / "machinery"

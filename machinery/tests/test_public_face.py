@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mlops
 import pytest
 from checkouts import ROOT
+
+import mlops
 
 OWN = [*(ROOT / "src").rglob("*.py"), *(ROOT / "tests").rglob("*.py"), *(ROOT / "notebooks").glob("*.ipynb")]
 OWN += [*(ROOT / "machinery" / "examples").rglob("*.ipynb"), *(ROOT / "machinery" / "examples").glob("*/[st]*/**/*.py")]

@@ -9,9 +9,9 @@ import pytest
 from serving.conftest import VERSION, labelled, make_candidate
 
 from mlops import tracking, trust
+from mlops.bundle.build import build
 from mlops.errors import UserError
 from mlops.serving import model as models
-from mlops.bundle.build import build
 from mlops.serving.manifest import SEAL, digest_of, seal, verify
 from mlops.serving.signature import Column, Signature
 

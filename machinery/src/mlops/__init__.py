@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlops import tracking as tracking
+    from mlops.bundle.build import build as build_bundle
     from mlops.config import Project as Project
     from mlops.config import load_project as load_project
     from mlops.data import columns as columns
     from mlops.data import stages as stages
     from mlops.data.datasets import read as read_data
     from mlops.registry.versions import resolve as find_version
-    from mlops.bundle.build import build as build_bundle
     from mlops.testing import copy_project as copy_project
     from mlops.tracking import open_store as open_store
     from mlops.training import plots as plots

@@ -11,12 +11,14 @@ import sys
 from typing import NoReturn
 
 import typer
+
 from mlops import console, gitflow
 from mlops.data import commands as data
 from mlops.deploy import commands as deploy
 from mlops.errors import MlopsError, UserError
 from mlops.monitoring import commands as monitoring
 from mlops.notebooks import commands as notebooks
+from mlops.pipeline import commands as training
 from mlops.project import commands as life
 from mlops.registry import commands as registry
 from mlops.registry import store_commands
@@ -24,7 +26,6 @@ from mlops.release import commands as release
 from mlops.scaffold import commands as scaffold
 from mlops.scoring import commands as scoring
 from mlops.scoring import serving_commands as serving
-from mlops.pipeline import commands as training
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from command import mlops
+
 from mlops import digests
 from mlops.config import Project
 

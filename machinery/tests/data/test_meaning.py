@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from mlops.data import columns, datasets, schemas
-from mlops.config.reading import Read
-from mlops.errors import DataError
 from pandera.pandas import Column, DataFrameSchema
+
+from mlops.config.reading import Read
+from mlops.data import columns, datasets, schemas
+from mlops.errors import DataError
 
 DAYS = DataFrameSchema({"day": columns.date(), "x": columns.number()}, coerce=True)
 BIG = 2**60 + 1

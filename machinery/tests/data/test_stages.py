@@ -11,12 +11,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from command import mlops
+from pandera.pandas import Check, Column, DataFrameSchema
+
 from mlops import files
 from mlops.config import Project
 from mlops.data import datasets, schemas, stages
 from mlops.errors import DataError
 from mlops.use_case import UseCase, load_use_case
-from pandera.pandas import Check, Column, DataFrameSchema
 
 
 @pytest.fixture

@@ -11,17 +11,18 @@ from pathlib import Path
 
 import pytest
 from host import HERE, MINE, ROOT
+from serving.conftest import flowers_model, labelled, make_candidate, serving
+
 from mlops import pipeline
+from mlops.bundle.build import build
+from mlops.bundle.image import build as build_image
 from mlops.config import Project, load_project
+from mlops.config.operations import Compose
 from mlops.deploy.compose import ComposeTarget
 from mlops.deploy.contract import Manifest, read_bundle
 from mlops.deploy.targets import Service
-from mlops.config.operations import Compose
-from mlops.bundle.build import build
-from mlops.bundle.image import build as build_image
 from mlops.serving.manifest import Bundle
 from mlops.use_case import load_use_case
-from serving.conftest import flowers_model, labelled, make_candidate, serving
 
 VERSION = {"number": "1.0.0", "run_id": "abc", "commit": "c0ffee", "metrics": {"macro_f1": 0.9}}
 OTHER = ("parameters.regularisation=1.5",)

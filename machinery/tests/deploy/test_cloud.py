@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 from mlflow.deployments import BaseDeploymentClient
 from mlflow.deployments.interface import plugin_store
+
 from mlops import tracking
 from mlops.config import Project
 from mlops.config.operations import Cloud, Environment
 from mlops.deploy import cloud
-from mlops.registry import deployment_log
 from mlops.deploy.cloud import Remote
-from mlops.registry.deployment_log import DEPLOYED, Deployment
 from mlops.deploy.targets import DeployFailed, Service
 from mlops.errors import ConfigError, UserError
-from mlops.registry import versions
+from mlops.registry import deployment_log, versions
+from mlops.registry.deployment_log import DEPLOYED, Deployment
 
 ADDRESS = {"sagemaker": "sagemaker:/eu-west-1", "azureml": "azureml://west.example/workspace", "databricks": "databricks"}
 CALLS: list[tuple[str, dict[str, Any]]] = []

@@ -12,6 +12,7 @@ import time
 import pytest
 from host import COUNTED, HERE, ROOT, answering, answers, interrupted, names, sed
 from load import Load
+
 from mlops.deploy.compose import ComposeTarget
 from mlops.deploy.targets import DeployFailed
 from mlops.errors import UserError

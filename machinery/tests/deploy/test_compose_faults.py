@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from host import HERE, answering, names
 from load import Load
+
 from mlops.deploy.compose import ComposeTarget
 from mlops.deploy.targets import DeployFailed
 from mlops.errors import UserError

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 from command import mlops
+
+from mlops.bundle.image import build
 from mlops.config import Project
 from mlops.deploy import deployment, docker
 from mlops.deploy.docker import Docker
 from mlops.deploy.targets import DeployFailed, Service
 from mlops.errors import UserError
-from mlops.bundle.image import build
 from mlops.serving.manifest import Bundle
 
 ROOT = Path(__file__).resolve().parents[3]

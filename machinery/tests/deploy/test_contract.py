@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 from command import mlops
+from serving.conftest import serving
+
 from mlops.config import Project
 from mlops.deploy import contract
 from mlops.deploy.contract import Manifest
 from mlops.deploy.targets import DeployFailed
 from mlops.errors import UserError
 from mlops.serving.manifest import Bundle
-from serving.conftest import serving
 
 Change = Callable[[str, int, bytes], tuple[int, bytes]]
 

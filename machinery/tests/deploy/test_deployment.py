@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from command import mlops
+
 from mlops import tracking
 from mlops.config import Project
 from mlops.config.operations import Compose

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from host import COUNTED, HERE, answering, names, sed
 from load import Load
+
 from mlops.deploy.compose import ComposeTarget
 
 pytestmark = pytest.mark.docker

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 from command import mlops
+
+from mlops.bundle.build import build
 from mlops.config import Project, load_project
 from mlops.config.operations import Environment, Kubernetes
 from mlops.deploy import kubernetes, targets
 from mlops.deploy.kubernetes import Cluster
 from mlops.deploy.targets import DeployFailed, Service
 from mlops.errors import UserError
-from mlops.bundle.build import build
 from mlops.serving.manifest import Bundle
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from command import mlops
+
 from mlops import tracking
 from mlops.config import Project
-from mlops.registry import deployment_log
-from mlops.registry.deployment_log import DEPLOYED, Deployment, REFUSED, RETURNED, Step, VERIFIED
 from mlops.errors import UserError
-from mlops.registry import aliases, versions
+from mlops.registry import aliases, deployment_log, versions
+from mlops.registry.deployment_log import DEPLOYED, REFUSED, RETURNED, VERIFIED, Deployment, Step
 
 
 def entry(number: str, result: str = DEPLOYED, environment: str = "production", **other) -> Deployment:

@@ -11,6 +11,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+
 from mlops.config.operations import Kubernetes
 from mlops.deploy.kubernetes import Cluster, Object, proof_of
 from mlops.deploy.targets import Service

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from checkouts import git
+from click.testing import Result
 from typer.testing import CliRunner
 
 from mlops.cli import app

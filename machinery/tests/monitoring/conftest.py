@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import traffic
+
 from mlops import tracking
 from mlops.config import Project
 from mlops.training import candidate as candidates

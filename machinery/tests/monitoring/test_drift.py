@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-import traffic
 import numpy as np
 import pandas as pd
 import pytest
+import traffic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

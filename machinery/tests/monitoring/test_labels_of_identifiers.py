@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+
 from mlops.config import Project
 from mlops.monitoring.labels import Labels, join
 from mlops.use_case import load_use_case

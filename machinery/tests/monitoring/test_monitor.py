@@ -13,13 +13,15 @@ import pyarrow
 import pytest
 import traffic
 from command import mlops
+from pyarrow import parquet
+
 from mlops.config import Project
 from mlops.errors import DataError
+from mlops.monitoring import labels
 from mlops.monitoring import monitor as watch
-from mlops.monitoring import labels, plots
+from mlops.monitoring import plots
 from mlops.monitoring.log import Traffic
 from mlops.use_case import load_use_case
-from pyarrow import parquet
 
 
 def many(flowers: pd.DataFrame, count: int = 300, seed: int = 0) -> pd.DataFrame:

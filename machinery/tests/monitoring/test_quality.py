@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from mlops.config import Metric, Project
 from mlops.monitoring import quality
 from mlops.monitoring.labels import TRUTH

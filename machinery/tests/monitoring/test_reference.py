@@ -2,10 +2,10 @@
 
 import json
 
-import traffic
 import numpy as np
 import pandas as pd
 import pytest
+import traffic
 from hypothesis import given
 from hypothesis import strategies as st
 

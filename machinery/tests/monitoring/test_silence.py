@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from mlops.config import Project
 from test_monitor import many, monitor
+
+from mlops.config import Project
 
 
 def line(**other: object) -> str:

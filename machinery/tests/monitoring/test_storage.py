@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from command import mlops
+
 from mlops.config import Project
 
 pytestmark = pytest.mark.services

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import traffic
+
+from mlops.config.operations import Monitor
 from mlops.monitoring import drift, words
 from mlops.monitoring.log import TIME
-from mlops.config.operations import Monitor
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from pathlib import Path
 import bs4
 import pytest
 from command import mlops
+from made import PNG, code, notebook, shown, stream, text, write
 
 from mlops.errors import UserError
 from mlops.notebooks import content, css_select, export, rules
-from made import PNG, code, notebook, shown, stream, text, write
 
 WIDGET = {"application/vnd.jupyter.widget-view+json": {"model_id": "m1", "version_major": 2, "version_minor": 0}}
 STATE = {"application/vnd.jupyter.widget-state+json": {"state": {"m1": {}}, "version_major": 2, "version_minor": 0}}

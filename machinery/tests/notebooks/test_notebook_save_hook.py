@@ -7,9 +7,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from made import PNG, code, eventually, notebook, shown, stream, text
 
 from mlops.notebooks import export, savehook, setup
-from made import PNG, code, eventually, notebook, shown, stream, text
 
 pytestmark = pytest.mark.servers
 

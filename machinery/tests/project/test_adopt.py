@@ -9,6 +9,7 @@ import fake_github
 import pytest
 from checkouts import ROOT, git
 from command import mlops
+
 from mlops import vendored
 from mlops.project import new, shipped, wheel
 

@@ -1,6 +1,7 @@
 """A later version of a file comes to a project, and no edit of the team is lost."""
 
 import pytest
+
 from mlops.project.merge import SUFFIX, Change, reconcile
 
 OLD = b"one\ntwo\nthree\nfour\nfive\nsix\n"

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from mlops.errors import UserError
 from mlops.project import transaction
 

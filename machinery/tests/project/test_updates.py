@@ -15,6 +15,7 @@ import pytest
 import yaml
 from checkouts import ROOT, git
 from command import mlops
+
 from mlops import vendored
 from mlops.errors import ConfigError
 from mlops.project import answers, new, shipped, transaction, update, wheel

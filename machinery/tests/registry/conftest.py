@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from mlops import pipeline, tracking
 from mlops.config import Project
 from mlops.registry import versions

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from mlflow import MlflowClient
+
 from mlops import tracking
 from mlops.config import Project
 from mlops.errors import UserError

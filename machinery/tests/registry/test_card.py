@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import precision_recall_fscore_support
+
 from mlops import git
 from mlops.config import Project
+from mlops.metrics.measures import Predictions, mae
 from mlops.registry import card as cards
 from mlops.registry import lineage, slices, versions
-from mlops.metrics.measures import Predictions, mae
 from mlops.use_case import UseCase, load_use_case
-from sklearn.metrics import precision_recall_fscore_support
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from mlops import tracking
 from mlops.config import Project
 from mlops.registry import versions

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from mlops import git
 from mlops.config import Project
-from mlops.registry import deployment_log
-from mlops.registry.deployment_log import DEPLOYED, Deployment, REFUSED
-from mlops.registry import versions
+from mlops.registry import deployment_log, versions
+from mlops.registry.deployment_log import DEPLOYED, REFUSED, Deployment
 from mlops.registry.versions import Version
 
 IMAGE = f"registry.example/iris@sha256:{'ab' * 32}"

@@ -7,10 +7,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlops import tracking
-from mlops.config import Project
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+
+from mlops import tracking
+from mlops.config import Project
 
 MANY = 1_000
 

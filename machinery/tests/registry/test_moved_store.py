@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from mlops import pipeline, tracking
 from mlops.config import Project, load_project
 from mlops.errors import DataError, UserError

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from checkouts import git
+
 from mlops.registry import repository_store as store
 from mlops.tracking import alone
 

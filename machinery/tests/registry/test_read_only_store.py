@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+
 from mlops import tracking
 from mlops.config import Project
 from mlops.errors import UserError

@@ -11,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
+
 from mlops import pipeline, tracking
 from mlops.config import Project
 from mlops.errors import StoreUnreachable, UserError

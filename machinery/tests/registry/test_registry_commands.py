@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from mlops import tracking
 from mlops.config import Project
 from mlops.registry import compare

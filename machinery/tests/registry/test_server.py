@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from mlops import pipeline, tracking
 from mlops.config import Project
 from mlops.registry import versions

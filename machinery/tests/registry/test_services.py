@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from mlops.config import Project, load_project
 from mlops.errors import UserError
 from mlops.registry import versions

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+
 from mlops import pipeline, tracking
 from mlops.config import Project
 from mlops.damage import advice

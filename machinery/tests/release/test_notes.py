@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlops.config import Metric
-from mlops.registry.deployment_log import DEPLOYED, Deployment, RETURNED, VERIFIED
+from mlops.registry.deployment_log import DEPLOYED, RETURNED, VERIFIED, Deployment
 from mlops.release import notes
 
 from .made import DIGEST, model, release

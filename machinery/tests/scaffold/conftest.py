@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tables import Trained
+
 import use_cases
 from mlops import pipeline
 from mlops.config import Project
@@ -13,7 +15,6 @@ from mlops.scaffold.add import Added
 from mlops.scaffold.add import add as add_use_case
 from mlops.scaffold.understand import Wishes
 from mlops.use_case import load_use_case
-from tables import Trained
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+
 from mlops.registry.register import Outcome
 from mlops.scaffold.add import Added
 

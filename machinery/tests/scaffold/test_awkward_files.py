@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tables import Trained, people
+
 from mlops.config import Project
 from mlops.errors import DataError
 from mlops.scaffold.add import add
 from mlops.scaffold.understand import Wishes
-
-from tables import Trained, people
 
 # Seconds from the file to a gated version.
 LONGEST = 120

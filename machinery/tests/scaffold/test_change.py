@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from command import mlops
+
 from mlops.config import Project, load_project, load_use_case_config
 from mlops.data import stages
 from mlops.use_case import load_use_case

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from command import mlops
+from tables import people
+
 from mlops.config import Project
 from mlops.scaffold.add import add
 from mlops.scaffold.understand import Wishes
-from tables import people
 
 
 @pytest.fixture(scope="module")

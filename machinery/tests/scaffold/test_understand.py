@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tables import people
+
 from mlops.data.read import table
 from mlops.errors import DataError
 from mlops.scaffold.understand import Table, Wishes, understand
-from tables import people
 
 ROWS = people(200)
 

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy
+from tables import Trained, people
+
 from mlops.config import Project
 from mlops.scaffold import choose
 from mlops.scaffold.add import Added, add
 from mlops.scaffold.understand import Wishes
-from tables import Trained, people
 
 # Lines of Python and YAML for a table of twenty columns.
 MOST_LINES = 150

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from checkouts import git
 from command import mlops
+
 from mlops import use_case_code
 from mlops.config import Project
 from mlops.errors import UserError

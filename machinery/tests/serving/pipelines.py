@@ -5,10 +5,25 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn import calibration, cluster, compose, discriminant_analysis, ensemble, feature_extraction, feature_selection
-from sklearn import gaussian_process, impute, linear_model, multioutput, naive_bayes, neighbors, neural_network, svm
-from sklearn import decomposition
+from sklearn import (
+    calibration,
+    cluster,
+    compose,
+    decomposition,
+    discriminant_analysis,
+    ensemble,
+    feature_extraction,
+    feature_selection,
+    gaussian_process,
+    impute,
+    linear_model,
+    multioutput,
+    naive_bayes,
+    neighbors,
+    neural_network,
+)
 from sklearn import preprocessing as prep
+from sklearn import svm
 from sklearn.pipeline import make_pipeline
 
 NUMBERS = ["age", "income", "score", "visits"]

@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mlops.bundle.build import FLOAT32_LIMIT, build, frame_to_rows
 from mlops.errors import UserError
 from mlops.serving import model as models
-from mlops.bundle.build import FLOAT32_LIMIT, build, frame_to_rows
 from mlops.serving.manifest import Bundle, BundleDamaged, verify
 from mlops.serving.model import load
 from mlops.serving.page import render
 from mlops.serving.signature import Column, Signature
 
-from .pipelines import KINDS, clip, table
 from .conftest import VERSION, flowers_model, labelled, make_candidate, numbered, numbers_model
+from .pipelines import KINDS, clip, table
 
 
 def predict(bundle, frame):
@@ -224,8 +224,9 @@ def test_the_serving_lock_names_what_the_extra_names():
 
 def test_pickle_joblib_json_onnx_and_skops_hold_the_same_model(flowers, flowers_bundle, tmp_path):
     """docs/formats.md compares them; JSON is the parameters written out, and only shows that they are all there is."""
-    import joblib
     import pickle
+
+    import joblib
     import skops.io
 
     frame, species = labelled()

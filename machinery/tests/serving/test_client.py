@@ -8,8 +8,8 @@ import httpx
 import numpy as np
 import pytest
 
-from mlops.errors import MlopsError, UserError
 from mlops.bundle.build import build
+from mlops.errors import MlopsError, UserError
 from mlops.scoring.client import ask, score_file
 
 from .conftest import VERSION, labelled, make_candidate, serving

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from checkouts import ROOT
 
-from mlops.errors import UserError
-from mlops.use_case_code import digest
 from mlops.bundle import contents
 from mlops.bundle.build import build
 from mlops.bundle.image import environment, prove, rows_of, stage, try_out
+from mlops.errors import UserError
+from mlops.use_case_code import digest
 
 from .conftest import VERSION, labelled, make_candidate
 

@@ -8,8 +8,8 @@ import httpx
 import pandas as pd
 import pytest
 
-from mlops.errors import UserError
 from mlops.bundle.image import build, stage
+from mlops.errors import UserError
 
 from .conftest import wait_ready
 

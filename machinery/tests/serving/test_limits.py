@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mlops.errors import ConfigError
-from mlops.serving import app, prediction_log, service
 from mlops.scoring import serving_commands
+from mlops.serving import app, prediction_log, service
 from mlops.serving.settings import Settings, from_environment
 from mlops.serving.signature import from_matrix
 

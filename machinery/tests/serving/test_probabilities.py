@@ -11,13 +11,12 @@ import pandas as pd
 import pyarrow
 import pytest
 
+from mlops.bundle.build import build, frame_to_rows
 from mlops.errors import UserError
-from mlops.bundle.build import build
 from mlops.scoring.client import score_file
-from mlops.serving.model import load
-from mlops.bundle.build import frame_to_rows
-from mlops.serving.settings import Settings
 from mlops.serving import service
+from mlops.serving.model import load
+from mlops.serving.settings import Settings
 
 from .conftest import VERSION, flowers_model, labelled, make_candidate, serving
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from mlops.serving import service
-from mlops.serving.settings import Settings
-from mlops.serving.model import TOGETHER
 from mlops.serving.fast_path import Desk
+from mlops.serving.model import TOGETHER
+from mlops.serving.settings import Settings
 from mlops.serving.signature import Refused
 
 from .conftest import serving

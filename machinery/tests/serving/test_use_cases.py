@@ -11,8 +11,8 @@ import pytest
 from checkouts import ROOT
 from typer.testing import CliRunner
 
-from mlops.config import load_project
 from mlops.bundle.build import frame_to_rows
+from mlops.config import load_project
 from mlops.serving.manifest import verify
 from mlops.serving.model import load
 from mlops.use_case import load_use_case
@@ -48,8 +48,9 @@ def command(*arguments):
 def test_one_trained_model_gives_the_same_predictions_everywhere(store, name, tmp_path):
     import mlflow.pyfunc
     from mlflow.pyfunc.scoring_server import init
-    from mlops.registry import versions
     from starlette.testclient import TestClient
+
+    from mlops.registry import versions
 
     project, outcomes = store
     if not outcomes[name].passed:

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops.errors import UserError
 from mlops.bundle.build import build, frame_to_rows
+from mlops.errors import UserError
 from mlops.scoring.client import to_arrow
 from mlops.serving.model import load
 from mlops.serving.scoring import Scorer, score

@@ -5,20 +5,21 @@ from dataclasses import replace
 import churn
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mlops.bundle.build import build, frame_to_rows
 from mlops.config import Project
 from mlops.config.decisions import Coverage
 from mlops.errors import ConfigError, DataError
-from mlops.bundle.build import build, frame_to_rows
+from mlops.metrics.measures import Predictions
 from mlops.serving.extras import as_json, available, compute
 from mlops.serving.model import load
 from mlops.training import conformal, report
 from mlops.training.evaluate import evaluate
 from mlops.training.folds import OutOfFold
-from mlops.metrics.measures import Predictions
 from mlops.training.train import train
-from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 LEVEL = {"level": 0.9, "within": 0.02}
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from mlops.config import Split
 from mlops.errors import DataError
 from mlops.training.folds import folds

@@ -4,6 +4,11 @@ import churn
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
+
 from mlops.bundle.build import build, frame_to_rows
 from mlops.serving.extras import as_json, available, compute
 from mlops.serving.model import load
@@ -11,10 +16,6 @@ from mlops.training import report
 from mlops.training.evaluate import evaluate
 from mlops.training.importance import contributions
 from mlops.training.train import train
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
 
 
 def test_the_inputs_that_decide_come_first_and_the_rest_lose_nothing(project):

@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from mlops.config.checks import Acknowledgement
+
 from mlops.config import Metric, Project
+from mlops.config.checks import Acknowledgement
 from mlops.errors import UserError
+from mlops.metrics.measures import Predictions
 from mlops.training import artifact_check, holdout, report, rules
 from mlops.training.candidate import Candidate
 from mlops.training.evaluate import evaluate
 from mlops.training.evaluation import Champion, Evaluation
 from mlops.training.findings import digest
-from mlops.metrics.measures import Predictions
-from mlops.training.train import train
 from mlops.training.fitting import metrics_of
+from mlops.training.train import train
 from mlops.use_case import UseCase, load_use_case
 
 FORWARD = {"method": "hash", "column": None}

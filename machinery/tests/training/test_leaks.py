@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_diabetes, load_wine
+from sklearn.ensemble import RandomForestClassifier
+
 from mlops.config import Project
 from mlops.data import stages
 from mlops.training import file_access, leaks, seeds
 from mlops.training.split import split
 from mlops.training.train import train
 from mlops.use_case import UseCase, load_use_case
-from sklearn.datasets import load_diabetes, load_wine
-from sklearn.ensemble import RandomForestClassifier
 
 SHARE = 0.05
 

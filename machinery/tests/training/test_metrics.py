@@ -7,9 +7,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sklearn import metrics as sklearn
+
 from mlops.metrics import measures
 from mlops.metrics.measures import MEASURES, Predictions, bootstrap, paired_bootstrap
-from sklearn import metrics as sklearn
 
 numbers = st.floats(-1e6, 1e6, allow_subnormal=False)
 pairs = st.integers(2, 60).flatmap(

@@ -5,12 +5,13 @@ from functools import partial
 from typing import Any
 
 import pytest
+from sklearn.neural_network import MLPClassifier
+
 from mlops.config import Project, UseCaseConfig
 from mlops.errors import ConfigError
 from mlops.keys import of_config
 from mlops.training.train import train
 from mlops.use_case import UseCase, _check_parameters, load_use_case
-from sklearn.neural_network import MLPClassifier
 
 
 def build(hidden_layer_sizes: tuple[int, ...], class_weight: dict[str, float] | None, seed: int) -> MLPClassifier:

@@ -8,22 +8,23 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from sklearn import metrics as sklearn
+
 from mlops import keys, tracking
 from mlops.config import Metric, Project, UseCaseConfig
 from mlops.errors import ConfigError
+from mlops.metrics.measures import Predictions
+from mlops.metrics.own import own_metrics
+from mlops.metrics.probabilities import directions, measures_of
 from mlops.training import report, rules
 from mlops.training.candidate import Candidate
 from mlops.training.evaluate import evaluate
 from mlops.training.evaluation import Champion
-from mlops.training.folds import OutOfFold
-from mlops.metrics.measures import Predictions
-from mlops.metrics.own import own_metrics
-from mlops.metrics.probabilities import directions, measures_of
-from mlops.training.thresholds import choose
 from mlops.training.fitting import without_threshold
+from mlops.training.folds import OutOfFold
+from mlops.training.thresholds import choose
 from mlops.training.train import train
 from mlops.use_case import UseCase, load_use_case
-from sklearn import metrics as sklearn
 
 AT_LESS = {"direction": "higher", "at": 0.1, "limit": 0.2}
 COSTS = {"no": {"yes": 1.5}, "yes": {"no": 10.0, "yes": -0.5}}

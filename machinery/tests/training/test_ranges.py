@@ -1,6 +1,7 @@
 """What the training rows hold: ranges of numbers and times, values of texts, and which rows go beyond them."""
 
 import pandas as pd
+
 from mlops.training.ranges import MOST, outside, ranges_of
 
 ROWS = pd.DataFrame(

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from command import mlops
 from matplotlib.image import imread
+
 from mlops.config import Project
+from mlops.metrics.measures import Predictions
 from mlops.training import plots, report
 from mlops.training.evaluate import evaluate
 from mlops.training.evaluation import Champion, Evaluation
-from mlops.metrics.measures import Predictions
 from mlops.training.train import train
 from mlops.use_case import load_use_case
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mlops.config import Split
 from mlops.errors import DataError
 from mlops.training.split import split

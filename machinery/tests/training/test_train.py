@@ -12,18 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from command import mlops
-from mlops import digests, git, tracking
-from mlops.config import Project
-from mlops.errors import DataError, UserError
-from mlops.training import candidate as candidates
-from mlops import model_file
-from mlops.training.candidate import Candidate
-from mlops.metrics.measures import MEASURES, Predictions
-from mlops.training.train import train
-from mlops.training.fitting import as_truth
-from mlops.use_case import UseCase, load_use_case
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
+
+from mlops import digests, git, model_file, tracking
+from mlops.config import Project
+from mlops.errors import DataError, UserError
+from mlops.metrics.measures import MEASURES, Predictions
+from mlops.training import candidate as candidates
+from mlops.training.candidate import Candidate
+from mlops.training.fitting import as_truth
+from mlops.training.train import train
+from mlops.use_case import UseCase, load_use_case
 
 TIMES = ("made", "fit_seconds")
 

@@ -5,16 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from mlops.config import Project
-from mlops.errors import DataError
-from mlops.monitoring import quality
-from mlops.training import candidate as candidates
-from mlops.metrics.measures import encode
-from mlops.training.train import train
-from mlops.training.fitting import predict
-from mlops.use_case import UseCase, load_use_case
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
+
+from mlops.config import Project
+from mlops.errors import DataError
+from mlops.metrics.measures import encode
+from mlops.monitoring import quality
+from mlops.training import candidate as candidates
+from mlops.training.fitting import predict
+from mlops.training.train import train
+from mlops.use_case import UseCase, load_use_case
 
 CLASSES = np.array(["setosa", "versicolor", "virginica"])
 

@@ -16,11 +16,10 @@ import pytest
 import rules
 import triggers
 
-from mlops.registry import deployment_log
 from mlops.errors import UserError
 from mlops.gitflow import comment
 from mlops.monitoring import proposed
-from mlops.registry import releases
+from mlops.registry import deployment_log, releases
 from mlops.release import assets
 
 sys.path[:0] = [str(offline.ACTIONS / "upload-artifact"), str(offline.ACTIONS / "download-artifact")]

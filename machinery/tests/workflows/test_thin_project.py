@@ -10,9 +10,10 @@ from pathlib import Path
 import offline
 import pytest
 from fake_github import FakeGitHub
-from mlops.project import answers, new, wheel
 from offline import Project, git
 from scenes import pull_request, push
+
+from mlops.project import answers, new, wheel
 
 pytestmark = [pytest.mark.workflows, pytest.mark.timeout(900)]
 

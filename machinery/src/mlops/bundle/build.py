@@ -16,15 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlops import files, folders, trust
-from mlops.errors import UserError
-from mlops.bundle import categories
-from mlops.serving import model as models
-from mlops.bundle import scores
-from mlops.serving.extras import PROBABILITIES
+from mlops.bundle import categories, scores
 from mlops.bundle.holdout import example, expected, frame_to_rows, widened
-from mlops.serving.manifest import Bundle, columns_of, seal, verify
 from mlops.bundle.proof import NotConverted, check_probes, compare, probe
 from mlops.bundle.scores import Scores
+from mlops.errors import UserError
+from mlops.serving import model as models
+from mlops.serving.extras import PROBABILITIES
+from mlops.serving.manifest import Bundle, columns_of, seal, verify
 from mlops.serving.signature import Column, Refused, Rows, Signature
 
 JOINED_ROWS = 512

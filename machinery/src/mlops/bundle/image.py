@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops import files, folders
-from mlops.errors import UserError
 from mlops.bundle import contents
+from mlops.errors import UserError
 from mlops.serving.manifest import Bundle
 from mlops.serving.settings import PREFIX
 

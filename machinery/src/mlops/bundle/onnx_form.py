@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mlops.bundle.proof import NotConverted, compare
 from mlops.bundle.converters import raise_opset, register
 from mlops.bundle.converters.graph import TARGET_OPSET
+from mlops.bundle.proof import NotConverted, compare
 from mlops.serving.model import load_onnx, to_frame
 from mlops.serving.signature import INTEGERS, NUMBERS, Column, Rows, Signature
 

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from mlops.errors import ConfigError, UserError
 from mlops.config.base import Frozen
 from mlops.config.models import Project, UseCaseConfig
+from mlops.errors import ConfigError, UserError
 
 ENV_PREFIX = "MLOPS__"
 

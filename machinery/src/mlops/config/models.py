@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 
 from mlops.config.base import Frozen
 from mlops.config.checks import Acknowledgement, Checks
-from mlops.config.decisions import Bootstrap, Costs, Coverage, SliceLimit, Target, Threshold, is_unset
+from mlops.config.decisions import Bootstrap, Costs, Coverage, SliceLimit, Target, Threshold
 from mlops.config.decisions import check as check_decisions
+from mlops.config.decisions import is_unset
 from mlops.config.operations import Environment, Monitor, Serving
 from mlops.config.reading import Data
 

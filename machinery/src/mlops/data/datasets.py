@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops import digests, files
+from mlops.config.reading import Read
 from mlops.data import schemas
 from mlops.data.parse import parse
-from mlops.config.reading import Read
 from mlops.data.read import kinds_of
 from mlops.errors import DataError
 

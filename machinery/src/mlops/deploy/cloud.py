@@ -16,12 +16,11 @@ from typing import Any, NamedTuple
 
 from mlops import folders, tracking, tracking_uri
 from mlops.config import Project
+from mlops.config.operations import Environment
 from mlops.console import step
-from mlops.registry import deployment_log
 from mlops.deploy.targets import DeployFailed, Service
 from mlops.errors import UserError, first_line
-from mlops.config.operations import Environment
-from mlops.registry import versions
+from mlops.registry import deployment_log, versions
 from mlops.registry.versions import Version
 from mlops.training.candidate import SAID
 

@@ -93,8 +93,8 @@ def deploy(
 
     from mlops.config import load_project
     from mlops.deploy import deployment, targets
-    from mlops.registry import deployment_log
     from mlops.errors import UserError
+    from mlops.registry import deployment_log
 
     project = load_project()
     targets.environment_of(project, to)

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from mlops import console
 from mlops.config import Project
+from mlops.config.operations import Compose, Environment
 from mlops.deploy import contract, docker, guard, health, proxy, proxy_container, shadow, watch
 from mlops.deploy.docker import HARDENED, Docker
 from mlops.deploy.lock import locked
@@ -28,7 +29,6 @@ from mlops.deploy.proxy import Proxy, other_than
 from mlops.deploy.targets import DeployFailed, Return, Service
 from mlops.deploy.tunnel import tunnel
 from mlops.errors import UserError
-from mlops.config.operations import Compose, Environment
 from mlops.registry import aliases
 
 LABEL = "io.mlops."

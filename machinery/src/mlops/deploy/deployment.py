@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mlops import console, tracking
 from mlops.config import Project, load_use_case_config
 from mlops.deploy import contract, docker, targets
-from mlops.registry import deployment_log
 from mlops.deploy.contract import Check
-from mlops.registry.deployment_log import DEPLOYED, Deployment, MOVED, REFUSED, RETURNED, Step, VERIFIED
 from mlops.deploy.targets import DeployFailed, Service, Target
 from mlops.errors import UserError
-from mlops.registry import aliases, versions
+from mlops.registry import aliases, deployment_log, versions
+from mlops.registry.deployment_log import DEPLOYED, MOVED, REFUSED, RETURNED, VERIFIED, Deployment, Step
 
 if TYPE_CHECKING:
     from mlops.serving.manifest import Bundle

@@ -27,12 +27,12 @@ import yaml
 
 from mlops import folders
 from mlops.config import Project
+from mlops.config.operations import Environment, Kubernetes
 from mlops.console import step
 from mlops.deploy import contract
 from mlops.deploy.contract import MANIFEST, Manifest, explained, wait_ready
 from mlops.deploy.targets import DeployFailed, Service
 from mlops.errors import UserError
-from mlops.config.operations import Environment, Kubernetes
 
 OVERLAYS = Path("deploy") / "kubernetes" / "overlays"
 # What the base calls its Deployment, and the image that stands for the real one.

@@ -7,8 +7,8 @@ import re
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from mlops.config import Project
-from mlops.errors import MlopsError, UserError
 from mlops.config.operations import Environment
+from mlops.errors import MlopsError, UserError
 
 MODULES = {
     "compose": "compose",

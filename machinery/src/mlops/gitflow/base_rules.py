@@ -11,8 +11,7 @@ from pathlib import Path
 
 from mlops import folders
 from mlops.errors import UserError
-from mlops.git import git, run
-from mlops.git import exists, text_at
+from mlops.git import exists, git, run, text_at
 
 SOURCES = ("machinery/src", "src")
 MACHINERY = "vendor/machinery.txt"

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlops.errors import UserError
-from mlops.gitflow import branches, fragments, tags, versions
-from mlops.git import git, run
-from mlops.git import credentials, current_branch, exists, text_at
+from mlops.git import credentials, current_branch, exists, git, run
 from mlops.git import tags as local_tags
+from mlops.git import text_at
+from mlops.gitflow import branches, fragments, tags, versions
 
 SETUP = "setup.py"
 CHANGELOG = "CHANGELOG.md"

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import typer
 
+from mlops import runner
 from mlops.console import as_json, note
 from mlops.errors import UserError
+from mlops.git import compare_link, current_branch, exists, git, identity, project_root, run, text_at
 from mlops.gitflow import branches, checks, fragments, tags, versions
-from mlops import runner
-from mlops.git import git, run
-from mlops.git import compare_link, current_branch, exists, identity, project_root, text_at
 
 app = typer.Typer(help="Branches, versions and tags: check, start, finish, tag.", no_args_is_help=True)
 

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from mlops import folders
 from mlops.errors import UserError
-from mlops.git import run
-from mlops.git import text_at
+from mlops.git import run, text_at
 from mlops.gitflow.versions import changelog_entry
 
 FOLDER = "changelog.d"

@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlops.git import git, run
+from mlops.git import credentials, git, run, text_at
 from mlops.gitflow import branches, versions
 from mlops.gitflow.checks import CHANGELOG, SETUP, Merge
 from mlops.gitflow.fragments import FOLDER
-from mlops.git import credentials, text_at
 
 FRAGMENTS = f"{FOLDER}/"
 NOWHERE = "0" * 40

@@ -12,8 +12,8 @@ from __future__ import annotations
 from mlops import digests, runner, tracking
 from mlops.config import Project
 from mlops.errors import StoreUnreachable, UserError
-from mlops.gitflow import github
 from mlops.git import repository
+from mlops.gitflow import github
 
 CONTEXT = "mlops/registered"
 AUTHOR = ("github-actions[bot]", "Bot")

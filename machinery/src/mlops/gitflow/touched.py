@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mlops import digests, keys, vendored
-from mlops.git import git, run
-from mlops.git import credentials
+from mlops.git import credentials, git, run
 
 
 def differs(root: Path, base: str, names: Sequence[str]) -> bool:

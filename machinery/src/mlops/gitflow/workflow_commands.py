@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from mlops import runner
 from mlops.console import as_json, note, table
 from mlops.errors import MlopsError, UserError
+from mlops.git import compare_link, credentials, exists, fetch_branches, git, project_root, repository, run
 from mlops.gitflow import backmerge as rules
-from mlops import runner
 from mlops.gitflow import branches, checks, registered
-from mlops.git import git, run
-from mlops.git import compare_link, credentials, exists, fetch_branches, project_root, repository
 
 if TYPE_CHECKING:
     from mlops.config import Project
@@ -51,9 +50,9 @@ def plan(
 
     Example: mlops gitflow plan --base origin/dev --json
     """
-    from mlops.pythons import supported_pythons
     from mlops.git import commit
     from mlops.gitflow import planning
+    from mlops.pythons import supported_pythons
 
     project = load_project()
     event = runner.event()

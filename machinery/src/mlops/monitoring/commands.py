@@ -87,9 +87,9 @@ def propose(
 
     Example: mlops propose output/proposals
     """
-    from mlops.gitflow import github
     from mlops import runner
     from mlops.git import project_root, repository
+    from mlops.gitflow import github
     from mlops.monitoring import proposed
 
     root = project_root()
@@ -110,8 +110,8 @@ def monitored(
     """
     from json import dumps
 
-    from mlops.config import load_project, load_use_case_config
     from mlops import runner
+    from mlops.config import load_project, load_use_case_config
 
     project = load_project()
     names = [only] if only else project.use_cases

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops.config import nearest
+from mlops.config.operations import FeatureMonitor, Limits, Monitor
 from mlops.errors import ConfigError
 from mlops.monitoring import statistics
 from mlops.monitoring.log import SAID
-from mlops.config.operations import FeatureMonitor, Limits, Monitor
 from mlops.training import reference
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops import runner
 from mlops.config import Project
 from mlops.console import note
-from mlops.gitflow import github
-from mlops import runner
 from mlops.git import repository
+from mlops.gitflow import github
 from mlops.monitoring import proposal, report
 from mlops.monitoring.monitor import ALARMS, BLIND, TOO_FEW, Check
 

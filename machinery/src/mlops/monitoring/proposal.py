@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops import folders
+from mlops import folders, runner
 from mlops.config import Project
 from mlops.data import schemas, stages
 from mlops.errors import DataError
-from mlops.git import git
+from mlops.git import compare_link, credentials, exists, fetch_branches, git, identity, repository
 from mlops.gitflow import approval, branches, github
-from mlops import runner
-from mlops.git import compare_link, credentials, exists, fetch_branches, identity, repository
 from mlops.monitoring import labels
 from mlops.monitoring.labels import TRUTH
 from mlops.monitoring.log import REQUEST, ROW

@@ -11,11 +11,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mlops.errors import UserError
-from mlops.git import git
-from mlops.gitflow import approval, branches, github
 from mlops import runner
-from mlops.git import credentials
+from mlops.errors import UserError
+from mlops.git import credentials, git
+from mlops.gitflow import approval, branches, github
 
 FACTS, BUNDLE = "proposal.json", "branch.bundle"
 BRANCH = re.compile(r"data/[a-z0-9_-]+-\d{4}-\d{2}-\d{2}(?:-\d{6})?")

@@ -10,12 +10,12 @@ import numpy as np
 
 from mlops.config import Metric, nearest
 from mlops.errors import ConfigError
-from mlops.monitoring.labels import TRUTH
-from mlops.monitoring.log import SAID
-from mlops.monitoring.statistics import block_interval
 from mlops.metrics.measures import Measure, Predictions, encode
 from mlops.metrics.own import own_measure, takes_probabilities
 from mlops.metrics.probabilities import NEED_PROBABILITIES, measures_of
+from mlops.monitoring.labels import TRUTH
+from mlops.monitoring.log import SAID
+from mlops.monitoring.statistics import block_interval
 from mlops.training.reference import as_category
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops.config.operations import Monitor
 from mlops.monitoring import statistics
 from mlops.monitoring.drift import Finding, as_reference, severity
 from mlops.monitoring.log import SAID, TIME
-from mlops.config.operations import Monitor
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -104,7 +104,7 @@ def run(
 ) -> None:
     """Run notebooks from top to bottom on fresh kernels, with a store of their own; exit code 1 where one fails.
 
-    Example: mlops notebooks run notebooks/mlflow_sample.ipynb
+    Example: mlops notebooks run notebooks/iris_features.ipynb
     """
     from mlops.notebooks import execute
 
@@ -136,8 +136,7 @@ def review(
 
     Example: mlops notebooks review --base origin/main --head HEAD --output output/review
     """
-    from mlops import files
-    from mlops import runner
+    from mlops import files, runner
     from mlops.notebooks import changes, pages
     from mlops.notebooks import review as reviews
 

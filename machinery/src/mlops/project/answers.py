@@ -14,8 +14,8 @@ from pydantic import Field, ValidationError, field_validator
 
 from mlops import tracking_uri
 from mlops.config import nearest
-from mlops.errors import ConfigError
 from mlops.config.base import Frozen
+from mlops.errors import ConfigError
 from mlops.project import shipped
 
 PYTHONS = ("3.11", "3.12", "3.13")

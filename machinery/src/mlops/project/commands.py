@@ -112,8 +112,9 @@ def update(
     Example: mlops update --wheel mlops_machinery-1.1.0-py3-none-any.whl
     """
     from mlops.config import find_root
-    from mlops.project import releases, transaction, wheel
+    from mlops.project import releases, transaction
     from mlops.project import update as border
+    from mlops.project import wheel
 
     root = find_root()
     if notify:

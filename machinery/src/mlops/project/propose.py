@@ -6,9 +6,8 @@ from pathlib import Path
 
 from mlops import folders, vendored
 from mlops.errors import UserError
-from mlops.git import git, run
+from mlops.git import compare_link, credentials, fetch_branches, git, identity, repository, run
 from mlops.gitflow import approval, branches, github
-from mlops.git import compare_link, credentials, fetch_branches, identity, repository
 from mlops.project import adopt
 from mlops.project.answers import Answers
 

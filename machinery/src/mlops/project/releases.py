@@ -15,8 +15,8 @@ from packaging.version import Version
 from mlops import folders, vendored
 from mlops.config import load_project
 from mlops.errors import StoreUnreachable, UserError
-from mlops.gitflow import github
 from mlops.git import repository
+from mlops.gitflow import github
 from mlops.project import wheel
 from mlops.project.wheel import Wheel
 

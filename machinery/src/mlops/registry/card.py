@@ -68,8 +68,9 @@ def write(card: Card, file: Path) -> None:
 
 def _facts(project: Project, use_case: UseCase, version: Version, candidate: Candidate, report: dict) -> dict[str, Any]:
     import numpy as np
-    from mlops.training.evaluate import recorded
+
     from mlops.metrics.own import measures_of_version
+    from mlops.training.evaluate import recorded
     from mlops.training.fitting import as_truth
 
     manifest, holdout = candidate.manifest, candidate.holdout()

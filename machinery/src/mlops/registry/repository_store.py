@@ -21,8 +21,7 @@ from typing import NamedTuple
 from mlops import damage, folders
 from mlops.damage import BACKUP, DATABASE
 from mlops.errors import StoreUnreachable, UserError
-from mlops.git import git, last_words, run
-from mlops.git import credentials, identity
+from mlops.git import credentials, git, identity, last_words, run
 from mlops.registry import store_contents
 from mlops.registry.store_contents import contents
 from mlops.tracking import alone

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlops.git import git, last_words, run
 from mlops import runner
-from mlops.git import credentials, identity
+from mlops.git import credentials, git, identity, last_words, run
 from mlops.tracking_uri import UNTOLD
 
 REF = "refs/mlops/server"

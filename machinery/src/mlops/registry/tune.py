@@ -12,10 +12,10 @@ from mlops.data import stages
 from mlops.errors import UserError
 from mlops.registry import runs, versions
 from mlops.registry.aliases import who
+from mlops.training.fitting import as_truth, predict, primary_measure
 from mlops.training.folds import folds
 from mlops.training.gate import goodness
 from mlops.training.split import split
-from mlops.training.fitting import as_truth, predict, primary_measure
 
 if TYPE_CHECKING:
     import pandas as pd

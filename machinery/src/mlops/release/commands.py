@@ -36,8 +36,8 @@ def plan(tag: str = TAG, json: bool = JSON) -> None:
     """
     from json import dumps
 
-    from mlops.errors import UserError
     from mlops import runner
+    from mlops.errors import UserError
     from mlops.gitflow import registered, tags
     from mlops.release import publish as publishing
 
@@ -65,16 +65,16 @@ def image(name: str = NAME, tag: str = OF_TAG, json: bool = JSON) -> None:
 
     Example: mlops release image ridership --tag v1.4.0
     """
-    from mlops.files import write_json
     from mlops import runner
+    from mlops.bundle.image import build
+    from mlops.files import write_json
+    from mlops.git import repository
     from mlops.gitflow import registered as verified
     from mlops.gitflow.checks import remote_tags
-    from mlops.git import repository
     from mlops.registry import versions
     from mlops.release import images
     from mlops.release import plan as planning
     from mlops.scoring import registered
-    from mlops.bundle.image import build
 
     project = _project()
     number = _number(project, name, tag)
@@ -119,12 +119,12 @@ def push(name: str = NAME, tag: str = OF_TAG, json: bool = JSON) -> None:
 
     Example: mlops release push ridership --tag v1.4.0
     """
-    from mlops.files import write_json, write_text
-    from mlops.git import git
     from mlops import runner
-    from mlops.git import repository
-    from mlops.release import images, manifest, sbom
+    from mlops.files import write_json, write_text
+    from mlops.git import git, repository
+    from mlops.release import images, manifest
     from mlops.release import plan as planning
+    from mlops.release import sbom
 
     project = _project()
     folder = _folder(project, name)
@@ -155,8 +155,8 @@ def attested(
 
     Example: mlops release attested ridership --outcome skipped
     """
-    from mlops.files import write_json
     from mlops import runner
+    from mlops.files import write_json
 
     if outcome == "success":
         write_json(_folder(_project(), name) / "attestation.json", {"url": url})
@@ -181,8 +181,8 @@ def publish(
 
     Example: mlops release publish v1.4.0 artifacts --dry-run
     """
-    from mlops.files import write_text
     from mlops import runner
+    from mlops.files import write_text
     from mlops.gitflow import tags
     from mlops.release import assets, manifest
     from mlops.release import publish as publishing
@@ -216,8 +216,8 @@ def fetch(
 
     Example: mlops release fetch v1.4.0 --to production
     """
-    from mlops.gitflow import registered, tags
     from mlops import runner
+    from mlops.gitflow import registered, tags
     from mlops.registry import releases
     from mlops.release import manifest
     from mlops.release import publish as publishing
@@ -249,8 +249,8 @@ def summary(
     """
     from dataclasses import asdict
 
-    from mlops.registry import deployment_log
     from mlops import runner
+    from mlops.registry import deployment_log
     from mlops.release import notes
 
     there = file.is_file()
@@ -291,8 +291,8 @@ def _number(project: Project, name: str, tag: str) -> str:
 
 def _published(project: Project, tags: list[str]) -> list[Release]:
     """Return what the published releases among these tags stand for; none where GitHub is not known here."""
-    from mlops.gitflow import github
     from mlops.git import repository
+    from mlops.gitflow import github
     from mlops.release.publish import release_of
 
     name = repository(project.root)

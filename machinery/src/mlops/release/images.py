@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops import digests, folders
-from mlops.errors import UserError
 from mlops.bundle import image as serving
+from mlops.errors import UserError
 from mlops.serving.manifest import Bundle
 
 DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")

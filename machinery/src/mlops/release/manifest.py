@@ -11,8 +11,8 @@ from pathlib import Path
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mlops import files
-from mlops.errors import UserError
 from mlops.config.base import Frozen
+from mlops.errors import UserError
 from mlops.gitflow import tags
 
 FILE = "release.json"

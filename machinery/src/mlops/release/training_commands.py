@@ -50,10 +50,9 @@ def resume(json: bool = JSON) -> None:
 
     Example: mlops release resume --json
     """
-    from mlops.git import git
-    from mlops.gitflow import github
     from mlops import runner
-    from mlops.git import credentials
+    from mlops.git import credentials, git
+    from mlops.gitflow import github
     from mlops.release import publish as publishing
     from mlops.release import wait as waiting
 
@@ -102,8 +101,8 @@ def load_project() -> Project:
 
 def github_of(project: Project) -> Repository:
     """Return the project's repository on GitHub."""
-    from mlops.gitflow import github
     from mlops.git import repository
+    from mlops.gitflow import github
 
     return github.connect(repository(project.root))
 
@@ -111,9 +110,8 @@ def github_of(project: Project) -> Repository:
 def commit_of(project: Project, tag: str) -> str:
     """Return the commit of a tag; raise UserError where it is not here or another commit is checked out."""
     from mlops.errors import UserError
-    from mlops.git import git
+    from mlops.git import exists, git
     from mlops.gitflow import tags
-    from mlops.git import exists
 
     tags.parse(tag)
     if not exists(f"refs/tags/{tag}", project.root):

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import folders
 from mlops.errors import DataError, first_line
-from mlops.scaffold.understand import Table
-from mlops.training.gate import goodness
 from mlops.metrics.measures import DIRECTIONS, Predictions, encode, score
+from mlops.scaffold.understand import Table
 from mlops.training.fitting import one_hot, predict
+from mlops.training.gate import goodness
 
 if TYPE_CHECKING:
     import numpy as np

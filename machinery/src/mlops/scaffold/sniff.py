@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from mlops.config import nearest
-from mlops.data.read import EXCEL, JSON_LINES, cells, is_text
 from mlops.config.reading import Read
+from mlops.data.read import EXCEL, JSON_LINES, cells, is_text
 from mlops.errors import DataError
 
 if TYPE_CHECKING:

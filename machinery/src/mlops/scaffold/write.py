@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.data.read import EXCEL, JSON_LINES
 from mlops.errors import first_line
+from mlops.metrics.measures import DIRECTIONS
 from mlops.scaffold.choose import FOLDS, LINEAR, Candidate, Choice, is_imbalanced, metrics_of
 from mlops.scaffold.understand import ROW_ID, Table
-from mlops.metrics.measures import DIRECTIONS
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mlops import console, folders
+from mlops.bundle import build as bundles
 from mlops.config import Project, load_use_case_config
 from mlops.errors import UserError
 from mlops.registry import versions
-from mlops.bundle import build as bundles
 from mlops.serving.manifest import MANIFEST, Bundle, BundleDamaged, verify
 
 

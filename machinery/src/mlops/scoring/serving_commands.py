@@ -99,9 +99,9 @@ def image(
     from pathlib import Path
 
     _need_packages()
+    from mlops.bundle.image import build, prove, stage
     from mlops.config import load_project
     from mlops.scoring import registered
-    from mlops.bundle.image import build, prove, stage
 
     project = load_project()
     made = registered.bundle(project, name, ref or None, None, form or None)

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from mlops.serving import pages, replies
+from mlops.serving.fast_path import LARGEST
 from mlops.serving.replies import Reply
 from mlops.serving.scoring import Answer, score
 from mlops.serving.service import Service, count, start
-from mlops.serving.fast_path import LARGEST
 from mlops.serving.signature import Refused
 
 Scope = Any

@@ -7,8 +7,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from mlops.serving.fast_path import LARGEST, Desk
 from mlops.serving.service import Service
-from mlops.serving.fast_path import Desk, LARGEST
 
 MAX_HEAD = 65_536  # bytes of a request's head
 

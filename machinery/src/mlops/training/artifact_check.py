@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mlops.errors import first_line
-from mlops.training.findings import Finding
 from mlops.metrics.measures import Predictions
+from mlops.training.findings import Finding
 
 if TYPE_CHECKING:
     import numpy as np

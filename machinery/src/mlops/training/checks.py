@@ -65,6 +65,7 @@ def _slices(
 ) -> Iterator[Check]:
     """The primary metric where a column has one value, for each value with rows enough."""
     import numpy as np
+
     from mlops.errors import ConfigError
 
     metric = config.metrics[config.primary]

@@ -16,8 +16,8 @@ from mlops.errors import DataError
 
 if TYPE_CHECKING:
     from mlops.config.decisions import Coverage
-    from mlops.training.folds import OutOfFold
     from mlops.metrics.measures import Predictions
+    from mlops.training.folds import OutOfFold
 
 
 def choose(rule: Coverage, truth: np.ndarray, seen: OutOfFold, classes: np.ndarray | None) -> dict[str, Any]:

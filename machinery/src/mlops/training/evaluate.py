@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import tracking
 from mlops.errors import UserError, first_line
+from mlops.metrics.measures import Predictions, encode, paired_bootstrap
 from mlops.training import checks, judgement
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
 from mlops.training.evaluation import Champion, Evaluation
 from mlops.training.findings import idle
-from mlops.training.gate import decide, goodness
-from mlops.metrics.measures import Predictions, encode, paired_bootstrap
 from mlops.training.fitting import as_truth, metrics_of, one_hot, predict, primary_measure
+from mlops.training.gate import decide, goodness
 from mlops.trust import Untrusted
 
 if TYPE_CHECKING:

@@ -34,6 +34,7 @@ def out_of_fold(use_case: UseCase, training: pd.DataFrame, classes: np.ndarray |
     Raises DataError where there are too few rows to make folds of.
     """
     import numpy as np
+
     from mlops.metrics.measures import Predictions
     from mlops.training.fitting import fit, predict
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.training.gate import goodness
 from mlops.metrics.measures import Predictions, resampled
+from mlops.training.gate import goodness
 
 if TYPE_CHECKING:
     import pandas as pd

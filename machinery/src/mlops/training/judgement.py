@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from mlops import tracking
 from mlops.config import Metric, UseCaseConfig
 from mlops.errors import first_line
+from mlops.metrics.measures import Predictions, bootstrap
 from mlops.training import artifact_check, holdout, rules
 from mlops.training.candidate import Candidate
 from mlops.training.findings import Finding, acknowledged
-from mlops.training.gate import goodness
-from mlops.metrics.measures import Predictions, bootstrap
 from mlops.training.fitting import error_of, predict, primary_measure
+from mlops.training.gate import goodness
 
 if TYPE_CHECKING:
     import numpy as np

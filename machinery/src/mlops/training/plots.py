@@ -36,8 +36,8 @@ def draw(use_case: UseCase, evaluation: Evaluation, folder: Path) -> list[Path]:
 
 
 def _of_positive(evaluation: Evaluation, positive: Any) -> dict[str, Figure]:
-    from mlops.training import probability_plots
     from mlops.metrics.probabilities import index_of
+    from mlops.training import probability_plots
 
     assert evaluation.classes is not None
     index = index_of(positive, evaluation.classes, "target.positive")

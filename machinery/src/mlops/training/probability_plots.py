@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops.training.figures import BASELINE, TRUTH, models_of, new_figure, titled
 from mlops.metrics.probabilities import curve
+from mlops.training.figures import BASELINE, TRUTH, models_of, new_figure, titled
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,14 +13,15 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import digests, files, folders, git, keys, tracking, trust
+from mlops import digests, files, folders, git, keys, model_file, tracking, trust
 from mlops.config import Project
 from mlops.console import phase
 from mlops.data import stages
+from mlops.metrics.measures import Predictions
 from mlops.training import candidate as candidates
 from mlops.training import conformal, file_access, folds, importance, leaks, reference, rules, seeds, thresholds
-from mlops import model_file
 from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
+from mlops.training.findings import Finding, as_values
 from mlops.training.fitting import (
     as_predictions,
     as_truth,
@@ -32,8 +33,6 @@ from mlops.training.fitting import (
     primary_measure,
     without_threshold,
 )
-from mlops.training.findings import Finding, as_values
-from mlops.metrics.measures import Predictions
 from mlops.training.ranges import ranges_of
 from mlops.training.split import split
 from mlops.use_case import call

@@ -237,9 +237,9 @@ def _adaboost(graph: Graph) -> None:
 
 
 def _isolation_forest() -> None:
-    from sklearn.ensemble import IsolationForest
     from skl2onnx import update_registered_converter
     from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType
+    from sklearn.ensemble import IsolationForest
 
     def shape(operator: Any) -> None:
         operator.outputs[0].type = Int64TensorType([None])

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlops.bundle.converters.graph import TARGET_OPSET
-from mlops.bundle.converters.graph import Graph
+from mlops.bundle.converters.graph import TARGET_OPSET, Graph
 
 LEQ = 0
 SUM = 1
