@@ -135,7 +135,7 @@ def test_a_run_that_is_not_told_the_server_reads_no_other_store(
     mlops: Store, root: Path, pushed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert mlops("run", "--", *WRITE).exit_code == 0
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:secret@mlflow.example.org")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:secret@mlflow.example.org")  # pragma: allowlist secret
     assert mlops("run", "--", *WRITE[:2], "pass").exit_code == 0
     (mark,) = [line for line in git(root, "ls-remote", "origin").splitlines() if "refs/mlops/server" in line]
     git(root, "fetch", "--quiet", "origin", "refs/mlops/server")

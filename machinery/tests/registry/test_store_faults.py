@@ -223,7 +223,7 @@ def test_a_server_that_does_not_answer_ends_the_command_within_ten_seconds(
 
 ADDRESSES = [
     "http://localhost:abc",
-    "http://me:secret@localhost:99999",
+    "http://me:secret@localhost:99999",  # pragma: allowlist secret
     "http://[::1",
     "http:",
     "postgresql://me:secret#1@h/x",
