@@ -26,6 +26,7 @@ folder = pathlib.Path("models")
 with sqlite3.connect(folder / "mlflow.db") as connection:
     connection.execute("PRAGMA journal_mode=wal")
     connection.execute("CREATE TABLE IF NOT EXISTS runs (run_uuid TEXT)")
+    connection.execute("CREATE TABLE IF NOT EXISTS alembic_version (version_num TEXT)")
     connection.execute("INSERT INTO runs VALUES (?)", (name,))
 (folder / "artifacts" / name).write_text(name)
 with open("runs.log", "a") as log:

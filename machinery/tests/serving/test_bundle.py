@@ -11,8 +11,11 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from checkouts import ROOT
 
-from mlops.bundle.build import FLOAT32_LIMIT, build, frame_to_rows
+from mlops.bundle.build import build
+from mlops.bundle.holdout import frame_to_rows
+from mlops.bundle.proof import FLOAT32_LIMIT
 from mlops.errors import UserError
 from mlops.serving import model as models
 from mlops.serving.manifest import Bundle, BundleDamaged, verify
@@ -202,13 +205,16 @@ def test_an_onnx_server_imports_neither_mlflow_nor_pandas_nor_scikit_learn(flowe
     assert loaded.isdisjoint({"mlflow", "pandas", "sklearn", "scipy", "pyarrow", "pydantic", "typer"})
 
 
-def test_the_image_holds_every_module_that_the_server_imports():
-    from mlops.bundle.image import MODULES
+def test_the_image_holds_every_module_that_the_server_imports(flowers_bundle, tmp_path):
+    from mlops.bundle.image import stage
 
+    stage(ROOT, flowers_bundle, tmp_path / "context")
     script = "import sys; from mlops.serving import run, openapi, page, reference; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
-    served = {name.removeprefix("mlops.serving.") for name in loaded if name.startswith("mlops.serving.")}
-    assert {f"{name}.py" for name in served} <= set(MODULES)
+    app = tmp_path / "context" / "app"
+    places = [app.joinpath(*name.split(".")) for name in loaded if name.split(".")[0] == "mlops"]
+    assert len(places) > 15
+    assert [place for place in places if not (place.with_suffix(".py").is_file() or (place / "__init__.py").is_file())] == []
 
 
 def test_the_serving_lock_names_what_the_extra_names():
@@ -217,8 +223,10 @@ def test_the_serving_lock_names_what_the_extra_names():
     from unittest.mock import Mock, patch
 
     with patch.dict(sys.modules, {"setuptools": Mock()}):
-        extra = runpy.run_path("setup.py")["EXTRAS"]["serve"]
-    named = {re.match(r"[\w-]+", line).group() for line in open("requirements/serve.in") if re.match(r"\w", line)}
+        with patch.dict(sys.modules, {"packaged": Mock()}):
+            extra = runpy.run_path(str(ROOT / "machinery" / "setup.py"))["EXTRAS"]["serve"]
+    lines = (ROOT / "requirements" / "serve.in").read_text(encoding="utf-8").splitlines()
+    named = {re.match(r"[\w-]+", line).group() for line in lines if re.match(r"\w", line)}
     assert named - {"numpy"} == {re.match(r"[\w-]+", line).group() for line in extra}
 
 

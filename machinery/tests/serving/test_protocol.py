@@ -3,6 +3,7 @@
 import html
 import io
 import json
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -225,7 +226,7 @@ def test_a_compressed_body_is_415(flowers_server):
 def test_v2_answers_the_types_that_it_names(request, tmp_path, which, form):
     bundle = build(request.getfixturevalue(which), tmp_path / "b", which, VERSION, form=form)
     example = from_columns(bundle.signature, [[bundle.example[name]] for name in bundle.signature.names])
-    answered = write_infer(load(bundle)(example, None), bundle, None, "1")["outputs"]
+    answered = write_infer(load(bundle)(example, None), bundle, "1", None, {})["outputs"]
     described = metadata(bundle)["outputs"]
     assert [(item["name"], item["datatype"]) for item in described] == [(item["name"], item["datatype"]) for item in answered]
 
@@ -352,7 +353,7 @@ NUMERIC = Signature((Column("a", "double"), Column("b", "float"), Column("x", "i
 @settings(max_examples=400, deadline=None)
 def test_json_is_read_or_refused_and_nothing_else(body, signature):
     raw = json.dumps(body).encode()
-    for read in (read_invocations, read_typed, read_infer):
+    for read in (read_invocations, read_typed, infer):
         read_or_refuse(read, raw, signature)
 
 
@@ -361,7 +362,7 @@ def test_json_is_read_or_refused_and_nothing_else(body, signature):
 def test_bytes_are_read_or_refused_and_nothing_else(body, signature):
     from mlops.serving.arrow import read_arrow
 
-    for read in (read_invocations, read_typed, read_infer, read_csv):
+    for read in (read_invocations, read_typed, infer, read_csv):
         read_or_refuse(read, body, signature)
         read_or_refuse(read, b"a,b,x,y\n" + body, signature)
     read_or_refuse(lambda raw, known: read_arrow(raw, known, 100), body, signature)
@@ -375,6 +376,12 @@ def test_a_flipped_byte_in_an_arrow_stream_is_read_or_refused(place, flip):
     raw = bytearray(to_arrow(pd.DataFrame({"a": [1.0, 2.0], "b": ["x", None], "x": [1, 2], "y": [True, False]})))
     raw[place % len(raw)] ^= flip
     read_or_refuse(lambda body, known: read_arrow(body, known, 100), bytes(raw), MIXED)
+
+
+def infer(body, signature):
+    """An inference request to a model of this signature that has no outputs but its predictions."""
+    content = {"onnx": {"dtype": "<f8"}, "signature": {"outputs": []}}
+    return read_infer(body, SimpleNamespace(signature=signature, format="onnx", content=content))
 
 
 def read_or_refuse(read, body, signature):
