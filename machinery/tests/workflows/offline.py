@@ -279,7 +279,7 @@ def _environment(venv: Path) -> None:
     mlops.chmod(0o755)
     # All that the Makefile knows: for one that is missing, a job would install into the environment of the tests.
     for stamp in re.findall(r"(?m)^\$\(VENV\)/(\.\w+):", (TREE / "Makefile").read_text(encoding="utf-8")):
-        (venv / stamp).touch()
+        (venv / stamp).write_text(f"{venv}\n", encoding="utf-8")
         os.utime(venv / stamp, (FAR_AHEAD, FAR_AHEAD))
 
 
