@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.timing import Figure, in_turn, median, once, paired
 from mlops.console import table
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MLOPS = [sys.executable, "-m", "mlops"]
 
 
@@ -33,7 +33,7 @@ def against_a_bare_script(rounds: int) -> list[tuple]:
             return once([*MLOPS, "run", "iris", "--set", f"seed={next(seeds)}"], ROOT, env)
 
         def bare() -> Figure:
-            return once([sys.executable, str(ROOT / "benchmarks/bare_iris.py"), csv, f"sqlite:///{place}/bare.db"], folder)
+            return once([sys.executable, str(ROOT / "machinery/benchmarks/bare_iris.py"), csv, f"sqlite:///{place}/bare.db"], folder)
 
         found = in_turn({"ours": ours, "bare": bare}, rounds)
     return [

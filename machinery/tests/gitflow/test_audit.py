@@ -46,7 +46,7 @@ def files(tmp_path: Path) -> Path:
         (tmp_path / name).touch()
     (tmp_path / "venv").mkdir()
     for stamp in (".venv", ".base", ".dev"):
-        (tmp_path / "venv" / stamp).touch()
+        (tmp_path / "venv" / stamp).write_text(f"{tmp_path.resolve() / 'venv'}\n", encoding="utf-8")
     git(tmp_path, "add", "README.md")
     return tmp_path
 

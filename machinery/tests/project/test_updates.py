@@ -294,19 +294,6 @@ def test_a_pull_request_that_brings_another_wheel_tries_out_every_use_case_only_
     assert touched.differs(root, "dev", keys.MACHINERY)
 
 
-def test_the_locks_of_a_wheel_that_needs_other_packages_are_compiled_where_setuptools_can_build(
-    first: Wheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root, real = created(tmp_path / "project", first), subprocess.run
-
-    def built(arguments: list[str], cwd: Path, **options: object) -> subprocess.CompletedProcess:
-        """What uv does first of all, without an index: it has setup.py write the requirements."""
-        return real([sys.executable, "setup.py", "--quiet", "egg_info"], cwd=cwd, **options)  # type: ignore[call-overload]
-
-    monkeypatch.setattr(subprocess, "run", built)
-    assert set(update.compiled(root, first)) == {"requirements/base.txt", "requirements/dev.txt"}
-
-
 def test_a_checkout_with_other_line_ends_keeps_the_bytes_of_raw_data(first: Wheel, tmp_path: Path) -> None:
     root = created(tmp_path / "project", first)
     git(tmp_path, "clone", "--quiet", "-c", "core.autocrlf=true", str(root), "windows")

@@ -25,6 +25,7 @@ REGISTER = [
     *WRITE[:2],
     f"{WRITE[2]}; import sqlite3; c = sqlite3.connect('models/mlflow.db'); "
     "c.execute('CREATE TABLE IF NOT EXISTS runs (run_uuid, start_time)'); "
+    "c.execute('CREATE TABLE IF NOT EXISTS alembic_version (version_num)'); "
     "c.execute('INSERT INTO runs VALUES (1, 0)'); c.commit()",
 ]
 Store = Callable[..., Result]

@@ -312,7 +312,7 @@ def test_what_the_prediction_log_took_is_written_when_it_closes(flowers_bundle, 
     rows = from_matrix(flowers_bundle.signature, np.tile(ROW, (5_000, 1)))
     write, close = prediction_log.open_log(flowers_bundle, Settings(prediction_log=str(tmp_path)), lambda: dropped.append(1))
     for number in range(8):
-        write(str(number), rows, np.full(5_000, "setosa"))
+        write(str(number), rows, np.full(5_000, "setosa"), {})
     close()
     lines = (tmp_path / "iris.jsonl").read_text().splitlines()
     assert dropped and len(lines) == (8 - len(dropped)) * 5_000

@@ -50,7 +50,7 @@ def differences(kind, model, bundle, count):
     def rows_of(frame):
         return frame_to_rows(frame, bundle.signature)
 
-    found = [largest_difference(model.predict(fresh), scored(load(bundle), rows_of, fresh))]
+    found = [largest_difference(model.predict(fresh), scored(load(bundle, 1, EVERY), rows_of, fresh))]
     if bundle.format == "onnx" and hasattr(model, "predict_proba"):
         expected = model.predict_proba(fresh)
         if isinstance(expected, list):  # one array a target: held to by the labels
@@ -62,6 +62,11 @@ def differences(kind, model, bundle, count):
     return found
 
 
+# What the configuration of a team has to name: its own function, and how scikit-learn itself wraps one.
+TRUSTED = {"a function of one's own": ("serving.pipelines",), "hist boosting with categories": ("functools.partial",)}
+EVERY = tuple(name for names in TRUSTED.values() for name in names)
+
+
 def check(name, count, tmp_path):
     kind = KINDS[name]
     frame, targets = table(TRAINED_ROWS, seed=1)
@@ -69,7 +74,7 @@ def check(name, count, tmp_path):
     with warnings.catch_warnings(action="ignore"):
         candidate = make_candidate(tmp_path, model, frame[kind.columns], targets[kind.target])
         began = time.perf_counter()
-        bundle = build(candidate, tmp_path / "bundle", "kind", VERSION)
+        bundle = build(candidate, tmp_path / "bundle", "kind", VERSION, trusted=TRUSTED.get(name, ()))
         seconds = time.perf_counter() - began
         found = differences(kind, model, bundle, count)
     reason = bundle.content["passed_over"].get("onnx", "")

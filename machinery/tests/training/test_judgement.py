@@ -144,7 +144,7 @@ def test_rules_of_a_candidate_cannot_be_set_where_it_is_registered(project: Proj
 def test_an_own_metric_cannot_shadow_one_of_the_machinery(iris: UseCase) -> None:
     flattering = replace(iris, evaluate=lambda *_: {"macro_f1": 1.0})
     with pytest.raises(UserError, match="evaluate returns macro_f1"):
-        metrics_of(flattering, np.array([0, 1]), Predictions(np.array([1, 0]), np.eye(2)))
+        metrics_of(flattering, np.array([0, 1]), Predictions(np.array([1, 0]), np.eye(2)), np.array(["a", "b"]))
 
 
 ROWS = pd.DataFrame({"id": range(40), "x": np.arange(40.0), "__target__": np.arange(40.0), "__baseline__": 0.0})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import offline
@@ -42,6 +43,8 @@ def test_the_environment_of_each_job_is_the_one_that_it_sets_up() -> None:
         workflow, job_id = name.partition(" (")[0].split(" ")
         steps = _workflow(workflow)["jobs"][job_id].get("steps", [])
         groups = [(step.get("with") or {}).get("group", "base") for step in steps if step.get("uses", "").endswith("/setup")]
+        # Signing is a choice of a project; without it the job takes the second of the two.
+        groups = [re.sub(r"\$\{\{ vars\.\w+ == 'true' && '\w+' \|\| '(\w+)' \}\}", r"\1", group) for group in groups]
         assert job.environment.removesuffix(" cold") == (groups or ["none"])[0], name
 
 

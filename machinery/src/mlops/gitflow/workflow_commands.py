@@ -18,7 +18,7 @@ from mlops.console import as_json, note, table
 from mlops.errors import MlopsError, UserError
 from mlops.git import compare_link, credentials, exists, fetch_branches, git, project_root, repository, run
 from mlops.gitflow import backmerge as rules
-from mlops.gitflow import branches, checks, registered
+from mlops.gitflow import branches, checks
 
 if TYPE_CHECKING:
     from mlops.config import Project
@@ -115,6 +115,8 @@ def register(
         said = "; ".join(f"{entry.use_case}: {entry.said}" for entry in refused)
         raise GateRefused(f"{said}; no release record is written")
     if runner.event_name():
+        from mlops.gitflow import registered
+
         registered.post(project, here.sha)
 
 

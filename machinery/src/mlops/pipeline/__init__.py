@@ -5,12 +5,12 @@ raw → interim → processed → split → fit → candidate → gate → versi
 
 from __future__ import annotations
 
-from mlops import git
-from mlops.config import Project
-from mlops.console import note, phase
-from mlops.registry.register import Outcome, judge, register, sentence
-from mlops.training.train import train
-from mlops.use_case import UseCase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlops.config import Project
+    from mlops.registry.register import Outcome
+    from mlops.use_case import UseCase
 
 
 def run(project: Project, use_case: UseCase, alias: str | None = None, why: str = "", again: bool = False) -> Outcome:
@@ -19,6 +19,11 @@ def run(project: Project, use_case: UseCase, alias: str | None = None, why: str 
     alias: the alias that moves; None takes the one of the branch. again: train even where the candidate is there.
     A refusal by the gate is in the outcome; everything else raises.
     """
+    from mlops import git
+    from mlops.console import note, phase
+    from mlops.registry.register import register, sentence
+    from mlops.training.train import train
+
     branch = git.commit(project.root).branch
     candidate, made = train(project, use_case, again)
     note(f"{use_case.name}: {'trained' if made else f'trained before, candidate {candidate.key[:16]} is taken'}")
@@ -31,6 +36,9 @@ def run(project: Project, use_case: UseCase, alias: str | None = None, why: str 
 
 def try_out(project: Project, use_case: UseCase, again: bool = False) -> Outcome:
     """Train a use case and ask the gate; the report is made, nothing is registered and no alias moves."""
+    from mlops.registry.register import Outcome, judge
+    from mlops.training.train import train
+
     candidate, _ = train(project, use_case, again)
     evaluation, written = judge(project, use_case, candidate)
     return Outcome(use_case.name, evaluation.verdict.passed, None, False, "", None, evaluation, written)

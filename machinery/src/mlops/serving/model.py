@@ -138,7 +138,7 @@ def _estimator(model: Any) -> Any:
 
     try:
         raw = model.get_raw_model()
-    except (MlflowException, AttributeError):
+    except (MlflowException, AttributeError, NotImplementedError):
         return None
     return raw if hasattr(raw, "predict_proba") else None
 
