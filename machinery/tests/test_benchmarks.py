@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,8 @@ def test_each_benchmark_is_run_here() -> None:
 @pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in RUNS])
 def test_a_benchmark_runs_to_its_end_on_a_tiny_size(name: str, tmp_path: Path) -> None:
     need_examples()
+    if name == "serving" and not (shutil.which("wrk") and shutil.which("taskset")):
+        pytest.skip("wrk and taskset are not installed, which send its requests")
     places = {f"MLOPS__PROJECT__{key.upper()}": str(tmp_path / key) for key in ("store", "output")}
     env = os.environ | places | {"PYTHONPATH": str(ROOT / "machinery")}
     if name == "drift":

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from mlops import pipeline, tracking
-from mlops.config import Project
+from mlops.config import Metric, Project
 from mlops.errors import StoreUnreachable, UserError
 from mlops.git import git
 from mlops.registry import manual_moves
@@ -290,12 +290,11 @@ def shuffled(use_case: UseCase) -> UseCase:
     return replace(use_case, load=load)
 
 
-OWN = ("metrics.share.direction=higher", "metrics.share.limit=0.5")
-
-
 def not_a_number(use_case: UseCase) -> UseCase:
     """The use case with a metric of its own that fails to be a number."""
-    return replace(use_case, evaluate=lambda truth, said: {"share": float("nan")})
+    metrics = {**use_case.config.metrics, "share": Metric(direction="higher", limit=0.5)}
+    config = use_case.config.model_copy(update={"metrics": metrics})
+    return replace(use_case, config=config, evaluate=lambda truth, said: {"share": float("nan")})
 
 
 def lenient(project: Project) -> UseCase:
@@ -307,7 +306,7 @@ def lenient(project: Project) -> UseCase:
     ("sabotaged", "reason"),
     [
         (lambda project: shuffled(load_use_case(project, "iris", OTHER)), "macro_f1 breaks its limit"),
-        (lambda project: not_a_number(load_use_case(project, "iris", OWN)), "share is not a number"),
+        (lambda project: not_a_number(load_use_case(project, "iris")), "share is not a number"),
         (lenient, "macro_f1 is worse than the champion's by more than 0.02"),
     ],
     ids=["shuffled labels", "not a number", "worse than the champion"],
