@@ -33,7 +33,9 @@ def against_a_bare_script(rounds: int) -> list[tuple]:
             return once([*MLOPS, "run", "iris", "--set", f"seed={next(seeds)}"], ROOT, env)
 
         def bare() -> Figure:
-            return once([sys.executable, str(ROOT / "machinery/benchmarks/bare_iris.py"), csv, f"sqlite:///{place}/bare.db"], folder)
+            return once(
+                [sys.executable, str(ROOT / "machinery/benchmarks/bare_iris.py"), csv, f"sqlite:///{place}/bare.db"], folder
+            )
 
         found = in_turn({"ours": ours, "bare": bare}, rounds)
     return [
