@@ -170,6 +170,9 @@ class Project:
         dropped = ("GITHUB_", "ACTIONS_", "RUNNER_", "GH_", "MLFLOW_", "MLOPS_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
         closed = {name: "http://127.0.0.1:9" for name in ("HTTPS_PROXY", "https_proxy")}
+        # An image's packages are tried in an environment of their own: they come from the cache of the tests' environment.
+        cache = os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache" / "uv")
+        closed |= {"UV_CACHE_DIR": cache, "UV_OFFLINE": "1"}
         return {**kept, **closed, "HOME": str(self.work / "home"), "XDG_CACHE_HOME": str(self.work / "cache")}
 
     def forget_artifacts(self) -> None:
