@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -24,13 +24,11 @@ class Change:
     note: str = ""
 
 
-def reconcile(
-    base: Mapping[str, bytes], theirs: Mapping[str, bytes], ours: Mapping[str, bytes], others: Iterable[str] = ()
-) -> list[Change]:
+def reconcile(base: Mapping[str, bytes], theirs: Mapping[str, bytes], ours: Mapping[str, bytes]) -> list[Change]:
     """Return what is to be done so that the files of `ours` become those of `theirs`, without losing an edit since `base`.
 
     base: the files as the present machinery has them; theirs: as the next one has them; ours: as the project has them, other
-    files of the same folders included. others: paths that are the team's, whatever they hold.
+    files of the same folders included.
     """
     known, changes = {*base, *theirs}, []
     for path in sorted(known):
@@ -40,7 +38,7 @@ def reconcile(
         change = _one(place, base.get(path), theirs.get(path), ours.get(place))
         if change:
             changes.append(change)
-    return [change for change in changes if change.path not in set(others)]
+    return changes
 
 
 def _one(path: str, base: bytes | None, theirs: bytes | None, ours: bytes | None) -> Change | None:

@@ -41,7 +41,7 @@ def state(root: Path) -> list[Change]:
 
     Raises UserError where vendor/machinery.txt names no machinery, or the wheel is not the one that it pins.
     """
-    owned = shipped.owned() if vendored.read(root).folder else wheel.present(root).owned()
+    owned = _owned(root)
     found = []
     for path, content in owned.items():
         file = root / path
@@ -64,7 +64,7 @@ def write(root: Path, names: list[str]) -> list[Change]:
 
     With the machinery as a folder, the last commit's source is what an edit is told from. Raises UserError for another's file.
     """
-    owned = shipped.owned() if vendored.read(root).folder else wheel.present(root).owned()
+    owned = _owned(root)
     if unknown := [name for name in names if name not in owned]:
         raise UserError(f"{unknown[0]} is not the machinery's: mlops sync --list names its files")
     if names:
@@ -131,6 +131,11 @@ def refuse_uncommitted(root: Path) -> None:
     """Raise UserError where the working tree differs from the commit: what a command writes could not be told from it."""
     if changed := git("status", "--porcelain", "--", ".", root=root).splitlines():
         raise UserError(f"{root} has uncommitted changes ({changed[0].strip()}): commit them first, or give --force")
+
+
+def _owned(root: Path) -> dict[str, bytes]:
+    """The files that the project's machinery owns, be it a folder or the wheel that is pinned."""
+    return shipped.owned() if vendored.read(root).folder else wheel.present(root).owned()
 
 
 def _ours(root: Path, owned: Mapping[str, bytes]) -> dict[str, bytes]:
