@@ -65,6 +65,8 @@ def candidates(folder: Path) -> dict[str, Path]:
     from sklearn.preprocessing import StandardScaler
     from skops.io import dumps, get_untrusted_types
 
+    from mlops.bundle.build import PREDICTED
+
     values, target = make_classification(2_000, FEATURES, n_informative=10, random_state=0)
     frame = pd.DataFrame(values, columns=[f"feature_{place}" for place in range(FEATURES)])
     models = {
@@ -86,7 +88,8 @@ def candidates(folder: Path) -> dict[str, Path]:
                 skops_trusted_types=trusted,
                 pip_requirements=["scikit-learn"],
             )
-        frame[1500:].to_parquet(folder / name / "holdout.parquet")
+        holdout = frame[1500:].assign(**{PREDICTED: model.predict(frame[1500:])})
+        holdout.to_parquet(folder / name / "holdout.parquet")
     return {name: folder / name for name in models}
 
 
@@ -192,13 +195,13 @@ def compare(seconds: float) -> dict[str, dict[str, Any]]:
     """Figures by model and server: mlflow, onnx, and skops for the forest."""
     import pandas as pd
 
-    from mlops.bundle.build import build
+    from mlops.bundle.build import PREDICTED, build
     from mlops.scoring.client import to_arrow
 
     results: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         for name, folder in candidates(Path(temporary)).items():
-            frame = pd.read_parquet(folder / "holdout.parquet")
+            frame = pd.read_parquet(folder / "holdout.parquet").drop(columns=PREDICTED)
             frame = pd.concat([frame] * 20, ignore_index=True)
             split = {count: frame[:count].to_dict("split") for count in (1, 3, 1_000, 10_000)}
             rows = {count: json.dumps({"dataframe_split": _part(content)}).encode() for count, content in split.items()}

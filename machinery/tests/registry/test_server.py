@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -77,26 +76,25 @@ def test_registrations_that_race_on_a_server_get_numbers_of_their_own_and_a_key_
     project: Project, server: str, load, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    monkeypatch.setenv("MLOPS__PROJECT__NAMESPACE", "race-")
+    monkeypatch.setenv("MLOPS_PROJECT", str(project.root))
     apart = project.model_copy(update={"namespace": "race-"})
-    outcomes: list = []
-
-    def go(overrides: tuple[str, ...]) -> None:
-        outcomes.append(pipeline.run(apart, load_use_case(apart, "iris", overrides)))
-
     for overrides in ((), OTHER):
         pipeline.try_out(apart, load_use_case(apart, "iris", overrides))
-    racers = [threading.Thread(target=go, args=(overrides,)) for overrides in ((), OTHER, OTHER)]
-    for racer in racers:
-        racer.start()
-    for racer in racers:
-        racer.join()
+    run = [sys.executable, "-m", "mlops", "run", "iris", "--json"]
+    racers = [
+        subprocess.Popen([*run, *(f"--set={pair}" for pair in overrides)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for overrides in ((), OTHER, OTHER)
+    ]
+    replies = [(*racer.communicate(), racer.returncode) for racer in racers]
+    assert [code for _, _, code in replies] == [0, 0, 0], replies
+    outcomes = [json.loads(reply)[0] for reply, _, _ in replies]
     with tracking.open_store(apart) as client:
         found = versions.all_of(client, "race-iris")
         assert len(client.search_model_versions("name = 'race-iris'")) == 2
-    assert len(outcomes) == 3
     assert {version.number for version in found} == {"1.0.0", "1.0.1"}
     assert len({version.tags["key"] for version in found}) == 2
-    assert {outcome.version.number for outcome in outcomes} == {"1.0.0", "1.0.1"}
+    assert {outcome["number"] for outcome in outcomes} == {"1.0.0", "1.0.1"}
     assert [load(apart, version) for version in found] == [51, 51]
 
 

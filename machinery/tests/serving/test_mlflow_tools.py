@@ -13,6 +13,7 @@ import pytest
 
 from mlops import pipeline
 from mlops.config import load_project
+from mlops.training.train import train
 from mlops.use_case import load_use_case
 
 COLUMNS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
@@ -28,7 +29,7 @@ def registered(tmp_path_factory):
         project = load_project()
         use_case = load_use_case(project, "iris")
         outcome = pipeline.run(project, use_case, "champion", "a test")
-        holdout = pipeline.train(project, use_case, False)[0].holdout()
+        holdout = train(project, use_case)[0].holdout()
     assert outcome.version is not None
     yield f"sqlite:///{folder}/store/mlflow.db", holdout[COLUMNS], holdout["__prediction__"].tolist()
 
