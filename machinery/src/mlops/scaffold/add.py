@@ -15,7 +15,7 @@ from mlops import digests, use_case_code
 from mlops.config import Project, UseCaseConfig
 from mlops.data import datasets, schemas
 from mlops.errors import UserError
-from mlops.scaffold import choose, notebook, sources, understand, write
+from mlops.scaffold import choose, notebook, sources, understand, write, write_config
 from mlops.scaffold.choose import Choice, imported
 from mlops.scaffold.understand import Table, Wishes
 
@@ -97,7 +97,7 @@ def _contents(project: Project, name: str, table: Table, choice: Choice, package
     """Path below the root → content, of all that is written but the data."""
     from mlops.notebooks import content, export
 
-    config = write.config(name, table, choice)
+    config = write_config.config(name, table, choice)
     UseCaseConfig.model_validate(yaml.safe_load(config))
     document = notebook.document(name, table)
     texts = {f"src/use_cases/{name}/{file}": text for file, text in package.items()}

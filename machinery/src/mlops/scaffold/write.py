@@ -1,17 +1,14 @@
-"""The files of a new use case, as texts: code, configuration, provenance, test, page, notebook."""
+"""The files of a new use case, as texts: code, provenance, test, page, notebook; the configuration is in `write_config`."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mlops.data.read import EXCEL, JSON_LINES
 from mlops.errors import first_line
-from mlops.metrics.measures import DIRECTIONS
 from mlops.scaffold.choose import FOLDS, LINEAR, Candidate, Choice, is_imbalanced, metrics_of
 from mlops.scaffold.understand import ROW_ID, Table
 
@@ -19,11 +16,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 WIDTH = 120
-HOLDOUT = 0.2
 PARTS = ("year", "month", "weekday")
-PLAIN = re.compile(r"[A-Za-z_][\w ]*")
-# YAML takes these words for something else.
-RESERVED = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 
 @cache
@@ -265,118 +258,11 @@ def _baseline(table: Table) -> dict[str, str]:
     }
 
 
-def config(name: str, table: Table, choice: Choice) -> str:
-    """The configuration, each line with what it does."""
-    candidate = choice.candidate
-    parameters = candidate.parameters.items()
-    return render(
-        "config.yaml.j2",
-        name=name,
-        description=_yaml(description(table)),
-        task=table.task,
-        target=_yaml(table.target),
-        key=", ".join(map(_yaml, table.key)),
-        key_words=f" No column does, so `load` makes {ROW_ID} of what a row holds." if ROW_ID in table.key else "",
-        split_words=_split(table)[1],
-        split=_split(table)[0],
-        read=_read(table),
-        figures=figures(table, choice),
-        parameters=", ".join(f"{parameter}: {value}" for parameter, (value, _) in parameters),
-        metrics=_rules(table, choice),
-        block=table.split == "time",
-        ranges=", ".join(f"{parameter}: {range_}" for parameter, (_, range_) in parameters),
-        personal=", ".join(_yaml(column) for column in table.inputs if table.kinds[column].personal),
-    )
-
-
 def figures(table: Table, choice: Choice) -> str:
     """What was tried, with what came out."""
     primary = metrics_of(table)[0]
     tried = ", ".join(f"{name} {scores[primary]:.4g}" for name, scores in choice.scores.items())
     return f"{choice.candidate.words} ({primary}: {tried})"
-
-
-def _split(table: Table) -> tuple[str, str]:
-    if table.split == "time":
-        days = _holdout_days(table)
-        return (
-            f"{{method: time, column: {_yaml(table.time)}, holdout: {days:g}}}",
-            f"The last {days:g} days are held out, as the model will be asked about days to come.",
-        )
-    if table.split == "group":
-        return (
-            f"{{method: group, column: {_yaml(table.group)}, holdout: {HOLDOUT}}}",
-            f"All rows of a {table.group} are on one side, so that it is judged on one that it has not seen.",
-        )
-    if table.split == "stratified":
-        return (
-            f"{{method: stratified, holdout: {HOLDOUT}}}",
-            "A fifth of each class is held out, by the row's key: a row stays on its side when data grow.",
-        )
-    return (
-        f"{{method: hash, holdout: {HOLDOUT}}}",
-        "A fifth of the rows is held out, by their key: a row stays on its side when data grow.",
-    )
-
-
-def _holdout_days(table: Table) -> float:
-    """How many days back the last fifth of the rows reaches."""
-    times = table.rows[table.time].dropna()
-    days = (times.max() - times.quantile(1 - HOLDOUT)).total_seconds() / 86_400
-    return float(math.ceil(days)) if days > 3 else max(round(days, 3), 0.001)
-
-
-def _read(table: Table) -> list[tuple[str, str]]:
-    """The lines of `data.read`, each with what it says."""
-    read, ending = table.read, table.file.suffix.lower()
-    lines = []
-    if ending not in (".parquet", *EXCEL, *JSON_LINES):
-        lines = [
-            (f"separator: {json.dumps(read.separator)}", ""),
-            *([(f"quote: {_single(read.quote)}", "around a cell that holds the separator")] if read.quote != '"' else []),
-            (f"encoding: {read.encoding}", ""),
-            (f"header: {read.header}", "the line with the column names; 0 is none"),
-        ]
-    if ending != ".parquet":
-        lines += [
-            (f"decimal: {json.dumps(read.decimal)}", ""),
-            (f"thousands: {json.dumps(read.thousands, ensure_ascii=False)}", "stands between the thousands; null is nothing"),
-        ]
-    lines += [(f"missing: [{', '.join(_single(word) for word in read.missing)}]", "what stands for no value")]
-    used = {*table.inputs, *table.key, table.target, table.time}
-    if dates := {name: forms for name, forms in read.dates.items() if name in used}:
-        listed = ", ".join(f"{_yaml(name)}: [{', '.join(map(_single, forms))}]" for name, forms in dates.items())
-        lines += [(f"dates: {{{listed}}}", "tried in this order")]
-    if units := {name: unit for name, unit in read.units.items() if name in used}:
-        listed = ", ".join(f"{_yaml(name)}: {_single(unit)}" for name, unit in units.items())
-        lines += [(f"units: {{{listed}}}", "what stands beside the numbers")]
-    return lines
-
-
-def _single(text: str) -> str:
-    return json.dumps(text) if "'" in text or not text.isprintable() else f"'{text}'"
-
-
-def _yaml(text: str) -> str:
-    """A text as YAML takes it for one."""
-    return (
-        text
-        if PLAIN.fullmatch(text) and text.lower() not in RESERVED and text == text.strip()
-        else json.dumps(text, ensure_ascii=False)
-    )
-
-
-def _rules(table: Table, choice: Choice) -> list[tuple[str, str]]:
-    """The rule of each metric; a limit only where the model clearly keeps it."""
-    found = []
-    baseline, model = choice.scores["baseline"], choice.scores[choice.candidate.name]
-    for place, metric in enumerate(metrics_of(table)):
-        lead = abs(baseline[metric] - model[metric])
-        better = (model[metric] > baseline[metric]) == (DIRECTIONS[metric] == "higher")
-        limit = f", limit: {baseline[metric]:.4g}" if better else ""
-        primary = f", tolerance: {lead / 10:.2g}, primary: true" if place == 0 else ""
-        found.append((metric, f"{{direction: {DIRECTIONS[metric]}{limit}{primary}}}"))
-    return found
 
 
 def test(name: str, table: Table, file: str) -> str:
