@@ -26,7 +26,7 @@ def measure(runs: int) -> dict[str, float]:
     import offline
     from fake_github import serve
 
-    use_cases = tuple(sorted(file.stem for file in (TREE / "config").glob("*.yaml") if file.stem != "project"))
+    use_cases = tuple(sorted(file.stem for file in (offline.TREE / "config").glob("*.yaml") if file.stem != "project"))
     with tempfile.TemporaryDirectory(prefix="workflows-") as folder, serve() as api:
         project = offline.make(Path(folder), api.url, use_cases=use_cases)
         offline.git(project.root, "push", "--quiet", "origin", "main:dev")

@@ -150,6 +150,15 @@ def test_data_files_that_the_code_opens_are_found(tmp_path: Path) -> None:
     assert file_access.finding(opened)[0].blocks
 
 
+@pytest.mark.parametrize("folder", ["site/a_package-1.0.dist-info", "venv/lib/python3.12/site-packages/a_package"])
+def test_what_is_installed_is_no_data_wherever_it_lies(folder: str, tmp_path: Path) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "entry_points.txt").write_text("")
+    with file_access.watch() as opened:
+        (tmp_path / folder / "entry_points.txt").read_text()
+    assert opened == []
+
+
 def test_a_fit_that_ignores_the_seed_is_refused(project: Project) -> None:
     use_case = load_use_case(project, "iris")
     seedless = replace(use_case, build=lambda **_: RandomForestClassifier(5))

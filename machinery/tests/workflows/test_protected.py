@@ -18,6 +18,7 @@ from scenes import pull_request, push
 
 pytestmark = [pytest.mark.workflows, pytest.mark.timeout(600), pytest.mark.xdist_group("protected")]
 
+ACTIONS = 15368  # the app of GitHub Actions, whose checks alone count; GET /apps/github-actions
 HOOK = """#!{python}
 import fnmatch, json, os, subprocess, sys
 for line in sys.stdin:
@@ -60,7 +61,9 @@ def test_1_make_protect_turns_the_rules_on_and_the_second_time_finds_them(projec
         row["name"]: [rule for rule in row["rules"] if rule["type"] == "required_status_checks"] for row in github.rulesets
     }
     for branch in ("main", "dev"):
-        assert checks[branch][0]["parameters"]["required_status_checks"] == [{"context": "gate"}]
+        assert checks[branch][0]["parameters"]["required_status_checks"] == [
+            {"context": f"gate ({branch})", "integration_id": ACTIONS}
+        ]
     assert set(github.environments) == {"staging", "production"}
 
     rules, hook = project.work / "rulesets.json", project.origin / "hooks" / "pre-receive"
@@ -79,7 +82,7 @@ def test_2_a_release_becomes_the_champion_by_its_pull_request(project: Project) 
     git(project.root, "checkout", "--quiet", "-B", "dev", "origin/dev")
     started = project.mlops("gitflow", "start", "release", "1.0.0")
     assert started.returncode == 0, started.stderr
-    assert pull_request(project, "release/1.0.0", "main", "--job", "policy").jobs["policy"] == "success"
+    assert pull_request(project, "release/1.0.0", "main", "--job", "plan").jobs["plan"] == "success"
     merge(project, "release/1.0.0", "main")
     run = push(project, "main", bot="app-token")
     assert run.names("success") == {"plan", "train", "register"}, run.log[-4000:]
@@ -92,7 +95,7 @@ def test_3_the_app_opens_the_pull_request_that_brings_it_back(project: Project, 
     (pull,) = github.pulls
     assert (pull["base"]["ref"], github.issues) == ("dev", [])
     assert ("POST", f"/repos/{NAME}/pulls", "app-token") in github.requests
-    assert pull_request(project, pull["head"]["ref"], "dev", "--job", "policy").jobs["policy"] == "success"
+    assert pull_request(project, pull["head"]["ref"], "dev", "--job", "plan").jobs["plan"] == "success"
     merge(project, pull["head"]["ref"], "dev")
     assert "skip" in push(project, "main", "backmerge.yml", bot="app-token").summary
     assert len(github.pulls) == 1

@@ -204,7 +204,7 @@ def test_9_the_new_data_make_a_new_challenger_and_deploy_nothing(story: Project,
     (branch,) = [row["head"]["ref"] for row in github.pulls if row["head"]["ref"].startswith("data/iris-")]
     story.merge(branch, "dev")
     run = push(story, "dev")
-    assert run.names("success") == {"plan", "train", "register"}, run.log[-8000:]
+    assert run.names("success") == {"plan", "train", "test", "register"}, run.log[-8000:]
     now = story.registry()["iris"]
     assert now["challenger"] > before["champion"], "no new version was registered"
     assert {name: now[name] for name in before if name != "challenger"} == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from mlops.training.findings import Finding
 DATA = tuple(
     ".csv .tsv .parquet .feather .arrow .xlsx .xls .json .jsonl .pkl .pickle .joblib .npy .npz .db .sqlite .txt .gz".split()
 )
+# What is installed, wherever: packages and what describes them.
+INSTALLED = re.compile(r"[\\/](site-packages|dist-packages|[^\\/]+\.(dist|egg)-info)[\\/]")
 _opened: ContextVar[list[str] | None] = ContextVar("opened", default=None)
 _installed: list[bool] = []
 
@@ -54,9 +57,14 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     name = os.path.abspath(os.fsdecode(path))
     if not mode and isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
         return
-    foreign = (sys.prefix, sys.base_prefix, "/dev", "/proc", "/sys", "/usr")
-    if name.lower().endswith(DATA) and not name.startswith(foreign) and not _is_temporary(name):
+    if name.lower().endswith(DATA) and not _is_foreign(name) and not _is_temporary(name):
         opened.append(name)
+
+
+def _is_foreign(name: str) -> bool:
+    """Whether a file belongs to Python, to the system or to something that is installed."""
+    folders = (sys.prefix, sys.base_prefix, "/dev", "/proc", "/sys", "/usr")
+    return name.startswith(tuple(f"{folder}{os.sep}" for folder in folders)) or bool(INSTALLED.search(name))
 
 
 def _is_temporary(name: str) -> bool:
