@@ -28,9 +28,10 @@ MARKS = {
     "main_job": pytest.mark.servers,
     "notebooks": pytest.mark.servers,
     "serving": pytest.mark.servers,
-    "deploy": pytest.mark.docker,
-    "drill": pytest.mark.docker,
-    "workflows": pytest.mark.workflows,
+    # Minutes each, of what the tests of deployments and workflows do as well.
+    "deploy": (pytest.mark.docker, pytest.mark.long),
+    "drill": (pytest.mark.docker, pytest.mark.long),
+    "workflows": (pytest.mark.workflows, pytest.mark.long),
 }
 
 

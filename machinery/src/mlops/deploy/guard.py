@@ -2,7 +2,7 @@
 
 The old service runs on beside the new one for a bounded time. Where the proxy's own checks find the new one down, or too many
 of its answers are 5xx, the old one answers again; the reason waits in the proxy until `mlops deployments --check`, or the next
-deployment, writes it into the log. At the end of the time the old service stops by itself. See deploy/compose/guard.sh.
+deployment, writes it into the log. At the end of the time the old service stops by itself. See compose/guard.sh.
 """
 
 from __future__ import annotations

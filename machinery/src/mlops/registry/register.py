@@ -200,10 +200,8 @@ def as_value(outcome: Outcome) -> dict[str, Any]:
 
 def refusal(outcome: Outcome) -> GateRefused:
     """The error that ends a command whose candidate was refused, naming each reason."""
-    return GateRefused(
-        f"{outcome.use_case}: the gate refuses: {'; '.join(outcome.reasons)}; "
-        f"@{outcome.alias} stays where it is, see {outcome.report}"
-    )
+    stays = f"@{outcome.alias} stays where it is, " if outcome.alias else ""
+    return GateRefused(f"{outcome.use_case}: the gate refuses: {'; '.join(outcome.reasons)}; {stays}see {outcome.report}")
 
 
 def champion_of(project: Project, known: list[Version], spent: Mapping[str, str] = {}) -> Champion | None:

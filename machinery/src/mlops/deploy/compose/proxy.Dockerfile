@@ -1,4 +1,4 @@
-# The proxy before the services of one use case: HAProxy with the configuration in deploy/compose, and socat, through which
+# The proxy before the services of one use case: HAProxy with the configuration beside this file, and socat, through which
 # `mlops deploy` speaks to HAProxy's socket and to a container that has no published port.
 FROM debian:bookworm-slim
 RUN apt-get update \
