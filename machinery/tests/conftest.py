@@ -20,6 +20,8 @@ from mlops.use_case import load_use_case
 FOREIGN = ("MLFLOW_", "GITHUB_", "MLOPS_")
 for variable in [name for name in os.environ if name.startswith(FOREIGN)]:
     del os.environ[variable]
+# Tests run side by side, one on each processor: more threads of numerical libraries would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 AUTHOR = {
     f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in (("NAME", "Ann"), ("EMAIL", "a@b.c"))

@@ -55,7 +55,7 @@ def interrupted(target: ComposeTarget, service: Service, by: signal.Signals) -> 
         assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
         time.sleep(0.1)
     process.send_signal(by)
-    process.communicate(timeout=60)
+    process.communicate(timeout=150)  # a busy host takes its time to stop containers
 
 
 def answers(target: ComposeTarget) -> bool:
