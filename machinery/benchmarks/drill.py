@@ -56,8 +56,8 @@ class Host(NamedTuple):
             entry = deploy_one(self.configured(**settings), self.services[name], request)
         except UserError as error:
             return f"refused before anything was changed: {error}"
-        said = f" ({entry.said})" if entry.said else ""
-        return f"{action}: {entry.result}, {entry.before or 'nothing'} → {entry.number}{said}"
+        detail = f" ({entry.message})" if entry.message else ""
+        return f"{action}: {entry.result}, {entry.before or 'nothing'} → {entry.number}{detail}"
 
     def answering(self) -> str:
         """Return the number that answers at the published port, "nothing" where none does."""

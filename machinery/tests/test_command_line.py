@@ -105,7 +105,7 @@ def test_file_that_cannot_be_written_is_one_line(tmp_path: Path, place: str) -> 
 
 
 @pytest.mark.parametrize(
-    "error, said",
+    "error, message",
     [
         (
             PermissionError(errno.EACCES, "Permission denied", "/p/models/mlflow.db.backup"),
@@ -115,13 +115,15 @@ def test_file_that_cannot_be_written_is_one_line(tmp_path: Path, place: str) -> 
         (OSError(errno.ENOSPC, "No space left on device"), "the disk: No space left on device"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_one_line_and_code_2(error: OSError, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_used_is_one_line_and_code_2(
+    error: OSError, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails() -> None:
         raise error
 
     monkeypatch.setattr(cli, "app", fails)
     done = mlops()
-    assert (done.code, done.error.startswith(said)) == (2, True)
+    assert (done.code, done.error.startswith(message)) == (2, True)
     monkeypatch.setenv("MLOPS_DEBUG", "1")
     assert "Traceback" in mlops().err
 
@@ -212,7 +214,7 @@ def test_doctor_finds_a_wrong_configuration(project: Project, name: str, what: s
 
 
 @pytest.mark.parametrize(
-    "code, said",
+    "code, message",
     [
         ("def features(:\n", ":1: SyntaxError: "),
         ("\nimport no_such_package\n", ":2: ModuleNotFoundError: No module named 'no_such_package'; "),
@@ -221,7 +223,7 @@ def test_doctor_finds_a_wrong_configuration(project: Project, name: str, what: s
     ],
 )
 def test_doctor_finds_code_of_a_use_case_that_cannot_be_imported(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, said: str
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, message: str
 ) -> None:
     shutil.copyfile(project.root / "config/iris.yaml", project.root / "config/roses.yaml")
     package = tmp_path / "use_cases" / "roses"
@@ -230,7 +232,7 @@ def test_doctor_finds_code_of_a_use_case_that_cannot_be_imported(
     (package / "features.py").write_text(code)
     monkeypatch.setattr("use_cases.__path__", [*use_cases.__path__, str(package.parent)])
     item = findings()["use case roses"]
-    assert (item["ok"], item["mend"].startswith(f"{package / 'features.py'}{said}")) == (False, True), item
+    assert (item["ok"], item["mend"].startswith(f"{package / 'features.py'}{message}")) == (False, True), item
 
 
 @pytest.mark.parametrize("store", ["/proc", "/proc/nothing/here", "file", "file/below"])

@@ -101,13 +101,13 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_configuration_is_one_line_with_file_line_and_key(project: Project, case: str) -> None:
-    old, new, marked, said = WRONG[case]
+    old, new, marked, message = WRONG[case]
     file = written(project, "iris", old, new)
     done = mlops("train", "iris")
     assert (done.code, done.out) == (2, "")
     line = line_of(file, marked)
-    assert done.error.startswith(f"{file}:{1 if said.startswith(('file:', 'key task')) else line}: ")
-    assert said in done.error
+    assert done.error.startswith(f"{file}:{1 if message.startswith(('file:', 'key task')) else line}: ")
+    assert message in done.error
     assert not project.output.exists()
 
 
@@ -246,11 +246,11 @@ def test_trained_candidate_holds_no_value_of_the_env_file_but_its_configuration(
     assert SECRET not in done.out + done.err
 
 
-@pytest.mark.parametrize("name, said", [("ridrship", "did you mean 'ridership'?"), ("zzz", "there are: iris, ridership")])
-def test_unknown_use_case_brings_suggestions(project: Project, name: str, said: str) -> None:
+@pytest.mark.parametrize("name, message", [("ridrship", "did you mean 'ridership'?"), ("zzz", "there are: iris, ridership")])
+def test_unknown_use_case_brings_suggestions(project: Project, name: str, message: str) -> None:
     for command in ("train", "run", "register", "report", "compare", "tune"):
         done = mlops(command, name)
-        assert (done.code, said in done.error) == (2, True)
+        assert (done.code, message in done.error) == (2, True)
 
 
 def test_use_case_without_code_is_told(project: Project) -> None:

@@ -84,8 +84,8 @@ def test_an_import_that_the_key_does_not_cover_is_refused(project: Project, mead
 
 def test_the_mend_is_right_in_a_folder_below(project: Project, meadow: Path) -> None:
     add(meadow / "below" / "more.py", "from use_cases.iris.data import SPECIES")
-    assert "more.py:1: imports use_cases.iris.data" in (said := mlops("train", "meadow").error)
-    assert "write `from ..data import SPECIES`" in said
+    assert "more.py:1: imports use_cases.iris.data" in (message := mlops("train", "meadow").error)
+    assert "write `from ..data import SPECIES`" in message
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ print(type(model).__name__, candidate.manifest["classes"])
 # %%
 rows, _ = stages.read_processed(project, use_case)
 batch = rows[use_case.inputs(rows)]
-said = pd.Series(model.predict(batch), index=rows["flower"], name="prediction")
-said.value_counts()
+predictions = pd.Series(model.predict(batch), index=rows["flower"], name="prediction")
+predictions.value_counts()
 
 # %% [markdown]
 # ## Is it right?
@@ -31,7 +31,7 @@ said.value_counts()
 
 # %%
 held_out = candidate.holdout()["flower"]
-scored = rows.set_index("flower").join(said).loc[held_out]
+scored = rows.set_index("flower").join(predictions).loc[held_out]
 pd.crosstab(scored["species"], scored["prediction"])
 
 # %%

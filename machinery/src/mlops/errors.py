@@ -4,7 +4,7 @@ MlopsError                  2   base: one line that says what, where, how to men
 ├── UserError               2   wrong argument, unknown name, missing tool
 │   ├── ConfigError         2   a configuration file or variable is wrong
 │   └── DataError           2   a data set breaks its schema, its digest or its immutability
-├── GateRefused             1   the gate said no; the reasons are in the message
+├── GateRefused             1   the gate refused; the reasons are in the message
 └── StoreUnreachable        3   the tracking store does not answer or is damaged
 """
 

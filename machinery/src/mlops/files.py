@@ -22,8 +22,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        said = error.strerror or error
-        raise UserError(f"{path}: cannot be written ({said}); clear what is in its way, or choose another path") from error
+        reason = error.strerror or error
+        raise UserError(f"{path}: cannot be written ({reason}); clear what is in its way, or choose another path") from error
 
 
 def make_folder(folder: Path) -> None:

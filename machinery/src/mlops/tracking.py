@@ -219,7 +219,7 @@ def back_up(project: Project) -> None:
         note(f"{project.store / BACKUP}: not written ({first_line(error)}), so the backup is older than the store; make room")
 
 
-def save_model(folder: Path, model: Any, example: pd.DataFrame, said: Any, lock: list[str]) -> None:
+def save_model(folder: Path, model: Any, example: pd.DataFrame, predictions: Any, lock: list[str]) -> None:
     """Write a fitted scikit-learn model as a folder in MLflow's format, with signature and input example.
 
     lock: the pinned requirements of the model; given, MLflow need not load the model to find them out. The folder holds
@@ -237,7 +237,7 @@ def save_model(folder: Path, model: Any, example: pd.DataFrame, said: Any, lock:
     folder.mkdir(parents=True)
     trusted = model_file.write(folder / "model.skops", model)
     description = Model(utc_time_created="1980-01-01 00:00:00.000000", model_uuid=None)
-    description.signature = infer_signature(example, said)
+    description.signature = infer_signature(example, predictions)
     _save_example(description, example, str(folder))
     add_to_model(description, loader_module="mlflow.sklearn", model_path="model.skops", python_env="python_env.yaml")
     description.add_flavor(

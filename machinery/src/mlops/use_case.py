@@ -93,8 +93,8 @@ def _imported(project: Project, name: str) -> tuple[ModuleType, Path]:
     except MlopsError:
         raise
     except Exception as error:  # the code is the user's: importing it raises whatever stands there
-        said = str(getattr(error, "msg", None) or error).partition("\n")[0]
-        raise UserError(f"{_origin(error, name)}: {type(error).__name__}: {said}; mend it, --debug shows more") from error
+        message = str(getattr(error, "msg", None) or error).partition("\n")[0]
+        raise UserError(f"{_origin(error, name)}: {type(error).__name__}: {message}; mend it, --debug shows more") from error
 
 
 def call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:

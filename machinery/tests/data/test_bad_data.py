@@ -74,26 +74,26 @@ BAD_CSV = {
 
 @pytest.mark.parametrize("name", BAD_CSV)
 def test_bad_csv_is_refused_in_one_line_and_nothing_is_written(project: Project, name: str) -> None:
-    content, said = BAD_CSV[name]
+    content, message = BAD_CSV[name]
     file = project.root / CSV
     file.write_bytes(content)
     file.with_name("iris.csv.schema.json").unlink()
     before = tree(project.root)
     done = mlops("data", "processed", "iris")
     assert (done.code, done.out) == (2, "")
-    assert done.error.startswith(f"{file}: {said}")
+    assert done.error.startswith(f"{file}: {message}")
     assert tree(project.root) == before
 
 
 @pytest.mark.parametrize("name", BAD_CSV)
 def test_bad_file_is_not_added(project: Project, tmp_path: Path, name: str) -> None:
-    content, said = BAD_CSV[name]
+    content, message = BAD_CSV[name]
     file = tmp_path / "more.csv"
     file.write_bytes(content)
     before = tree(project.root)
     done = mlops("data", "add", "iris", file, "--source", "here", "--licence", "CC0")
     assert done.code == 2
-    assert done.error.startswith(f"{file}: {said}")
+    assert done.error.startswith(f"{file}: {message}")
     assert tree(project.root) == before
 
 
@@ -254,6 +254,6 @@ def test_a_long_list_of_columns_ends_after_a_whole_name(project: Project) -> Non
     file = project.root / CSV
     file.write_text(f"{','.join(names)}\n{','.join('1' * len(names))}\n")
     file.with_name("iris.csv.schema.json").unlink()
-    said = mlops("data", "raw", "iris").error
-    listed = said.partition("there are: ")[2].partition(";")[0].split(", ")
+    message = mlops("data", "raw", "iris").error
+    listed = message.partition("there are: ")[2].partition(";")[0].split(", ")
     assert listed[-1] == "…" and listed[:-1] == names[: len(listed) - 1] and len(listed) > 5

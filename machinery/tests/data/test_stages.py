@@ -258,7 +258,7 @@ def test_killed_process_leaves_nothing_that_the_next_one_trips_over(project: Pro
 
 def test_two_processes_at_once_make_the_same_set(project: Project) -> None:
     two = [python(project, STEP) for _ in range(2)]
-    said = [process.communicate()[0].strip() for process in two]
+    outputs = [process.communicate()[0].strip() for process in two]
     assert [process.returncode for process in two] == [0, 0]
-    assert said[0] == said[1] == datasets.describe(sets(project, "processed")[0]).sha256
+    assert outputs[0] == outputs[1] == datasets.describe(sets(project, "processed")[0]).sha256
     assert not [file for file in project.data.rglob(".*") if file.is_file()]

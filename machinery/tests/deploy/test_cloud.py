@@ -103,7 +103,7 @@ def remote(project: Project, kind: str, **settings: Any) -> Remote:
 
 
 @pytest.fixture
-def said(two: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def predicted(two: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What 1.0.1 says of the first rows of its holdout; and the embedded store passes for the cloud's own registry."""
     version = versions.resolve(two, "iris", "1.0.1")
     predictions = versions.fetch(two, version, tmp_path / "held").holdout()["__prediction__"].head(cloud.ROWS)
@@ -145,24 +145,24 @@ EXPECTED["databricks", True] = [("update_endpoint_config", {"endpoint": "iris", 
 
 
 @pytest.mark.parametrize(("kind", "there"), EXPECTED)
-def test_deployment_makes_exactly_these_calls(two: Project, plugin: None, said: list, kind: str, there: bool) -> None:
-    STATE.update(endpoints=["iris"] if there else ["other"], answer={"predictions": said})
+def test_deployment_makes_exactly_these_calls(two: Project, plugin: None, predicted: list, kind: str, there: bool) -> None:
+    STATE.update(endpoints=["iris"] if there else ["other"], answer={"predictions": predicted})
     assert remote(two, kind, options=OPTIONS).deploy(SERVICE) == f"{ADDRESS[kind]} iris"
     assert CALLS == EXPECTED[kind, there]
 
 
 @pytest.mark.parametrize("kind", ADDRESS)
-def test_dry_run_names_the_calls_and_asks_nobody(two: Project, said: list, kind: str) -> None:
+def test_dry_run_names_the_calls_and_asks_nobody(two: Project, predicted: list, kind: str) -> None:
     steps = "\n".join(remote(two, kind, options=OPTIONS).plan(SERVICE))
     for there in (False, True):
         assert all(f"{method}(" in steps for method, _ in EXPECTED[kind, there] if method != "predict")
     assert "instance_type" in steps
 
 
-def test_wrong_answers_are_found_and_the_version_before_goes_back(two: Project, plugin: None, said: list) -> None:
+def test_wrong_answers_are_found_and_the_version_before_goes_back(two: Project, plugin: None, predicted: list) -> None:
     entry = ("iris", "production", "deploy", DEPLOYED, "1.0.0", "", "", "", None, "ann", "first")
     deployment_log.record(two, [Deployment(*entry)])
-    STATE.update(endpoints=["iris"], answer={"predictions": ["wrong", *said[1:]]})
+    STATE.update(endpoints=["iris"], answer={"predictions": ["wrong", *predicted[1:]]})
     with pytest.raises(DeployFailed, match="iris predicts .'wrong'"):
         remote(two, "azureml").deploy(SERVICE)
     traffic = [arguments["config"] for method, arguments in CALLS if method == "update_endpoint"]
@@ -170,13 +170,13 @@ def test_wrong_answers_are_found_and_the_version_before_goes_back(two: Project, 
 
 
 @pytest.mark.parametrize(("kind", "method"), [("sagemaker", "create_deployment"), ("databricks", "create_endpoint")])
-def test_call_that_fails_is_one_line(two: Project, plugin: None, said: list, kind: str, method: str) -> None:
+def test_call_that_fails_is_one_line(two: Project, plugin: None, predicted: list, kind: str, method: str) -> None:
     STATE.update(endpoints=[], fails=method)
     with pytest.raises(DeployFailed, match=f"^{kind}: {method} failed: quota exceeded$"):
         remote(two, kind).deploy(SERVICE)
 
 
-def test_missing_plugin_names_what_to_install(two: Project, said: list) -> None:
+def test_missing_plugin_names_what_to_install(two: Project, predicted: list) -> None:
     plugin_store.registry.pop("azureml", None)
     with pytest.raises(UserError, match="no deployment client for azureml:.*: pip install azureml-mlflow"):
         remote(two, "azureml").deploy(SERVICE)

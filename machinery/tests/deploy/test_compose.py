@@ -113,7 +113,7 @@ def test_logged_requests_are_asked_again_of_both(images, make, worse, row, capsy
     # It answers the contract's rows well, and other rows differently.
     other = sed("scoring.py", '{"predictions": _listed(outputs, finite=True)', '{"predictions": OTHER(rows, _listed(outputs))')
     other += sed(
-        "scoring.py", "JSON, CSV =", "OTHER = lambda rows, said: said if rows.matrix[0, 0] < 90 else ['x']\nJSON, CSV ="
+        "scoring.py", "JSON, CSV =", "OTHER = lambda rows, outputs: outputs if rows.matrix[0, 0] < 90 else ['x']\nJSON, CSV ="
     )
     with Load(target.address("iris"), {**row, "sepal_length": 99.0}):
         time.sleep(1)

@@ -114,7 +114,7 @@ MODEL = {"number": "1.0.0", "image": "iris:1", "bundle": "0" * 64}
 
 
 @pytest.mark.parametrize(
-    "content, said",
+    "content, message",
     [
         ({}, "key models is missing"),
         ({"models": {}}, "key models is missing"),
@@ -123,11 +123,11 @@ MODEL = {"number": "1.0.0", "image": "iris:1", "bundle": "0" * 64}
         ({"models": {"rose": MODEL}}, "no use case 'iris' in this release; there are: rose"),
     ],
 )
-def test_a_file_that_is_no_release_manifest_is_refused(project: Project, tmp_path: Path, content: dict, said: str) -> None:
+def test_a_file_that_is_no_release_manifest_is_refused(project: Project, tmp_path: Path, content: dict, message: str) -> None:
     file = tmp_path / "release.json"
     file.write_text(json.dumps(content))
     done = mlops("deploy", "iris", "--to", "staging", "--manifest", file, "--reason", "x")
-    assert (done.code, said in done.error) == (2, True), done.err
+    assert (done.code, message in done.error) == (2, True), done.err
 
 
 def test_wrong_orders_are_refused_before_anything_is_started(project: Project, tmp_path: Path) -> None:

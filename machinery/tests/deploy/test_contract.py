@@ -106,13 +106,13 @@ def test_a_model_that_answers_differently_breaks_it(server: str, manifest: Manif
 def test_200_to_bad_input_breaks_it(server: str, manifest: Manifest) -> None:
     with liar(server, lambda path, status, body: (200, body) if status == 400 else (status, body)) as url:
         found = broken(url, manifest)
-    assert len(found) == 5 and all("answers 200 to bad input" in said for said in found.values())
+    assert len(found) == 5 and all("answers 200 to bad input" in message for message in found.values())
 
 
 def test_a_refusal_without_an_explanation_breaks_it(server: str, manifest: Manifest) -> None:
     with liar(server, lambda path, status, body: (status, b"{}" if status == 400 else body)) as url:
         found = broken(url, manifest)
-    assert len(found) == 5 and all("without an explanation" in said for said in found.values())
+    assert len(found) == 5 and all("without an explanation" in message for message in found.values())
 
 
 def test_no_answer_within_the_limit_breaks_it(server: str, manifest: Manifest) -> None:
@@ -175,8 +175,8 @@ def test_an_explanation_that_is_too_long_is_cut_between_words_with_a_mark(server
     body = json.dumps({"message": " ".join(words)}).encode()
     with liar(server, lambda path, status, content: (status, body if 400 <= status < 500 else content)) as url:
         found = {check.name: check.found for check in contract.check(url, manifest)}
-    said = found["refuses no rows"].split()
-    assert said[-1] == "…" and said[1:-1] == words[: len(said) - 2] and len(said) > 8
+    cut = found["refuses no rows"].split()
+    assert cut[-1] == "…" and cut[1:-1] == words[: len(cut) - 2] and len(cut) > 8
 
 
 def test_the_command_shows_the_clauses_and_ends_with_1_where_one_is_broken(

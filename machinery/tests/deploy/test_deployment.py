@@ -103,8 +103,8 @@ def test_deploy_fail_and_go_back_and_the_log_tells_all_of_it(two: Project, place
     assert (back.code, back.value[0]["number"], back.value[0]["before"]) == (0, "1.0.0", "1.0.1")
     assert place.runs["iris"].image == "registry/iris@sha256:1.0.0" and alias(two) == "1.0.0"
     entries = mlops("deployments", "iris", "--to", "production", "--json").value
-    said = [(item["action"], item["result"], item["before"], item["number"], item["tag"]) for item in reversed(entries)]
-    assert said == [
+    actions = [(item["action"], item["result"], item["before"], item["number"], item["tag"]) for item in reversed(entries)]
+    assert actions == [
         ("deploy", "deployed", None, "1.0.0", "v1.0.0"),
         ("deploy", "returned to the old one", "1.0.0", "1.0.1", "v1.0.1"),
         ("deploy", "deployed", "1.0.0", "1.0.1", "v1.0.1"),
@@ -236,13 +236,13 @@ SAGEMAKER = {"target": "sagemaker", "cloud": {"uri": "sagemaker:/eu-west-1"}}
 
 
 @pytest.mark.parametrize(
-    "content, said", [({"target": "none"}, "start iris:1.0.1 on this machine"), (SAGEMAKER, "get_deploy_client")]
+    "content, message", [({"target": "none"}, "start iris:1.0.1 on this machine"), (SAGEMAKER, "get_deploy_client")]
 )
-def test_the_plan_of_a_version_needs_no_docker(two: Project, engine, content: dict, said: str) -> None:
+def test_the_plan_of_a_version_needs_no_docker(two: Project, engine, content: dict, message: str) -> None:
     environment(two, "production", content)
     calls = engine("echo 'failed to connect to the docker API' >&2; exit 1")
     done = mlops("deploy", "iris", "--to", "production", "--reason", "x", "--dry-run", "--json")
-    assert done.code == 0 and done.value["iris"][0].startswith(said)
+    assert done.code == 0 and done.value["iris"][0].startswith(message)
     assert calls.read_text() == ""
 
 
@@ -276,7 +276,7 @@ def test_the_address_is_the_one_that_users_of_the_host_see(project: Project, hos
 
 
 @pytest.mark.parametrize(
-    "settings, said",
+    "settings, message",
     [
         ({"prots": {}}, "unknown key deploy.production.compose.prots, did you mean 'ports'?"),
         ({"host": "server"}, "compose.host"),
@@ -285,10 +285,10 @@ def test_the_address_is_the_one_that_users_of_the_host_see(project: Project, hos
         ({"ports": {"iris": 70000}}, "compose.ports.iris"),
     ],
 )
-def test_a_wrong_key_of_an_environment_is_named(project: Project, settings: dict, said: str) -> None:
+def test_a_wrong_key_of_an_environment_is_named(project: Project, settings: dict, message: str) -> None:
     production(project, **settings)
     done = mlops("deployments", "iris")
-    assert done.code == 2 and said in done.error
+    assert done.code == 2 and message in done.error
 
 
 def test_the_file_for_a_start_by_hand_is_as_locked_down_as_what_deploy_starts() -> None:

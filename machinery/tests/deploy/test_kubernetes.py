@@ -141,7 +141,7 @@ def test_second_deployment_replaces_the_first_though_an_old_pod_still_leaves(
 
 
 @pytest.mark.parametrize(
-    ("letter", "number", "said"),
+    ("letter", "number", "message"),
     [
         ("c", "1.0.1", "before the rollout: the contract is broken: version: number is '1.0.0', '1.0.1' is expected"),
         ("d", "1.0.0", "before the rollout: deployment/iris-serving-proof is not ready: CrashLoopBackOff: back-off 10s"),
@@ -149,12 +149,12 @@ def test_second_deployment_replaces_the_first_though_an_old_pod_still_leaves(
     ],
 )
 def test_image_that_does_not_prove_itself_never_takes_a_request(
-    live: Cluster, fake: Fake, bundle: Bundle, next_bundle: Bundle, letter: str, number: str, said: str
+    live: Cluster, fake: Fake, bundle: Bundle, next_bundle: Bundle, letter: str, number: str, message: str
 ) -> None:
     before = fake.objects
     with pytest.raises(DeployFailed) as failed:
         live.deploy(service(letter, next_bundle if letter == "c" else bundle, number))
-    assert str(failed.value).startswith(said) and "\n" not in str(failed.value)
+    assert str(failed.value).startswith(message) and "\n" not in str(failed.value)
     untouched = ("Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget")
     assert {name: item for name, item in fake.objects.items() if item["kind"] in untouched} == {
         name: item for name, item in before.items() if item["kind"] in untouched
@@ -163,7 +163,7 @@ def test_image_that_does_not_prove_itself_never_takes_a_request(
 
 
 @pytest.mark.parametrize(
-    ("fails", "said"),
+    ("fails", "message"),
     [
         ({f"apply__{NAME}": ["error: admission webhook denied it"]}, "kubectl apply failed: admission webhook denied it"),
         (
@@ -178,10 +178,10 @@ def test_image_that_does_not_prove_itself_never_takes_a_request(
     ],
 )
 def test_rollout_that_fails_at_any_step_goes_back_to_the_revision_before(
-    live: Cluster, fake: Fake, bundle: Bundle, fails: dict[str, list[str]], said: str
+    live: Cluster, fake: Fake, bundle: Bundle, fails: dict[str, list[str]], message: str
 ) -> None:
     fake.fails(**fails)
-    with pytest.raises(DeployFailed, match=said.replace("(", r"\(")):
+    with pytest.raises(DeployFailed, match=message.replace("(", r"\(")):
         live.deploy(service("b", bundle))
     assert fake.image == image("a")
     assert ["rollout", "undo", NAME] in fake.calls
@@ -214,7 +214,7 @@ def test_rollout_that_cannot_be_taken_back_says_both(live: Cluster, fake: Fake, 
 
 
 @pytest.mark.parametrize(
-    ("message", "said"),
+    ("message", "text"),
     [
         (
             "The connection to the server 10.0.0.1:6443 was refused - connection refused",
@@ -224,10 +224,10 @@ def test_rollout_that_cannot_be_taken_back_says_both(live: Cluster, fake: Fake, 
     ],
 )
 def test_cluster_that_cannot_be_reached_is_told_in_one_line(
-    cluster: Cluster, fake: Fake, bundle: Bundle, message: str, said: str
+    cluster: Cluster, fake: Fake, bundle: Bundle, message: str, text: str
 ) -> None:
     fake.fails(get=[message])
-    with pytest.raises(UserError, match=said) as failed:
+    with pytest.raises(UserError, match=text) as failed:
         cluster.deploy(service("a", bundle))
     assert "\n" not in str(failed.value) and fake.objects == {}
 
@@ -255,17 +255,17 @@ def test_tag_beside_the_digest_is_left_out_and_the_port_of_a_registry_stays(clus
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [("Deployment", "kubectl kustomize failed: .*serving"), ("Service", "the overlay has no Service serving")],
 )
 def test_overlay_that_drops_what_the_base_has_is_refused(
-    fake: Fake, bundle: Bundle, tmp_path: Path, kind: str, said: str
+    fake: Fake, bundle: Bundle, tmp_path: Path, kind: str, message: str
 ) -> None:
     group = {"Deployment": "apps/v1", "Service": "v1"}[kind]
     dropped = f"{{apiVersion: {group}, kind: {kind}, metadata: {{name: serving}}, $patch: delete}}"
     base = os.path.relpath(OVERLAYS.parent / "base", tmp_path.resolve())
     (tmp_path / "kustomization.yaml").write_text(f"resources: [{base}]\npatches: [{{patch: '{dropped}'}}]\n")
-    with pytest.raises(UserError, match=said) as failed:
+    with pytest.raises(UserError, match=message) as failed:
         Cluster(Kubernetes(), tmp_path).render(service("a", bundle))
     assert "\n" not in str(failed.value)
 

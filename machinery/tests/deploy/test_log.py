@@ -43,15 +43,15 @@ def test_what_is_recorded_is_read_back_the_newest_first_and_the_alias_follows(tw
 
 @pytest.mark.parametrize("letter", ["Ж", '"', "\x01", "\udcff"])
 def test_an_entry_fits_into_what_a_database_keeps_of_a_tag(two: Project, letter: str) -> None:
-    item = replace(entry("1.0.0"), why=letter * 900, said=letter * 9000)
+    item = replace(entry("1.0.0"), why=letter * 900, message=letter * 9000)
     deployment_log.record(two, [item])
     assert deployment_log.record(two, [item]) == []
     with tracking.open_store(two) as client:
         tags = client.get_registered_model("iris").tags
     assert max(map(len, tags.values())) <= 5000
     (kept,) = deployment_log.history(two, "iris")
-    assert replace(kept, why="", said="") == replace(item, why="", said="")
-    assert kept.said.endswith("…") and (letter != "Ж" or kept.why == item.why)
+    assert replace(kept, why="", message="") == replace(item, why="", message="")
+    assert kept.message.endswith("…") and (letter != "Ж" or kept.why == item.why)
 
 
 def test_recording_twice_changes_nothing(two: Project) -> None:
@@ -130,9 +130,9 @@ def test_a_result_file_is_recorded_by_the_command_and_others_are_refused(two: Pr
     assert [item["environment"] for item in mlops("deployments", "iris", "--to", "staging", "--json").value] == ["staging"]
     table = mlops("deployments", "iris").out
     assert {"staging", "verified,", "1.0.0", "Ann:"} <= set(table.split())
-    for content, said in (("{", "is not JSON"), ("[]", "an object is expected"), ("{}", "is not a result")):
+    for content, message in (("{", "is not JSON"), ("[]", "an object is expected"), ("{}", "is not a result")):
         file.write_text(content)
-        assert said in mlops("deployments", "--record", file).error
+        assert message in mlops("deployments", "--record", file).error
     item = asdict(entry("1.0.0"))
     del item["who"]
     file.write_text(json.dumps({"deployments": [item]}))
@@ -146,8 +146,8 @@ def test_the_log_of_a_use_case_that_is_not_registered_is_empty_and_of_an_unknown
 
 
 def test_rollback_without_a_target_moves_the_alias_of_the_registry_back(two: Project) -> None:
-    said = mlops("rollback", "iris", "--alias", "champion", "--reason", "wrong on small flowers", "--json")
-    assert (said.code, said.value[0]["number"], said.value[0]["before"]) == (0, "1.0.0", "1.0.1")
+    result = mlops("rollback", "iris", "--alias", "champion", "--reason", "wrong on small flowers", "--json")
+    assert (result.code, result.value[0]["number"], result.value[0]["before"]) == (0, "1.0.0", "1.0.1")
     assert alias_of(two, "champion") == "1.0.0"
     again = mlops("rollback", "iris", "--alias", "champion", "--reason", "still wrong")
     assert (again.code, "1.0.0 is the first champion" in again.error) == (2, True)

@@ -40,7 +40,7 @@ def test_rows_from_the_same_source_raise_no_alarm(profile: dict, count: int) -> 
 
 def test_resampled_training_rows_raise_no_alarm() -> None:
     known = traffic.rows(300, 0)
-    profile = reference.profile(known[traffic.COLUMNS], traffic.said(known), False)
+    profile = reference.profile(known[traffic.COLUMNS], traffic.predictions(known), False)
     alarms = [verdicts(check(profile, known.sample(200, replace=True, random_state=seed))) for seed in range(15)]
     assert sum(map(bool, alarms)) <= 1
 
@@ -63,31 +63,31 @@ KINDS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
 @pytest.mark.parametrize(("column", "change"), KINDS.values(), ids=list(KINDS))
 def test_each_kind_of_drift_is_found_in_its_column_and_in_no_other(profile: dict, column: str, change: Callable) -> None:
     plain = traffic.rows(500, 5)
-    found = check(profile, change(plain), traffic.said(plain))
+    found = check(profile, change(plain), traffic.predictions(plain))
     assert verdicts(found) == {column: "drift"}
     assert found[column].reasons
 
 
 def test_swapped_columns_are_found_in_both(profile: dict) -> None:
     plain = traffic.rows(500, 5)
-    found = check(profile, plain.assign(weight=plain["income"], income=plain["weight"]), traffic.said(plain))
+    found = check(profile, plain.assign(weight=plain["income"], income=plain["weight"]), traffic.predictions(plain))
     assert verdicts(found) == {"weight": "drift", "income": "drift"}
 
 
 def test_outputs_that_move_alone_are_found(profile: dict) -> None:
     plain = traffic.rows(500, 5)
-    assert verdicts(check(profile, plain, traffic.said(plain) + 2)) == {drift.OUTPUT: "drift"}
+    assert verdicts(check(profile, plain, traffic.predictions(plain) + 2)) == {drift.OUTPUT: "drift"}
 
 
 def test_a_smaller_change_warns(profile: dict) -> None:
     plain = traffic.rows(3000, 5)
-    found = check(profile, plain.assign(weight=plain["weight"] + 4), traffic.said(plain))
+    found = check(profile, plain.assign(weight=plain["weight"] + 4), traffic.predictions(plain))
     assert verdicts(found) == {"weight": "warn"}
 
 
 def test_a_real_change_that_is_too_small_to_matter_is_ok(profile: dict) -> None:
     plain = traffic.rows(20_000, 5)
-    found = check(profile, plain.assign(weight=plain["weight"] + 1), traffic.said(plain))
+    found = check(profile, plain.assign(weight=plain["weight"] + 1), traffic.predictions(plain))
     assert verdicts(found) == {} and 0.05 < found["weight"].shift < 0.2
 
 
@@ -103,10 +103,12 @@ def test_limits_of_one_feature_take_the_place_of_the_common_ones(profile: dict) 
     moved = plain.assign(weight=plain["weight"] + 7)
     loose = {"warn": 5, "drift": 9}
     own = {"weight": {"psi": loose, "ks": {"warn": 0.1, "drift": 0.9}}}
-    assert verdicts(check(profile, moved, traffic.said(plain), features=own)) == {"weight": "warn"}
-    assert verdicts(check(profile, moved, traffic.said(plain), features={"weight": {"ignore": True}})) == {"weight": "ignored"}
+    assert verdicts(check(profile, moved, traffic.predictions(plain), features=own)) == {"weight": "warn"}
+    assert verdicts(check(profile, moved, traffic.predictions(plain), features={"weight": {"ignore": True}})) == {
+        "weight": "ignored"
+    }
     common = {"psi": loose, "ks": loose, "js": loose}
-    assert verdicts(check(profile, moved, traffic.said(plain), thresholds=common)) == {}
+    assert verdicts(check(profile, moved, traffic.predictions(plain), thresholds=common)) == {}
 
 
 def test_limits_of_a_feature_that_is_not_there_are_refused(profile: dict) -> None:
@@ -129,13 +131,13 @@ def test_outputs_of_more_than_one_value_are_told_not_judged(profile: dict) -> No
 @pytest.mark.parametrize("column", traffic.COLUMNS)
 def test_a_column_without_a_single_value_is_drift_by_its_gaps(profile: dict, column: str) -> None:
     rows = traffic.rows(200, 5)
-    found = check(profile, rows.assign(**{column: pd.NaT if column == "seen" else None}), traffic.said(rows))
+    found = check(profile, rows.assign(**{column: pd.NaT if column == "seen" else None}), traffic.predictions(rows))
     assert found[column].verdict == "drift" and found[column].missing == 1
 
 
 def test_a_training_column_without_a_single_value_is_compared_by_its_gaps_alone() -> None:
     known = traffic.rows(200, 0).assign(income=np.nan)
-    profile = reference.profile(known[traffic.COLUMNS], traffic.said(known), False)
+    profile = reference.profile(known[traffic.COLUMNS], traffic.predictions(known), False)
     found = check(profile, traffic.rows(200, 5))
     assert (found["income"].verdict, found["income"].psi, found["income"].missing_before) == ("ok", None, 1)
 

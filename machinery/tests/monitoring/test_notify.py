@@ -210,11 +210,11 @@ class Webhook(BaseHTTPRequestHandler):
     """Notes what it is sent, and answers as it is told."""
 
     status = 200
-    said: list[dict[str, str]] = []
+    received: list[dict[str, str]] = []
 
     def do_POST(self) -> None:
         """Take one message."""
-        Webhook.said.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        Webhook.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         self.send_response(Webhook.status)
         self.end_headers()
 
@@ -225,7 +225,7 @@ class Webhook(BaseHTTPRequestHandler):
 @pytest.fixture
 def webhook() -> Iterator[type[Webhook]]:
     """A webhook whose address, with its secret, stands in the environment."""
-    Webhook.status, Webhook.said = 200, []
+    Webhook.status, Webhook.received = 200, []
     server = HTTPServer(("127.0.0.1", 0), Webhook)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -243,13 +243,13 @@ def test_the_webhook_gets_one_text_that_names_what_drifted(
     drifted: tuple[Path, Path], webhook: type[Webhook], flowers: pd.DataFrame, answer: Callable[..., Path]
 ) -> None:
     monitor(drifted[0], *CALL)
-    (message,) = webhook.said
+    (message,) = webhook.received
     assert set(message) == {"text"} and re.match("iris has drifted: .*sepal_length", message["text"])
     assert message["text"].endswith("https://github.com/ada/demo/issues/1")
     monitor(drifted[0])  # not configured
     (drifted[0] / "iris.jsonl").unlink()
     monitor(answer(flowers.sample(300, replace=True, random_state=2, ignore_index=True)), *CALL)  # no drift
-    assert len(webhook.said) == 1
+    assert len(webhook.received) == 1
 
 
 @pytest.mark.parametrize("fault", ["refuses", "gone", "no address", "unset"])

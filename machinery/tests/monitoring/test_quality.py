@@ -27,8 +27,8 @@ def window(rows: int, accuracy: float, seed: int) -> pd.DataFrame:
     random = np.random.default_rng([seed, rows])
     truth = random.integers(0, 3, rows)
     wrong = random.random(rows) >= accuracy
-    said = np.where(wrong, (truth + random.integers(1, 3, rows)) % 3, truth)
-    return pd.DataFrame({TRUTH: np.array(CLASSES)[truth], SAID: np.array(CLASSES)[said]})
+    predictions = np.where(wrong, (truth + random.integers(1, 3, rows)) % 3, truth)
+    return pd.DataFrame({TRUTH: np.array(CLASSES)[truth], SAID: np.array(CLASSES)[predictions]})
 
 
 def alarms(use_case: UseCase, rows: int, accuracy: float, windows: int) -> int:

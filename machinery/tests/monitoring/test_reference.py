@@ -14,7 +14,9 @@ from mlops.training import reference
 
 def test_the_same_rows_give_the_same_profile_in_any_order() -> None:
     rows = traffic.rows(1000, 3)
-    one, two = (reference.profile(each[traffic.COLUMNS], traffic.said(each), False) for each in (rows, rows.sample(frac=1)))
+    one, two = (
+        reference.profile(each[traffic.COLUMNS], traffic.predictions(each), False) for each in (rows, rows.sample(frac=1))
+    )
     for profile in (one, two):  # the last digit of a mean hangs on the order of the sum
         for column in (*profile["features"].values(), profile["outputs"]):
             for key in ("mean", "deviation"):
@@ -24,7 +26,7 @@ def test_the_same_rows_give_the_same_profile_in_any_order() -> None:
 
 def test_a_profile_of_many_rows_is_small() -> None:
     rows = traffic.rows(50_000, 3)
-    assert len(json.dumps(reference.profile(rows[traffic.COLUMNS], traffic.said(rows), False))) < 30_000
+    assert len(json.dumps(reference.profile(rows[traffic.COLUMNS], traffic.predictions(rows), False))) < 30_000
 
 
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=1500))

@@ -17,7 +17,7 @@ def profile() -> dict:
 
 
 def told(profile: dict, rows: pd.DataFrame, plain: pd.DataFrame) -> dict[str, drift.Finding]:
-    table = traffic.logged(rows, traffic.said(plain))
+    table = traffic.logged(rows, traffic.predictions(plain))
     if TIME in rows:
         table[TIME] = rows[TIME].to_numpy()
     findings = drift.check(profile, table, Monitor())

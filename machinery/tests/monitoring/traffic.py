@@ -26,7 +26,7 @@ def rows(count: int, seed: int) -> pd.DataFrame:
     return frame
 
 
-def said(inputs: pd.DataFrame) -> np.ndarray:
+def predictions(inputs: pd.DataFrame) -> np.ndarray:
     """What a model says of rows."""
     return inputs["weight"].to_numpy() / 10 + inputs["weekday"].to_numpy()
 
@@ -34,12 +34,12 @@ def said(inputs: pd.DataFrame) -> np.ndarray:
 def profile(count: int = 2000, seed: int = 0) -> dict:
     """The reference profile of made-up rows, as it is read back from its file."""
     known = rows(count, seed)
-    return json.loads(json.dumps(reference.profile(known[COLUMNS], said(known), False)))
+    return json.loads(json.dumps(reference.profile(known[COLUMNS], predictions(known), False)))
 
 
 def logged(inputs: pd.DataFrame, outputs: np.ndarray | None = None) -> pd.DataFrame:
     """Rows as they come out of the log: times are text, what is missing is None."""
-    outputs = said(inputs) if outputs is None else outputs
+    outputs = predictions(inputs) if outputs is None else outputs
     texts = [None if value is pd.NaT else value.isoformat() for value in inputs["seen"]] if "seen" in inputs else None
     frame = inputs if texts is None else inputs.assign(seen=texts)
     return pd.DataFrame(json.loads(frame.to_json(orient="records", double_precision=15))).assign(**{SAID: outputs})

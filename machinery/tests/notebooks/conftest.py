@@ -66,9 +66,9 @@ class Server:
         message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
         with closing(websocket.create_connection(address, timeout=60, header=self.headers)) as channel:
             channel.send(json.dumps(message))
-            said = ""
-            while '"execute_input"' not in said:  # the kernel has taken the lines
-                said = str(channel.recv())
+            reply = ""
+            while '"execute_input"' not in reply:  # the kernel has taken the lines
+                reply = str(channel.recv())
         return kernel
 
     def kernel(self, kernel):

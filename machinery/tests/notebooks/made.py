@@ -45,12 +45,12 @@ def write(path, value):
 def eventually(condition, seconds=30):
     """Wait until the condition holds; fails with what it said last."""
     end = time.monotonic() + seconds
-    said = None
+    outcome = None
     while time.monotonic() < end:
         try:
-            if said := condition():
-                return said
+            if outcome := condition():
+                return outcome
         except (OSError, AssertionError) as error:
-            said = error
+            outcome = error
         time.sleep(0.1)
-    raise AssertionError(f"did not come true within {seconds} s: {said!r}")
+    raise AssertionError(f"did not come true within {seconds} s: {outcome!r}")

@@ -166,7 +166,7 @@ def test_cells_without_ids_and_old_formats_are_exported(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ("{", "line 1"),
         ("[]", "nbformat is missing"),
@@ -183,10 +183,10 @@ def test_cells_without_ids_and_old_formats_are_exported(tmp_path):
         ("{\n<<<<<<< ours\n", "conflict"),
     ],
 )
-def test_what_is_no_notebook_is_refused_in_one_line(tmp_path, words, said):
+def test_what_is_no_notebook_is_refused_in_one_line(tmp_path, words, message):
     path = tmp_path / "a.ipynb"
     path.write_text(words)
-    with pytest.raises(UserError, match=said) as refused:
+    with pytest.raises(UserError, match=message) as refused:
         export.export(path)
     assert "a.ipynb" in str(refused.value) and "\n" not in str(refused.value)
 

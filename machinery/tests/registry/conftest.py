@@ -58,8 +58,10 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Project, Version
     def load(project: Project, version: Version) -> int:
         candidate = versions.fetch(project, version, tmp_path_factory.mktemp("fetched"))
         rows = candidate.holdout()
-        said = tracking.load_model(candidate.path / "model").predict(rows[list(candidate.manifest["problem"]["schema"])])
-        assert (said == rows["__prediction__"]).all()
+        predictions = tracking.load_model(candidate.path / "model").predict(
+            rows[list(candidate.manifest["problem"]["schema"])]
+        )
+        assert (predictions == rows["__prediction__"]).all()
         return len(rows)
 
     return load

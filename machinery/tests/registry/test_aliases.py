@@ -76,8 +76,8 @@ def test_every_move_is_logged_with_who_why_from_and_to(registered: Project, run:
 
 @pytest.mark.parametrize("alias", ["LATEST", "V1", "x" * 300])
 def test_a_name_that_mlflow_refuses_is_one_line_and_no_move(registered: Project, command, alias: str):
-    said = command("alias", "iris", alias, "1.0.0", "--reason", "x")
-    assert said.code == 2 and "may not be used" in said.err and len(said.err.splitlines()) == 1
+    result = command("alias", "iris", alias, "1.0.0", "--reason", "x")
+    assert result.code == 2 and "may not be used" in result.err and len(result.err.splitlines()) == 1
     with tracking.open_store(registered) as client:
         (version,) = versions.all_of(client, "iris")
         with pytest.raises(UserError, match="may not be used"):

@@ -31,10 +31,10 @@ def made(registered: Project, iris: UseCase) -> cards.Card:
 
 
 def test_command_writes_markdown_whose_plots_lie_beside_it(registered: Project, command: Callable, tmp_path: Path) -> None:
-    said = command("card", "iris", "@champion", "--out", str(tmp_path / "iris-1.0.0.md"))
+    result = command("card", "iris", "@champion", "--out", str(tmp_path / "iris-1.0.0.md"))
     text = (tmp_path / "iris-1.0.0.md").read_text()
     linked = re.findall(r"!\[\w+\]\((.+?)\)", text)
-    assert (said.code, said.out) == (0, "")
+    assert (result.code, result.out) == (0, "")
     assert text.startswith("# iris 1.0.0\n")
     assert linked == ["iris-1.0.0/calibration.png", "iris-1.0.0/confusion.png"]
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in linked)
@@ -83,8 +83,8 @@ def test_data_without_a_provenance_note_are_a_limit(registered: Project, iris: U
     assert not [limit for limit in before.facts["limits"] if "licence" in limit], "the note of the version's own commit counts"
     gone = cards._data(registered, "iris", moved.tags["git_commit"], before.facts["data"][0])
     assert (gone["source"], gone["licence"]) == (None, None)
-    said = cards._limits({**before.facts, "data": [gone]}, [], iris.config)
-    assert "Source and licence are not noted for: iris.csv." in said
+    limits = cards._limits({**before.facts, "data": [gone]}, [], iris.config)
+    assert "Source and licence are not noted for: iris.csv." in limits
 
 
 def test_columns_with_personal_data_are_not_described(registered: Project, command: Callable) -> None:
@@ -101,16 +101,16 @@ def test_declared_slices_are_judged_and_an_unknown_column_is_refused(registered:
     found = json.loads(command("card", "iris", "--json").out)["slices"]
     assert sum(item["rows"] for item in found) == 51 and {item["metric"] for item in found} == {"macro_f1"}
     file.write_text(text + "slices: [petal_witdh]\n")
-    said = command("card", "iris")
-    assert said.code == 2 and "column petal_witdh is not in the holdout; there are: flower, sepal_length" in said.err
+    result = command("card", "iris")
+    assert result.code == 2 and "column petal_witdh is not in the holdout; there are: flower, sepal_length" in result.err
 
 
 DAYS = pd.date_range("2024-01-01", periods=364, freq="D")
 
 
-def judged(said: np.ndarray, simple: np.ndarray, **columns: object) -> dict[str, slices.Slice]:
+def judged(predictions: np.ndarray, simple: np.ndarray, **columns: object) -> dict[str, slices.Slice]:
     rows = pd.DataFrame({"day": DAYS, **columns})
-    models = Predictions(said), Predictions(simple)
+    models = Predictions(predictions), Predictions(simple)
     found = slices.of_rows(rows, list(columns), "day", ("mae", mae), np.zeros(len(DAYS)), models)
     return {part.name: part for part in found}
 
@@ -141,10 +141,10 @@ def test_worst_slice_and_where_the_baseline_is_better_are_said(made: cards.Card,
         slices.Slice("site", "south", 100, "macro_f1", 0.40, 0.6),
         slices.Slice("site", "tiny", 3, "macro_f1", 0.10, 0.2),
     ]
-    said = " ".join(cards._limits(made.facts, parts, iris.config))
-    assert "Worst slice of 30 rows or more: site south, macro_f1 0.4000." in said
-    assert "The baseline is the better rule in: site south." in said
-    assert re.search(r"Fewer than 30 holdout rows, .*: site tiny, species setosa", said)
+    limits = " ".join(cards._limits(made.facts, parts, iris.config))
+    assert "Worst slice of 30 rows or more: site south, macro_f1 0.4000." in limits
+    assert "The baseline is the better rule in: site south." in limits
+    assert re.search(r"Fewer than 30 holdout rows, .*: site tiny, species setosa", limits)
 
 
 @pytest.mark.parametrize(

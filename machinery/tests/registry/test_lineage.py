@@ -65,11 +65,11 @@ def test_table_leads_from_the_image_to_the_data(
     registered: Project, deployed: Version, command: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    said = command("lineage", "iris@production")
-    assert said.code == 0
-    places = [said.out.index(word) for word in (IMAGE, deployed.run_id, deployed.tags["git_commit"], "data iris.csv")]
+    result = command("lineage", "iris@production")
+    assert result.code == 0
+    places = [result.out.index(word) for word in (IMAGE, deployed.run_id, deployed.tags["git_commit"], "data iris.csv")]
     assert places == sorted(places)
-    assert "and went to" in said.out and "champion, production" in said.out
+    assert "and went to" in result.out and "champion, production" in result.out
 
 
 def test_version_that_went_nowhere_has_no_image(registered: Project, command: Callable) -> None:
@@ -80,9 +80,9 @@ def test_version_that_went_nowhere_has_no_image(registered: Project, command: Ca
 
 @pytest.mark.parametrize("asked", ["iris@nowhere", "irsi@production", "feedfeedfeed", f"x/iris@sha256:{'0' * 64}"])
 def test_what_is_not_known_is_told_in_one_line(registered: Project, deployed: Version, command: Callable, asked: str) -> None:
-    said = command("lineage", asked)
-    assert said.code == 2 and len(said.err.strip().splitlines()[-1:]) == 1
-    assert "no version 'nowhere'" in said.err or "nor is it an image of the deployment log or of this machine" in said.err
+    result = command("lineage", asked)
+    assert result.code == 2 and len(result.err.strip().splitlines()[-1:]) == 1
+    assert "no version 'nowhere'" in result.err or "nor is it an image of the deployment log or of this machine" in result.err
 
 
 @pytest.fixture
@@ -116,11 +116,11 @@ def test_image_of_another_store_is_not_taken_for_the_version_of_that_number(
     registered: Project, command: Callable, docker: Callable
 ) -> None:
     docker(labels("f00"))
-    said = command("lineage", "iris:1.0.0")
-    assert said.code == 2 and "labelled iris 1.0.0 of run f00, but the store's 1.0.0 is of run" in said.err
+    result = command("lineage", "iris:1.0.0")
+    assert result.code == 2 and "labelled iris 1.0.0 of run f00, but the store's 1.0.0 is of run" in result.err
 
 
 def test_a_version_that_went_nowhere_has_a_sentence_and_no_empty_table(registered: Project, command: Callable) -> None:
-    said = command("lineage", "iris")
-    assert "and went to" not in said.out and "iris 1.0.0 was not deployed yet" in said.err
+    result = command("lineage", "iris")
+    assert "and went to" not in result.out and "iris 1.0.0 was not deployed yet" in result.err
     assert json.loads(command("lineage", "iris", "--json").out)["deployments"] == []

@@ -223,8 +223,8 @@ def test_a_champion_that_the_code_cannot_load_is_named_with_two_ways_out(
         raise AttributeError("module 'use_cases.iris' has no attribute 'scaled'")
 
     monkeypatch.setattr(tracking, "load_model", load_model)
-    said = r"champion iris 1\.0\.0 does not run .*'scaled'\): restore .* src/use_cases/iris, or raise target\.number"
-    with pytest.raises(UserError, match=said):
+    message = r"champion iris 1\.0\.0 does not run .*'scaled'\): restore .* src/use_cases/iris, or raise target\.number"
+    with pytest.raises(UserError, match=message):
         run(registered, *OTHER)
     assert run(registered, "target.number=2").version.number == "2.0.0"
     assert aliases(stored(registered)) == {"champion": "2.0.0"}
@@ -294,7 +294,7 @@ def not_a_number(use_case: UseCase) -> UseCase:
     """The use case with a metric of its own that fails to be a number."""
     metrics = {**use_case.config.metrics, "share": Metric(direction="higher", limit=0.5)}
     config = use_case.config.model_copy(update={"metrics": metrics})
-    return replace(use_case, config=config, evaluate=lambda truth, said: {"share": float("nan")})
+    return replace(use_case, config=config, evaluate=lambda truth, predictions: {"share": float("nan")})
 
 
 def lenient(project: Project) -> UseCase:
@@ -324,10 +324,10 @@ def test_a_sabotaged_model_is_refused_and_its_run_says_why(registered: Project, 
 
 
 def test_a_refused_run_ends_with_exit_code_one_and_its_reasons(registered: Project, command, stored: Stored):
-    said = command("run", "iris", "--set", "parameters.regularisation=100")
-    assert said.code == 1
-    assert "the gate refuses: macro_f1 breaks its limit: 0.8558" in said.err
-    assert "@champion stays where it is" in said.err
+    result = command("run", "iris", "--set", "parameters.regularisation=100")
+    assert result.code == 1
+    assert "the gate refuses: macro_f1 breaks its limit: 0.8558" in result.err
+    assert "@champion stays where it is" in result.err
     assert aliases(stored(registered)) == {"champion": "1.0.0"}
 
 

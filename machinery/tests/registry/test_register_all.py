@@ -46,7 +46,7 @@ def test_a_version_that_has_the_alias_is_unchanged_and_still_recorded(one: Proje
 def test_a_known_key_without_a_candidate_gets_the_alias_from_the_store(one: Project, tmp_path: Path) -> None:
     (entry,) = register_all(one, tmp_path / "none", "candidate", "why")
     assert (entry.number, entry.passed, entry.reproduced) == ("1.0.0", True, "")
-    assert "1.0.0 already" in entry.said and recorded(one) == {"iris": "1.0.0"}
+    assert "1.0.0 already" in entry.message and recorded(one) == {"iris": "1.0.0"}
 
 
 def test_a_candidate_of_a_known_key_is_shown_to_reproduce(one: Project) -> None:
@@ -75,7 +75,7 @@ def test_of_several_candidates_that_of_the_commit_is_taken(one: Project) -> None
 
 def test_only_one_use_case_may_be_asked_for_and_it_must_be_there(one: Project, tmp_path: Path) -> None:
     (entry,) = register_all(one, tmp_path / "none", "champion", "why", only="iris")
-    assert (entry.use_case, entry.said) == ("iris", "unchanged") and recorded(one) == {"iris": "1.0.0"}
+    assert (entry.use_case, entry.message) == ("iris", "unchanged") and recorded(one) == {"iris": "1.0.0"}
     with pytest.raises(UserError, match="no use case 'roses'; there are: iris"):
         register_all(one, tmp_path / "none", "champion", "why", only="roses")
 
@@ -98,13 +98,13 @@ def two(one: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def test_no_record_takes_the_version_that_another_use_case_has_from_another_commit(two: Project, command) -> None:
     asked = ("gitflow", "register", str(two.root / "none"), "--alias", "champion", "--only", "iris")
-    said = command(*asked)
-    assert said.code == 1 and "other: not asked for, and has no champion" in said.err
+    result = command(*asked)
+    assert result.code == 1 and "other: not asked for, and has no champion" in result.err
     with tracking.open_store(two) as client:
         client.set_registered_model_alias("other", "champion", "1")
-    said = command(*asked)
-    assert said.code == 1 and "other: not asked for, and champion 1.0.0 was made from other code" in said.err
-    assert "other: no release record is written" in said.err
+    result = command(*asked)
+    assert result.code == 1 and "other: not asked for, and champion 1.0.0 was made from other code" in result.err
+    assert "other: no release record is written" in result.err
     with pytest.raises(UserError, match="has no release record"):
         recorded(two)
     with tracking.open_store(two) as client:

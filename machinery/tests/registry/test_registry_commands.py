@@ -22,9 +22,9 @@ def two(registered: Project, run) -> Project:
 
 
 def test_compare_draws_runs_against_each_other_the_newest_first(two: Project, command):
-    said = command("compare", "iris", "--json")
-    assert said.code == 0
-    found = json.loads(said.out)
+    result = command("compare", "iris", "--json")
+    assert result.code == 0
+    found = json.loads(result.out)
     assert [item["name"].rsplit(" ", 1)[0] for item in found["runs"]] == ["iris refused", "iris", "iris"]
     assert [item["gate"] for item in found["runs"]] == ["refused", "passed", "passed"]
     assert found["runs"][1]["parameters"]["regularisation"] == "1.5"
@@ -35,9 +35,9 @@ def test_compare_draws_runs_against_each_other_the_newest_first(two: Project, co
 
 
 def test_compare_without_a_run_says_how_to_make_one(fresh: Project, command):
-    said = command("compare", "iris")
-    assert said.code == 2
-    assert "no runs to compare yet; make one with: mlops run iris" in said.err
+    result = command("compare", "iris")
+    assert result.code == 2
+    assert "no runs to compare yet; make one with: mlops run iris" in result.err
 
 
 def test_compare_draws_both_sides_of_a_distance_from_zero_and_says_what_hatched_bars_are(project: Project):
@@ -59,9 +59,9 @@ READING = [(name, "iris") for name in ("show", "history", "card", "compare", "li
 
 @pytest.mark.parametrize("asked", [*READING, ("rollback", "iris", "--reason", "x")], ids=lambda asked: asked[0])
 def test_a_command_that_reads_makes_no_store(project: Project, command, asked: tuple[str, ...]):
-    said = command(*asked)
-    assert (said.code, said.out) == (2, "")
-    assert f"no store at {project.store}; make one with: mlops run" in said.err
+    result = command(*asked)
+    assert (result.code, result.out) == (2, "")
+    assert f"no store at {project.store}; make one with: mlops run" in result.err
     assert not project.store.exists()
 
 
@@ -75,8 +75,8 @@ def test_a_renamed_store_is_found_by_its_new_name(registered: Project, command, 
 
 def test_a_store_that_lost_its_database_is_still_said_to_be_damaged(registered: Project, command):
     (registered.store / tracking.DATABASE).unlink()
-    said = command("history", "iris")
-    assert (said.code, "restore it with: cp" in said.err) == (3, True)
+    result = command("history", "iris")
+    assert (result.code, "restore it with: cp" in result.err) == (3, True)
 
 
 def test_history_lists_versions_and_moves(two: Project, command):
@@ -102,9 +102,9 @@ def test_show_has_a_digest_short_in_the_table_and_whole_as_json(registered: Proj
 
 
 def test_an_unknown_version_ends_with_exit_code_two(two: Project, command):
-    said = command("show", "iris", "@champio")
-    assert said.code == 2
-    assert "no version 'champio', did you mean 'champion'?" in said.err
+    result = command("show", "iris", "@champio")
+    assert result.code == 2
+    assert "no version 'champio', did you mean 'champion'?" in result.err
 
 
 LOOKS = (
@@ -122,9 +122,9 @@ LOOKS = (
 
 @pytest.mark.parametrize("arguments", LOOKS, ids=" ".join)
 def test_an_unknown_use_case_is_told_with_those_that_there_are(registered: Project, command, arguments: tuple[str, ...]):
-    said = command(*arguments)
-    assert (said.code, said.out) == (2, "")
-    assert "error: no use case 'zzz'; there are: iris, ridership" in said.err
+    result = command(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert "error: no use case 'zzz'; there are: iris, ridership" in result.err
 
 
 def test_a_use_case_without_versions_is_told_how_to_make_one(registered: Project, command):
@@ -139,9 +139,9 @@ def test_a_use_case_that_has_left_the_configuration_keeps_its_versions(registere
 
 
 def test_alias_moves_by_hand_with_a_reason(two: Project, command):
-    said = command("alias", "iris", "production", "1.0.0", "--reason", "roll back", "--json")
-    assert said.code == 0
-    assert json.loads(said.out)["moved"]["why"] == "roll back"
+    result = command("alias", "iris", "production", "1.0.0", "--reason", "roll back", "--json")
+    assert result.code == 0
+    assert json.loads(result.out)["moved"]["why"] == "roll back"
     assert "points already at 1.0.0" in command("alias", "iris", "production", "1.0.0", "--reason", "again").err
     assert command("alias", "iris", "latest", "1.0.0", "--reason", "no").code == 2
     assert command("alias", "iris", "production", "1.0.0").code == 2
@@ -149,57 +149,57 @@ def test_alias_moves_by_hand_with_a_reason(two: Project, command):
 
 def test_archive_puts_a_version_away_that_nothing_points_at(two: Project, command):
     assert command("archive", "iris", "1.0.1", "--reason", "old").code == 2
-    said = command("archive", "iris", "1.0.0", "--reason", "old", "--json")
-    assert json.loads(said.out)["tags"]["archived"].endswith(": old")
+    result = command("archive", "iris", "1.0.0", "--reason", "old", "--json")
+    assert json.loads(result.out)["tags"]["archived"].endswith(": old")
     assert ": old" in command("history", "iris").out
 
 
 def test_register_puts_the_newest_candidate_into_the_store(registered: Project, command):
     assert command("train", "iris", "--set", OTHER[0]).code == 0
-    said = command("register", "iris", "--set", OTHER[0], "--alias", "staging", "--json")
-    assert said.code == 0, said.err
-    (outcome,) = json.loads(said.out)
+    result = command("register", "iris", "--set", OTHER[0], "--alias", "staging", "--json")
+    assert result.code == 0, result.err
+    (outcome,) = json.loads(result.out)
     assert (outcome["number"], outcome["made"], outcome["alias"]) == ("1.0.1", True, "staging")
     table = command("register", "iris", "--set", OTHER[0], "--alias", "staging")
     assert "iris 1.0.1 (staging)" in table.out
 
 
 def test_register_refuses_what_is_no_candidate(registered: Project, command):
-    said = command("register", "iris", "--candidate", str(registered.root / "config"))
-    assert said.code == 2
-    assert "no candidate there" in said.err
+    result = command("register", "iris", "--candidate", str(registered.root / "config"))
+    assert result.code == 2
+    assert "no candidate there" in result.err
 
 
 @pytest.mark.parametrize("content", [b"{}", b"[]", b"\xff", b'{"use_case": "iris", "key": "x", "files": []}'])
 @pytest.mark.parametrize("name", ["register", "report"])
 def test_a_manifest_that_training_did_not_write_is_refused(registered: Project, command, name: str, content: bytes):
     (registered.output / "manifest.json").write_bytes(content)
-    said = command(name, "iris", "--candidate", str(registered.output))
-    assert (said.code, said.err.count("\n")) == (2, 1)
-    assert "delete the folder and run: mlops train" in said.err
+    result = command(name, "iris", "--candidate", str(registered.output))
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "delete the folder and run: mlops train" in result.err
 
 
 def test_a_file_is_no_candidate(registered: Project, command):
-    said = command("register", "iris", "--candidate", str(registered.root / "config" / "iris.yaml"))
-    assert (said.code, "no candidate there" in said.err) == (2, True)
+    result = command("register", "iris", "--candidate", str(registered.root / "config" / "iris.yaml"))
+    assert (result.code, "no candidate there" in result.err) == (2, True)
 
 
 @pytest.mark.parametrize(
     "words", ["show a/b", "show a:b", "history a/b", "lineage a/b 1.0.0", "alias a/b staging 1 --reason x"]
 )
 def test_what_no_use_case_is_called_is_said_in_one_line(fresh: Project, command, words: str):
-    said = command(*words.split())
-    last = said.err.splitlines()[-1]
-    assert (said.code, "is no name of a use case; there are: iris" in last, "Traceback" in said.err) == (2, True, False)
+    result = command(*words.split())
+    last = result.err.splitlines()[-1]
+    assert (result.code, "is no name of a use case; there are: iris" in last, "Traceback" in result.err) == (2, True, False)
 
 
 @pytest.mark.parametrize("out", ["folder", "file/below/card.md"])
 def test_a_card_that_cannot_be_written_there_is_said_in_one_line(registered: Project, command, out: str):
     (registered.output / "folder").mkdir()
     (registered.output / "file").touch()
-    said = command("card", "iris", "--out", str(registered.output / out))
-    assert said.code == 2 and "Traceback" not in said.err
-    assert said.err.splitlines()[-1].startswith(f"error: {registered.output / out.split('/')[0]}")
+    result = command("card", "iris", "--out", str(registered.output / out))
+    assert result.code == 2 and "Traceback" not in result.err
+    assert result.err.splitlines()[-1].startswith(f"error: {registered.output / out.split('/')[0]}")
     assert not any((registered.output / "folder").iterdir())
 
 
@@ -211,9 +211,9 @@ def test_run_as_json_tells_number_verdict_and_report(registered: Project, comman
 
 def test_a_candidate_that_was_trained_before_is_named_by_its_key(registered: Project, command):
     assert command("train", "iris", "--set", OTHER[0]).code == 0
-    said = command("run", "iris", "--set", OTHER[0], "--json")
-    (outcome,) = json.loads(said.out)
-    assert f"iris: trained before, candidate {outcome['version']['tags']['key'][:16]} is taken" in said.err
+    result = command("run", "iris", "--set", OTHER[0], "--json")
+    (outcome,) = json.loads(result.out)
+    assert f"iris: trained before, candidate {outcome['version']['tags']['key'][:16]} is taken" in result.err
 
 
 def test_run_without_registering_leaves_the_store_as_it_is(registered: Project, command, stored):

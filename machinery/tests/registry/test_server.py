@@ -63,9 +63,9 @@ def test_the_whole_run_works_with_nothing_but_the_address(
     project: Project, server: str, command, load, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
-    said = command("run", "iris", "--json")
-    assert said.code == 0, said.err
-    (outcome,) = json.loads(said.out)
+    result = command("run", "iris", "--json")
+    assert result.code == 0, result.err
+    (outcome,) = json.loads(result.out)
     assert (outcome["number"], outcome["made"]) == ("1.0.0", True)
     assert load(project, versions.resolve(project, "iris", "champion")) == 51
     assert "nothing to register" in command("run", "iris").err
@@ -83,7 +83,9 @@ def test_registrations_that_race_on_a_server_get_numbers_of_their_own_and_a_key_
         pipeline.try_out(apart, load_use_case(apart, "iris", overrides))
     run = [sys.executable, "-m", "mlops", "run", "iris", "--json"]
     racers = [
-        subprocess.Popen([*run, *(f"--set={pair}" for pair in overrides)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [*run, *(f"--set={pair}" for pair in overrides)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         for overrides in ((), OTHER, OTHER)
     ]
     replies = [(*racer.communicate(), racer.returncode) for racer in racers]

@@ -151,8 +151,8 @@ def apart(project: Project, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch)
 def test_a_run_on_a_server_with_postgresql_and_s3(apart, server, command, load):
     address, keeper = server
     project = apart(address, keeper)
-    said = command("run", "iris")
-    assert said.code == 0, said.err
+    result = command("run", "iris")
+    assert result.code == 0, result.err
     assert load(project, versions.resolve(project, "iris", "champion")) == 51
     assert "nothing to register" in command("run", "iris").err
     assert not project.store.exists()
@@ -161,8 +161,8 @@ def test_a_run_on_a_server_with_postgresql_and_s3(apart, server, command, load):
 def test_a_run_on_the_database_itself_with_artifacts_in_s3(apart, postgres, s3, command, load, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     project = apart(postgres, "alone", MLFLOW_DEFAULT_ARTIFACT_ROOT="s3://models/alone")
-    said = command("run", "iris")
-    assert said.code == 0, said.err
+    result = command("run", "iris")
+    assert result.code == 0, result.err
     assert load(project, versions.resolve(project, "iris", "champion")) == 51
     assert not (tmp_path / "mlruns").exists()
 
@@ -170,8 +170,8 @@ def test_a_run_on_the_database_itself_with_artifacts_in_s3(apart, postgres, s3, 
 def test_an_artifact_store_that_is_gone_is_said_in_one_line(apart, postgres, command):
     gone = {"MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}", "MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://models/gone"}
     project = apart(postgres, "gone", **gone)
-    said = command("run", "iris")
-    assert said.code == 3
-    assert said.err.splitlines()[-1].startswith("error: the tracking store does not answer as it should")
+    result = command("run", "iris")
+    assert result.code == 3
+    assert result.err.splitlines()[-1].startswith("error: the tracking store does not answer as it should")
     with pytest.raises(UserError, match="no version is registered"):
         versions.resolve(project, "iris")

@@ -84,7 +84,7 @@ PRUNE = "import sqlite3; c = sqlite3.connect('models/mlflow.db'); c.execute('DEL
 
 
 @pytest.mark.parametrize(
-    ("loss", "said"),
+    ("loss", "message"),
     [
         (("rm", "-r", "models"), "models holds no store"),
         (("rm", "models/mlflow.db"), "models holds no store"),
@@ -93,13 +93,13 @@ PRUNE = "import sqlite3; c = sqlite3.connect('models/mlflow.db'); c.execute('DEL
     ],
 )
 def test_push_does_not_remove_from_origin_what_is_gone_here(
-    mlops: Store, root: Path, loss: tuple[str, ...], said: str
+    mlops: Store, root: Path, loss: tuple[str, ...], message: str
 ) -> None:
     mlops("run", "--", *REGISTER)
     before = git(root, "ls-remote", "origin")
     subprocess.run(loss, cwd=root, check=True)
     refused = mlops("push")
-    assert isinstance(refused.exception, UserError) and said in str(refused.exception)
+    assert isinstance(refused.exception, UserError) and message in str(refused.exception)
     assert git(root, "ls-remote", "origin") == before
 
 

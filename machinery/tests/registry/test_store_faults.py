@@ -59,11 +59,11 @@ def test_a_damaged_database_is_said_in_one_line_whose_advice_mends_it(
     registered: Project, command, run, stored, load, damage: Callable[[Path], None]
 ):
     damage(registered.store / tracking.DATABASE)
-    said = command("history", "iris")
-    assert said.code == 3
-    assert said.err.count("\n") == 1
-    assert "the store is damaged" in said.err
-    advice = re.search(r"restore it with: (cp .*)", said.err)
+    result = command("history", "iris")
+    assert result.code == 3
+    assert result.err.count("\n") == 1
+    assert "the store is damaged" in result.err
+    advice = re.search(r"restore it with: (cp .*)", result.err)
     assert advice
     subprocess.run(advice[1], shell=True, check=True)
     assert [load(registered, version) for version in stored(registered)] == [51]
@@ -73,9 +73,9 @@ def test_a_damaged_database_is_said_in_one_line_whose_advice_mends_it(
 @pytest.mark.parametrize("arguments", [("run", "iris", "--set", OTHER[0]), ("bundle", "iris"), ("card", "iris")])
 def test_files_that_the_store_has_lost_are_said_in_one_line(registered: Project, command, stored, arguments: tuple[str, ...]):
     shutil.rmtree(registered.store / tracking.ARTIFACTS)
-    said = command(*arguments)
-    assert said.code == 3
-    assert "the store has lost files" in said.err.splitlines()[-1] and "Traceback" not in said.err
+    result = command(*arguments)
+    assert result.code == 3
+    assert "the store has lost files" in result.err.splitlines()[-1] and "Traceback" not in result.err
     assert [version.number for version in stored(registered)] == ["1.0.0"]
 
 
@@ -85,19 +85,19 @@ def test_no_backup_is_restored_over_a_newer_store(registered: Project, command, 
     assert run(registered, *OTHER).version.number == "1.0.1"
     (registered.store / tracking.BACKUP).write_bytes(older)
     damage(registered.store / tracking.DATABASE)
-    said = command("history", "iris")
-    assert (said.code, said.err.count("\n")) == (3, 1)
-    assert "lacks 1 models" in said.err and ".recover" in said.err
-    assert "cp " not in said.err and "mv " not in said.err
+    result = command("history", "iris")
+    assert (result.code, result.err.count("\n")) == (3, 1)
+    assert "lacks 1 models" in result.err and ".recover" in result.err
+    assert "cp " not in result.err and "mv " not in result.err
 
 
 def test_on_a_locked_disk_nothing_is_to_be_restored(registered: Project, command, stored):
     with closing(sqlite3.connect(registered.store / tracking.DATABASE)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        said = command("history", "iris")
-    assert (said.code, said.err.count("\n")) == (3, 1)
-    assert "database is locked" in said.err and "it is not damaged: wait for the process" in said.err
-    assert "restore" not in said.err and "damaged;" not in said.err
+        result = command("history", "iris")
+    assert (result.code, result.err.count("\n")) == (3, 1)
+    assert "database is locked" in result.err and "it is not damaged: wait for the process" in result.err
+    assert "restore" not in result.err and "damaged;" not in result.err
     assert [version.number for version in stored(registered)] == ["1.0.0"]
 
 
@@ -128,9 +128,9 @@ def test_without_room_for_the_backup_a_version_is_registered_and_a_note_tells(
     backup = registered.store / tracking.BACKUP
     backup.unlink()
     backup.mkdir()  # in the way of the copy, as a full disk is
-    said = command("run", "iris", "--set", OTHER[0])
-    assert said.code == 0, said.err
-    assert f"{backup}: not written" in said.err
+    result = command("run", "iris", "--set", OTHER[0])
+    assert result.code == 0, result.err
+    assert f"{backup}: not written" in result.err
     assert [version.number for version in stored(registered)] == ["1.0.1", "1.0.0"]
 
 
@@ -153,9 +153,9 @@ def test_the_advice_fits_the_error_of_a_sound_database(registered: Project, reas
 def test_without_a_backup_the_advice_begins_anew(registered: Project, command, run):
     (registered.store / tracking.BACKUP).unlink()
     garble(registered.store / tracking.DATABASE)
-    said = command("run", "iris")
-    assert said.code == 3
-    advice = re.search(r"move it away: (mv .*)", said.err)
+    result = command("run", "iris")
+    assert result.code == 3
+    advice = re.search(r"move it away: (mv .*)", result.err)
     assert advice
     subprocess.run(advice[1], shell=True, check=True)
     assert run(registered).version.number == "1.0.0"
@@ -214,11 +214,11 @@ def test_a_server_that_does_not_answer_ends_the_command_within_ten_seconds(
     address = f"{scheme}://someone:secret@127.0.0.1:{number}/store"  # pragma: allowlist secret
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     started = time.monotonic()
-    said = command("history", "iris")
+    result = command("history", "iris")
     assert time.monotonic() - started < 10
-    assert said.code == 3
-    assert said.err.startswith(f"error: {scheme}://127.0.0.1:{number}: the tracking store does not answer")
-    assert "secret" not in said.err
+    assert result.code == 3
+    assert result.err.startswith(f"error: {scheme}://127.0.0.1:{number}: the tracking store does not answer")
+    assert "secret" not in result.err
 
 
 ADDRESSES = [
@@ -236,9 +236,9 @@ def test_an_address_that_no_store_can_have_is_said_in_one_line(
     project: Project, command, monkeypatch: pytest.MonkeyPatch, address: str, arguments: tuple[str, ...]
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    said = command(*arguments)
-    assert (said.code, said.err.count("\n"), "correct MLFLOW_TRACKING_URI" in said.err) == (2, 1, True), said.err
-    assert "secret" not in said.err
+    result = command(*arguments)
+    assert (result.code, result.err.count("\n"), "correct MLFLOW_TRACKING_URI" in result.err) == (2, 1, True), result.err
+    assert "secret" not in result.err
 
 
 def test_the_trained_candidate_outlives_an_outage_and_is_registered_later(

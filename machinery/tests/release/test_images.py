@@ -95,8 +95,8 @@ def test_what_docker_says_last_is_told_in_one_line(docker: Path, monkeypatch: py
 
 def test_the_password_stands_on_no_command_line(docker: Path) -> None:
     images.login("ghcr.io", "ada", "secret")
-    said, given = docker.read_text().split("\n", 1)
-    assert said == "login --username ada --password-stdin ghcr.io" and given.strip() == "secret"
+    arguments, given = docker.read_text().split("\n", 1)
+    assert arguments == "login --username ada --password-stdin ghcr.io" and given.strip() == "secret"
 
 
 def test_what_a_job_logged_in_to_is_logged_out_with_its_credentials(

@@ -61,7 +61,7 @@ def test_the_summary_says_what_ran_before_and_what_runs_now() -> None:
 
 
 def test_the_summary_of_a_failed_one_says_that_the_old_one_runs_and_why() -> None:
-    text = notes.deployments([deployment(result=RETURNED, alias="", said="the container | ended\nwith 1", why="a|b")])
+    text = notes.deployments([deployment(result=RETURNED, alias="", message="the container | ended\nwith 1", why="a|b")])
     assert "| iris | production | ❌ returned to the old one | 1.0.0 | 1.0.0 | ada | a\\|b |" in text
     assert "iris 1.1.0: the container \\| ended with 1" in text
 

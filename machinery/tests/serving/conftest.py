@@ -28,18 +28,18 @@ def make_candidate(folder, model, frame, target):
 
     cut = len(frame) * 3 // 4
     model.fit(frame[:cut], target[:cut])
-    said = model.predict(frame)
+    predictions = model.predict(frame)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mlflow.sklearn.save_model(
             model,
             str(folder / "model"),
-            signature=infer_signature(frame, said),
+            signature=infer_signature(frame, predictions),
             serialization_format="skops",
             skops_trusted_types=get_untrusted_types(data=dumps(model)),
             pip_requirements=["scikit-learn"],
         )
-    given, answers = as_column(target[cut:]), as_column(said[cut:])
+    given, answers = as_column(target[cut:]), as_column(predictions[cut:])
     rows = frame[cut:].assign(__target__=given, __prediction__=answers, __baseline__=answers)
     rows.to_parquet(folder / "holdout.parquet")
     return folder

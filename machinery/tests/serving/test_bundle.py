@@ -240,7 +240,7 @@ def test_pickle_joblib_json_onnx_and_skops_hold_the_same_model(flowers, flowers_
 
     frame, species = labelled()
     model = flowers_model().fit(frame, species)
-    said = model.predict(frame)
+    predictions = model.predict(frame)
     joblib.dump(model, tmp_path / "m.joblib")
     raw = skops.io.dumps(model)
     scaler, logistic = model[0], model[2]
@@ -248,10 +248,10 @@ def test_pickle_joblib_json_onnx_and_skops_hold_the_same_model(flowers, flowers_
     text = json.dumps({name: values.tolist() for name, values in parameters.items()} | {"classes": list(logistic.classes_)})
     again = {name: np.array(values) for name, values in json.loads(text).items()}
     scores = model[1].transform((frame.to_numpy() - again["mean"]) / again["scale"]) @ again["coef"].T + again["intercept"]
-    assert (pickle.loads(pickle.dumps(model)).predict(frame) == said).all()
-    assert (joblib.load(tmp_path / "m.joblib").predict(frame) == said).all()
-    assert (skops.io.loads(raw, trusted=skops.io.get_untrusted_types(data=raw)).predict(frame) == said).all()
-    assert (again["classes"][scores.argmax(axis=1)] == said).all()
+    assert (pickle.loads(pickle.dumps(model)).predict(frame) == predictions).all()
+    assert (joblib.load(tmp_path / "m.joblib").predict(frame) == predictions).all()
+    assert (skops.io.loads(raw, trusted=skops.io.get_untrusted_types(data=raw)).predict(frame) == predictions).all()
+    assert (again["classes"][scores.argmax(axis=1)] == predictions).all()
 
 
 @pytest.mark.parametrize("odd,joins", [(None, True), (7, False), (1, False)])
@@ -262,8 +262,8 @@ def test_requests_are_joined_only_where_a_row_answers_the_same_in_any_company(fl
         model = load(raw, signature, layout, threads)
 
         def answer(rows, params):
-            said = model(rows, params)
-            return np.append(said[1:], "none") if rows.count == odd and threads == 2 else said
+            predictions = model(rows, params)
+            return np.append(predictions[1:], "none") if rows.count == odd and threads == 2 else predictions
 
         return answer
 

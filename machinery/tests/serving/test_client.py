@@ -24,11 +24,11 @@ def server():
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            said = answers.get(self.path, b"hello")
+            content = answers.get(self.path, b"hello")
             self.rfile.read(int(self.headers.get("content-length", 0)))
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(said if isinstance(said, bytes) else json.dumps(said).encode())
+            self.wfile.write(content if isinstance(content, bytes) else json.dumps(content).encode())
 
         do_POST = do_GET
 

@@ -301,9 +301,9 @@ def test_a_prediction_log_that_cannot_be_written_is_counted_and_shows_no_value(f
         deadline = time.monotonic() + 10
         while "mlops_prediction_log_dropped_total 3.0" not in httpx.get(f"{address}/metrics").text:
             assert time.monotonic() < deadline
-    said = process.stderr.read()
-    assert process.returncode == 0 and said.count("cannot be written: No space left on device") == 1
-    assert len(said.splitlines()) == 1 and "5.1" not in said
+    stderr = process.stderr.read()
+    assert process.returncode == 0 and stderr.count("cannot be written: No space left on device") == 1
+    assert len(stderr.splitlines()) == 1 and "5.1" not in stderr
 
 
 def test_what_the_prediction_log_took_is_written_when_it_closes(flowers_bundle, tmp_path, monkeypatch):

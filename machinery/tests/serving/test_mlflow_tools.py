@@ -73,20 +73,20 @@ def stopping(process):
 
 @pytest.mark.servers
 def test_mlflow_models_serve_answers_from_the_alias(registered):
-    uri, rows, said = registered
+    uri, rows, predictions = registered
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     serve = ("models", "serve", "-m", "models:/iris@champion", "--env-manager", "local", "-p", str(port))
     with stopping(mlflow(uri, *serve)):
-        assert answers(f"http://127.0.0.1:{port}", rows, 120) == said
+        assert answers(f"http://127.0.0.1:{port}", rows, 120) == predictions
 
 
 @pytest.mark.long
 @pytest.mark.docker
 @pytest.mark.timeout(1200)
 def test_mlflow_models_build_docker_makes_an_image_that_answers(registered):
-    uri, rows, said = registered
+    uri, rows, predictions = registered
     python = ".".join(map(str, sys.version_info[:3]))
     # The base image that MLflow names is the one of this Python to the last number; where only its minor is here, that one.
     minor = f"python:{sys.version_info[0]}.{sys.version_info[1]}-slim"
@@ -99,7 +99,7 @@ def test_mlflow_models_build_docker_makes_an_image_that_answers(registered):
     name = subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
     try:
         port = subprocess.run(["docker", "port", name, "8080/tcp"], capture_output=True, text=True, check=True).stdout
-        assert answers(f"http://{port.splitlines()[0]}", rows, 120) == said
+        assert answers(f"http://{port.splitlines()[0]}", rows, 120) == predictions
     finally:
         subprocess.run(["docker", "rm", "--force", name], capture_output=True)
         subprocess.run(["docker", "rmi", "--force", "mlops-test-mlflow"], capture_output=True)

@@ -58,19 +58,19 @@ def exchange(server, *pieces, pause=0.02, answers=1):
 
 
 def read(connection, answers=1):
-    said = b""
-    while len(ends := list(complete(said))) < answers and (part := connection.recv(65_536)):
-        said += part
-    assert not ends or ends[-1] == len(said)
-    return said
+    content = b""
+    while len(ends := list(complete(content))) < answers and (part := connection.recv(65_536)):
+        content += part
+    assert not ends or ends[-1] == len(content)
+    return content
 
 
-def complete(said):
+def complete(content):
     """Where each whole answer ends."""
     start = 0
-    while (head := re.compile(rb"HTTP/1.1 .*?content-length: (\d+).*?\r\n\r\n", re.S).match(said, start)) and (
+    while (head := re.compile(rb"HTTP/1.1 .*?content-length: (\d+).*?\r\n\r\n", re.S).match(content, start)) and (
         start := head.end() + int(head[1])
-    ) <= len(said):
+    ) <= len(content):
         yield start
 
 
@@ -126,11 +126,11 @@ def test_requests_on_one_connection_are_answered_in_their_order(server):
     kinds[8] = request(GOOD + " " * 9_000, x_request_id="r8")
     stream = b"".join(kinds)
     for size in (len(stream), 700, 97):
-        said = exchange(
+        replies = exchange(
             server, *(stream[start : start + size] for start in range(0, len(stream), size)), pause=0.001, answers=12
         )
-        assert re.findall(rb"x-request-id: (\w+)", said) == [b"r%d" % number for number in range(12)]
-        assert said.count(b"HTTP/1.1 200") == 11 and said.count(b"HTTP/1.1 400") == 1
+        assert re.findall(rb"x-request-id: (\w+)", replies) == [b"r%d" % number for number in range(12)]
+        assert replies.count(b"HTTP/1.1 200") == 11 and replies.count(b"HTTP/1.1 400") == 1
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
@@ -180,8 +180,8 @@ def test_both_ways_are_counted_and_logged_alike(server):
 
 
 def counted(server):
-    said = exchange(server, request("", "/visitors", "GET"))
-    return json.loads(said.split(b"\r\n\r\n")[1])["predictions"]
+    replies = exchange(server, request("", "/visitors", "GET"))
+    return json.loads(replies.split(b"\r\n\r\n")[1])["predictions"]
 
 
 class Wire:
@@ -240,17 +240,17 @@ FLOWERS = [[[5.1, 3.5, 1.4, 0.2]], [[6.3, 2.9, 5.6, 1.8], [5.1, 3.5, 1.4, 0.2]],
 def test_requests_of_one_turn_are_scored_in_one_call_and_each_gets_its_own_rows(desk):
     one_by_one = [take(desk, split(*rows), alone=True) for rows in FLOWERS]
     assert desk.calls == [1, 2, 1]
-    said = take(desk, *(split(*rows) for rows in FLOWERS))
+    replies = take(desk, *(split(*rows) for rows in FLOWERS))
     assert desk.calls[3:] == [4]
-    assert [[answer] for answer in said] == one_by_one
-    assert [len(content["predictions"]) for ((_, content),) in said] == [1, 2, 1]
+    assert [[answer] for answer in replies] == one_by_one
+    assert [len(content["predictions"]) for ((_, content),) in replies] == [1, 2, 1]
     assert desk.service.predictions == 8
 
 
 def test_a_request_at_fault_spoils_no_other_of_its_turn(desk):
-    said = take(desk, split(ROW), "{", split([5, 6, 1, 1]), split(ROW))
-    assert [status for ((status, _),) in said] == [200, 400, 400, 200]
-    assert "too wide" in said[2][0][1]["message"]
+    replies = take(desk, split(ROW), "{", split([5, 6, 1, 1]), split(ROW))
+    assert [status for ((status, _),) in replies] == [200, 400, 400, 200]
+    assert "too wide" in replies[2][0][1]["message"]
     assert desk.calls == [3, 1, 1, 1]
 
 
@@ -272,9 +272,9 @@ def test_a_bundle_that_does_not_allow_it_is_asked_for_each_request(desk):
 
 
 def test_a_long_turn_is_answered_in_parts_of_so_many_rows_as_were_tried(desk):
-    said = take(desk, *[split(ROW)] * (TOGETHER - 1), split(ROW, ROW), split(*[ROW] * (TOGETHER + 1)), split(ROW))
+    replies = take(desk, *[split(ROW)] * (TOGETHER - 1), split(ROW, ROW), split(*[ROW] * (TOGETHER + 1)), split(ROW))
     assert desk.calls == [TOGETHER - 1, 2, TOGETHER + 1, 1]
-    assert [len(content["predictions"]) for ((_, content),) in said[-3:]] == [2, TOGETHER + 1, 1]
+    assert [len(content["predictions"]) for ((_, content),) in replies[-3:]] == [2, TOGETHER + 1, 1]
 
 
 def test_clients_that_ask_at_once_get_the_answers_that_they_get_alone(server):

@@ -59,7 +59,7 @@ def test_one_trained_model_gives_the_same_predictions_everywhere(store, name, tm
     bundle = verify(project.output / "bundles" / name / made["number"])
     candidate = versions.fetch(project, versions.resolve(project, name), tmp_path)
     holdout = candidate.holdout()
-    said, frame = holdout["__prediction__"], holdout[bundle.signature.names]
+    predictions, frame = holdout["__prediction__"], holdout[bundle.signature.names]
     body = json.dumps({"dataframe_split": {"columns": list(frame), "data": frame.to_numpy().tolist()}})
     answers = {"bundle": load(bundle)(frame_to_rows(frame, bundle.signature), None)}
     with TestClient(init(mlflow.pyfunc.load_model(str(candidate.path / "model")))) as theirs:
@@ -74,10 +74,10 @@ def test_one_trained_model_gives_the_same_predictions_everywhere(store, name, tm
         answers["client"] = scored["predictions"]
     answers["file"] = pd.read_csv(tmp_path / "out.csv")["prediction"]
     for way, given in answers.items():
-        if said.dtype.kind == "f":
-            np.testing.assert_allclose(np.asarray(given), said, rtol=1e-9, err_msg=way)
+        if predictions.dtype.kind == "f":
+            np.testing.assert_allclose(np.asarray(given), predictions, rtol=1e-9, err_msg=way)
         else:
-            assert list(given) == said.tolist(), way
+            assert list(given) == predictions.tolist(), way
 
 
 def test_a_version_bundled_again_has_the_same_digest(store, tmp_path):

@@ -20,7 +20,7 @@ pairs = st.integers(2, 60).flatmap(
 REGRESSION = {
     "mae": sklearn.mean_absolute_error,
     "rmse": sklearn.root_mean_squared_error,
-    "bias": lambda truth, said: float(np.mean(said) - np.mean(truth)),
+    "bias": lambda truth, predictions: float(np.mean(predictions) - np.mean(truth)),
     "r2": sklearn.r2_score,
     "mape": sklearn.mean_absolute_percentage_error,
 }
@@ -29,20 +29,20 @@ REGRESSION = {
 @settings(deadline=None)
 @given(pairs, st.sampled_from(sorted(REGRESSION)))
 def test_metric_of_numbers_equals_the_reference(pair, name):
-    truth, said = pair
+    truth, predictions = pair
     assume(name != "r2" or np.ptp(truth) > 1e-3)
     assume(name != "mape" or np.abs(truth).min() > 1e-9)
-    ours = MEASURES["regression"][name](truth, Predictions(said))
-    assert math.isclose(ours, REGRESSION[name](truth, said), rel_tol=1e-9, abs_tol=1e-9)
+    ours = MEASURES["regression"][name](truth, Predictions(predictions))
+    assert math.isclose(ours, REGRESSION[name](truth, predictions), rel_tol=1e-9, abs_tol=1e-9)
 
 
 @st.composite
 def classified(draw):
     """Truth, classes that were said, and probabilities, of three classes that need not all occur."""
     size = draw(st.integers(1, 60))
-    truth, said = (np.array(draw(st.lists(st.integers(0, 2), min_size=size, max_size=size))) for _ in range(2))
+    truth, predictions = (np.array(draw(st.lists(st.integers(0, 2), min_size=size, max_size=size))) for _ in range(2))
     weights = draw(arrays(float, (size, 3), elements=st.floats(0, 1))) + 1e-12
-    return truth, Predictions(said, weights / weights.sum(axis=1, keepdims=True))
+    return truth, Predictions(predictions, weights / weights.sum(axis=1, keepdims=True))
 
 
 CLASSIFICATION = {
@@ -58,9 +58,9 @@ CLASSIFICATION = {
 @settings(deadline=None)
 @given(classified(), st.sampled_from(sorted(CLASSIFICATION)))
 def test_metric_of_classes_equals_scikit_learns(case, name):
-    truth, said = case
-    ours = MEASURES["classification"][name](truth, said)
-    assert math.isclose(ours, CLASSIFICATION[name](truth, said), rel_tol=1e-9, abs_tol=1e-9)
+    truth, predictions = case
+    ours = MEASURES["classification"][name](truth, predictions)
+    assert math.isclose(ours, CLASSIFICATION[name](truth, predictions), rel_tol=1e-9, abs_tol=1e-9)
 
 
 def test_every_metric_is_compared_with_a_reference():
@@ -80,8 +80,8 @@ def test_metric_that_has_no_value_is_not_a_number():
     assert math.isnan(measures.mae(np.ones(2), Predictions(np.array([1.0, np.nan]))))
 
 
-def less_error(said: Predictions, truth: np.ndarray) -> float:
-    return -measures.mae(truth, said)
+def less_error(predictions: Predictions, truth: np.ndarray) -> float:
+    return -measures.mae(truth, predictions)
 
 
 def interval(one: Predictions, other: Predictions, truth: np.ndarray, block: int = 1, seed: int = 1) -> tuple[float, float]:
@@ -92,8 +92,8 @@ def interval(one: Predictions, other: Predictions, truth: np.ndarray, block: int
 @given(st.integers(5, 200), st.integers(1, 30), st.integers(0, 9))
 def test_model_against_itself_differs_by_nothing(size, block, seed):
     random = np.random.default_rng(seed)
-    truth, said = random.normal(size=size), Predictions(random.normal(size=size))
-    assert interval(said, said, truth, block, seed) == (0.0, 0.0)
+    truth, predictions = random.normal(size=size), Predictions(random.normal(size=size))
+    assert interval(predictions, predictions, truth, block, seed) == (0.0, 0.0)
 
 
 @settings(deadline=None, max_examples=20)

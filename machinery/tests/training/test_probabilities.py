@@ -93,9 +93,9 @@ def calibration(truth, scores):
 @settings(deadline=None, max_examples=60)
 @given(two_classes(), st.sampled_from(sorted(REFERENCES)))
 def test_metric_of_the_positive_class_equals_scikit_learns(case, name):
-    truth, said = case
-    ours = measures_of(BOUND, ["no", "yes"])[name](truth, said)
-    assert math.isclose(ours, REFERENCES[name](truth, said), rel_tol=1e-9, abs_tol=1e-9)
+    truth, predictions = case
+    ours = measures_of(BOUND, ["no", "yes"])[name](truth, predictions)
+    assert math.isclose(ours, REFERENCES[name](truth, predictions), rel_tol=1e-9, abs_tol=1e-9)
 
 
 def test_every_metric_is_compared_with_a_reference():
@@ -106,8 +106,8 @@ def test_every_metric_is_compared_with_a_reference():
 def test_the_positive_class_may_be_the_first_one():
     truth, scores = np.array([0, 1, 1, 0]), np.array([0.9, 0.2, 0.7, 0.4])
     measures = measures_of(config(target={"column": "left", "positive": "a"}, costs={}, threshold=None), ["a", "b"])
-    said = Predictions(truth, np.column_stack([scores, 1 - scores]))
-    assert measures["roc_auc"](truth, said) == sklearn.roc_auc_score(truth == 0, scores)
+    predictions = Predictions(truth, np.column_stack([scores, 1 - scores]))
+    assert measures["roc_auc"](truth, predictions) == sklearn.roc_auc_score(truth == 0, scores)
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "average_precision", "brier"])
@@ -130,9 +130,9 @@ LOG_LOSS = {"direction": "lower", "primary": True}
 
 
 def test_a_metric_without_positive_rows_is_not_a_number():
-    measures, said = measures_of(BOUND, ["no", "yes"]), Predictions(np.zeros(3, int), np.full((3, 2), 0.5))
+    measures, predictions = measures_of(BOUND, ["no", "yes"]), Predictions(np.zeros(3, int), np.full((3, 2), 0.5))
     truth = np.zeros(3, dtype=int)
-    assert all(math.isnan(measures[name](truth, said)) for name in ("roc_auc", "average_precision", "recall"))
+    assert all(math.isnan(measures[name](truth, predictions)) for name in ("roc_auc", "average_precision", "recall"))
 
 
 @pytest.mark.parametrize(
@@ -236,18 +236,18 @@ def test_three_classes_have_no_threshold():
 
 def test_an_own_evaluate_gets_the_labels_of_its_team_and_a_column_a_class():
     classes, given = np.array(["no", "yes"]), []
-    said = Predictions(np.array([1, 0]), np.array([[0.2, 0.8], [0.7, 0.3]]))
+    predictions = Predictions(np.array([1, 0]), np.array([[0.2, 0.8], [0.7, 0.3]]))
 
     def three(y_true, y_pred, y_proba):
         given.append((list(y_true), list(y_pred), list(y_proba["yes"])))
         return {"hits": float((y_true == y_pred).mean())}
 
-    assert own_metrics(three, np.array([1, 1]), said, classes) == {"hits": 0.5}
+    assert own_metrics(three, np.array([1, 1]), predictions, classes) == {"hits": 0.5}
     assert given == [(["yes", "yes"], ["yes", "no"], [0.8, 0.3])]
-    assert own_metrics(lambda y_true, y_pred: {"same": list(y_true) == ["yes", "yes"]}, np.array([1, 1]), said, classes)[
-        "same"
-    ]
-    numbers = own_metrics(lambda t, p, q: {"bias": float((p - t).sum()), "none": q is None}, np.ones(2), said, None)
+    assert own_metrics(
+        lambda y_true, y_pred: {"same": list(y_true) == ["yes", "yes"]}, np.array([1, 1]), predictions, classes
+    )["same"]
+    numbers = own_metrics(lambda t, p, q: {"bias": float((p - t).sum()), "none": q is None}, np.ones(2), predictions, None)
     assert numbers == {"bias": -1.0, "none": True}
 
 

@@ -122,9 +122,9 @@ def test_metrics_of_the_manifest_are_those_of_the_recorded_holdout(trained: Cand
     rows, classes = trained.holdout(), np.array(trained.manifest["classes"])
     truth = as_truth(rows["__target__"], classes)
     probabilities = rows[[f"__probability_{name}__" for name in classes]].to_numpy()
-    said = Predictions(as_truth(rows["__prediction__"], classes), probabilities)
+    predictions = Predictions(as_truth(rows["__prediction__"], classes), probabilities)
     for name, value in trained.manifest["metrics"].items():
-        assert MEASURES["classification"][name](truth, said) == value
+        assert MEASURES["classification"][name](truth, predictions) == value
 
 
 def test_holdout_and_training_rows_are_all_rows(trained: Candidate) -> None:

@@ -298,19 +298,19 @@ def _read(done: subprocess.CompletedProcess[str], file: Path) -> Run:
     summary, log, began, ended = "", [], {}, {}
     for line in done.stdout.splitlines():
         try:
-            said = json.loads(line)
+            message = json.loads(line)
         except ValueError:
             log.append(line)
             continue
-        log.append(f"[{said.get('job', '')}] {said.get('msg', '').rstrip()}")
-        name, moment = said.get("jobID", ""), said.get("time", "")
+        log.append(f"[{message.get('job', '')}] {message.get('msg', '').rstrip()}")
+        name, moment = message.get("jobID", ""), message.get("time", "")
         if name and moment:
             began.setdefault(name, _seconds(moment))
             ended[name] = _seconds(moment)
-        if said.get("jobResult") and jobs.get(name) != "failure":
-            jobs[name] = said["jobResult"]
-        if said.get("command") == "summary":
-            summary += said.get("content", "")
+        if message.get("jobResult") and jobs.get(name) != "failure":
+            jobs[name] = message["jobResult"]
+        if message.get("command") == "summary":
+            summary += message.get("content", "")
     text = "\n".join([*log, done.stderr])
     return Run(done.returncode, jobs, text, summary, {name: ended[name] - began[name] for name in began})
 

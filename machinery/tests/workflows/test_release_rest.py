@@ -55,15 +55,15 @@ def test_the_newest_run_says_how_training_stands(runs: list[dict[str, Any]], exp
 
 def test_the_wait_ends_when_training_does(api: FakeGitHub, there: github.Repository) -> None:
     api.runs = [run(1, "in_progress", None), run(9, "queued", None, head_sha="d" * 40)]
-    said: list[str] = []
+    messages: list[str] = []
 
     def hear(message: str) -> None:
-        said.append(message)
+        messages.append(message)
         api.runs[0] |= {"status": "completed", "conclusion": "success"}
 
     state = wait.for_training(there, COMMIT, timeout=30, poll=0.01, say=hear)
     assert state == ("done", "https://x/1")
-    assert said == ["the training of commit cccccccccccc is under way: https://x/1"]
+    assert messages == ["the training of commit cccccccccccc is under way: https://x/1"]
     assert len(api.requests) == 2
 
 

@@ -13,7 +13,7 @@ from mlops.errors import UserError
 from mlops.serving.extras import PROBABILITIES
 from mlops.serving.signature import Rows
 
-RECORDED = "__probability_{}__"  # the columns of the holdout with what the trained model said, written by training
+RECORDED = "__probability_{}__"  # the columns of the holdout with what the trained model predicted, written by training
 TOLERANCE = 1e-9
 
 

@@ -173,8 +173,8 @@ def _is_there(file: Path) -> bool:
 
 
 def _note_provenance(note: Path, added: Dataset, source: str, licence: str) -> None:
-    said = [" ".join(text.split()).replace("|", "\\|") for text in (source, licence)]
-    line = f"| {added.path.name} | {added.rows} | `{added.sha256}` | {said[0]} | {said[1]} |\n"
+    cells = [" ".join(text.split()).replace("|", "\\|") for text in (source, licence)]
+    line = f"| {added.path.name} | {added.rows} | `{added.sha256}` | {cells[0]} | {cells[1]} |\n"
     text = note.read_text(encoding="utf-8") if note.is_file() else ""
     if added.sha256 not in text:
         head = "" if "| file | rows |" in text else "\n| file | rows | sha256 | source | licence |\n|---|---|---|---|---|\n"

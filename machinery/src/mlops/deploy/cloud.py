@@ -297,17 +297,17 @@ class Remote:
             self._call(client, [call for call in calls if call.method != "create_deployment"])
 
 
-def answers(said: Any) -> list[Any]:
+def answers(reply: Any) -> list[Any]:
     """Return the predictions in an answer: a frame, an array, or what the scoring protocol answers."""
-    if hasattr(said, "get_predictions"):
-        said = said.get_predictions()
-    if isinstance(said, str):
-        said = json.loads(said)
-    if isinstance(said, dict):
-        said = said["predictions"]
-    if hasattr(said, "iloc"):
-        said = said.iloc[:, 0]
-    return list(said.tolist() if hasattr(said, "tolist") else said)
+    if hasattr(reply, "get_predictions"):
+        reply = reply.get_predictions()
+    if isinstance(reply, str):
+        reply = json.loads(reply)
+    if isinstance(reply, dict):
+        reply = reply["predictions"]
+    if hasattr(reply, "iloc"):
+        reply = reply.iloc[:, 0]
+    return list(reply.tolist() if hasattr(reply, "tolist") else reply)
 
 
 def _with_files(call: Step, folder: Path) -> dict[str, Any]:

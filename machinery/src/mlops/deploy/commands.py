@@ -236,7 +236,7 @@ def _show(deployments: Sequence[Deployment], json: bool) -> None:
             f"{item.action}: {item.result}",
             f"{item.before} → {item.number}" if item.before else item.number,
             "\n".join(part for part in (item.tag, _short(item.image)) if part) or None,
-            f"{item.who}: {item.why}" + (f" ({item.said})" if item.said else ""),
+            f"{item.who}: {item.why}" + (f" ({item.message})" if item.message else ""),
         )
         for item in deployments
     ]

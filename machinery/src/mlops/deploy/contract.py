@@ -114,19 +114,19 @@ def wait_ready(url: str, seconds: float = PATIENCE, alive: Callable[[], str] = l
     """Return when the service is ready; raise DeployFailed after `seconds`, or when `alive` says why it never will be."""
     ask = Asker(url, limit, "")
     deadline = time.monotonic() + seconds
-    said = "it was not asked"
+    state = "it was not asked"
     while time.monotonic() < deadline:
         try:
             answer = ask("/v2/health/ready")
             if answer.status_code == 200:
                 return
-            said = f"answers {answer.status_code}"
+            state = f"answers {answer.status_code}"
         except Broken as broken:
-            said = str(broken)
+            state = str(broken)
         if gone := alive():
             raise DeployFailed(gone)
         time.sleep(0.2)
-    raise DeployFailed(f"{url} is not ready after {seconds:g} s: {said}")
+    raise DeployFailed(f"{url} is not ready after {seconds:g} s: {state}")
 
 
 def check(url: str, manifest: Manifest, limit: float = LIMIT, token: str = "") -> list[Check]:

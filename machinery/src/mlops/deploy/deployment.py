@@ -147,7 +147,7 @@ def deploy(project: Project, request: DeploymentRequest) -> list[Deployment]:
 def deploy_one(target: Target | None, service: Service, request: DeploymentRequest) -> Deployment:
     """Deploy one service and return the entry of the log; without a target it is verified on this machine."""
     before = target.running(service.use_case) if target else None
-    began, address, said = time.monotonic(), "", ""
+    began, address, message = time.monotonic(), "", ""
     try:
         if target:
             address, result = target.deploy(service), DEPLOYED
@@ -155,7 +155,7 @@ def deploy_one(target: Target | None, service: Service, request: DeploymentReque
             verify(service.image, service)
             result = VERIFIED
     except DeployFailed as failed:
-        result, said = RETURNED if before else REFUSED, str(failed)
+        result, message = RETURNED if before else REFUSED, str(failed)
     alias = request.environment if result == DEPLOYED else ""
     return Deployment(
         use_case=service.use_case,
@@ -170,7 +170,7 @@ def deploy_one(target: Target | None, service: Service, request: DeploymentReque
         who=aliases.who(),
         why=request.why,
         address=address,
-        said=said[: deployment_log.LONGEST],
+        message=message[: deployment_log.LONGEST],
         alias=alias,
         seconds=round(time.monotonic() - began, 2),
     )
@@ -320,4 +320,4 @@ def finish(
     say(outcomes)
     for failed in (item for item in outcomes if not item.ok):
         still = f"{failed.before} still answers" if failed.before else "nothing was deployed"
-        raise DeployFailed(f"{failed.use_case} {failed.number} to {failed.environment}: {failed.said}; {still}")
+        raise DeployFailed(f"{failed.use_case} {failed.number} to {failed.environment}: {failed.message}; {still}")

@@ -164,9 +164,9 @@ def why_gone(docker: Docker, name: str) -> str:
     if found is None:
         return f"the container {name} was removed"
     logs = docker.run("logs", "--tail", "50", name)
-    said = last_line(logs.stderr) or last_line(logs.stdout)
+    message = last_line(logs.stderr) or last_line(logs.stdout)
     how = reason_of_end(found["State"], found.get("HostConfig", {}).get("Memory", 0))
-    return f"the container ended{how}{f': {said}' if said else ''}"
+    return f"the container ended{how}{f': {message}' if message else ''}"
 
 
 def reason_of_end(state: dict[str, Any], memory: int = 0) -> str:

@@ -145,8 +145,8 @@ class Cluster:
             place = folder.resolve()
             layer = layer_of(service, self.settings.namespace, os.path.relpath(self.overlay.resolve(), place))
             (place / "kustomization.yaml").write_text(yaml.safe_dump(layer, sort_keys=False), encoding="utf-8")
-            said = self._run(["kubectl", "kustomize", str(place)])
-        objects = [item for item in yaml.safe_load_all(said) if item]
+            rendered = self._run(["kubectl", "kustomize", str(place)])
+        objects = [item for item in yaml.safe_load_all(rendered) if item]
         for kind in ("Deployment", "Service"):
             if not any(is_a(kind, item, name_of(service.use_case)) for item in objects):
                 raise UserError(f"{self.overlay}: the overlay has no {kind} {BASE}; it has to keep the one of the base")
@@ -194,8 +194,8 @@ class Cluster:
 
     def _get(self, name: str) -> Object | None:
         """Return an object of the cluster, None where it does not exist."""
-        said = self._kubectl("get", name, "--output=json", "--ignore-not-found")
-        return dict(json.loads(said)) if said else None
+        output = self._kubectl("get", name, "--output=json", "--ignore-not-found")
+        return dict(json.loads(output)) if output else None
 
     def _hold(self, service: Service, selector: dict[str, str]) -> None:
         """Hold a pod that a selector finds to the contract of the bundle that it should have.
@@ -222,24 +222,24 @@ class Cluster:
     def _forwarded(self, name: str) -> Iterator[str]:
         """An address on a free port of this machine that leads to a pod."""
         command = self._command("port-forward", "--address=127.0.0.1", name, ":8080")
-        with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as failed:
-            process = subprocess.Popen(command, stdout=said, stderr=failed, text=True)
+        with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as failed:
+            process = subprocess.Popen(command, stdout=stdout, stderr=failed, text=True)
             try:
-                yield f"http://127.0.0.1:{self._port(process, said, failed, name)}"
+                yield f"http://127.0.0.1:{self._port(process, stdout, failed, name)}"
             finally:
                 process.terminate()
                 process.wait()
 
-    def _port(self, process: subprocess.Popen, said: Any, failed: Any, name: str) -> int:
+    def _port(self, process: subprocess.Popen, stdout: Any, failed: Any, name: str) -> int:
         deadline = time.monotonic() + self.settings.timeout
         while time.monotonic() < deadline:
             ended = process.poll() is not None
-            if found := FORWARDED.search(_content(said)):
+            if found := FORWARDED.search(_content(stdout)):
                 return int(found[1])
             if ended:
                 break
             time.sleep(0.02)
-        raise UserError(f"kubectl port-forward {name} failed: {last_line(_content(failed)) or 'it said no port'}")
+        raise UserError(f"kubectl port-forward {name} failed: {last_line(_content(failed)) or 'it named no port'}")
 
     def _take_back(self, name: str, objects: Sequence[Object], revision: str) -> None:
         """Go back to a revision; where nothing ran before, remove what was applied.
@@ -256,8 +256,8 @@ class Cluster:
         self._kubectl("apply", "--filename=-", stdin=_as_list(objects))
 
     def _kubectl(self, *arguments: str, stdin: str | None = None, strip: bool = True) -> str:
-        said = self._run(self._command(*arguments), stdin)
-        return said.strip() if strip else said
+        output = self._run(self._command(*arguments), stdin)
+        return output.strip() if strip else output
 
     def _command(self, *arguments: str) -> list[str]:
         context = [f"--context={self.settings.context}"] if self.settings.context else []
@@ -270,10 +270,10 @@ class Cluster:
             raise UserError(f"kubectl {verb} failed: {last_line(done.stderr)}{self._hint(done.stderr)}")
         return done.stdout
 
-    def _hint(self, said: str) -> str:
-        if "namespaces" in said and "not found" in said:
+    def _hint(self, message: str) -> str:
+        if "namespaces" in message and "not found" in message:
             return f"; make it with: kubectl create namespace {self.settings.namespace}"
-        if any(words in said.lower() for words in UNREACHABLE):
+        if any(words in message.lower() for words in UNREACHABLE):
             shown = shlex.quote(self.settings.context) if self.settings.context else "the current context"
             return f"; look at kubeconfig, {shown}"
         return ""

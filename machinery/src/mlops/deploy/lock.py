@@ -60,8 +60,8 @@ def _take(docker: Docker, name: str, image: str, who: str) -> subprocess.Popen |
         return child
     with suppress(BrokenPipeError):
         child.stdin.close()
-    said = child.stderr.read()
+    stderr = child.stderr.read()
     child.wait()
-    if b"is already in use" in said:
+    if b"is already in use" in stderr:
         return None
-    raise UserError(f"the lock {name} on {docker.shown} cannot be taken: {last_line(said)}")
+    raise UserError(f"the lock {name} on {docker.shown} cannot be taken: {last_line(stderr)}")

@@ -30,7 +30,7 @@ class Proxy:
 
     def ask(self, *commands: str) -> str:
         """Return what HAProxy answers to commands of its runtime interface; raise UserError where it does not."""
-        said = self.docker(
+        reply = self.docker(
             "exec",
             "-i",
             self.name,
@@ -41,12 +41,12 @@ class Proxy:
             stdin=f"{'; '.join(commands)}\n".encode(),
         )
         if wrong := next(
-            (line for line in said.splitlines() if line.startswith(("Unknown", "No such", "Can't find", "entry not"))), ""
+            (line for line in reply.splitlines() if line.startswith(("Unknown", "No such", "Can't find", "entry not"))), ""
         ):
             raise UserError(
                 f"{self.name}: the proxy refuses {commands[0]!r}: {wrong}; docker rm --force {self.name} and deploy again"
             )
-        return said
+        return reply
 
     def enable(self, slot: str) -> None:
         """Let a place be asked, by those who find it healthy."""
@@ -73,14 +73,14 @@ class Proxy:
 
     def wait_up(self, slot: str, address: str, seconds: float = 15.0) -> None:
         """Return when the proxy finds a place healthy at a container's address; raise DeployFailed after `seconds`."""
-        said = "nothing"
+        description = "nothing"
         for _ in until(seconds):
             rows = [row for row in self._servers() if row["srv_name"] == slot]
             states = [(row["srv_addr"], row["srv_op_state"], row["srv_admin_state"]) for row in rows]
             if states and all(state == (address, "2", "0") for state in states):
                 return
-            said = ", ".join(f"address {state[0]} state {state[1]}/{state[2]}" for state in states)
-        raise DeployFailed(f"the proxy does not find the new service healthy within {seconds:g} s: {said}")
+            description = ", ".join(f"address {state[0]} state {state[1]}/{state[2]}" for state in states)
+        raise DeployFailed(f"the proxy does not find the new service healthy within {seconds:g} s: {description}")
 
     def wait_idle(self, slot: str, seconds: float) -> bool:
         """Return whether a place has answered everything that it works on within `seconds`."""

@@ -149,11 +149,11 @@ def _run(docker: Docker, wanted: Wanted, name: str) -> None:
 
 
 def _wait_for_socket(proxy: Proxy) -> None:
-    said = ""
+    message = ""
     for _ in until(15):
         try:
             proxy.ask("show info")
             return
         except UserError as error:
-            said = str(error)
-    raise UserError(said)
+            message = str(error)
+    raise UserError(message)

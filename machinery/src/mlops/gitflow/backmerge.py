@@ -1,4 +1,4 @@
-"""After a release, main goes back into dev: whether there is anything to bring, and how it is said."""
+"""After a release, main goes back into dev: whether there is anything to bring, and the text of its pull request."""
 
 from __future__ import annotations
 

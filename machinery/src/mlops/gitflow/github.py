@@ -67,10 +67,10 @@ def call(repository: Repository, method: str, path: str, body: Any = None, **que
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             text = answer.read().decode("utf-8")
     except urllib.error.HTTPError as error:
-        said = _message(error)
+        message = _message(error)
         if error.code >= 500:
-            raise StoreUnreachable(f"GitHub answered {error.code} to {method} {url}: {said}; run it again later") from error
-        raise Refused(error.code, f"GitHub refused {method} {path or repository.name} ({error.code}): {said}") from error
+            raise StoreUnreachable(f"GitHub answered {error.code} to {method} {url}: {message}; run it again later") from error
+        raise Refused(error.code, f"GitHub refused {method} {path or repository.name} ({error.code}): {message}") from error
     except OSError as error:
         raise StoreUnreachable(f"GitHub does not answer at {repository.api}: {error}; check the network") from error
     return json.loads(text) if text.strip() else None

@@ -112,8 +112,8 @@ def register(
         as_json([vars(entry) for entry in entries])
     refused = [entry for entry in entries if not entry.passed]
     if refused:
-        said = "; ".join(f"{entry.use_case}: {entry.said}" for entry in refused)
-        raise GateRefused(f"{said}; no release record is written")
+        reasons = "; ".join(f"{entry.use_case}: {entry.message}" for entry in refused)
+        raise GateRefused(f"{reasons}; no release record is written")
     if runner.event_name():
         from mlops.gitflow import registered
 

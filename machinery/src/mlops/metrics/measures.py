@@ -41,54 +41,54 @@ class Predictions:
 Measure = Callable[[np.ndarray, Predictions], float]
 
 
-def mae(truth: np.ndarray, said: Predictions) -> float:
+def mae(truth: np.ndarray, predictions: Predictions) -> float:
     """Mean absolute error, in the target's unit."""
-    return float(np.mean(np.abs(said.values - truth)))
+    return float(np.mean(np.abs(predictions.values - truth)))
 
 
-def rmse(truth: np.ndarray, said: Predictions) -> float:
+def rmse(truth: np.ndarray, predictions: Predictions) -> float:
     """Root of the mean squared error, in the target's unit."""
-    return float(np.sqrt(np.mean((said.values - truth) ** 2)))
+    return float(np.sqrt(np.mean((predictions.values - truth) ** 2)))
 
 
-def mape(truth: np.ndarray, said: Predictions) -> float:
+def mape(truth: np.ndarray, predictions: Predictions) -> float:
     """Mean absolute error as a share of the truth; not a number where a truth is 0."""
-    return float(np.mean(np.abs(said.values - truth) / np.abs(truth))) if np.all(truth) else float("nan")
+    return float(np.mean(np.abs(predictions.values - truth) / np.abs(truth))) if np.all(truth) else float("nan")
 
 
-def bias(truth: np.ndarray, said: Predictions) -> float:
+def bias(truth: np.ndarray, predictions: Predictions) -> float:
     """Mean error: above 0 where the model says too much, in the target's unit."""
-    return float(np.mean(said.values - truth))
+    return float(np.mean(predictions.values - truth))
 
 
-def r2(truth: np.ndarray, said: Predictions) -> float:
+def r2(truth: np.ndarray, predictions: Predictions) -> float:
     """Share of the truth's variance that is explained; not a number where the truth does not vary."""
     spread = np.sum((truth - np.mean(truth)) ** 2)
-    return float(1 - np.sum((truth - said.values) ** 2) / spread) if spread else float("nan")
+    return float(1 - np.sum((truth - predictions.values) ** 2) / spread) if spread else float("nan")
 
 
-def accuracy(truth: np.ndarray, said: Predictions) -> float:
+def accuracy(truth: np.ndarray, predictions: Predictions) -> float:
     """Share of the rows whose class is right."""
-    return float(np.mean(said.values == truth))
+    return float(np.mean(predictions.values == truth))
 
 
-def macro_f1(truth: np.ndarray, said: Predictions) -> float:
+def macro_f1(truth: np.ndarray, predictions: Predictions) -> float:
     """Mean over the classes that occur of the harmonic mean of precision and recall."""
-    hits, predicted, actual = _counts(truth, said.values)
+    hits, predicted, actual = _counts(truth, predictions.values)
     occurs = predicted + actual > 0
     return float(np.mean(2 * hits[occurs] / (predicted + actual)[occurs]))
 
 
-def balanced_accuracy(truth: np.ndarray, said: Predictions) -> float:
+def balanced_accuracy(truth: np.ndarray, predictions: Predictions) -> float:
     """Mean over the classes of the truth of the share that is found."""
-    hits, _, actual = _counts(truth, said.values)
+    hits, _, actual = _counts(truth, predictions.values)
     return float(np.mean(hits[actual > 0] / actual[actual > 0]))
 
 
-def log_loss(truth: np.ndarray, said: Predictions) -> float:
+def log_loss(truth: np.ndarray, predictions: Predictions) -> float:
     """Mean negative logarithm of the probability that was given to the true class."""
-    assert said.probabilities is not None, "a classifier's predictions carry probabilities"
-    given = said.probabilities[np.arange(len(truth)), truth]
+    assert predictions.probabilities is not None, "a classifier's predictions carry probabilities"
+    given = predictions.probabilities[np.arange(len(truth)), truth]
     return float(np.mean(-np.log(np.clip(given, SMALLEST, 1))))
 
 
@@ -121,9 +121,9 @@ def measure(task: str, name: str) -> Measure:
         ) from None
 
 
-def score(task: str, names: Iterable[str], truth: np.ndarray, said: Predictions) -> dict[str, float]:
+def score(task: str, names: Iterable[str], truth: np.ndarray, predictions: Predictions) -> dict[str, float]:
     """The value of each metric."""
-    return {name: measure(task, name)(truth, said) for name in names}
+    return {name: measure(task, name)(truth, predictions) for name in names}
 
 
 def encode(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -165,10 +165,10 @@ def paired_bootstrap(
 
 
 def bootstrap(
-    measure: Measure, said: Predictions, truth: np.ndarray, resamples: int, block: int, seed: int
+    measure: Measure, predictions: Predictions, truth: np.ndarray, resamples: int, block: int, seed: int
 ) -> tuple[float, float]:
     """The 95 % interval of a metric over resamples of the rows, drawn in blocks as `paired_bootstrap` draws them."""
-    values = [measure(truth[rows], said.take(rows)) for rows in resampled(len(truth), resamples, block, seed)]
+    values = [measure(truth[rows], predictions.take(rows)) for rows in resampled(len(truth), resamples, block, seed)]
     if not np.isfinite(values).any():
         return float("nan"), float("nan")
     low, high = np.nanpercentile(values, [2.5, 97.5])
@@ -184,8 +184,8 @@ def resampled(size: int, count: int, block: int, seed: int) -> Iterator[NDArray]
         yield (starts[:, None] + np.arange(block)).ravel()[:size]
 
 
-def _counts(truth: np.ndarray, said: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each class: how often it was rightly said, said, and true."""
-    size = int(max(truth.max(), said.max())) + 1
-    hits = np.bincount(truth[truth == said], minlength=size)
-    return hits, np.bincount(said, minlength=size), np.bincount(truth, minlength=size)
+def _counts(truth: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each class: how often it was rightly predicted, predicted, and true."""
+    size = int(max(truth.max(), predictions.max())) + 1
+    hits = np.bincount(truth[truth == predictions], minlength=size)
+    return hits, np.bincount(predictions, minlength=size), np.bincount(truth, minlength=size)

@@ -17,22 +17,24 @@ if TYPE_CHECKING:
 Evaluate = Callable[..., dict[str, float]]
 
 
-def own_metrics(evaluate: Evaluate, truth: np.ndarray, said: Predictions, classes: np.ndarray | None) -> dict[str, float]:
+def own_metrics(
+    evaluate: Evaluate, truth: np.ndarray, predictions: Predictions, classes: np.ndarray | None
+) -> dict[str, float]:
     """The metrics of the use case's own `evaluate`.
 
     Of a classifier it gets labels, and as `y_proba`, where it takes a third argument, a DataFrame with a column a class; of a
     regression numbers, and None.
     """
     if classes is None:
-        values: tuple[Any, ...] = (truth, said.values, None)
+        values: tuple[Any, ...] = (truth, predictions.values, None)
     else:
-        values = (classes[truth], classes[said.values], _probabilities(said, classes))
+        values = (classes[truth], classes[predictions.values], _probabilities(predictions, classes))
     return evaluate(*values[: 3 if takes_probabilities(evaluate) else 2])
 
 
 def own_measure(evaluate: Evaluate, name: str, classes: np.ndarray | None) -> Measure:
     """One of the use case's own metrics as a function of truth and predictions."""
-    return lambda truth, said: float(own_metrics(evaluate, truth, said, classes)[name])
+    return lambda truth, predictions: float(own_metrics(evaluate, truth, predictions, classes)[name])
 
 
 def measures_of_version(
@@ -57,7 +59,7 @@ def takes_probabilities(evaluate: Evaluate) -> bool:
     return several or sum(parameter.kind in kinds for parameter in parameters) > 2
 
 
-def _probabilities(said: Predictions, classes: np.ndarray) -> Any:
+def _probabilities(predictions: Predictions, classes: np.ndarray) -> Any:
     import pandas as pd
 
-    return None if said.probabilities is None else pd.DataFrame(said.probabilities, columns=list(classes))
+    return None if predictions.probabilities is None else pd.DataFrame(predictions.probabilities, columns=list(classes))

@@ -91,21 +91,21 @@ def calibration_error(right: NDArray, confidence: NDArray, bins: int = BINS) -> 
     return float(np.sum(np.abs(gaps)) / len(right))
 
 
-def _of_class(score: Score, index: int, truth: np.ndarray, said: Predictions) -> float:
-    return score(truth == index, _probabilities(said)[:, index])
+def _of_class(score: Score, index: int, truth: np.ndarray, predictions: Predictions) -> float:
+    return score(truth == index, _probabilities(predictions)[:, index])
 
 
-def _mean(score: Score, truth: np.ndarray, said: Predictions) -> float:
+def _mean(score: Score, truth: np.ndarray, predictions: Predictions) -> float:
     """The mean over the classes for which there is a value."""
-    columns = _probabilities(said)
+    columns = _probabilities(predictions)
     classes = np.unique(truth)
     values = [score(truth == index, columns[:, index]) for index in classes] if len(classes) > 1 else []
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
-def brier(truth: np.ndarray, said: Predictions) -> float:
+def brier(truth: np.ndarray, predictions: Predictions) -> float:
     """Mean squared distance of the probabilities from the truth; for two classes that of one of them."""
-    columns = _probabilities(said)
+    columns = _probabilities(predictions)
     distance = float(np.mean(np.sum((columns - np.eye(columns.shape[1])[truth]) ** 2, axis=1)))
     return distance / 2 if columns.shape[1] == 2 else distance
 
@@ -114,36 +114,36 @@ def _brier_of_class(positive: NDArray, scores: NDArray) -> float:
     return float(np.mean((scores - positive) ** 2))
 
 
-def _calibration_of_predicted(truth: np.ndarray, said: Predictions) -> float:
+def _calibration_of_predicted(truth: np.ndarray, predictions: Predictions) -> float:
     """The calibration of the most probable class."""
-    columns = _probabilities(said)
+    columns = _probabilities(predictions)
     return calibration_error(columns.argmax(axis=1) == truth, columns.max(axis=1))
 
 
-def _precision(index: int, truth: np.ndarray, said: Predictions) -> float:
-    flagged = said.values == index
+def _precision(index: int, truth: np.ndarray, predictions: Predictions) -> float:
+    flagged = predictions.values == index
     return float(np.mean(truth[flagged] == index)) if flagged.any() else 0.0
 
 
-def _recall(index: int, truth: np.ndarray, said: Predictions) -> float:
+def _recall(index: int, truth: np.ndarray, predictions: Predictions) -> float:
     positive = truth == index
-    return float(np.mean(said.values[positive] == index)) if positive.any() else float("nan")
+    return float(np.mean(predictions.values[positive] == index)) if positive.any() else float("nan")
 
 
-def _f1(index: int, truth: np.ndarray, said: Predictions) -> float:
-    positive, flagged = truth == index, said.values == index
+def _f1(index: int, truth: np.ndarray, predictions: Predictions) -> float:
+    positive, flagged = truth == index, predictions.values == index
     total = int(positive.sum() + flagged.sum())
     return 2 * int((positive & flagged).sum()) / total if total else float("nan")
 
 
-def expected_cost(matrix: NDArray, truth: np.ndarray, said: Predictions) -> float:
+def expected_cost(matrix: NDArray, truth: np.ndarray, predictions: Predictions) -> float:
     """The mean cost of a row, by a matrix of the cost of each prediction (column) for each truth (row)."""
-    return float(np.mean(matrix[truth, said.values]))
+    return float(np.mean(matrix[truth, predictions.values]))
 
 
-def _probabilities(said: Predictions) -> NDArray:
-    assert said.probabilities is not None, "a classifier's predictions carry probabilities"
-    return said.probabilities
+def _probabilities(predictions: Predictions) -> NDArray:
+    assert predictions.probabilities is not None, "a classifier's predictions carry probabilities"
+    return predictions.probabilities
 
 
 SCORES: dict[str, Score] = {"roc_auc": roc_auc, "average_precision": average_precision}
@@ -190,13 +190,15 @@ def measures_of(config: UseCaseConfig, classes: Iterable[Any] | None) -> dict[st
     return {**known, **{name: partial(measure, index) for name, measure in OF_POSITIVE.items()}}
 
 
-def values_of(known: Mapping[str, Measure], names: Iterable[str], truth: np.ndarray, said: Predictions) -> dict[str, float]:
+def values_of(
+    known: Mapping[str, Measure], names: Iterable[str], truth: np.ndarray, predictions: Predictions
+) -> dict[str, float]:
     """The value of each metric; raises ConfigError naming the nearest one for a name that is not known."""
     names = list(names)
     for name in names:
         if name not in known:
             raise ConfigError(f"metrics.{name}: no such metric{nearest(name, known)}; there are: {', '.join(known)}")
-    return {name: known[name](truth, said) for name in names}
+    return {name: known[name](truth, predictions) for name in names}
 
 
 def faults(config: UseCaseConfig) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -107,10 +107,10 @@ def _input(name: str, before: Mapping[str, Any], table: pd.DataFrame, monitor: M
 
 def _output(before: Mapping[str, Any], table: pd.DataFrame, monitor: Monitor, alpha: float) -> Finding:
     own = monitor.features.get(OUTPUT, FeatureMonitor())
-    said = table[SAID]
-    if own.ignore or said.map(lambda value: isinstance(value, list | dict)).any():
+    predictions = table[SAID]
+    if own.ignore or predictions.map(lambda value: isinstance(value, list | dict)).any():
         return Finding(OUTPUT, True, before["kind"], 0, "ignored" if own.ignore else MANY)
-    return _judged(OUTPUT, True, before, said, own, monitor, alpha)
+    return _judged(OUTPUT, True, before, predictions, own, monitor, alpha)
 
 
 def _judged(

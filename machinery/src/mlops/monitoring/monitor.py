@@ -286,10 +286,10 @@ def _reference(project: Project, version: Version) -> tuple[dict[str, Any], dict
     return manifest, reference.profile(inputs, holdout[candidates.SAID].to_numpy(), manifest["classes"] is not None)
 
 
-def _fitting(said: pd.Series, classes: list[Any] | None) -> pd.Series:
+def _fitting(predictions: pd.Series, classes: list[Any] | None) -> pd.Series:
     """Which answers are of the version's own kind: names of classes, or numbers."""
     named = classes is not None and isinstance(classes[0], str)
-    return said.notna() & said.map(lambda value: isinstance(value, str) == named).astype(bool)
+    return predictions.notna() & predictions.map(lambda value: isinstance(value, str) == named).astype(bool)
 
 
 def _daily(table: pd.DataFrame, traffic: Traffic, regression: bool) -> list[dict[str, Any]]:
@@ -303,13 +303,13 @@ def _daily(table: pd.DataFrame, traffic: Traffic, regression: bool) -> list[dict
         return [{"day": day, "rows": rows} for day, rows in sorted(traffic.days.items())]
     numeric = regression and pd.api.types.is_numeric_dtype(table[SAID])
     found = []
-    for day, said in table.groupby(table[TIME].map(lambda time: time.date().isoformat()))[SAID]:
+    for day, predictions in table.groupby(table[TIME].map(lambda time: time.date().isoformat()))[SAID]:
         row: dict[str, Any] = {"day": day, "rows": traffic.days[str(day)]}
         if numeric:
-            numbers = said.astype(float)
+            numbers = predictions.astype(float)
             row |= {"mean": numbers.mean(), "low": numbers.quantile(0.1), "high": numbers.quantile(0.9)}
         else:
-            counts = said.map(reference.as_category, na_action="ignore").value_counts(normalize=True)
+            counts = predictions.map(reference.as_category, na_action="ignore").value_counts(normalize=True)
             row["shares"] = {str(name): float(share) for name, share in counts.sort_index().items()}
         found.append(row)
     return found

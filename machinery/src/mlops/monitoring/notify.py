@@ -37,8 +37,8 @@ def tell(project: Project, use_case: UseCase, check: Check, aside: Path | None =
     retrain = use_case.config.monitor.retrain
     if check.verdict == "drift" and retrain == "auto":
         made = proposal.propose(project, use_case, check, aside)
-        told |= {"branch": made.branch, "pull_request": made.pull_request, "proposal": made.said}
-        text += f"### New data\n\n{made.said}\n"
+        told |= {"branch": made.branch, "pull_request": made.pull_request, "proposal": made.message}
+        text += f"### New data\n\n{made.message}\n"
     if retrain != "off" and check.verdict != TOO_FEW:
         try:
             there = github.connect(repository(project.root))

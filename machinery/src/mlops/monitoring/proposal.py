@@ -37,7 +37,7 @@ class Proposal:
     rows: int
     pull_request: str
     link: str
-    said: str
+    message: str
 
 
 def propose(project: Project, use_case: UseCase, check: Check, aside: Path | None = None) -> Proposal:
@@ -54,10 +54,10 @@ def propose(project: Project, use_case: UseCase, check: Check, aside: Path | Non
     if not project.data.is_relative_to(root):
         return _nothing(f"the data folder {project.data} is not in the repository")
     if waiting := _waiting(project, use_case.name):
-        said = f"`{waiting}` waits to be merged; delete the branch to have it made anew"
+        message = f"`{waiting}` waits to be merged; delete the branch to have it made anew"
         if aside:
-            return _set_aside(project, use_case, check, Proposal(waiting, 0, "", "", said), aside, None)
-        return _opened(project, use_case, check, waiting, 0, said)
+            return _set_aside(project, use_case, check, Proposal(waiting, 0, "", "", message), aside, None)
+        return _opened(project, use_case, check, waiting, 0, message)
     rows, why = labelled_rows(use_case, check)
     if rows is None:
         return _nothing(why)
@@ -70,11 +70,11 @@ def propose(project: Project, use_case: UseCase, check: Check, aside: Path | Non
             _commit(there, use_case, new, branch, check)
         except DataError as error:
             return _nothing(f"the labelled rows break the raw schema: {str(error).replace(str(there.root), '')}")
-        said = f"{len(new)} new labelled rows are proposed as `{branch}`"
+        message = f"{len(new)} new labelled rows are proposed as `{branch}`"
         if aside:
-            return _set_aside(project, use_case, check, Proposal(branch, len(new), "", "", said), aside, there.root)
+            return _set_aside(project, use_case, check, Proposal(branch, len(new), "", "", message), aside, there.root)
         git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}", root=there.root, env=credentials(root))
-    return _opened(project, use_case, check, branch, len(new), said)
+    return _opened(project, use_case, check, branch, len(new), message)
 
 
 def labelled_rows(use_case: UseCase, check: Check) -> tuple[pd.DataFrame | None, str]:
@@ -204,17 +204,17 @@ def _set_aside(
     }
     proposed.set_aside(aside / use_case.name, facts, checkout)
     runner.output("proposed", "true")
-    return Proposal(found.branch, found.rows, "", link, f"{found.said}. Its pull request: {link}")
+    return Proposal(found.branch, found.rows, "", link, f"{found.message}. Its pull request: {link}")
 
 
-def _opened(project: Project, use_case: UseCase, check: Check, branch: str, rows: int, said: str) -> Proposal:
+def _opened(project: Project, use_case: UseCase, check: Check, branch: str, rows: int, message: str) -> Proposal:
     """The proposal with its pull request, opened now if there is none, or the link to open it where the token may not."""
     try:
         there = github.connect(repository(project.root))
         text = f"{body(use_case, check, rows)}\n{approval.IF_THEY_WAIT}\n"
         pull = github.open_pull_request(there, branch, branches.DEV, _title(use_case, branch), text)
-        return Proposal(branch, rows, pull["html_url"], "", f"{said}: {pull['html_url']}\n\n{approval.hint(pull)}".rstrip())
+        return Proposal(branch, rows, pull["html_url"], "", f"{message}: {pull['html_url']}\n\n{approval.hint(pull)}".rstrip())
     except github.Refused as refused:
         runner.notice(str(refused))
     link = compare_link(project.root, branches.DEV, branch)
-    return Proposal(branch, rows, "", link, f"{said}. The token may not open pull requests: [open it]({link})")
+    return Proposal(branch, rows, "", link, f"{message}. The token may not open pull requests: [open it]({link})")

@@ -57,7 +57,7 @@ def check(use_case: UseCase, manifest: Mapping[str, Any], joined: pd.DataFrame) 
     unknown = next((name for name in config.monitor.quality if name not in config.metrics), None)
     if unknown is not None:
         raise ConfigError(f"monitor.quality.{unknown}: no metric of the use case{nearest(unknown, config.metrics)}")
-    truth, said, classes = _encoded(manifest, joined)
+    truth, predictions, classes = _encoded(manifest, joined)
     measures = _measures(use_case, classes)
     level = 1 - 2 * min(CHANCE, CHANCE_OF_ALL / max(1, len(measures)))
     found = []
@@ -66,14 +66,14 @@ def check(use_case: UseCase, manifest: Mapping[str, Any], joined: pd.DataFrame) 
         limit = config.monitor.quality.get(name, rule.limit)
         drawn = config.bootstrap
         low, high = block_interval(
-            lambda rows, measure=measure: measure(truth[rows], said.take(rows)),  # type: ignore[misc]
+            lambda rows, measure=measure: measure(truth[rows], predictions.take(rows)),  # type: ignore[misc]
             len(truth),
             drawn.resamples,
             drawn.block,
             config.seed,
             level,
         )
-        value, holdout = measure(truth, said), manifest["metrics"].get(name)
+        value, holdout = measure(truth, predictions), manifest["metrics"].get(name)
         verdict, reason = judge(rule, value, (low, high), limit, holdout, len(truth))
         found.append(Quality(name, value, low, high, limit, holdout, verdict, reason, level))
     return found
@@ -110,11 +110,11 @@ def _encoded(manifest: Mapping[str, Any], joined: pd.DataFrame) -> tuple[np.ndar
     if manifest["classes"] is None:
         return joined[TRUTH].to_numpy(dtype=float), Predictions(joined[SAID].to_numpy(dtype=float)), None
     labels = {_class_name(label): label for label in manifest["classes"]}
-    truth, said = (joined[column].map(_class_name).to_numpy(dtype=object) for column in (TRUTH, SAID))
+    truth, predictions = (joined[column].map(_class_name).to_numpy(dtype=object) for column in (TRUTH, SAID))
     # A class that training did not have is one more, which the model can never say.
-    names = np.array(sorted({*labels, *truth, *said}), dtype=object)
+    names = np.array(sorted({*labels, *truth, *predictions}), dtype=object)
     classes = np.array([labels.get(name, name) for name in names], dtype=object)
-    return encode(truth, names), Predictions(encode(said, names)), classes
+    return encode(truth, names), Predictions(encode(predictions, names)), classes
 
 
 def judge(

@@ -64,8 +64,8 @@ def page(notebook: Notebook, name: str, sanitize: bool = False, folder: Path | N
     try:
         body, _ = exporter.from_notebook_node(node, resources={"metadata": {"name": name}})
     except Exception as error:  # nbconvert raises whatever the broken structure leads to
-        said = f"{type(error).__name__}: {str(getattr(error, 'message', error))[:300]}".partition("\n")[0]
-        raise UserError(f"{name}.ipynb: nbconvert refuses it ({said}); restore it, or save it in JupyterLab") from error
+        message = f"{type(error).__name__}: {str(getattr(error, 'message', error))[:300]}".partition("\n")[0]
+        raise UserError(f"{name}.ipynb: nbconvert refuses it ({message}); restore it, or save it in JupyterLab") from error
     return images.put_back(body.replace("<head>", f"<head>{mark}", 1), pictures)
 
 

@@ -105,14 +105,14 @@ def _git(root: Path) -> list[Finding]:
     for what, key in (("git diff", "diff.jupyternotebook.command"), ("git merge", "merge.jupyternotebook.driver")):
         asked = subprocess.run(["git", "-C", str(root), "config", "--get", key], capture_output=True, text=True, check=False)
         value = asked.stdout.strip()
-        said = (
+        state = (
             "cell by cell" if value == wanted[key] else "another program" if value else "as text: the driver is not configured"
         )
-        found.append(Finding(what, value == wanted[key], said, "" if value == wanted[key] else MEND))
+        found.append(Finding(what, value == wanted[key], state, "" if value == wanted[key] else MEND))
     attribute = git.git("check-attr", "merge", "x.ipynb", root=root).rpartition(": ")[2]
     named = attribute == "jupyternotebook"
-    said = "names the drivers" if named else f"merge is {attribute}"
-    return [*found, Finding(".gitattributes", named, said, "" if named else MEND)]
+    state = "names the drivers" if named else f"merge is {attribute}"
+    return [*found, Finding(".gitattributes", named, state, "" if named else MEND)]
 
 
 def _kernel() -> Finding:

@@ -119,7 +119,12 @@ def _facts(project: Project, use_case: UseCase, version: Version, candidate: Can
 
 
 def _metric(
-    name: str, config: UseCaseConfig, measures: dict[str, Measure], truth: np.ndarray, said: Predictions, row: dict[str, Any]
+    name: str,
+    config: UseCaseConfig,
+    measures: dict[str, Measure],
+    truth: np.ndarray,
+    predictions: Predictions,
+    row: dict[str, Any],
 ) -> dict[str, Any]:
     """One metric as the gate saw it, with its interval; None for what is not known."""
     from mlops.metrics.measures import bootstrap
@@ -127,7 +132,7 @@ def _metric(
     low = high = None
     if name in measures:
         drawn = config.bootstrap
-        low, high = bootstrap(measures[name], said, truth, drawn.resamples, drawn.block, config.seed)
+        low, high = bootstrap(measures[name], predictions, truth, drawn.resamples, drawn.block, config.seed)
     return {
         "metric": name,
         "value": row["candidate"],
@@ -188,34 +193,34 @@ def _period(ranges: dict[str, Any], holdout: pd.DataFrame, times: str | None) ->
 def _limits(facts: dict[str, Any], by_rows: Sequence[slices.Slice], config: UseCaseConfig) -> list[str]:
     """Sentences on where the version should not be used, each derived from the facts."""
     kept = [f"{item['metric']} {item['limit']}" for item in facts["metrics"] if item["limit"] != "–"]
-    said = [f"The gate keeps it to {', '.join(kept)}; a service that needs better needs another model."] if kept else []
+    sentences = [f"The gate keeps it to {', '.join(kept)}; a service that needs better needs another model."] if kept else []
     if facts["period"] and facts["period"]["training"][1]:
         low, high = (_day(end) for end in facts["period"]["training"])
-        said.append(f"It has learnt from {low} to {high}: what has changed since is not in it.")
+        sentences.append(f"It has learnt from {low} to {high}: what has changed since is not in it.")
     direction = config.metrics[config.primary].direction
     judged = [part for part in by_rows if part.rows >= slices.FEW and math.isfinite(part.candidate)]
     if judged:
         worst = min(judged, key=lambda part: goodness(direction, part.candidate))
-        said.append(f"Worst slice of {slices.FEW} rows or more: {worst.name}, {worst.metric} {worst.candidate:.4f}.")
+        sentences.append(f"Worst slice of {slices.FEW} rows or more: {worst.name}, {worst.metric} {worst.candidate:.4f}.")
     rare = [item for item in facts["classes_found"] if math.isfinite(item["f1"])]
     if rare:
         least = min(rare, key=lambda item: item["f1"])
-        said.append(f"Least sure class: {least['value']}, F1 {least['f1']:.4f} on {least['rows']} rows.")
-    said += _beaten(judged, direction)
+        sentences.append(f"Least sure class: {least['value']}, F1 {least['f1']:.4f} on {least['rows']} rows.")
+    sentences += _beaten(judged, direction)
     small = [part.name for part in by_rows if part.rows < slices.FEW]
     small += [f"{item['by']} {item['value']}" for item in facts["classes_found"] if item["rows"] < slices.FEW]
     if small:
-        said.append(f"Fewer than {slices.FEW} holdout rows, so that little is known of them: {_list(small)}.")
+        sentences.append(f"Fewer than {slices.FEW} holdout rows, so that little is known of them: {_list(small)}.")
     if facts["outside"]:
         rows = ", ".join(f"{name} ({count})" for name, count in facts["outside"].items())
-        said.append(f"The holdout itself went beyond the training ranges in (rows): {rows}.")
+        sentences.append(f"The holdout itself went beyond the training ranges in (rows): {rows}.")
     if facts["ranges"]:
-        said.append("Inputs outside the training ranges below were never seen: what it says of them is a guess.")
+        sentences.append("Inputs outside the training ranges below were never seen: what it says of them is a guess.")
     if unknown := [item["file"] for item in facts["data"] if not item["licence"]]:
-        said.append(f"Source and licence are not noted for: {_list(unknown)}.")
+        sentences.append(f"Source and licence are not noted for: {_list(unknown)}.")
     if facts["lineage"]["dirty"]:
-        said.append("It was made with changes that no commit holds, so it cannot be made again from the repository.")
-    return said
+        sentences.append("It was made with changes that no commit holds, so it cannot be made again from the repository.")
+    return sentences
 
 
 def _beaten(judged: Sequence[slices.Slice], direction: str) -> list[str]:
@@ -288,7 +293,7 @@ def _quality(facts: dict[str, Any]) -> list[str]:
 def _parts(facts: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     if facts["classes_found"]:
-        head = (facts["target"], "rows", "found", "right when said", "F1", "baseline's F1")
+        head = (facts["target"], "rows", "recall", "precision", "F1", "baseline's F1")
         rows = [
             (
                 item["value"],

@@ -51,7 +51,7 @@ class Deployment:
     who: str
     why: str
     address: str = ""
-    said: str = ""
+    message: str = ""
     alias: str = ""
     seconds: float = 0.0
     stamp: int = field(default_factory=time.time_ns)
@@ -82,7 +82,7 @@ def history(project: Project, use_case: str, environment: str = "") -> list[Depl
 def record(project: Project, deployments: Iterable[Deployment]) -> list[Deployment]:
     """Write what the log does not hold yet and return that; the alias follows the newest deployment of an environment.
 
-    The entry is written first, its `said` and `why` cut where they are too long; the alias moves last. Recording the same
+    The entry is written first, its `message` and `why` cut where they are too long; the alias moves last. Recording the same
     again changes nothing.
     Raises UserError for a version that the store does not have.
     """
@@ -94,7 +94,7 @@ def record(project: Project, deployments: Iterable[Deployment]) -> list[Deployme
             version = versions.choose(item.use_case, known, item.number)
             log = _read(client, name)
             if item.stamp not in {kept.stamp for kept in log}:
-                entry = aliases.as_tag(asdict(item), "said", "why")
+                entry = aliases.as_tag(asdict(item), "message", "why")
                 client.set_registered_model_tag(name, f"{PREFIX}{item.stamp}", entry)
                 written.append(item)
             moves = [kept.stamp for kept in [*log, item] if kept.alias and kept.alias == item.alias]

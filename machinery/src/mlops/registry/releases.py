@@ -43,7 +43,7 @@ class Entry:
     use_case: str
     number: str
     passed: bool
-    said: str
+    message: str
     reproduced: str
     report: Path | None
 
@@ -126,7 +126,9 @@ def markdown(entries: Sequence[Entry], alias: str) -> str:
     lines = [f"### Registered as {alias}", "", "| use case | version | result | metrics reproduced |", "|---|---|---|---|"]
     for entry in entries:
         sign, loud = "✅" if entry.passed else "❌", "❗ " if entry.differs else ""
-        lines.append(f"| {entry.use_case} | {entry.number or '–'} | {sign} {entry.said} | {loud}{entry.reproduced or '–'} |")
+        lines.append(
+            f"| {entry.use_case} | {entry.number or '–'} | {sign} {entry.message} | {loud}{entry.reproduced or '–'} |"
+        )
     if any(entry.differs for entry in entries):
         lines += ["", f"❗ {DIFFERS}"]
     if not all(entry.passed for entry in entries):
@@ -172,8 +174,8 @@ def _as_it_is(project: Project, use_case: UseCase, alias: str) -> Entry:
     if found is None:
         return Entry(use_case.name, "", False, f"not asked for, and has no {alias}", "", None)
     if found.tags.get("key") != key_of(project, use_case):
-        said = f"not asked for, and {alias} {found.number} was made from other code, configuration or data"
-        return Entry(use_case.name, "", False, said, "", None)
+        message = f"not asked for, and {alias} {found.number} was made from other code, configuration or data"
+        return Entry(use_case.name, "", False, message, "", None)
     return Entry(use_case.name, found.number, True, "not asked for", "", None)
 
 

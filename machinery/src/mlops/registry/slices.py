@@ -39,9 +39,9 @@ class Slice:
 
 
 def of_classes(
-    by: str, classes: np.ndarray, truth: np.ndarray, said: Predictions, simple: Predictions
+    by: str, classes: np.ndarray, truth: np.ndarray, predictions: Predictions, simple: Predictions
 ) -> list[dict[str, Any]]:
-    """Each class: its rows, the share of them that is found, the share that is right when it is said, and both means (F1)."""
+    """Each class: its rows, its recall, its precision, and the mean of both (F1)."""
     found = []
     for index, name in enumerate(classes):
         there = truth == index
@@ -50,9 +50,9 @@ def of_classes(
                 "by": by,
                 "value": str(name),
                 "rows": int(there.sum()),
-                "recall": _share((said.values == index)[there]),
-                "precision": _share(there[said.values == index]),
-                "f1": _f1(there, said.values == index),
+                "recall": _share((predictions.values == index)[there]),
+                "precision": _share(there[predictions.values == index]),
+                "f1": _f1(there, predictions.values == index),
                 "baseline_f1": _f1(there, simple.values == index),
             }
         )
@@ -75,13 +75,13 @@ def of_rows(
     import numpy as np
 
     name, measure = metric
-    said, simple = models
+    predictions, simple = models
     found = []
     for by, labels in _labels(holdout, columns, time).items():
         names = labels.dropna().unique()
         for value in _ordered(names) if len(names) > 1 else []:
             rows = np.flatnonzero((labels == value).to_numpy())
-            values = (measure(truth[rows], each.take(rows)) for each in (said, simple))
+            values = (measure(truth[rows], each.take(rows)) for each in (predictions, simple))
             found.append(Slice(by, str(value), len(rows), name, *values))
     return found
 
@@ -131,6 +131,6 @@ def _share(hits: np.ndarray) -> float:
     return float(hits.mean()) if len(hits) else float("nan")
 
 
-def _f1(true: np.ndarray, said: np.ndarray) -> float:
-    total = int(true.sum() + said.sum())
-    return 2 * int((true & said).sum()) / total if total else float("nan")
+def _f1(true: np.ndarray, predictions: np.ndarray) -> float:
+    total = int(true.sum() + predictions.sum())
+    return 2 * int((true & predictions).sum()) / total if total else float("nan")

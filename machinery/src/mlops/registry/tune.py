@@ -83,8 +83,8 @@ def _cross_validated(use_case: UseCase, training: pd.DataFrame, proposed: dict[s
     for fitted, judged in parts:
         model = use_case.build(**{**config.parameters, **proposed}, seed=config.seed)
         model.fit(training[inputs].iloc[fitted], target.iloc[fitted])
-        said = predict(model, training[inputs].iloc[judged], classes)
-        scores.append(measure(as_truth(target.iloc[judged], classes), said))
+        predictions = predict(model, training[inputs].iloc[judged], classes)
+        scores.append(measure(as_truth(target.iloc[judged], classes), predictions))
     return float(np.mean(scores))
 
 

@@ -59,17 +59,17 @@ def push(image: str, name: str) -> str:
     """
     if image != name:
         docker("tag", image, name)
-    said = docker("push", name, mend="start the registry or correct MLOPS_REGISTRY, log in with: mlops release login")
-    found = DIGEST.search(said)
+    output = docker("push", name, mend="start the registry or correct MLOPS_REGISTRY, log in with: mlops release login")
+    found = DIGEST.search(output)
     if not found:
-        raise UserError(f"docker push {name} named no digest: {said.splitlines()[-1] if said else 'it said nothing'}")
+        raise UserError(f"docker push {name} named no digest: {output.splitlines()[-1] if output else 'no message'}")
     return found[1]
 
 
 def inventory(image: str) -> dict[str, Any]:
     """What is installed in an image: `python` (name, version, licence), `system` (name, version, architecture)."""
-    said = docker("run", "--rm", "--interactive", "--network", "none", "--entrypoint", "python", image, "-", stdin=INVENTORY)
-    return dict(json.loads(said))
+    output = docker("run", "--rm", "--interactive", "--network", "none", "--entrypoint", "python", image, "-", stdin=INVENTORY)
+    return dict(json.loads(output))
 
 
 def login(host: str, user: str, password: str) -> None:

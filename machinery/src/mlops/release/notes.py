@@ -65,8 +65,8 @@ def deployments(found: Sequence[Deployment]) -> str:
         runs = item.number if item.alias else item.before
         cells = (item.use_case, item.environment or item.alias, f"{sign} {item.result}", item.before, runs, item.who, item.why)
         lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
-    said = [f"{item.use_case} {item.number}: {_cell(item.said)}" for item in found if item.said]
-    lines += ["", *said] if said else []
+    messages = [f"{item.use_case} {item.number}: {_cell(item.message)}" for item in found if item.message]
+    lines += ["", *messages] if messages else []
     if any(item.result == VERIFIED for item in found):
         environment = found[0].environment
         lines += [

@@ -72,7 +72,7 @@ def registry() -> str:
 
 
 def credentials() -> tuple[str, str, str] | None:
-    """Return host, user and password for the registry, None where nothing is to be said to it.
+    """Return host, user and password for the registry, None where it needs no login.
 
     The token of the workflow is for GitHub's registry alone: another one gets MLOPS_REGISTRY_PASSWORD or nothing.
     """

@@ -107,9 +107,9 @@ def download(repository: github.Repository, address: str) -> bytes:
 def _request(repository: github.Repository, method: str, address: str, headers: dict[str, str], **more: Any) -> Any:
     import requests
 
-    said = {"Authorization": f"Bearer {repository.token}"} if repository.token else {}
+    authorization = {"Authorization": f"Bearer {repository.token}"} if repository.token else {}
     try:
-        answer = requests.request(method, address, headers={**said, **headers}, timeout=TIMEOUT, **more)
+        answer = requests.request(method, address, headers={**authorization, **headers}, timeout=TIMEOUT, **more)
     except requests.RequestException as error:
         raise StoreUnreachable(
             f"GitHub does not answer at {address.partition('?')[0]}: {error}; run it again later"

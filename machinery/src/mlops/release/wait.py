@@ -57,7 +57,7 @@ def for_training(
     A run that is in its last steps is waited for, as it has looked for tags already. Raises UserError when it has failed or
     was cancelled. A host that does not answer is asked again as long: StoreUnreachable is raised when it still does not.
     """
-    began, said = time.monotonic(), ""
+    began, reported = time.monotonic(), ""
     subject = f"the training of commit {commit[:12]}"
     while True:
         waited = time.monotonic() - began
@@ -75,8 +75,8 @@ def for_training(
             raise UserError(f"{subject} {ENDED[state.word]}, see {state.link}")
         if waited >= timeout:
             return state
-        if state.word != said:
-            said = state.word
+        if state.word != reported:
+            reported = state.word
             say(f"{subject} is {state.word}: {state.link}")
         time.sleep(poll)
 

@@ -182,16 +182,18 @@ def _measure(
         if candidate is None:
             values = np.asarray(module.baseline(train, held))
             codes = values if classes is None else encode(values, classes)
-            said = Predictions(codes.astype(float)) if classes is None else Predictions(codes, one_hot(codes, len(classes)))
+            predictions = (
+                Predictions(codes.astype(float)) if classes is None else Predictions(codes, one_hot(codes, len(classes)))
+            )
         else:
             parameters = {name: value for name, (value, _) in candidate.parameters.items()}
             # On so few rows threads wait for each other longer than they work.
             with warnings.catch_warnings(), threadpool_limits(1):
                 warnings.simplefilter("ignore")
                 model = module.build(**parameters, seed=0).fit(train[inputs], train[table.target])
-                said = predict(model, held[inputs], classes)
+                predictions = predict(model, held[inputs], classes)
         truth = held[table.target].to_numpy()
-        folds.append(score(table.task, names, truth.astype(float) if classes is None else encode(truth, classes), said))
+        folds.append(score(table.task, names, truth.astype(float) if classes is None else encode(truth, classes), predictions))
     means = {name: float(np.mean([fold[name] for fold in folds])) for name in names}
     return means, float(np.std([fold[names[0]] for fold in folds]))
 

@@ -29,7 +29,7 @@ LEAK, SAMPLE = 0.995, 5_000
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a user said; the rest is found."""
+    """What a user chose; the rest is inferred."""
 
     target: str
     key: tuple[str, ...] = ()

@@ -74,10 +74,10 @@ class Waiting:
         if self.asked is not None and self.outputs is not None:
             try:
                 assert service.scorer is not None
-                said = answer(service.scorer, self.asked, self.outputs)
-                rows, size = said.rows.count, len(said.payload)
-                count(service, self.id, said)
-                reply = Reply(200, said.payload, said.media_type.encode(), last)
+                answered = answer(service.scorer, self.asked, self.outputs)
+                rows, size = answered.rows.count, len(answered.payload)
+                count(service, self.id, answered)
+                reply = Reply(200, answered.payload, answered.media_type.encode(), last)
             except Exception as error:
                 self._refuse(error)
         if self.refused is not None:

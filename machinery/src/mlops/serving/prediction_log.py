@@ -47,8 +47,8 @@ class _Files(RotatingFileHandler):
         if not self.failed:
             error = sys.exc_info()[1]
             why = error.strerror if isinstance(error, OSError) else type(error).__name__
-            said = f"the prediction log {self.baseFilename} cannot be written: {why}; rows are lost"
-            print(said, file=sys.stderr, flush=True)
+            message = f"the prediction log {self.baseFilename} cannot be written: {why}; rows are lost"
+            print(message, file=sys.stderr, flush=True)
         self.failed = True
 
 

@@ -34,13 +34,13 @@ def run(
     manifest: dict[str, Any],
     holdout: pd.DataFrame,
     truth: np.ndarray,
-    said: Predictions,
+    predictions: Predictions,
     classes: np.ndarray | None,
     primary: Measure,
 ) -> tuple[Check, ...]:
     """The checks that the configuration asks for, on the holdout."""
-    found = list(_coverage(config, manifest, truth, said, classes))
-    return tuple([*found, *_slices(config, holdout, truth, said, primary)])
+    found = list(_coverage(config, manifest, truth, predictions, classes))
+    return tuple([*found, *_slices(config, holdout, truth, predictions, primary)])
 
 
 def judged(verdict: Verdict, checks: tuple[Check, ...]) -> Verdict:
@@ -50,18 +50,18 @@ def judged(verdict: Verdict, checks: tuple[Check, ...]) -> Verdict:
 
 
 def _coverage(
-    config: UseCaseConfig, manifest: dict[str, Any], truth: np.ndarray, said: Predictions, classes: np.ndarray | None
+    config: UseCaseConfig, manifest: dict[str, Any], truth: np.ndarray, predictions: Predictions, classes: np.ndarray | None
 ) -> Iterator[Check]:
     rule, chosen = config.coverage, manifest.get("coverage")
     if rule is None:
         return
-    value = float(conformal.covered(chosen, truth, said, classes).mean()) if chosen else math.nan
+    value = float(conformal.covered(chosen, truth, predictions, classes).mean()) if chosen else math.nan
     passes = abs(value - rule.level) <= rule.within
     yield Check("coverage", value, f"{rule.level:g} ± {rule.within:g}", passes, len(truth))
 
 
 def _slices(
-    config: UseCaseConfig, holdout: pd.DataFrame, truth: np.ndarray, said: Predictions, primary: Measure
+    config: UseCaseConfig, holdout: pd.DataFrame, truth: np.ndarray, predictions: Predictions, primary: Measure
 ) -> Iterator[Check]:
     """The primary metric where a column has one value, for each value with rows enough."""
     import numpy as np
@@ -78,6 +78,6 @@ def _slices(
             if len(places) < rule.rows:
                 continue
             rows = np.asarray(places)
-            measured = primary(truth[rows], said.take(rows))
+            measured = primary(truth[rows], predictions.take(rows))
             passes = goodness(metric.direction, measured) >= goodness(metric.direction, rule.limit)
             yield Check(f"{config.primary} of {column} {value}", measured, limit(held), passes, len(rows))

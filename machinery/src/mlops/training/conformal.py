@@ -44,17 +44,17 @@ def quantile(errors: np.ndarray, level: float) -> float:
     return float(np.sort(errors)[place - 1]) if place <= len(errors) else float("inf")
 
 
-def covered(chosen: dict[str, Any], truth: np.ndarray, said: Predictions, classes: np.ndarray | None) -> np.ndarray:
+def covered(chosen: dict[str, Any], truth: np.ndarray, predictions: Predictions, classes: np.ndarray | None) -> np.ndarray:
     """Whether each row's interval or set holds the truth, (n,)."""
     if classes is None:
-        return np.abs(truth - said.values) <= chosen["width"]
-    assert said.probabilities is not None
+        return np.abs(truth - predictions.values) <= chosen["width"]
+    assert predictions.probabilities is not None
     limits = np.array([chosen["limits"][str(name)] for name in classes.tolist()])
-    return 1 - said.probabilities[np.arange(len(truth)), truth] <= limits[truth]
+    return 1 - predictions.probabilities[np.arange(len(truth)), truth] <= limits[truth]
 
 
-def set_sizes(chosen: dict[str, Any], said: Predictions, classes: np.ndarray) -> np.ndarray:
+def set_sizes(chosen: dict[str, Any], predictions: Predictions, classes: np.ndarray) -> np.ndarray:
     """How many classes each row's set has, (n,)."""
-    assert said.probabilities is not None
+    assert predictions.probabilities is not None
     limits = np.array([chosen["limits"][str(name)] for name in classes.tolist()])
-    return (1 - said.probabilities <= limits).sum(axis=1)
+    return (1 - predictions.probabilities <= limits).sum(axis=1)

@@ -33,15 +33,15 @@ def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None)
     config, holdout = use_case.config, candidate.holdout()
     classes = np.array(candidate.manifest["classes"]) if candidate.manifest["classes"] else None
     truth = as_truth(holdout[TRUTH], classes)
-    said, simple = recorded(holdout, SAID, classes), recorded(holdout, BASELINE, classes)
+    predictions, simple = recorded(holdout, SAID, classes), recorded(holdout, BASELINE, classes)
     new_question = champion is not None and champion.target_number != config.target.number
     rival = None if new_question else champion
     found = judgement.judged(use_case, candidate, judgement.of_rules(use_case, candidate, holdout, rival), rival)
     differs = [] if rival is None else differences(candidate.manifest["problem"], rival.problem)
     differs = judgement.not_excused(differs, found)
     theirs = None if rival is None or differs else _asked(use_case, rival, holdout, classes)
-    measured = metrics_of(use_case, truth, said, classes)
-    found = [*found, *judgement.of_candidate(use_case, candidate, holdout, truth, said)]
+    measured = metrics_of(use_case, truth, predictions, classes)
+    found = [*found, *judgement.of_candidate(use_case, candidate, holdout, truth, predictions)]
     if rival is not None and theirs is not None:
         found += judgement.of_champion(use_case, candidate, rival, truth, theirs, measured[config.primary])
     found = judgement.judged(use_case, candidate, found, rival)
@@ -52,15 +52,15 @@ def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None)
         metrics_of(use_case, truth, simple, classes),
         None if theirs is None else metrics_of(use_case, truth, theirs, classes),
         differs,
-        None if theirs is None else _interval(use_case, said, theirs, truth, classes),
+        None if theirs is None else _interval(use_case, predictions, theirs, truth, classes),
         new_question,
         found,
     )
-    checked = checks.run(config, candidate.manifest, holdout, truth, said, classes, primary_measure(use_case, classes))
+    checked = checks.run(config, candidate.manifest, holdout, truth, predictions, classes, primary_measure(use_case, classes))
     number = champion.number if champion else None
     threshold = candidate.manifest.get("threshold", {}).get("value")
     return Evaluation(
-        holdout, truth, said, simple, theirs, classes, number, checks.judged(verdict, checked), threshold, checked
+        holdout, truth, predictions, simple, theirs, classes, number, checks.judged(verdict, checked), threshold, checked
     )
 
 
@@ -91,7 +91,7 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 
 
 def _interval(
-    use_case: UseCase, said: Predictions, theirs: Predictions, truth: np.ndarray, classes: np.ndarray | None
+    use_case: UseCase, predictions: Predictions, theirs: Predictions, truth: np.ndarray, classes: np.ndarray | None
 ) -> tuple[float, float]:
     """The 95 % interval of the primary metric's improvement, above 0 where the candidate is better."""
     config = use_case.config
@@ -100,7 +100,7 @@ def _interval(
     def good(by: Predictions, true: np.ndarray) -> float:
         return goodness(rule.direction, measure(true, by))
 
-    return paired_bootstrap(good, said, theirs, truth, config.bootstrap.resamples, config.bootstrap.block, config.seed)
+    return paired_bootstrap(good, predictions, theirs, truth, config.bootstrap.resamples, config.bootstrap.block, config.seed)
 
 
 def recorded(holdout: pd.DataFrame, column: str, classes: Sequence[Any] | np.ndarray | None) -> Predictions:

@@ -26,10 +26,10 @@ def predict(model: Any, rows: pd.DataFrame, classes: np.ndarray | None) -> Predi
     """
     import numpy as np
 
-    said = np.asarray(model.predict(rows))
+    answers = np.asarray(model.predict(rows))
     if classes is None:
-        return Predictions(said.astype(float))
-    values = encode(said, classes)
+        return Predictions(answers.astype(float))
+    values = encode(answers, classes)
     if not hasattr(model, "predict_proba"):
         return Predictions(values, one_hot(values, len(classes)))
     probabilities = np.zeros((len(rows), len(classes)))
@@ -88,19 +88,19 @@ def labels_of(use_case: UseCase, who: str) -> Iterator[None]:
         ) from None
 
 
-def as_predictions(said: np.ndarray, classes: np.ndarray | None) -> Predictions:
+def as_predictions(predictions: np.ndarray, classes: np.ndarray | None) -> Predictions:
     """What a rule predicts, as metrics take it; its labels are certain. Raises DataError for an unknown one."""
     import numpy as np
 
     if classes is None:
-        return Predictions(np.asarray(said, dtype=float))
-    values = encode(np.asarray(said), classes)
+        return Predictions(np.asarray(predictions, dtype=float))
+    values = encode(np.asarray(predictions), classes)
     return Predictions(values, one_hot(values, len(classes)))
 
 
-def metrics_of(use_case: UseCase, truth: np.ndarray, said: Predictions, classes: np.ndarray | None) -> dict[str, float]:
+def metrics_of(use_case: UseCase, truth: np.ndarray, predictions: Predictions, classes: np.ndarray | None) -> dict[str, float]:
     """The configured metrics, those of the use case's own `evaluate` included."""
-    own = own_metrics(use_case.evaluate, truth, said, classes) if use_case.evaluate else {}
+    own = own_metrics(use_case.evaluate, truth, predictions, classes) if use_case.evaluate else {}
     known = measures_of(use_case.config, classes)
     if shadowed := next((name for name in own if name in known), None):
         raise UserError(
@@ -108,20 +108,20 @@ def metrics_of(use_case: UseCase, truth: np.ndarray, said: Predictions, classes:
             "give your own metric another name"
         )
     standard = [name for name in use_case.config.metrics if name not in own]
-    return {**values_of(known, standard, truth, said), **own}
+    return {**values_of(known, standard, truth, predictions), **own}
 
 
 def primary_measure(use_case: UseCase, classes: np.ndarray | None) -> Measure:
     """The function of the primary metric alone."""
     name, known = use_case.config.primary, measures_of(use_case.config, classes)
-    return known[name] if name in known else lambda truth, said: metrics_of(use_case, truth, said, classes)[name]
+    return known[name] if name in known else lambda truth, predictions: metrics_of(use_case, truth, predictions, classes)[name]
 
 
-def error_of(truth: np.ndarray, said: Predictions, classes: np.ndarray | None) -> float:
+def error_of(truth: np.ndarray, predictions: Predictions, classes: np.ndarray | None) -> float:
     """The share of wrong rows for classes, else the mean squared error."""
     import numpy as np
 
-    return float(np.mean(said.values != truth) if classes is not None else np.mean((said.values - truth) ** 2))
+    return float(np.mean(predictions.values != truth) if classes is not None else np.mean((predictions.values - truth) ** 2))
 
 
 def as_truth(target: pd.Series, classes: np.ndarray | None) -> np.ndarray:

@@ -50,15 +50,15 @@ def of_inputs(
         shuffled = np.stack([chance.permutation(draw) for draw in draws])
         tried = rows.iloc[draws.ravel()].reset_index(drop=True)
         tried[name] = rows[name].iloc[shuffled.ravel()].reset_index(drop=True)
-        said = predict(model, tried, classes)
-        losses = [before[turn] - _good(said, truth[draw], turn, direction, measure) for turn, draw in enumerate(draws)]
+        predictions = predict(model, tried, classes)
+        losses = [before[turn] - _good(predictions, truth[draw], turn, direction, measure) for turn, draw in enumerate(draws)]
         found.append({"input": str(name), **_interval(np.array(losses))})
     return sorted(found, key=lambda item: -item["loss"])
 
 
-def _good(said: Predictions, truth: np.ndarray, turn: int, direction: str, measure: Measure) -> float:
+def _good(predictions: Predictions, truth: np.ndarray, turn: int, direction: str, measure: Measure) -> float:
     size = len(truth)
-    return goodness(direction, measure(truth, said.take(np.arange(turn * size, (turn + 1) * size))))
+    return goodness(direction, measure(truth, predictions.take(np.arange(turn * size, (turn + 1) * size))))
 
 
 def _interval(losses: np.ndarray) -> dict[str, float]:
@@ -85,14 +85,14 @@ def contributions(model: Any, rows: pd.DataFrame, target: str) -> dict[str, Any]
     mean, spread = values.mean(axis=0), np.where(values.std(axis=0) > 0, values.std(axis=0), 1.0)
     around = pd.DataFrame(mean + np.vstack([np.zeros(len(mean)), np.diag(spread)]), columns=rows.columns)
     try:
-        steps, said = np.asarray(answer(around), dtype=float), np.asarray(answer(rows), dtype=float)
+        steps, answers = np.asarray(answer(around), dtype=float), np.asarray(answer(rows), dtype=float)
     except (ValueError, TypeError):
         return {}
     if steps.ndim != 1:
         return {}
     slopes = (steps[1:] - steps[0]) / spread
     added = steps[0] + (values - mean) @ slopes
-    if not np.allclose(added, said, rtol=1e-8, atol=1e-8 * max(1.0, float(np.abs(said).max()))):
+    if not np.allclose(added, answers, rtol=1e-8, atol=1e-8 * max(1.0, float(np.abs(answers).max()))):
         return {}
     inputs = {str(name): {"mean": float(mean[place]), "coefficient": float(slopes[place])} for place, name in enumerate(rows)}
     return {"of": target, "base": float(steps[0]), "inputs": inputs}

@@ -46,7 +46,7 @@ def of_rules(use_case: UseCase, candidate: Candidate, rows: pd.DataFrame, champi
 
 
 def of_candidate(
-    use_case: UseCase, candidate: Candidate, rows: pd.DataFrame, truth: np.ndarray, said: Predictions
+    use_case: UseCase, candidate: Candidate, rows: pd.DataFrame, truth: np.ndarray, predictions: Predictions
 ) -> list[Finding]:
     """What the checks of training found, whether the holdout has enough rows, whether the saved model is that one."""
     import numpy as np
@@ -54,11 +54,11 @@ def of_candidate(
     classes = candidate.manifest["classes"]
     known = np.array(classes) if classes else None
     found = [Finding(**item) for item in candidate.manifest.get("checks", [])]
-    found += _few_rows(use_case, truth, said, known)
+    found += _few_rows(use_case, truth, predictions, known)
     inputs = list(candidate.manifest["problem"]["schema"])
     try:
         model = tracking.load_model(candidate.path / "model", use_case.config.serving.trust)
-        return [*found, *artifact_check.check(lambda part: predict(model, part, known), rows[inputs], said)]
+        return [*found, *artifact_check.check(lambda part: predict(model, part, known), rows[inputs], predictions)]
     except Exception as error:  # whatever keeps it from loading keeps it from being served
         return [*found, Finding("artifact.load", f"the saved model cannot be loaded ({first_line(error)})")]
 
@@ -95,12 +95,12 @@ def not_excused(differs: Sequence[str], found: Sequence[Finding]) -> list[str]:
     return [part for part in differs if not (part == "split" and excused)]
 
 
-def _few_rows(use_case: UseCase, truth: np.ndarray, said: Predictions, classes: np.ndarray | None) -> list[Finding]:
+def _few_rows(use_case: UseCase, truth: np.ndarray, predictions: Predictions, classes: np.ndarray | None) -> list[Finding]:
     config, size = use_case.config, len(truth)
     if size >= max(MANY_ROWS, config.checks.holdout_rows):
         return []
     measure = primary_measure(use_case, classes)
-    low, high = bootstrap(measure, said, truth, RESAMPLES, config.bootstrap.block, config.seed)
+    low, high = bootstrap(measure, predictions, truth, RESAMPLES, config.bootstrap.block, config.seed)
     detail = f"{size} holdout rows: the 95 % interval of {config.primary} is {low:.4f} to {high:.4f}"
     few = size < config.checks.holdout_rows
     least = f"; {config.checks.holdout_rows} rows are the least, add data or enlarge split.holdout" if few else ""

@@ -58,8 +58,8 @@ def forecast(use_case: UseCase, evaluation: Evaluation) -> Figure:
     above.plot(time, evaluation.candidate.values, color=CANDIDATE, linewidth=0.8, label="this model")
     above.set_ylabel(target)
     titled(above, "Holdout: truth and prediction")
-    for name, said, colour in models_of(evaluation):
-        error = pd.Series(abs(said.values - evaluation.truth)).rolling(7, min_periods=1).mean()
+    for name, predictions, colour in models_of(evaluation):
+        error = pd.Series(abs(predictions.values - evaluation.truth)).rolling(7, min_periods=1).mean()
         below.plot(time, error, color=colour, linewidth=1, label=name)
     below.set_ylabel(f"absolute error, {target}")
     titled(below, "Absolute error, mean of seven days")
@@ -71,8 +71,8 @@ def residuals(evaluation: Evaluation, target: str) -> Figure:
     import numpy as np
 
     figure, (left, right) = new_figure(1, 2, (10, 4))
-    truth, said = evaluation.truth, evaluation.candidate.values
-    left.scatter(truth, said, s=6, color=CANDIDATE, alpha=0.5)
+    truth, predictions = evaluation.truth, evaluation.candidate.values
+    left.scatter(truth, predictions, s=6, color=CANDIDATE, alpha=0.5)
     left.axline((float(truth[0]), float(truth[0])), slope=1, color=TRUTH, linewidth=0.8)
     left.set(xlabel=f"truth, {target}", ylabel=f"prediction, {target}")
     left.set_title("Prediction against truth", loc="left", fontsize=10)
@@ -115,9 +115,9 @@ def calibration(evaluation: Evaluation, bins: int = 10) -> Figure:
 
     figure, axes = new_figure(1, 1, (5, 4.4))
     axes.plot([0, 1], [0, 1], color=TRUTH, linewidth=0.8, label="calibrated")
-    for name, said, colour in models_of(evaluation)[:-1]:
-        assert said.probabilities is not None
-        confidence, right = said.probabilities.max(axis=1), said.values == evaluation.truth
+    for name, predictions, colour in models_of(evaluation)[:-1]:
+        assert predictions.probabilities is not None
+        confidence, right = predictions.probabilities.max(axis=1), predictions.values == evaluation.truth
         places = np.minimum((confidence * bins).astype(int), bins - 1)
         filled = [place for place in range(bins) if (places == place).any()]
         stated = [confidence[places == place].mean() for place in filled]

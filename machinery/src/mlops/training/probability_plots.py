@@ -21,11 +21,11 @@ def precision_recall(evaluation: Evaluation, index: int) -> Figure:
     """Precision against recall of the class at `index`, with the threshold's place where the model has one."""
     positive = evaluation.truth == index
     figure, axes = new_figure(1, 1, (5, 4.4))
-    for name, said, colour in models_of(evaluation)[:-1]:
-        assert said.probabilities is not None
-        found = curve(positive, said.probabilities[:, index])
+    for name, predictions, colour in models_of(evaluation)[:-1]:
+        assert predictions.probabilities is not None
+        found = curve(positive, predictions.probabilities[:, index])
         axes.step(found.recall, found.precision, color=colour, linewidth=1.2, where="post", label=name)
-        flagged = said.values == index
+        flagged = predictions.values == index
         if evaluation.threshold is not None and flagged.any():
             recall, precision = (flagged & positive).sum() / positive.sum(), positive[flagged].mean()
             axes.scatter([recall], [precision], color=colour, zorder=3)
@@ -43,9 +43,9 @@ def calibration_of(evaluation: Evaluation, index: int) -> Figure:
 
     figure, axes = new_figure(1, 1, (5, 4.4))
     positive, highest = evaluation.truth == index, 0.0
-    for name, said, colour in models_of(evaluation)[:-1]:
-        assert said.probabilities is not None
-        stated, observed, rows = _bins(said.probabilities[:, index], positive)
+    for name, predictions, colour in models_of(evaluation)[:-1]:
+        assert predictions.probabilities is not None
+        stated, observed, rows = _bins(predictions.probabilities[:, index], positive)
         axes.plot(stated, observed, color=colour, linewidth=1, marker="o", markersize=4, label=name)
         error = 1.96 * np.sqrt(np.maximum(observed * (1 - observed), 1 / rows) / rows)
         axes.vlines(stated, np.maximum(observed - error, 0), np.minimum(observed + error, 1), color=colour, linewidth=0.8)

@@ -28,10 +28,10 @@ def profile(inputs: pd.DataFrame, outputs: np.ndarray, classes: bool) -> dict[st
     """
     import pandas as pd
 
-    said = pd.Series(outputs)
+    predictions = pd.Series(outputs)
     return {
         "features": {str(name): of_column(inputs[name]) for name in inputs},
-        "outputs": of_column(said.map(as_category) if classes else said),
+        "outputs": of_column(predictions.map(as_category) if classes else predictions),
     }
 
 

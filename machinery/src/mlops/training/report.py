@@ -102,8 +102,8 @@ def chart(candidate: Candidate, evaluation: Evaluation) -> list[str]:
     lines += [f"  bar [{', '.join(f'{value:.6g}' for value in bars.values())}]"]
     lines += [f"  line [{', '.join([f'{limit:.6g}'] * len(bars))}]"] if limit is not None else []
     direction = {"higher": "higher is better", "lower": "lower is better", "zero": "nearer to 0 is better"}
-    said = "; line: the limit" if limit is not None else ""
-    return [*lines, "```", "", f"{row.metric}: {direction[metrics[row.metric]['direction']]}{said}."]
+    legend = "; line: the limit" if limit is not None else ""
+    return [*lines, "```", "", f"{row.metric}: {direction[metrics[row.metric]['direction']]}{legend}."]
 
 
 def _quoted(text: str) -> str:
@@ -118,12 +118,12 @@ def summary(candidate: Candidate, evaluation: Evaluation, notes: list[str]) -> s
     excused = [f"- ⚠ acknowledged: {item.rule} {_step(item)}({item.reason})" for item in verdict.findings if item.reason]
     lines += [*excused, ""] if excused else []
     lines += [f"{manifest['description']}. {_comparison(evaluation)}", ""]
-    said = [f"- ❌ {reason}" for reason in verdict.reasons]
-    said += [
+    reasons = [f"- ❌ {reason}" for reason in verdict.reasons]
+    reasons += [
         *(f"- {item.rule}: {item.detail}" for item in verdict.findings if not item.blocks),
         *(f"- {note}" for note in notes),
     ]
-    lines += [*said, ""] if said else []
+    lines += [*reasons, ""] if reasons else []
     lines += [_row(HEAD), "|:--|--:|--:|--:|:--|:--|", *(_row(_cells(row)) for row in table(verdict))]
     return "\n".join([*lines, *_checks(evaluation)])
 

@@ -84,13 +84,13 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
     target, classes = config.target.column, None
     if config.task == "classification":
         classes = np.unique(rows[target].to_numpy())
-    (model, decided), said, simple, seconds, opened = _fitted(use_case, training, holdout, classes)
+    (model, decided), predictions, simple, seconds, opened = _fitted(use_case, training, holdout, classes)
     truth = as_truth(holdout[target], classes)
     error = error_of(truth, simple, classes)
     found, alone = _checked(use_case, rows, training, holdout, error)
     found += [*facts["checks"], *file_access.finding(opened)]
-    _write_holdout(folder / "holdout.parquet", holdout, use_case, said, simple, classes)
-    outputs = said.values if classes is None else classes[said.values]
+    _write_holdout(folder / "holdout.parquet", holdout, use_case, predictions, simple, classes)
+    outputs = predictions.values if classes is None else classes[predictions.values]
     # What the years have changed is no drift: with a split by time, the last period is what the model has proved itself on.
     known = holdout if config.split.method == "time" else training
     spread = reference.profile(known[inputs], outputs, classes is not None)
@@ -107,7 +107,9 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
     decided["importance"] = importance.of_inputs(use_case, model, holdout[inputs], truth, classes, primary)
     if added := importance.contributions(plain, training[inputs], str(target if classes is None else classes[-1])):
         decided["contributions"] = added
-    measured = {name: metrics_of(use_case, truth, by, classes) for name, by in (("candidate", said), ("baseline", simple))}
+    measured = {
+        name: metrics_of(use_case, truth, by, classes) for name, by in (("candidate", predictions), ("baseline", simple))
+    }
     manifest = {
         **facts,
         "use_case": use_case.name,
@@ -150,10 +152,10 @@ def _fitted(
             model = fit(use_case, training[inputs], training[target], decided.get("threshold"))
         seconds = time.perf_counter() - started
         with labels_of(use_case, "the model"):
-            said = predict(model, holdout[inputs], classes)
+            predictions = predict(model, holdout[inputs], classes)
         with labels_of(use_case, "the baseline"):
             simple = as_predictions(call(use_case.name, use_case.baseline, training, holdout), classes)
-    return (model, decided), said, simple, seconds, opened
+    return (model, decided), predictions, simple, seconds, opened
 
 
 def _checked(
@@ -207,13 +209,18 @@ def _decide(use_case: UseCase, training: pd.DataFrame, classes: np.ndarray | Non
 
 
 def _write_holdout(
-    file: Path, holdout: pd.DataFrame, use_case: UseCase, said: Predictions, simple: Predictions, classes: np.ndarray | None
+    file: Path,
+    holdout: pd.DataFrame,
+    use_case: UseCase,
+    predictions: Predictions,
+    simple: Predictions,
+    classes: np.ndarray | None,
 ) -> None:
     target = use_case.config.target.column
-    columns: dict[str, Any] = {TRUTH: holdout[target], SAID: said.values, BASELINE: simple.values}
-    if classes is not None and said.probabilities is not None:
-        columns |= {SAID: classes[said.values], BASELINE: classes[simple.values]}
-        columns |= {PROBABILITY.format(name): said.probabilities[:, index] for index, name in enumerate(classes)}
+    columns: dict[str, Any] = {TRUTH: holdout[target], SAID: predictions.values, BASELINE: simple.values}
+    if classes is not None and predictions.probabilities is not None:
+        columns |= {SAID: classes[predictions.values], BASELINE: classes[simple.values]}
+        columns |= {PROBABILITY.format(name): predictions.probabilities[:, index] for index, name in enumerate(classes)}
     holdout.drop(columns=target).assign(**columns).to_parquet(file, index=False)
 
 

@@ -54,7 +54,7 @@ with tracking.open_store(project) as client:
         )
         model = mlflow.pyfunc.load_model(logged.model_uri)
         tosses = {seed: model.predict(returns.to_frame("return"), params={"seed": seed}) for seed in range(200)}
-        right = pd.Series({seed: float((said == up).mean()) for seed, said in tosses.items()})
+        right = pd.Series({seed: float((guesses == up).mean()) for seed, guesses in tosses.items()})
         mlflow.log_metrics({"days_right": right[0], "days_right_mean": right.mean(), "days_up": float(up.mean())})
 print(f"days right: {right[0]:.1%} for one coin, {right.min():.1%} to {right.max():.1%} for 200")
 
@@ -63,7 +63,7 @@ print(f"days right: {right[0]:.1%} for one coin, {right.min():.1%} to {right.max
 # One of two hundred coins looks like a strategy. That is what choosing the best of many backtests does.
 
 # %%
-wealth = pd.DataFrame({seed: (1 + returns.where(said, 0)).cumprod() for seed, said in tosses.items()})
+wealth = pd.DataFrame({seed: (1 + returns.where(guesses, 0)).cumprod() for seed, guesses in tosses.items()})
 figure, axes = plt.subplots(figsize=(10, 3.4), layout="constrained")
 axes.plot(wealth.sample(60, axis=1, random_state=0), color="0.85", linewidth=0.5)
 axes.plot(wealth[wealth.iloc[-1].idxmax()], color="#D55E00", label="the luckiest of 200 coins")
