@@ -23,7 +23,7 @@ from mlops.config import load_project
 from mlops.config.operations import FeatureMonitor, Monitor
 from mlops.data import stages
 from mlops.monitoring import drift
-from mlops.monitoring.log import SAID
+from mlops.monitoring.log import PREDICTION
 from mlops.training import reference
 from mlops.use_case import UseCase, load_use_case
 
@@ -73,7 +73,7 @@ def ours(known: pd.DataFrame, window: pd.DataFrame) -> str:
     """The worst verdict of `mlops monitor` over all inputs."""
     profile = reference.profile(known, np.zeros(len(known)), False)
     settings = Monitor(features={drift.OUTPUT: FeatureMonitor(ignore=True)})
-    found = drift.check(profile, window.reset_index(drop=True).assign(**{SAID: np.zeros(len(window))}), settings)
+    found = drift.check(profile, window.reset_index(drop=True).assign(**{PREDICTION: np.zeros(len(window))}), settings)
     return drift.worst([item.verdict for item in found])
 
 

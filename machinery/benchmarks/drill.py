@@ -153,8 +153,8 @@ def run(rate: float) -> list[dict[str, Any]]:
                 line = scene(host)
                 time.sleep(1)
             lost = sum(load.errors.values())
-            asked = sum(load.answers.values()) + lost
-            figures = {"seconds": round(time.perf_counter() - began), "requests": asked, "lost": lost}
+            requests = sum(load.answers.values()) + lost
+            figures = {"seconds": round(time.perf_counter() - began), "requests": requests, "lost": lost}
             rows.append({"scene": name, **figures, "answers": host.answering(), "log": line.replace(prefix, "PROJECT")})
         return rows
     finally:

@@ -82,8 +82,8 @@ def project(tmp_path: Path, index: dict[str, str]) -> Path:
     """The requirements of a small project, locked as the Makefile locks them, in the versions 1.0."""
     folder = tmp_path / "requirements"
     folder.mkdir()
-    asked = ["mlops-machinery", 'mlops-machinery[lint]; extra == "dev"']
-    for path, text in requirements.inputs(["alpha<2,>=1.0", 'tool<2; extra == "lint"'], asked).items():
+    required = ["mlops-machinery", 'mlops-machinery[lint]; extra == "dev"']
+    for path, text in requirements.inputs(["alpha<2,>=1.0", 'tool<2; extra == "lint"'], required).items():
         (folder.parent / path).write_text(text, encoding="utf-8")
     header = re.match(r"\A(?:#.*\n)*", (FOLDER / "base.txt").read_text(encoding="utf-8"))[0]
     options = PYTHON_VERSION.search(header)[0].split() if PYTHON_VERSION.search(header) else []
@@ -146,12 +146,12 @@ def test_no_file_names_a_path_or_a_file_elsewhere():
     assert "mlops-machinery" not in "".join(re.findall(r"^[^#\n]+", "\n".join(files.values()), re.MULTILINE))
 
 
-@pytest.mark.parametrize("asked", BASE + EXTRAS, ids=str)
-def test_the_next_patch_of_a_package_is_allowed_by_setup(asked: Requirement):
+@pytest.mark.parametrize("requirement", BASE + EXTRAS, ids=str)
+def test_the_next_patch_of_a_package_is_allowed_by_setup(requirement: Requirement):
     """Dependabot does not see setup.py: what is pinned there to one version could be bumped by nobody."""
-    for pin in locked("dev")[canonicalize_name(asked.name)]:
+    for pin in locked("dev")[canonicalize_name(requirement.name)]:
         major, minor, micro = (*Version(pin["version"]).release, 0, 0)[:3]
-        assert asked.specifier.contains(f"{major}.{minor}.{micro + 1}")
+        assert requirement.specifier.contains(f"{major}.{minor}.{micro + 1}")
 
 
 def test_what_the_locks_are_compiled_from_is_what_setup_and_the_machinery_ask_for():

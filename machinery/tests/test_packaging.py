@@ -50,26 +50,26 @@ EXTRAS = [Requirement(text) for extra in sorted(DEV_EXTRAS) for text in ARGUMENT
 PYTHONS = [line.rsplit(" ", 1)[1] for line in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", line)]
 
 
-@pytest.mark.parametrize(("lock", "asked"), [("base", BASE), ("dev", BASE + EXTRAS)], ids=["base", "dev"])
-def test_every_requirement_is_locked_in_a_version_that_it_allows(lock, asked):
+@pytest.mark.parametrize(("lock", "requirement"), [("base", BASE), ("dev", BASE + EXTRAS)], ids=["base", "dev"])
+def test_every_requirement_is_locked_in_a_version_that_it_allows(lock, requirement):
     pins = locked(lock)
     stale = [
         str(item)
-        for item in asked
+        for item in requirement
         if not any(item.specifier.contains(pin["version"]) for pin in pins.get(canonicalize_name(item.name), []))
     ]
     assert stale == [], "make lock"
 
 
-@pytest.mark.parametrize(("lock", "asked"), [("base", BASE), ("dev", BASE + EXTRAS)], ids=["base", "dev"])
-def test_a_lock_holds_nothing_that_setup_no_longer_asks_for(lock, asked):
+@pytest.mark.parametrize(("lock", "requirement"), [("base", BASE), ("dev", BASE + EXTRAS)], ids=["base", "dev"])
+def test_a_lock_holds_nothing_that_setup_no_longer_asks_for(lock, requirement):
     direct = {name for name, pins in locked(lock).items() if any(pin["direct"] for pin in pins)}
-    assert direct == {canonicalize_name(item.name) for item in asked}, "make lock"
+    assert direct == {canonicalize_name(item.name) for item in requirement}, "make lock"
 
 
 def test_the_project_asks_for_every_extra_of_the_machinery():
-    asked = Requirement(PROJECT["extras_require"]["dev"][0])
-    assert (asked.name, asked.extras) == (ARGUMENTS["name"], DEV_EXTRAS)
+    requirement = Requirement(PROJECT["extras_require"]["dev"][0])
+    assert (requirement.name, requirement.extras) == (ARGUMENTS["name"], DEV_EXTRAS)
     assert PROJECT["install_requires"] == [ARGUMENTS["name"]]
 
 

@@ -56,8 +56,8 @@ def delete(state: dict, arguments: list[str], stdin: list[dict]) -> None:
 
 def get(state: dict, arguments: list[str], stdin: list[dict]) -> None:
     if arguments[1] == "pods":
-        asked = dict(pair.split("=", 1) for pair in arguments[2].removeprefix("--selector=").split(","))
-        print(json.dumps({"items": [pod for pod in pods(state) if asked.items() <= pod["metadata"]["labels"].items()]}))
+        labels = dict(pair.split("=", 1) for pair in arguments[2].removeprefix("--selector=").split(","))
+        print(json.dumps({"items": [pod for pod in pods(state) if labels.items() <= pod["metadata"]["labels"].items()]}))
     elif arguments[1] in state["objects"]:
         print(json.dumps(state["objects"][arguments[1]]))
 

@@ -95,8 +95,8 @@ def test_another_version_breaks_it(server: str, manifest: Manifest, key: str) ->
 def test_a_model_that_answers_differently_breaks_it(server: str, manifest: Manifest, path: str, name: str) -> None:
     right = manifest.content["example_prediction"].encode()
 
-    def other(asked: str, status: int, body: bytes) -> tuple[int, bytes]:
-        return status, body.replace(right, b"no-flower") if asked.startswith(path) else body
+    def other(address: str, status: int, body: bytes) -> tuple[int, bytes]:
+        return status, body.replace(right, b"no-flower") if address.startswith(path) else body
 
     with liar(server, other) as url:
         found = broken(url, manifest)
@@ -135,7 +135,7 @@ def test_counts_that_stand_still_break_it(server: str, manifest: Manifest) -> No
 
 @pytest.mark.parametrize("path", ["/ping", "/v2/health/ready"])
 def test_not_ready_breaks_it(server: str, manifest: Manifest, path: str) -> None:
-    with liar(server, lambda asked, status, body: (503 if asked == path else status, body)) as url:
+    with liar(server, lambda address, status, body: (503 if address == path else status, body)) as url:
         assert broken(url, manifest) == {"ready": f"{path} answers 503"}
 
 

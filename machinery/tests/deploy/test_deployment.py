@@ -30,12 +30,12 @@ class Place:
 
     runs: dict[str, Service] = field(default_factory=dict)
     bad: set[str] = field(default_factory=set)
-    asked: list[Service] = field(default_factory=list)
+    deployed: list[Service] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     own: targets.Return | None = None
 
     def deploy(self, service: Service) -> str:
-        self.asked.append(service)
+        self.deployed.append(service)
         if service.number in self.bad:
             raise DeployFailed("the contract is broken: version")
         self.runs[service.use_case] = service
@@ -88,7 +88,7 @@ def alias(project: Project) -> str | None:
 
 def test_deploy_fail_and_go_back_and_the_log_tells_all_of_it(two: Project, place: Place, tmp_path: Path) -> None:
     assert deploy(tmp_path, "1.0.0", "--dry-run", "--json").value == {"iris": ["start registry/iris@sha256:1.0.0"]}
-    assert not place.asked
+    assert not place.deployed
     assert deploy(tmp_path, "1.0.0").code == 0
     assert alias(two) == "1.0.0"
     place.bad = {"1.0.1"}
@@ -154,7 +154,7 @@ def test_a_rollback_to_what_runs_is_refused_with_what_could_be(two: Project, pla
     deploy(tmp_path, "1.0.0")
     deploy(tmp_path, "1.0.1")
     same = mlops("rollback", "iris", "--to", "1.0.1", "--reason", "x")
-    assert (same.code, len(place.asked)) == (2, 2)
+    assert (same.code, len(place.deployed)) == (2, 2)
     assert "1.0.1 is what runs in production, going back to it changes nothing" in same.error
     assert same.error.endswith("there are: 1.0.0")
 
@@ -256,8 +256,8 @@ def test_a_cloud_gets_the_registered_version_and_no_image_and_can_go_back(
     for number in ("1.0.0", "1.0.1"):
         assert mlops("deploy", "iris", number, "--to", "production", "--reason", "x").code == 0
     assert mlops("rollback", "iris", "--reason", "x").code == 0
-    assert [(item.number, item.image) for item in place.asked] == [("1.0.0", ""), ("1.0.1", ""), ("1.0.0", "")]
-    assert len(place.asked[0].bundle) == 64 and calls.read_text() == ""
+    assert [(item.number, item.image) for item in place.deployed] == [("1.0.0", ""), ("1.0.1", ""), ("1.0.0", "")]
+    assert len(place.deployed[0].bundle) == 64 and calls.read_text() == ""
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_a_return_that_the_target_made_by_itself_is_written_once_with_its_reason
 ) -> None:
     deploy(tmp_path, "1.0.0")
     deploy(tmp_path, "1.0.1")
-    old, moment = place.asked[0], int(time.time()) + 1
+    old, moment = place.deployed[0], int(time.time()) + 1
     place.runs["iris"], place.own = old, targets.Return("1.0.1", old, "3 of 40 requests failed", moment)
     assert "production went back to 1.0.0, 1.0.1 failed after" in mlops("deployments", "iris", "--check").err
     mlops("deployments", "iris", "--check")

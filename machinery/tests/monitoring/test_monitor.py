@@ -122,10 +122,10 @@ def test_versions_are_judged_apart_and_those_that_answer_now_decide(
     ],
 )
 def test_each_version_is_shown_by_what_it_answered(project: Project, name: str, predictions: list, kind: str) -> None:
-    asked = Traffic("0.9.0")
+    traffic = Traffic("0.9.0")
     for row, value in enumerate(predictions):
-        asked.add(datetime(2026, 5, 1, tzinfo=UTC), {"request": "r", "row": row, "inputs": {"x": 1}, "prediction": value})
-    (day,) = watch._watch(project, load_use_case(project, name), asked, None, True, None).daily
+        traffic.add(datetime(2026, 5, 1, tzinfo=UTC), {"request": "r", "row": row, "inputs": {"x": 1}, "prediction": value})
+    (day,) = watch._watch(project, load_use_case(project, name), traffic, None, True, None).daily
     assert kind in day and day["rows"] == len(predictions)
     assert "<svg" in plots.over_time([day], {"kind": "number", "values": [1.0, 2.0]})
 

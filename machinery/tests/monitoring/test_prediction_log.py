@@ -11,7 +11,7 @@ import pytest
 
 from mlops.errors import UserError
 from mlops.monitoring import log
-from mlops.monitoring.log import REQUEST, SAID, TIME
+from mlops.monitoring.log import REQUEST, PREDICTION, TIME
 
 START, END = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 31, tzinfo=UTC)
 
@@ -164,5 +164,5 @@ def test_of_a_huge_log_an_even_sample_is_kept_and_every_row_counts(monkeypatch: 
     table = traffic.table()
     assert traffic.rows == sum(traffic.days.values()) == 10_000
     assert 500 <= len(table) <= 1000
-    assert np.diff(table[SAID]).tolist() == [traffic.stride] * (len(table) - 1)
+    assert np.diff(table[PREDICTION]).tolist() == [traffic.stride] * (len(table) - 1)
     assert (table[TIME].iloc[0], traffic.first, traffic.last) == (times[0], times[0], times[-1])

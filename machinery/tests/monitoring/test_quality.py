@@ -7,7 +7,7 @@ import pytest
 from mlops.config import Metric, Project
 from mlops.monitoring import quality
 from mlops.monitoring.labels import TRUTH
-from mlops.monitoring.log import SAID
+from mlops.monitoring.log import PREDICTION
 from mlops.use_case import UseCase, load_use_case
 
 CLASSES = ["setosa", "versicolor", "virginica"]
@@ -28,7 +28,7 @@ def window(rows: int, accuracy: float, seed: int) -> pd.DataFrame:
     truth = random.integers(0, 3, rows)
     wrong = random.random(rows) >= accuracy
     predictions = np.where(wrong, (truth + random.integers(1, 3, rows)) % 3, truth)
-    return pd.DataFrame({TRUTH: np.array(CLASSES)[truth], SAID: np.array(CLASSES)[predictions]})
+    return pd.DataFrame({TRUTH: np.array(CLASSES)[truth], PREDICTION: np.array(CLASSES)[predictions]})
 
 
 def alarms(use_case: UseCase, rows: int, accuracy: float, windows: int) -> int:
@@ -52,8 +52,8 @@ def test_a_model_that_breaks_its_limit_is_found(use_case: UseCase, rows: int, ac
 
 def test_a_value_beyond_its_limit_that_few_labels_cannot_tell_from_chance_is_said(use_case: UseCase) -> None:
     hits = pd.DataFrame({TRUTH: (CLASSES * 10)[:30]})
-    joined = hits.assign(**{SAID: ["setosa"] * 4 + list(hits[TRUTH][4:])})
-    joined.loc[[5, 8], SAID] = "setosa"
+    joined = hits.assign(**{PREDICTION: ["setosa"] * 4 + list(hits[TRUTH][4:])})
+    joined.loc[[5, 8], PREDICTION] = "setosa"
     row = next(row for row in quality.check(use_case, MANIFEST, joined) if row.metric == "accuracy")
     assert row.value < 0.9 < row.high and row.verdict == "too few labels"
     assert row.reason == "is beyond its limit 0.9, which 30 labels cannot tell from chance"
@@ -82,7 +82,7 @@ def test_a_metric_that_is_no_number_is_no_health() -> None:
 
 
 def test_classes_that_are_numbers_are_the_same_in_whatever_form_they_come() -> None:
-    joined = pd.DataFrame({TRUTH: [0.0, 1.0, 2.0], SAID: [0, 1, 1]})
+    joined = pd.DataFrame({TRUTH: [0.0, 1.0, 2.0], PREDICTION: [0, 1, 1]})
     manifest = {"classes": [0, 1], "metrics": {}}
     assert quality.unknown_classes(manifest, joined) == {"2": 1}
     assert quality.unknown_classes(manifest, joined.assign(**{TRUTH: ["0", "one", "1"]})) == {"one": 1}

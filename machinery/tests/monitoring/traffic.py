@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mlops.monitoring.log import SAID
+from mlops.monitoring.log import PREDICTION
 from mlops.training import reference
 
 COLUMNS = ["weight", "income", "weekday", "colour", "member", "seen"]
@@ -42,7 +42,7 @@ def logged(inputs: pd.DataFrame, outputs: np.ndarray | None = None) -> pd.DataFr
     outputs = predictions(inputs) if outputs is None else outputs
     texts = [None if value is pd.NaT else value.isoformat() for value in inputs["seen"]] if "seen" in inputs else None
     frame = inputs if texts is None else inputs.assign(seen=texts)
-    return pd.DataFrame(json.loads(frame.to_json(orient="records", double_precision=15))).assign(**{SAID: outputs})
+    return pd.DataFrame(json.loads(frame.to_json(orient="records", double_precision=15))).assign(**{PREDICTION: outputs})
 
 
 def write_log(

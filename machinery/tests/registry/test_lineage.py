@@ -45,11 +45,11 @@ ASKED = [
 ]
 
 
-@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("subject", ASKED)
 def test_version_and_image_lead_to_the_same_lineage(
-    registered: Project, deployed: Version, command: Callable, asked: tuple[str, ...]
+    registered: Project, deployed: Version, command: Callable, subject: tuple[str, ...]
 ) -> None:
-    found = json.loads(command("lineage", *asked, "--json").out)
+    found = json.loads(command("lineage", *subject, "--json").out)
     assert found["origin"]["run_id"] == deployed.run_id
     assert found["origin"]["commit"] == git.commit(registered.root).sha
     assert (found["origin"]["branch"], found["origin"]["subject"]) == ("main", "first")
@@ -78,9 +78,11 @@ def test_version_that_went_nowhere_has_no_image(registered: Project, command: Ca
     assert found["origin"]["key"] == versions.resolve(registered, "iris").tags["key"]
 
 
-@pytest.mark.parametrize("asked", ["iris@nowhere", "irsi@production", "feedfeedfeed", f"x/iris@sha256:{'0' * 64}"])
-def test_what_is_not_known_is_told_in_one_line(registered: Project, deployed: Version, command: Callable, asked: str) -> None:
-    result = command("lineage", asked)
+@pytest.mark.parametrize("subject", ["iris@nowhere", "irsi@production", "feedfeedfeed", f"x/iris@sha256:{'0' * 64}"])
+def test_what_is_not_known_is_told_in_one_line(
+    registered: Project, deployed: Version, command: Callable, subject: str
+) -> None:
+    result = command("lineage", subject)
     assert result.code == 2 and len(result.err.strip().splitlines()[-1:]) == 1
     assert "no version 'nowhere'" in result.err or "nor is it an image of the deployment log or of this machine" in result.err
 

@@ -97,16 +97,16 @@ def two(one: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def test_no_record_takes_the_version_that_another_use_case_has_from_another_commit(two: Project, command) -> None:
-    asked = ("gitflow", "register", str(two.root / "none"), "--alias", "champion", "--only", "iris")
-    result = command(*asked)
+    arguments = ("gitflow", "register", str(two.root / "none"), "--alias", "champion", "--only", "iris")
+    result = command(*arguments)
     assert result.code == 1 and "other: not asked for, and has no champion" in result.err
     with tracking.open_store(two) as client:
         client.set_registered_model_alias("other", "champion", "1")
-    result = command(*asked)
+    result = command(*arguments)
     assert result.code == 1 and "other: not asked for, and champion 1.0.0 was made from other code" in result.err
     assert "other: no release record is written" in result.err
     with pytest.raises(UserError, match="has no release record"):
         recorded(two)
     with tracking.open_store(two) as client:
         client.set_model_version_tag("other", "1", "key", "of this commit")
-    assert command(*asked).code == 0 and recorded(two) == {"iris": "1.0.0", "other": "1.0.0"}
+    assert command(*arguments).code == 0 and recorded(two) == {"iris": "1.0.0", "other": "1.0.0"}

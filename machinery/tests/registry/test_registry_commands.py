@@ -57,9 +57,9 @@ def test_compare_draws_both_sides_of_a_distance_from_zero_and_says_what_hatched_
 READING = [(name, "iris") for name in ("show", "history", "card", "compare", "lineage", "deployments", "serve")]
 
 
-@pytest.mark.parametrize("asked", [*READING, ("rollback", "iris", "--reason", "x")], ids=lambda asked: asked[0])
-def test_a_command_that_reads_makes_no_store(project: Project, command, asked: tuple[str, ...]):
-    result = command(*asked)
+@pytest.mark.parametrize("arguments", [*READING, ("rollback", "iris", "--reason", "x")], ids=lambda arguments: arguments[0])
+def test_a_command_that_reads_makes_no_store(project: Project, command, arguments: tuple[str, ...]):
+    result = command(*arguments)
     assert (result.code, result.out) == (2, "")
     assert f"no store at {project.store}; make one with: mlops run" in result.err
     assert not project.store.exists()

@@ -49,8 +49,8 @@ def test_rename_moves_every_file_and_the_default(flowers: Project) -> None:
 
 def test_remove_takes_what_add_wrote_and_nothing_else(flowers: Project) -> None:
     before = state(flowers.root)
-    asked = mlops("remove", "flowers")
-    assert asked.code == 2 and "--yes" in asked.error
+    question = mlops("remove", "flowers")
+    assert question.code == 2 and "--yes" in question.error
     assert state(flowers.root) == before
     done = mlops("remove", "flowers", "--yes")
     assert done.code == 0 and "mlops history flowers" in done.err

@@ -12,7 +12,7 @@ from mlops.config import Project
 from mlops.errors import UserError
 from mlops.scoring import as_trained
 from mlops.training import candidate
-from mlops.training.candidate import SAID
+from mlops.training.candidate import PREDICTION
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_rows_without_a_target_get_the_answers_of_the_holdout(registered: Projec
     scored = pd.read_csv(tmp_path / "scored.csv").set_index("flower")
     holdout = candidate.newest(registered, "iris").holdout().set_index("flower")
     assert len(scored) == len(rows)
-    assert scored.loc[holdout.index, "prediction"].tolist() == holdout[SAID].tolist()
+    assert scored.loc[holdout.index, "prediction"].tolist() == holdout[PREDICTION].tolist()
     assert scored["probability_setosa"].between(0, 1).all()
 
 

@@ -254,8 +254,8 @@ def test_pickle_joblib_json_onnx_and_skops_hold_the_same_model(flowers, flowers_
     assert (again["classes"][scores.argmax(axis=1)] == predictions).all()
 
 
-@pytest.mark.parametrize("odd,joins", [(None, True), (7, False), (1, False)])
-def test_requests_are_joined_only_where_a_row_answers_the_same_in_any_company(flowers, tmp_path, monkeypatch, odd, joins):
+@pytest.mark.parametrize("odd,batchable", [(None, True), (7, False), (1, False)])
+def test_requests_are_joined_only_where_a_row_answers_the_same_in_any_company(flowers, tmp_path, monkeypatch, odd, batchable):
     load = models.load_onnx
 
     def in_company(raw, signature, layout, threads=1):
@@ -268,7 +268,7 @@ def test_requests_are_joined_only_where_a_row_answers_the_same_in_any_company(fl
         return answer
 
     monkeypatch.setattr(models, "load_onnx", in_company)
-    assert build(flowers, tmp_path / "bundle", "iris", VERSION, form="onnx").content["onnx"]["joins"] == joins
+    assert build(flowers, tmp_path / "bundle", "iris", VERSION, form="onnx").content["onnx"]["batchable"] == batchable
 
 
 @pytest.mark.parametrize("kind", ["neighbours classifier", "Gaussian process"])
@@ -283,7 +283,7 @@ def test_bundling_what_goes_through_its_training_rows_takes_few_calls_of_it(tmp_
     frame, targets = table(300, seed=1)
     columns, target = KINDS[kind].columns, targets[KINDS[kind].target]
     bundle = build(make_candidate(tmp_path, KINDS[kind].make(), frame[columns], target), tmp_path / "b", "kind", VERSION)
-    assert bundle.format == "onnx" and not bundle.content["onnx"]["joins"]
+    assert bundle.format == "onnx" and not bundle.content["onnx"]["batchable"]
     assert len(calls) < 20
     many = table(1000, seed=3)[0][columns]
     given = frame_to_rows(many, bundle.signature)

@@ -8,7 +8,7 @@ from sklearn import compose, linear_model, pipeline, preprocessing
 
 from mlops.bundle.build import build, frame_to_rows
 from mlops.serving.model import load
-from mlops.serving.signature import Column, Refused, Signature, from_matrix
+from mlops.serving.signature import Column, InvalidRequest, Signature, from_matrix
 
 from .conftest import VERSION, make_candidate, serving
 from .pipelines import MIXED, table
@@ -47,7 +47,7 @@ def test_an_unseen_category_is_a_400_that_names_column_and_value(strict, column,
 
 def test_a_number_beyond_float32_in_a_column_of_it_is_refused():
     signature = Signature((Column("size", "float"),))
-    with pytest.raises(Refused, match="'size', row 1: not a value of type float"):
+    with pytest.raises(InvalidRequest, match="'size', row 1: not a value of type float"):
         from_matrix(signature, np.array([[1.0], [1e300]]))
 
 

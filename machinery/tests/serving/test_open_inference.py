@@ -28,8 +28,8 @@ def test_json_without_a_content_type_is_answered(flowers_server, flowers_bundle)
 
 
 def test_a_request_chooses_its_outputs(flowers_server, flowers_bundle):
-    asked = request_of(flowers_bundle) | {"outputs": [{"name": "predictions", "parameters": {"binary_data": False}}]}
-    assert [output["name"] for output in httpx.post(f"{flowers_server}{INFER}", json=asked).json()["outputs"]] == [
+    request = request_of(flowers_bundle) | {"outputs": [{"name": "predictions", "parameters": {"binary_data": False}}]}
+    assert [output["name"] for output in httpx.post(f"{flowers_server}{INFER}", json=request).json()["outputs"]] == [
         "predictions"
     ]
     wrong = httpx.post(f"{flowers_server}{INFER}", json=request_of(flowers_bundle) | {"outputs": [{"name": "classes"}]})

@@ -186,7 +186,7 @@ def test_the_prediction_log_keeps_what_the_threshold_decided_on(bundle, holdout,
 
 
 def test_requests_that_include_something_are_not_taken_together_with_others(flowers_bundle):
-    from mlops.serving.fast_path import Desk
+    from mlops.serving.fast_path import Batcher
 
     replies = {}
 
@@ -207,12 +207,12 @@ def test_requests_that_include_something_are_not_taken_together_with_others(flow
 
     state = service.create(flowers_bundle.folder, Settings(access_log=False))
     service.start(state)
-    state.joins, desk = True, Desk(state)
+    state.batchable, batcher = True, Batcher(state)
     row = flowers_bundle.example
     with loop():
         for name, more in (("plain", {}), ("full", {"include": ["probabilities"]})):
             body = json.dumps({"rows": [row], **more}).encode()
-            desk.take(Client(name), b"/predict", [(b"content-type", b"application/json")], body, False, alone=False)
-        desk.answer()
+            batcher.take(Client(name), b"/predict", [(b"content-type", b"application/json")], body, False, alone=False)
+        batcher.answer()
     assert "probabilities" not in replies["plain"] and len(replies["full"]["probabilities"][0]) == 3
     assert replies["plain"]["predictions"] == replies["full"]["predictions"]

@@ -17,7 +17,7 @@ from mlops.scoring.client import to_arrow
 from mlops.serving.invocations import read_csv, read_invocations, read_typed
 from mlops.serving.model import load
 from mlops.serving.open_inference import metadata, read_infer, write_infer
-from mlops.serving.signature import Column, Refused, Signature, from_columns
+from mlops.serving.signature import Column, InvalidRequest, Signature, from_columns
 
 from .conftest import VERSION
 
@@ -243,7 +243,7 @@ def test_v2_answers_the_types_that_it_names(request, tmp_path, which, form):
     ],
 )
 def test_a_value_that_would_become_another_one_is_refused(type, value):
-    with pytest.raises(Refused, match="row 1"):
+    with pytest.raises(InvalidRequest, match="row 1"):
         from_columns(Signature((Column("a", type),)), [[None, value]])
 
 
@@ -387,7 +387,7 @@ def infer(body, signature):
 def read_or_refuse(read, body, signature):
     try:
         read(body, signature)
-    except Refused as refused:
+    except InvalidRequest as refused:
         assert 400 <= refused.status < 500 and refused.message
 
 

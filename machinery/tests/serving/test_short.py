@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 
 from mlops.serving import service
-from mlops.serving.fast_path import Desk
-from mlops.serving.model import TOGETHER
+from mlops.serving.fast_path import Batcher
+from mlops.serving.model import MAX_BATCH_ROWS
 from mlops.serving.settings import Settings
-from mlops.serving.signature import Refused
+from mlops.serving.signature import InvalidRequest
 
 from .conftest import serving
 
@@ -196,32 +196,32 @@ class Wire:
 
 
 @pytest.fixture
-def desk(flowers_bundle):
-    """A desk whose model notes how many rows it is asked for at once, and fails where a sepal is 6 cm wide."""
+def batcher(flowers_bundle):
+    """A batcher whose model notes how many rows it is asked for at once, and fails where a sepal is 6 cm wide."""
     state = service.create(flowers_bundle.folder, Settings(access_log=False))
     service.start(state)
-    assert state.joins
+    assert state.batchable
     model, calls = state.scorer.predict, []
 
     def predict(rows, params):
         calls.append(rows.count)
         if 6 in rows.matrix[:, 1]:
-            raise Refused("too wide") if rows.count == 1 else ValueError("nothing for anybody")
+            raise InvalidRequest("too wide") if rows.count == 1 else ValueError("nothing for anybody")
         return model(rows, params)
 
     state.scorer = replace(state.scorer, predict=predict)
-    desk = Desk(state)
-    desk.calls = calls
-    return desk
+    batcher = Batcher(state)
+    batcher.calls = calls
+    return batcher
 
 
-def take(desk, *bodies, alone=False):
-    """Let the desk take bodies in one turn of an event loop; returns what each connection got."""
+def take(batcher, *bodies, alone=False):
+    """Let the batcher take bodies in one turn of an event loop; returns what each connection got."""
 
     async def turn():
         wires = [Wire() for _ in bodies]
         for wire, body in zip(wires, bodies, strict=True):
-            desk.take(wire, b"/invocations", JSON, body.encode(), False, alone)
+            batcher.take(wire, b"/invocations", JSON, body.encode(), False, alone)
         if not alone and sum(map(len, bodies)) < 1_000:
             assert not any(wire.sent for wire in wires)
         await asyncio.sleep(0)
@@ -237,44 +237,46 @@ def split(*rows):
 FLOWERS = [[[5.1, 3.5, 1.4, 0.2]], [[6.3, 2.9, 5.6, 1.8], [5.1, 3.5, 1.4, 0.2]], [[5.9, 2.8, 4.3, 1.3]]]
 
 
-def test_requests_of_one_turn_are_scored_in_one_call_and_each_gets_its_own_rows(desk):
-    one_by_one = [take(desk, split(*rows), alone=True) for rows in FLOWERS]
-    assert desk.calls == [1, 2, 1]
-    replies = take(desk, *(split(*rows) for rows in FLOWERS))
-    assert desk.calls[3:] == [4]
+def test_requests_of_one_turn_are_scored_in_one_call_and_each_gets_its_own_rows(batcher):
+    one_by_one = [take(batcher, split(*rows), alone=True) for rows in FLOWERS]
+    assert batcher.calls == [1, 2, 1]
+    replies = take(batcher, *(split(*rows) for rows in FLOWERS))
+    assert batcher.calls[3:] == [4]
     assert [[answer] for answer in replies] == one_by_one
     assert [len(content["predictions"]) for ((_, content),) in replies] == [1, 2, 1]
-    assert desk.service.predictions == 8
+    assert batcher.service.predictions == 8
 
 
-def test_a_request_at_fault_spoils_no_other_of_its_turn(desk):
-    replies = take(desk, split(ROW), "{", split([5, 6, 1, 1]), split(ROW))
+def test_a_request_at_fault_spoils_no_other_of_its_turn(batcher):
+    replies = take(batcher, split(ROW), "{", split([5, 6, 1, 1]), split(ROW))
     assert [status for ((status, _),) in replies] == [200, 400, 400, 200]
     assert "too wide" in replies[2][0][1]["message"]
-    assert desk.calls == [3, 1, 1, 1]
+    assert batcher.calls == [3, 1, 1, 1]
 
 
-def test_a_log_that_cannot_be_written_keeps_nobody_waiting(desk, capfd):
+def test_a_log_that_cannot_be_written_keeps_nobody_waiting(batcher, capfd):
     def broken(*request):
         raise BrokenPipeError("nobody reads")
 
-    desk.service.note = broken
-    assert [status for ((status, _),) in take(desk, split(ROW), split(ROW))] == [200, 200]
+    batcher.service.note = broken
+    assert [status for ((status, _),) in take(batcher, split(ROW), split(ROW))] == [200, 200]
     assert "BrokenPipeError" in capfd.readouterr().err
 
 
-def test_a_bundle_that_does_not_allow_it_is_asked_for_each_request(desk):
-    desk.service.joins = False
-    desk.take(Wire(), b"/invocations", [], b"", False, False)
-    desk.take(Wire(), b"/invocations", JSON, split(ROW).encode(), False, False)
-    desk.take(Wire(), b"/invocations", JSON, split(ROW).encode(), False, False)
-    assert desk.calls == [1, 1]
+def test_a_bundle_that_does_not_allow_it_is_asked_for_each_request(batcher):
+    batcher.service.batchable = False
+    batcher.take(Wire(), b"/invocations", [], b"", False, False)
+    batcher.take(Wire(), b"/invocations", JSON, split(ROW).encode(), False, False)
+    batcher.take(Wire(), b"/invocations", JSON, split(ROW).encode(), False, False)
+    assert batcher.calls == [1, 1]
 
 
-def test_a_long_turn_is_answered_in_parts_of_so_many_rows_as_were_tried(desk):
-    replies = take(desk, *[split(ROW)] * (TOGETHER - 1), split(ROW, ROW), split(*[ROW] * (TOGETHER + 1)), split(ROW))
-    assert desk.calls == [TOGETHER - 1, 2, TOGETHER + 1, 1]
-    assert [len(content["predictions"]) for ((_, content),) in replies[-3:]] == [2, TOGETHER + 1, 1]
+def test_a_long_turn_is_answered_in_parts_of_so_many_rows_as_were_tried(batcher):
+    replies = take(
+        batcher, *[split(ROW)] * (MAX_BATCH_ROWS - 1), split(ROW, ROW), split(*[ROW] * (MAX_BATCH_ROWS + 1)), split(ROW)
+    )
+    assert batcher.calls == [MAX_BATCH_ROWS - 1, 2, MAX_BATCH_ROWS + 1, 1]
+    assert [len(content["predictions"]) for ((_, content),) in replies[-3:]] == [2, MAX_BATCH_ROWS + 1, 1]
 
 
 def test_clients_that_ask_at_once_get_the_answers_that_they_get_alone(server):

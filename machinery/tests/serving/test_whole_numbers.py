@@ -12,7 +12,7 @@ from mlops.errors import UserError
 from mlops.scoring.client import to_arrow
 from mlops.serving.model import load
 from mlops.serving.scoring import Scorer, score
-from mlops.serving.signature import Column, Refused, Signature, from_columns, from_matrix
+from mlops.serving.signature import Column, InvalidRequest, Signature, from_columns, from_matrix
 
 from .conftest import VERSION, make_candidate
 
@@ -95,7 +95,7 @@ def test_identifiers_that_differ_in_the_last_bit_are_answered_as_in_training(can
 @pytest.mark.parametrize("value", [2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1])
 def test_a_column_of_small_whole_numbers_refuses_what_would_be_rounded(numbers_bundle, form, value):
     frame = pd.DataFrame({"size": [0.5], "speed": [1.0], "doors": [value]})
-    with pytest.raises(Refused, match="doors"):
+    with pytest.raises(InvalidRequest, match="doors"):
         answers(numbers_bundle, frame, form)
 
 
@@ -106,13 +106,13 @@ def test_the_largest_exact_number_is_taken(numbers_bundle):
 
 def test_large_requests_are_held_to_the_same(numbers_bundle):
     frame = pd.DataFrame({"size": [0.5] * 900, "speed": [1.0] * 900, "doors": [1] * 899 + [2**53 + 1]})
-    with pytest.raises(Refused, match="doors"):
+    with pytest.raises(InvalidRequest, match="doors"):
         answers(numbers_bundle, frame, "split")
 
 
 @pytest.mark.parametrize("value", [1.5, float(2**60), "12_3", 2**63, None, float("nan")])
 def test_a_wide_column_refuses_what_is_no_exact_whole_number(value):
-    with pytest.raises(Refused, match="id"):
+    with pytest.raises(InvalidRequest, match="id"):
         from_columns(Signature((Column("id", "long", wide=True),)), [[value]])
 
 
@@ -123,7 +123,7 @@ def test_a_wide_column_keeps_every_digit(value):
 
 
 def test_a_matrix_refuses_the_float_that_stands_for_two_whole_numbers():
-    with pytest.raises(Refused, match="id"):
+    with pytest.raises(InvalidRequest, match="id"):
         from_matrix(Signature((Column("id", "long"),)), np.array([[float(2**53 + 1)]]))
 
 
@@ -149,7 +149,7 @@ def test_rows_of_a_frame_keep_their_digits(candidate):
 
 def test_moments_finer_than_a_microsecond_are_refused_not_cut():
     signature = Signature((Column("at", "datetime"),))
-    with pytest.raises(Refused, match="microsecond"):
+    with pytest.raises(InvalidRequest, match="microsecond"):
         from_columns(signature, [["2026-01-01T00:00:00.123456789"]])
     kept = from_columns(signature, [["2026-01-01T00:00:00.123456000"]])
     assert str(kept.column(0)[0]) == "2026-01-01T00:00:00.123456000"
@@ -164,7 +164,7 @@ def test_moments_of_an_arrow_stream_are_not_cut_either(tmp_path):
     table, target = pyarrow.table({"at": moments}), io.BytesIO()
     with pyarrow.ipc.new_stream(target, table.schema) as writer:
         writer.write_table(table)
-    with pytest.raises(Refused, match="at"):
+    with pytest.raises(InvalidRequest, match="at"):
         read_arrow(target.getvalue(), Signature((Column("at", "datetime"),)), 10)
 
 

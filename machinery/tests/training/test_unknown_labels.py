@@ -72,7 +72,7 @@ def test_encoded_labels_are_those_of_the_classes() -> None:
 
 def test_prediction_in_service_that_training_never_had_is_wrong_and_no_other_class(project: Project, iris: UseCase) -> None:
     candidate, _ = train(project, iris)
-    joined = pd.DataFrame({quality.TRUTH: ["virginica"] * 10, quality.SAID: ["virginica"] * 6 + ["virginica "] * 4})
+    joined = pd.DataFrame({quality.TRUTH: ["virginica"] * 10, quality.PREDICTION: ["virginica"] * 6 + ["virginica "] * 4})
     judged = {item.metric: item.value for item in quality.check(iris, candidate.manifest, joined)}
     assert judged["accuracy"] == 0.6
     assert candidates.newest(project, "iris").key == candidate.key

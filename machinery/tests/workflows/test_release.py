@@ -139,7 +139,7 @@ def test_8_a_run_that_is_repeated_changes_nothing(releasing: Project, github: Fa
 
 
 def test_9_a_candidate_is_not_redeployed_to_production(releasing: Project, registry_host: str) -> None:
-    asked = {"action": "redeploy", "environment": "production", "tag": "v1.0.0-rc.1", "reason": "by mistake"}
-    run = dispatch(releasing, registry_host, **asked)
+    inputs = {"action": "redeploy", "environment": "production", "tag": "v1.0.0-rc.1", "reason": "by mistake"}
+    run = dispatch(releasing, registry_host, **inputs)
     assert run.jobs == {"plan": "success", "deploy": "failure", "record": "skipped"}, run.log[-4000:]
     assert "v1.0.0-rc.1 is a release candidate, it goes to staging only" in run.log

@@ -197,7 +197,7 @@ def test_notes_that_somebody_wrote_are_kept_by_a_repeated_run(
 
 
 def test_a_token_that_may_only_read_publishes_nothing(api: FakeGitHub, files: list[Path]) -> None:
-    with pytest.raises(github.Refused, match="403"):
+    with pytest.raises(github.GitHubError, match="403"):
         publish.publish(github.Repository(api.url, NAME, "fork-token"), release(), "notes", files, candidate=False)
     assert api.releases == []
 

@@ -151,8 +151,8 @@ def test_5_a_container_that_breaks_its_contract_leaves_production_as_it_is(
 def test_6_a_deployment_that_fails_is_red_and_stands_in_the_log(story: Project, registry_host: str) -> None:
     before = answering("production")
     starved = ("--env", "MLOPS__PROJECT__DEPLOY__PRODUCTION__COMPOSE__MEMORY=6m")
-    asked = {"action": "redeploy", "environment": "production", "tag": "v1.0.0", "reason": "too little memory"}
-    run = dispatch(story, registry_host, *starved, **asked)
+    inputs = {"action": "redeploy", "environment": "production", "tag": "v1.0.0", "reason": "too little memory"}
+    run = dispatch(story, registry_host, *starved, **inputs)
     assert run.jobs == {"plan": "success", "deploy": "failure", "record": "success"}, run.log[-8000:]
     assert answering("production") == before
     assert f"| iris | production | ❌ returned to the old one | {before} | {before} | ada | too little memory |" in run.summary
@@ -162,9 +162,9 @@ def test_6_a_deployment_that_fails_is_red_and_stands_in_the_log(story: Project, 
 
 def test_7_a_rollback_brings_the_version_before_back(story: Project, registry_host: str) -> None:
     gone = answering("production")
-    asked = {"action": "rollback", "environment": "production", "use_case": "iris", "reason": "wrong on small flowers"}
+    inputs = {"action": "rollback", "environment": "production", "use_case": "iris", "reason": "wrong on small flowers"}
     with Load(f"http://127.0.0.1:{PORTS['production']}", ROW, rate=200) as load:
-        run = dispatch(story, registry_host, **asked)
+        run = dispatch(story, registry_host, **inputs)
     assert run.jobs == {"plan": "success", "deploy": "success", "record": "success"}, run.log[-8000:]
     assert answering("production") == "1.0.0" and load.errors == {}
     assert story.registry()["iris"]["production"] == "1.0.0"

@@ -24,7 +24,7 @@ from mlops.errors import UserError
 from mlops.serving import model as models
 from mlops.serving.extras import PROBABILITIES
 from mlops.serving.manifest import Bundle, columns_of, seal, verify
-from mlops.serving.signature import Column, Refused, Rows, Signature
+from mlops.serving.signature import Column, InvalidRequest, Rows, Signature
 
 JOINED_ROWS = 512
 CHUNK = 256  # rows at once for a graph that compares each with all training rows: its memory is their product
@@ -149,7 +149,7 @@ def _in_one_line(candidate: Path) -> Iterator[None]:
     """A row of its own holdout that the server would refuse says that the model cannot be served."""
     try:
         yield
-    except Refused as error:
+    except InvalidRequest as error:
         what = error.message.removeprefix("Invalid input. ").rstrip(".")
         raise UserError(
             f"{candidate}: a server would refuse rows of the model's own holdout ({what}); "
@@ -254,14 +254,14 @@ def _write_onnx(
         except NotConverted as error:
             reasons.append(f"as {inputs}: {error}")
             continue
-        layout["joins"] = _joins(raw, signature, layout, holdout)
+        layout["batchable"] = _batchable(raw, signature, layout, holdout)
         (folder / models.ONNX_FILE).write_bytes(raw)
         return {"onnx": layout, "evidence": evidence, **facts}
     raise NotConverted("; ".join(reasons))
 
 
-def _joins(raw: bytes, signature: Signature, layout: dict[str, Any], holdout: Rows) -> bool:
-    """Whether a row's answer is the same to the last bit alone and in the company of others, up to models.TOGETHER rows.
+def _batchable(raw: bytes, signature: Signature, layout: dict[str, Any], holdout: Rows) -> bool:
+    """Whether a row's answer is the same to the last bit alone and in the company of others, up to models.MAX_BATCH_ROWS rows.
 
     Only then may a server score the rows of several requests together. Sums that are taken in another order differ a little.
     A graph that goes through its training rows, as nearest neighbours and Gaussian processes do, is not tried: there a row
@@ -280,7 +280,7 @@ def _joins(raw: bytes, signature: Signature, layout: dict[str, Any], holdout: Ro
     for threads in (1, 2, 4):  # a model may share its work out in another way for each
         predict = models.load_onnx(raw, signature, layout, threads)
         alone = answers(predict, 1)
-        if any(answers(predict, size) != alone for size in range(2, models.TOGETHER + 1)):
+        if any(answers(predict, size) != alone for size in range(2, models.MAX_BATCH_ROWS + 1)):
             return False
     return True
 

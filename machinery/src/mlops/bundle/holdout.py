@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlops.serving import model as models
-from mlops.serving.signature import INTEGERS, NUMBERS, SAFE, Column, Refused, Rows, Signature, from_columns
+from mlops.serving.signature import INTEGERS, NUMBERS, SAFE, Column, InvalidRequest, Rows, Signature, from_columns
 
 
 def widened(columns: Sequence[Column], frame: Any) -> tuple[Column, ...]:
@@ -25,7 +25,7 @@ def widened(columns: Sequence[Column], frame: Any) -> tuple[Column, ...]:
 
 
 def frame_to_rows(frame: Any, signature: Signature) -> Rows:
-    """Rows of a pandas DataFrame that has the signature's columns. Raises Refused for a value that does not fit."""
+    """Rows of a pandas DataFrame that has the signature's columns. Raises InvalidRequest for a value that does not fit."""
     columns = []
     for column in signature.columns:
         if column.name not in frame:
@@ -54,7 +54,7 @@ def expected(trained: models.Predict, signature: Signature, example: dict[str, A
     """What the trained model answers to the example, as /predict writes it: what a server is held to wherever it runs."""
     try:
         outputs = trained(from_columns(signature, [[example[name]] for name in signature.names], strict=True), None)
-    except Refused:
+    except InvalidRequest:
         return None  # a holdout whose every row lacks something that the model needs
     if isinstance(outputs, dict):
         return {name: _finite(values[0]) for name, values in outputs.items()}

@@ -22,7 +22,7 @@ from mlops.deploy.targets import DeployFailed, Service
 from mlops.errors import UserError, first_line
 from mlops.registry import deployment_log, versions
 from mlops.registry.versions import Version
-from mlops.training.candidate import SAID
+from mlops.training.candidate import PREDICTION
 
 ROWS = 5
 # What a service's own server may add to a number on its way through JSON.
@@ -55,7 +55,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Asked:
+class DeploymentRequest:
     """What a cloud is to run: endpoint, version and model URI, and the options of the configuration."""
 
     endpoint: str
@@ -69,36 +69,36 @@ class Asked:
         return f"v{self.version.number.replace('.', '-')}"
 
 
-def _sagemaker(asked: Asked, there: bool) -> list[Step]:
+def _sagemaker(request: DeploymentRequest, there: bool) -> list[Step]:
     """A new endpoint, or a new variant that SageMaker puts in the old one's place when it is in service."""
-    arguments: dict[str, Any] = {"name": asked.endpoint, "model_uri": asked.model_uri, "config": dict(asked.options)}
+    arguments: dict[str, Any] = {"name": request.endpoint, "model_uri": request.model_uri, "config": dict(request.options)}
     if there:
         arguments["config"]["mode"] = "replace"
     return [Step("update_deployment" if there else "create_deployment", arguments)]
 
 
-def _azureml(asked: Asked, there: bool) -> list[Step]:
+def _azureml(request: DeploymentRequest, there: bool) -> list[Step]:
     """A deployment of its own for the version beside the old one, then all of the traffic."""
-    create = [] if there else [Step("create_endpoint", {"name": asked.endpoint})]
-    deployment = {"name": asked.deployment, "model_uri": asked.model_uri, "endpoint": asked.endpoint}
+    create = [] if there else [Step("create_endpoint", {"name": request.endpoint})]
+    deployment = {"name": request.deployment, "model_uri": request.model_uri, "endpoint": request.endpoint}
     return [
         *create,
-        Step("create_deployment", {**deployment, "config": {"deploy-config-file": asked.options}}, ("deploy-config-file",)),
+        Step("create_deployment", {**deployment, "config": {"deploy-config-file": request.options}}, ("deploy-config-file",)),
         Step(
             "update_endpoint",
-            {"endpoint": asked.endpoint, "config": {"endpoint-config-file": {"traffic": {asked.deployment: 100}}}},
+            {"endpoint": request.endpoint, "config": {"endpoint-config-file": {"traffic": {request.deployment: 100}}}},
             ("endpoint-config-file",),
         ),
     ]
 
 
-def _databricks(asked: Asked, there: bool) -> list[Step]:
+def _databricks(request: DeploymentRequest, there: bool) -> list[Step]:
     """A serving endpoint of one entity; Databricks keeps the old one answering until the new one is ready."""
-    entity = {"name": asked.deployment, "entity_name": asked.version.name, "entity_version": asked.version.version}
-    config = {"served_entities": [{"workload_size": "Small", "scale_to_zero_enabled": True, **asked.options, **entity}]}
+    entity = {"name": request.deployment, "entity_name": request.version.name, "entity_version": request.version.version}
+    config = {"served_entities": [{"workload_size": "Small", "scale_to_zero_enabled": True, **request.options, **entity}]}
     if there:
-        return [Step("update_endpoint_config", {"endpoint": asked.endpoint, "config": config})]
-    return [Step("create_endpoint", {"config": {"name": asked.endpoint, "config": config}})]
+        return [Step("update_endpoint_config", {"endpoint": request.endpoint, "config": config})]
+    return [Step("create_endpoint", {"config": {"name": request.endpoint, "config": config}})]
 
 
 def _named(found: Sequence[Any], endpoint: str) -> bool:
@@ -124,9 +124,9 @@ class Client(NamedTuple):
     address: str
     install: str
     own_registry: bool
-    steps: Callable[[Asked, bool], list[Step]]
+    steps: Callable[[DeploymentRequest, bool], list[Step]]
     has: Callable[[Any, str], bool]
-    predict: Callable[[Any, Asked, Any], Any]
+    predict: Callable[[Any, DeploymentRequest, Any], Any]
 
 
 CLIENTS = {
@@ -136,7 +136,7 @@ CLIENTS = {
         False,
         _sagemaker,
         _sagemaker_has,
-        lambda client, asked, rows: client.predict(asked.endpoint, rows),
+        lambda client, request, rows: client.predict(request.endpoint, rows),
     ),
     "azureml": Client(
         "azureml://REGION.api.azureml.ms/mlflow/v1.0/subscriptions/…",
@@ -144,7 +144,7 @@ CLIENTS = {
         True,
         _azureml,
         lambda client, name: _named(client.list_endpoints(), name),
-        lambda client, asked, rows: client.predict(asked.deployment, rows, asked.endpoint),
+        lambda client, request, rows: client.predict(request.deployment, rows, request.endpoint),
     ),
     "databricks": Client(
         "databricks or databricks://PROFILE",
@@ -152,8 +152,8 @@ CLIENTS = {
         True,
         _databricks,
         lambda client, name: _named(client.list_endpoints(), name),
-        lambda client, asked, rows: client.predict(
-            endpoint=asked.endpoint, inputs={"dataframe_split": json.loads(rows.to_json(orient="split", index=False))}
+        lambda client, request, rows: client.predict(
+            endpoint=request.endpoint, inputs={"dataframe_split": json.loads(rows.to_json(orient="split", index=False))}
         ),
     ),
 }
@@ -172,16 +172,16 @@ class Remote:
         """Deploy the registered version, return where it answers; raise DeployFailed where it does not answer as trained."""
         self._check()
         before = self.running(service.use_case)
-        asked = self._asked(service.use_case, service.number)
+        request = self._request(service.use_case, service.number)
         with tracking.open_store(self.project):
             client = self._client()
-            self._call(client, self._kind.steps(asked, self._has(client, asked)))
+            self._call(client, self._kind.steps(request, self._has(client, request)))
             try:
-                self._hold(client, asked)
+                self._hold(client, request)
             except DeployFailed:
                 self._take_back(client, service, before)
                 raise
-        return f"{self.uri} {asked.endpoint}"
+        return f"{self.uri} {request.endpoint}"
 
     def running(self, use_case: str) -> Service | None:
         """Return what was deployed last, by the deployment log: the clouds do not know our version numbers."""
@@ -197,26 +197,26 @@ class Remote:
         running = self.running(use_case)
         if running is None:
             return []
-        asked = self._asked(use_case, running.number)
+        request = self._request(use_case, running.number)
         again = f'mlops deploy {use_case} {running.number} --to {self.environment} --reason "…" brings it back'
         with tracking.open_store(self.project):
             client = self._client()
-            if not self._has(client, asked):
-                return [f"the endpoint {asked.endpoint} is not there, {running.number} was deployed; {again}"]
+            if not self._has(client, request):
+                return [f"the endpoint {request.endpoint} is not there, {running.number} was deployed; {again}"]
             try:
-                self._hold(client, asked)
+                self._hold(client, request)
             except DeployFailed as failed:
                 return [f"{failed}; {again}"]
         return []
 
     def plan(self, service: Service) -> list[str]:
         """Return the calls that `deploy` would make, one a line; the cloud is not asked, so that no credentials are needed."""
-        asked = self._asked(service.use_case, service.number)
-        first, later = (self._kind.steps(asked, there) for there in (False, True))
+        request = self._request(service.use_case, service.number)
+        first, later = (self._kind.steps(request, there) for there in (False, True))
         lines = [f"get_deploy_client({self.uri!r})"]
         lines += [f"{call}" for call in later] if first == later else []
         if first != later:
-            lines += [f"where {asked.endpoint} is not there yet: {'; '.join(map(str, first))}"]
+            lines += [f"where {request.endpoint} is not there yet: {'; '.join(map(str, first))}"]
             lines += [f"where it is there: {'; '.join(map(str, later))}"]
         return [*lines, f"ask it for {ROWS} rows of the holdout and compare with what training recorded"]
 
@@ -224,7 +224,7 @@ class Remote:
     def _kind(self) -> Client:
         return CLIENTS[self.chosen.target]
 
-    def _asked(self, use_case: str, number: str) -> Asked:
+    def _request(self, use_case: str, number: str) -> DeploymentRequest:
         """What is asked for; raise UserError where the cloud cannot read the store that the version is in."""
         kind, place = self.chosen.target, tracking.uri(self.project)
         tracking_uri.check(place)
@@ -235,7 +235,7 @@ class Remote:
             )
         version = versions.resolve(self.project, use_case, number)
         endpoint = self.chosen.cloud.endpoint.replace("{use_case}", use_case.replace("_", "-"))
-        return Asked(endpoint, version, f"models:/{version.name}/{version.version}", self.chosen.cloud.options)
+        return DeploymentRequest(endpoint, version, f"models:/{version.name}/{version.version}", self.chosen.cloud.options)
 
     def _check(self) -> None:
         """Raise UserError naming the first variable that the configuration requires and nobody has set."""
@@ -254,9 +254,9 @@ class Remote:
                 raise UserError(f"{self.uri}: {first_line(error)}") from None
             raise UserError(f"no deployment client for {self.uri}: pip install {self._kind.install}") from None
 
-    def _has(self, client: Any, asked: Asked) -> bool:
+    def _has(self, client: Any, request: DeploymentRequest) -> bool:
         try:
-            return self._kind.has(client, asked.endpoint)
+            return self._kind.has(client, request.endpoint)
         except Exception as error:
             raise UserError(self._failure("cannot be asked", error)) from error
 
@@ -274,24 +274,24 @@ class Remote:
         missing = f"; pip install {self._kind.install}" if isinstance(error, ImportError) else ""
         return f"{self.chosen.target}: {what}: {first_line(error)}{hint}{missing}"
 
-    def _hold(self, client: Any, asked: Asked) -> None:
+    def _hold(self, client: Any, request: DeploymentRequest) -> None:
         """Compare what the endpoint answers for rows of the holdout with what training recorded for them."""
         with folders.work_folder() as folder:
-            candidate = versions.fetch(self.project, asked.version, folder)
+            candidate = versions.fetch(self.project, request.version, folder)
             rows = candidate.holdout().head(ROWS)
             inputs = rows[list(candidate.manifest["problem"]["schema"])]
         try:
-            answered = answers(self._kind.predict(client, asked, inputs))
+            answered = answers(self._kind.predict(client, request, inputs))
         except Exception as error:
-            raise DeployFailed(self._failure(f"{asked.endpoint} does not answer", error)) from error
-        expected = rows[SAID].tolist()
+            raise DeployFailed(self._failure(f"{request.endpoint} does not answer", error)) from error
+        expected = rows[PREDICTION].tolist()
         if len(answered) != len(expected) or not all(map(_same, expected, answered)):
-            raise DeployFailed(f"{asked.endpoint} predicts {answered}, the model {expected}")
+            raise DeployFailed(f"{request.endpoint} predicts {answered}, the model {expected}")
 
     def _take_back(self, client: Any, service: Service, before: Service | None) -> None:
         """Deploy again what was there before; where there was nothing, the endpoint stays for a person to look at."""
         if before and before.number != service.number:
-            old = self._asked(before.use_case, before.number)
+            old = self._request(before.use_case, before.number)
             calls = self._kind.steps(old, True)
             # On Azure ML the old deployment is still there: only the traffic goes back.
             self._call(client, [call for call in calls if call.method != "create_deployment"])

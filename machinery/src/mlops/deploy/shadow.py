@@ -15,13 +15,13 @@ from mlops.serving.probes import is_probe
 class Comparison(NamedTuple):
     """What asking logged requests again has shown; times are medians in milliseconds."""
 
-    asked: int
+    requests: int
     differ: int
     old_ms: float
     new_ms: float
 
     def __str__(self) -> str:
-        share = f"{self.differ} of {self.asked} logged requests are answered differently"
+        share = f"{self.differ} of {self.requests} logged requests are answered differently"
         return f"{share}; median {self.old_ms:.1f} ms before, {self.new_ms:.1f} ms now"
 
 
@@ -44,7 +44,7 @@ def compare(old: str, new: str, rows: list[dict[str, Any]], differ: float, token
     Raises DeployFailed where the new one does not answer what the old one does, or more than `differ` of the answers differ.
     """
     ask_old, ask_new = Asker(old, LIMIT, token), Asker(new, LIMIT, token)
-    asked, different, times_old, times_new = 0, 0, [], []
+    requests, different, times_old, times_new = 0, 0, [], []
     for row in rows:
         before, seconds = _timed(ask_old, row)
         if before is None:
@@ -52,14 +52,14 @@ def compare(old: str, new: str, rows: list[dict[str, Any]], differ: float, token
         after, new_seconds = _timed(ask_new, row)
         if after is None:
             raise DeployFailed("the new service does not answer a logged request that the old one answers")
-        asked += 1
+        requests += 1
         different += not same(before, after)
         times_old.append(seconds)
         times_new.append(new_seconds)
-    if not asked:
+    if not requests:
         return None
-    found = Comparison(asked, different, 1000 * statistics.median(times_old), 1000 * statistics.median(times_new))
-    if different > differ * asked:
+    found = Comparison(requests, different, 1000 * statistics.median(times_old), 1000 * statistics.median(times_new))
+    if different > differ * requests:
         raise DeployFailed(f"{found}, more than the {differ:.0%} that are allowed")
     return found
 

@@ -21,7 +21,7 @@ PAGES = 20
 TRUSTED = ("OWNER", "MEMBER", "COLLABORATOR")
 
 
-class Refused(UserError):
+class GitHubError(UserError):
     """Raised when GitHub answers 4xx: `status` is the code. The token, the plan or a setting does not allow it."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -51,7 +51,7 @@ def call(repository: Repository, method: str, path: str, body: Any = None, **que
     """Return the JSON answer of one request on /repos/<owner>/<name>/<path>, or on the path itself where it begins with a
     slash.
 
-    Raises Refused for an answer 4xx, StoreUnreachable for 5xx or no answer.
+    Raises GitHubError for an answer 4xx, StoreUnreachable for 5xx or no answer.
     """
     place = path if path.startswith("/") else f"/repos/{repository.name}/{path}".rstrip("/")
     url = repository.api + place
@@ -70,7 +70,9 @@ def call(repository: Repository, method: str, path: str, body: Any = None, **que
         message = _message(error)
         if error.code >= 500:
             raise StoreUnreachable(f"GitHub answered {error.code} to {method} {url}: {message}; run it again later") from error
-        raise Refused(error.code, f"GitHub refused {method} {path or repository.name} ({error.code}): {message}") from error
+        raise GitHubError(
+            error.code, f"GitHub refused {method} {path or repository.name} ({error.code}): {message}"
+        ) from error
     except OSError as error:
         raise StoreUnreachable(f"GitHub does not answer at {repository.api}: {error}; check the network") from error
     return json.loads(text) if text.strip() else None
@@ -89,7 +91,7 @@ def listed(repository: Repository, path: str, key: str = "", **query: str | int)
 
 
 def open_pull_request(repository: Repository, head: str, base: str, title: str, body: str) -> dict[str, Any]:
-    """Return the open pull request from head to base, opened now if there is none; raise Refused where the token may not."""
+    """Return the open pull request from head to base, opened now if none is; raise GitHubError where the token may not."""
     owner = repository.name.split("/")[0]
     there = listed(repository, "pulls", state="open", base=base, head=f"{owner}:{head}")
     if there:

@@ -76,7 +76,7 @@ def _branches(repository: github.Repository) -> Check:
 def _dev(repository: github.Repository) -> Check:
     try:
         github.call(repository, "GET", f"branches/{DEV}")
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         if refused.status != 404:
             return _unknown(f"branch {DEV}", refused, _page(repository, "branches"))
         link = _page(repository, "actions/workflows/bootstrap.yml")
@@ -88,7 +88,7 @@ def _actions(repository: github.Repository) -> Check:
     what, page = "Actions allowed", _page(repository, "settings/actions")
     try:
         settings = github.call(repository, "GET", "actions/permissions")
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         return _unknown(what, refused, page)
     if not settings.get("enabled"):
         return Check(what, DIFFERS, "disabled", f"{page} → Actions permissions: allow actions")
@@ -104,7 +104,7 @@ def _token(repository: github.Repository) -> Check:
     what, page = "workflow permissions", _page(repository, "settings/actions")
     try:
         settings = github.call(repository, "GET", "actions/permissions/workflow")
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         return _unknown(what, refused, f"{page} → Workflow permissions")
     found = list(differences(settings, protect.PERMISSIONS))
     fix = f"{page} → Workflow permissions: read; allow GitHub Actions to create pull requests (else an issue holds the link)"
@@ -119,7 +119,7 @@ def _ruleset(repository: github.Repository, wanted: dict[str, Any]) -> Check:
         if row is None:
             return Check(what, DIFFERS, "missing", f"{page} → New ruleset → Import a ruleset, or make protect APPLY=1")
         found = list(differences(github.call(repository, "GET", f"rulesets/{row['id']}"), wanted))
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         return _unknown(what, refused, page)
     fix = f"{page}/{row['id']}, or make protect APPLY=1"
     return Check(what, DIFFERS if found else OK, "; ".join(found) or "as expected", fix if found else "")
@@ -130,7 +130,7 @@ def _required(repository: github.Repository, branch: str, expected: set[str]) ->
     what, page = f"required checks of {branch}", _page(repository, "settings/rules")
     try:
         rules = github.listed(repository, f"rules/branches/{branch}")
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         return _unknown(what, refused, page)
     required = _names(rules)
     problems = [f"no job reports {name!r}: a merge waits for ever" for name in sorted(required - expected)]
@@ -143,7 +143,7 @@ def _environment(repository: github.Repository, name: str, patterns: dict[str, s
     what, page = f"environment {name}", _page(repository, "settings/environments")
     try:
         allowed = protect.deployers(repository, name)
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         return _unknown(what, refused, page)
     if allowed is None:
         return Check(
@@ -169,7 +169,7 @@ def _names(rules: list[dict[str, Any]]) -> set[str]:
     return {check["context"] for item in parameters for check in item.get("required_status_checks", [])}
 
 
-def _unknown(what: str, refused: github.Refused, page: str) -> Check:
+def _unknown(what: str, refused: github.GitHubError, page: str) -> Check:
     if PLAN in str(refused):
         return Check(
             what, UNKNOWN, "the plan of this repository has none", f"{page}: public repositories and paid plans have it"

@@ -68,7 +68,7 @@ def _ruleset(repository: github.Repository, wanted: dict[str, Any], apply: bool)
             return Outcome(what, "updated", _rules(wanted))
         github.call(repository, "POST", "rulesets", wanted)
         return Outcome(what, "created", _rules(wanted))
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         return _not_available(what, refused)
 
 
@@ -91,7 +91,7 @@ def _environment(
             rule = {"name": pattern, "type": patterns[pattern]}
             github.call(repository, "POST", f"environments/{name}/deployment-branch-policies", rule)
         return Outcome(what, "created" if policies is None else "updated", why)
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         return _not_available(what, refused)
 
 
@@ -105,7 +105,7 @@ def _permissions(repository: github.Repository, apply: bool) -> Outcome:
             return Outcome(what, "would allow", OPENED_BY_WORKFLOWS)
         github.call(repository, "PUT", "actions/permissions/workflow", PERMISSIONS)
         return Outcome(what, "allowed", OPENED_BY_WORKFLOWS)
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         return _not_available(what, refused)
 
 
@@ -114,14 +114,14 @@ def deployers(repository: github.Repository, name: str) -> list[str] | None:
     try:
         github.call(repository, "GET", f"environments/{name}")
         listed = github.listed(repository, f"environments/{name}/deployment-branch-policies", key="branch_policies")
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         if refused.status == 404:
             return None
         raise
     return [row["name"] for row in listed]
 
 
-def _not_available(what: str, refused: github.Refused) -> Outcome:
+def _not_available(what: str, refused: github.GitHubError) -> Outcome:
     needs = (
         "an administrator's token, or a plan that has this" if refused.status in (401, 403, 404) else "a look at the answer"
     )

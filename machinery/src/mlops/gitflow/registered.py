@@ -41,7 +41,7 @@ def post(project: Project, commit: str) -> None:
     body = {"state": "success", "context": CONTEXT, "description": text}
     try:
         github.call(github.connect(repository(project.root)), "POST", f"statuses/{commit}", body)
-    except (github.Refused, StoreUnreachable) as error:
+    except (github.GitHubError, StoreUnreachable) as error:
         runner.notice(f"no release will take what was registered, as its status {CONTEXT} is not posted: {error}", "warning")
 
 

@@ -225,7 +225,7 @@ def comment(
             note(f"pull request {number}: comment {state}")
         if not numbers:
             note("no open pull request has this head: it was closed, or has moved on")
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         runner.notice(f"the report stays in the summary of the run: {refused}")
 
 
@@ -366,12 +366,12 @@ def _propose(root: Path, decision: rules.Decision, commit: str) -> dict[str, Any
         body = f"{rules.body(decision, commit)}\n{approval.IF_THEY_WAIT}\n"
         pull = github.open_pull_request(there, decision.branch, branches.DEV, rules.TITLE, body)
         return {"pull_request": pull["html_url"], "hint": approval.hint(pull)}
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         runner.notice(str(refused))
     try:
         link = compare_link(root, branches.DEV, decision.branch)
         return {"issue": github.open_issue(there, rules.TITLE, rules.issue_body(decision, commit, link))["html_url"]}
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         runner.notice(str(refused), "warning")
         return {}
 

@@ -17,7 +17,7 @@ from mlops.config import nearest
 from mlops.config.operations import FeatureMonitor, Limits, Monitor
 from mlops.errors import ConfigError
 from mlops.monitoring import statistics
-from mlops.monitoring.log import SAID
+from mlops.monitoring.log import PREDICTION
 from mlops.training import reference
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _input(name: str, before: Mapping[str, Any], table: pd.DataFrame, monitor: M
 
 def _output(before: Mapping[str, Any], table: pd.DataFrame, monitor: Monitor, alpha: float) -> Finding:
     own = monitor.features.get(OUTPUT, FeatureMonitor())
-    predictions = table[SAID]
+    predictions = table[PREDICTION]
     if own.ignore or predictions.map(lambda value: isinstance(value, list | dict)).any():
         return Finding(OUTPUT, True, before["kind"], 0, "ignored" if own.ignore else MANY)
     return _judged(OUTPUT, True, before, predictions, own, monitor, alpha)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 KEPT = 50_000
 STORAGE = re.compile(r"(?!file://)\w[\w+.-]+://")
 KEYS = {"time": str, "version": str, "request": str, "row": int, "inputs": dict}
-TIME, REQUEST, ROW, SAID = "__time__", "__request__", "__row__", "__prediction__"
+TIME, REQUEST, ROW, PREDICTION = "__time__", "__request__", "__row__", "__prediction__"
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Traffic:
     """What one version was asked and answered in the window; times in UTC.
 
     rows: all that came. days: rows of each day (YYYY-MM-DD). table: the rows that are kept, one column an input, and TIME,
-    REQUEST, ROW and SAID. Each `stride`-th row is kept.
+    REQUEST, ROW and PREDICTION. Each `stride`-th row is kept.
     """
 
     version: str
@@ -50,7 +50,7 @@ class Traffic:
     def add(self, time: datetime, record: dict[str, Any]) -> None:
         """Count one row, and keep it where its turn has come."""
         if self.rows % self.stride == 0:
-            facts = {TIME: time, REQUEST: record["request"], ROW: record["row"], SAID: record["prediction"]}
+            facts = {TIME: time, REQUEST: record["request"], ROW: record["row"], PREDICTION: record["prediction"]}
             self.records.append({**record["inputs"], **facts})
             if len(self.records) > KEPT:
                 self.records, self.stride = self.records[::2], self.stride * 2

@@ -13,7 +13,7 @@ from mlops.errors import UserError
 from mlops.monitoring import drift, labels, log, quality, words
 from mlops.monitoring.drift import Finding
 from mlops.monitoring.labels import Labels
-from mlops.monitoring.log import SAID, TIME, Traffic
+from mlops.monitoring.log import PREDICTION, TIME, Traffic
 from mlops.monitoring.quality import Quality
 from mlops.monitoring.words import RowFault
 from mlops.registry import versions
@@ -255,7 +255,7 @@ def _judged_labels(
     if outcomes is None:
         return None, [], ()
     joined = labels.join(project, use_case, outcomes, table, manifest["problem"]["schema"])
-    joined = joined[_fitting(joined[SAID], manifest["classes"])]
+    joined = joined[_fitting(joined[PREDICTION], manifest["classes"])]
     if outcomes.kind != "own" and not len(joined):
         return joined, [], (labels.nothing_joined(outcomes, use_case),)
     unknown = quality.unknown_classes(manifest, joined)
@@ -283,7 +283,7 @@ def _reference(project: Project, version: Version) -> tuple[dict[str, Any], dict
         versions.fetch_files(project, version, ["holdout.parquet"], place)
         holdout = pd.read_parquet(place / "holdout.parquet")
     inputs = holdout[list(manifest["problem"]["schema"])]
-    return manifest, reference.profile(inputs, holdout[candidates.SAID].to_numpy(), manifest["classes"] is not None)
+    return manifest, reference.profile(inputs, holdout[candidates.PREDICTION].to_numpy(), manifest["classes"] is not None)
 
 
 def _fitting(predictions: pd.Series, classes: list[Any] | None) -> pd.Series:
@@ -299,11 +299,11 @@ def _daily(table: pd.DataFrame, traffic: Traffic, regression: bool) -> list[dict
     """
     import pandas as pd
 
-    if table[SAID].map(lambda value: isinstance(value, list | dict)).any():
+    if table[PREDICTION].map(lambda value: isinstance(value, list | dict)).any():
         return [{"day": day, "rows": rows} for day, rows in sorted(traffic.days.items())]
-    numeric = regression and pd.api.types.is_numeric_dtype(table[SAID])
+    numeric = regression and pd.api.types.is_numeric_dtype(table[PREDICTION])
     found = []
-    for day, predictions in table.groupby(table[TIME].map(lambda time: time.date().isoformat()))[SAID]:
+    for day, predictions in table.groupby(table[TIME].map(lambda time: time.date().isoformat()))[PREDICTION]:
         row: dict[str, Any] = {"day": day, "rows": traffic.days[str(day)]}
         if numeric:
             numbers = predictions.astype(float)

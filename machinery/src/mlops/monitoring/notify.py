@@ -48,7 +48,7 @@ def tell(project: Project, use_case: UseCase, check: Check, aside: Path | None =
                 )["html_url"]
             else:
                 told["closed"] = github.close_issues(there, title(use_case.name))
-        except github.Refused as refused:
+        except github.GitHubError as refused:
             runner.notice(f"the report stays in the summary of the run: {refused}", "warning")
     if told["issue"]:
         text += f"\nIssue: {told['issue']}\n"

@@ -214,7 +214,7 @@ def _opened(project: Project, use_case: UseCase, check: Check, branch: str, rows
         text = f"{body(use_case, check, rows)}\n{approval.IF_THEY_WAIT}\n"
         pull = github.open_pull_request(there, branch, branches.DEV, _title(use_case, branch), text)
         return Proposal(branch, rows, pull["html_url"], "", f"{message}: {pull['html_url']}\n\n{approval.hint(pull)}".rstrip())
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         runner.notice(str(refused))
     link = compare_link(project.root, branches.DEV, branch)
     return Proposal(branch, rows, "", link, f"{message}. The token may not open pull requests: [open it]({link})")

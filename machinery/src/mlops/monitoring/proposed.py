@@ -47,7 +47,7 @@ def _push(root: Path, folder: Path, repository: github.Repository) -> str:
         git("push", "--quiet", "origin", f"FETCH_HEAD:refs/heads/{branch}", root=root, env=credentials(root))
     try:
         pull = github.open_pull_request(repository, branch, branches.DEV, facts["title"], facts["body"])
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         runner.notice(str(refused))
         return f"- `{branch}`: the token may not open pull requests: [open it]({facts['link']})"
     _name_in_issue(repository, facts, pull["html_url"])

@@ -14,7 +14,7 @@ from mlops.metrics.measures import Measure, Predictions, encode
 from mlops.metrics.own import own_measure, takes_probabilities
 from mlops.metrics.probabilities import NEED_PROBABILITIES, measures_of
 from mlops.monitoring.labels import TRUTH
-from mlops.monitoring.log import SAID
+from mlops.monitoring.log import PREDICTION
 from mlops.monitoring.statistics import block_interval
 from mlops.training.reference import as_category
 
@@ -108,9 +108,9 @@ def _measures(use_case: UseCase, classes: np.ndarray | None) -> dict[str, Measur
 def _encoded(manifest: Mapping[str, Any], joined: pd.DataFrame) -> tuple[np.ndarray, Predictions, np.ndarray | None]:
     """Truth and predictions as metrics take them: numbers, or the index of the class; and the classes."""
     if manifest["classes"] is None:
-        return joined[TRUTH].to_numpy(dtype=float), Predictions(joined[SAID].to_numpy(dtype=float)), None
+        return joined[TRUTH].to_numpy(dtype=float), Predictions(joined[PREDICTION].to_numpy(dtype=float)), None
     labels = {_class_name(label): label for label in manifest["classes"]}
-    truth, predictions = (joined[column].map(_class_name).to_numpy(dtype=object) for column in (TRUTH, SAID))
+    truth, predictions = (joined[column].map(_class_name).to_numpy(dtype=object) for column in (TRUTH, PREDICTION))
     # A class that training did not have is one more, which the model can never say.
     names = np.array(sorted({*labels, *truth, *predictions}), dtype=object)
     classes = np.array([labels.get(name, name) for name in names], dtype=object)

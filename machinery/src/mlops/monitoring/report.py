@@ -9,7 +9,7 @@ from typing import Any
 from mlops import files
 from mlops.monitoring import monitor, plots
 from mlops.monitoring.drift import Finding, severity
-from mlops.monitoring.log import SAID, quoted
+from mlops.monitoring.log import PREDICTION, quoted
 from mlops.monitoring.monitor import BLIND, NO_REFERENCE, TOO_FEW, Check, Watched
 from mlops.monitoring.quality import UNCLEAR
 
@@ -100,7 +100,7 @@ def _pictures(version: Watched) -> dict[str, Any]:
                 plots.overlay(
                     f"{version.number} {item.name}",
                     profile["outputs"] if item.output else profile["features"][item.name],
-                    version.table[SAID if item.output else item.name],
+                    version.table[PREDICTION if item.output else item.name],
                 ),
             )
             for item in shown

@@ -11,7 +11,7 @@ import numpy as np
 from mlops.config.operations import Monitor
 from mlops.monitoring import statistics
 from mlops.monitoring.drift import Finding, as_reference, severity
-from mlops.monitoring.log import SAID, TIME
+from mlops.monitoring.log import PREDICTION, TIME
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ def _told(
     item: Finding, findings: Sequence[Finding], profile: Mapping[str, Any], table: pd.DataFrame, monitor: Monitor
 ) -> Finding:
     before = profile["outputs"] if item.output else profile["features"][item.name]
-    logged = table[SAID if item.output else item.name]
+    logged = table[PREDICTION if item.output else item.name]
     values = as_reference(logged, before["kind"])
     words = change_of_numbers(before, values) if before["kind"] == "number" else change_of_categories(before, values)
     if item.missing > item.missing_before:

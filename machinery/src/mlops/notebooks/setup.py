@@ -103,8 +103,8 @@ def _git(root: Path) -> list[Finding]:
     found = []
     wanted = git_settings()
     for what, key in (("git diff", "diff.jupyternotebook.command"), ("git merge", "merge.jupyternotebook.driver")):
-        asked = subprocess.run(["git", "-C", str(root), "config", "--get", key], capture_output=True, text=True, check=False)
-        value = asked.stdout.strip()
+        process = subprocess.run(["git", "-C", str(root), "config", "--get", key], capture_output=True, text=True, check=False)
+        value = process.stdout.strip()
         state = (
             "cell by cell" if value == wanted[key] else "another program" if value else "as text: the driver is not configured"
         )

@@ -37,7 +37,7 @@ def propose(root: Path, answers: Answers) -> str:
     there = github.connect(repository(root))
     try:
         pull = github.open_pull_request(there, BRANCH, branches.DEV, TITLE, BODY)
-    except github.Refused:
+    except github.GitHubError:
         link = compare_link(root, branches.DEV, BRANCH)
         return f"The branch `{BRANCH}` makes this project thin: [open its pull request]({link}).\n\n{BODY}"
     return "\n\n".join(filter(None, [f"The pull request {pull['html_url']} makes this project thin.", approval.hint(pull)]))

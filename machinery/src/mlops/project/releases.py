@@ -86,7 +86,7 @@ def notify(root: Path) -> str:
     machinery = vendored.read(root)
     try:
         release = newest(name)
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         return f"the releases of {name} are not readable here ({refused}); nothing to tell"
     if machinery.folder:
         return (

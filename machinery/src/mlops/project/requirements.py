@@ -26,8 +26,8 @@ PREPARE = "import sys; from setuptools import build_meta; print(build_meta.prepa
 
 def inputs(machinery: Iterable[str], project: Iterable[str]) -> dict[str, str]:
     """The texts of base.in and dev.in, from the Requires-Dist lines of the machinery and of the project."""
-    asked, brought = _by_extra(project), _by_extra(machinery)
-    flat = {extra: _without_machinery(lines, brought) for extra, lines in asked.items()}
+    required, brought = _by_extra(project), _by_extra(machinery)
+    flat = {extra: _without_machinery(lines, brought) for extra, lines in required.items()}
     base = flat.pop("", set())
     extras = set().union(*flat.values()) - base
     return {
@@ -73,13 +73,13 @@ def _without_machinery(lines: Iterable[str], brought: dict[str, set[str]]) -> se
 
     found: set[str] = set()
     for line in lines:
-        asked = Requirement(line)
-        if asked.name != MACHINERY:
+        requirement = Requirement(line)
+        if requirement.name != MACHINERY:
             found.add(line)
             continue
-        if unknown := asked.extras - brought.keys():
+        if unknown := requirement.extras - brought.keys():
             raise UserError(
                 f"setup.py asks for {MACHINERY}[{min(unknown)}]; it has: {', '.join(sorted(brought.keys() - {''}))}"
             )
-        found |= brought[""].union(*(brought[extra] for extra in asked.extras))
+        found |= brought[""].union(*(brought[extra] for extra in requirement.extras))
     return found

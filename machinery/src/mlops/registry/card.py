@@ -20,7 +20,7 @@ from mlops.errors import UserError
 from mlops.registry import lineage, slices, versions
 from mlops.registry.versions import Version
 from mlops.training import importance
-from mlops.training.candidate import BASELINE, SAID, TRUTH, Candidate
+from mlops.training.candidate import BASELINE, PREDICTION, TRUTH, Candidate
 from mlops.training.gate import goodness, limit
 from mlops.training.ranges import outside
 from mlops.training.report import WORDS
@@ -77,7 +77,7 @@ def _facts(project: Project, use_case: UseCase, version: Version, candidate: Can
     config = UseCaseConfig.model_validate(manifest["config"])
     classes = np.array(manifest["classes"]) if manifest["classes"] else None
     truth = as_truth(holdout[TRUTH], classes)
-    models = recorded(holdout, SAID, classes), recorded(holdout, BASELINE, classes)
+    models = recorded(holdout, PREDICTION, classes), recorded(holdout, BASELINE, classes)
     measures = measures_of_version(use_case, manifest, config, classes)
     metrics = [_metric(name, config, measures, truth, models[0], row) for name, row in _rows(report).items()]
     personal = {*use_case.config.serving.personal, *config.serving.personal}

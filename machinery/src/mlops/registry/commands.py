@@ -160,7 +160,7 @@ def card(
 
 @app.command()
 def lineage(
-    asked: str = typer.Argument("", metavar="[NAME[@REF] | IMAGE]", help="Use case with alias or number, or an image."),
+    subject: str = typer.Argument("", metavar="[NAME[@REF] | IMAGE]", help="Use case with alias or number, or an image."),
     ref: str = typer.Argument("", help="Alias or number, where it is not in NAME@REF; default: the champion."),
     json: bool = JSON,
 ) -> None:
@@ -173,7 +173,7 @@ def lineage(
     from mlops.config import load_project
     from mlops.registry import lineage as origins
 
-    found = origins.trace(load_project(), asked, ref or None)
+    found = origins.trace(load_project(), subject, ref or None)
     if json:
         from dataclasses import asdict
 

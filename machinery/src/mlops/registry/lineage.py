@@ -95,7 +95,7 @@ class Lineage:
     deployments: list[Deployment]
 
 
-def trace(project: Project, asked: str, ref: str | None = None) -> Lineage:
+def trace(project: Project, subject: str, ref: str | None = None) -> Lineage:
     """Return the lineage of `NAME@REF`, of `NAME` with a ref, or of an image by its reference, digest or bundle's digest.
 
     An image is looked for in the deployment log, then among those of this machine, by their labels.
@@ -103,11 +103,11 @@ def trace(project: Project, asked: str, ref: str | None = None) -> Lineage:
     """
     from mlops.registry import deployment_log
 
-    name, ref, image = _asked(project, asked, ref)
+    name, ref, image = _subject(project, subject, ref)
     version = versions.resolve(project, name, ref)
     if image and image.run and image.run != version.run_id:
         raise UserError(
-            f"{asked}: labelled {name} {ref} of run {image.run}, but the store's {ref} is of run {version.run_id}; "
+            f"{subject}: labelled {name} {ref} of run {image.run}, but the store's {ref} is of run {version.run_id}; "
             "the image comes from another store"
         )
     went = [item for item in deployment_log.history(project, name) if item.number == version.number]
@@ -131,14 +131,14 @@ class Image(NamedTuple):
     run: str
 
 
-def _asked(project: Project, asked: str, ref: str | None) -> tuple[str, str | None, Image | None]:
+def _subject(project: Project, subject: str, ref: str | None) -> tuple[str, str | None, Image | None]:
     """Return use case, ref and, where an image was asked for, what it is."""
-    name, _, after = asked.partition("@")
+    name, _, after = subject.partition("@")
     if ref is None and (name or project.default_use_case) in project.use_cases and not after.startswith("sha256:"):
         return name or project.default_use_case, after or None, None
     if ref is not None:
-        return asked, ref, None
-    image = _in_log(project, asked) or _on_this_machine(asked)
+        return subject, ref, None
+    image = _in_log(project, subject) or _on_this_machine(subject)
     if image is None:
         raise UserError(
             f"{unknown(project, name)}; nor is it an image of the deployment log or of this machine; "
@@ -147,24 +147,24 @@ def _asked(project: Project, asked: str, ref: str | None) -> tuple[str, str | No
     return image.use_case, image.number, image
 
 
-def _in_log(project: Project, asked: str) -> Image | None:
+def _in_log(project: Project, subject: str) -> Image | None:
     """The image or bundle of a deployment; a digest counts from 12 characters on, as it is shown."""
     from mlops.registry import deployment_log
 
-    digest = re.search(r"[0-9a-f]{12,64}$", asked)
+    digest = re.search(r"[0-9a-f]{12,64}$", subject)
     for name in project.use_cases:
         for item in deployment_log.history(project, name):
             held = item.image.rpartition("@sha256:")[2] if "@sha256:" in item.image else ""
             by_digest = digest and any(known.startswith(digest[0]) for known in (held, item.bundle) if known)
-            if by_digest or (item.image and item.image == asked):
+            if by_digest or (item.image and item.image == subject):
                 return Image(item.image, name, item.number, "")
     return None
 
 
-def _on_this_machine(asked: str) -> Image | None:
+def _on_this_machine(subject: str) -> Image | None:
     """The image of that name or id, by the labels that `mlops image` writes."""
     try:
-        done = subprocess.run(["docker", "image", "inspect", asked], capture_output=True, text=True)
+        done = subprocess.run(["docker", "image", "inspect", subject], capture_output=True, text=True)
     except FileNotFoundError:
         return None
     found = json.loads(done.stdout)[0] if done.returncode == 0 else {}
@@ -172,7 +172,7 @@ def _on_this_machine(asked: str) -> Image | None:
     if "io.mlops.run" not in labels:
         return None
     title, version = (labels.get(f"org.opencontainers.image.{key}", "") for key in ("title", "version"))
-    return Image(asked, title, version, labels["io.mlops.run"])
+    return Image(subject, title, version, labels["io.mlops.run"])
 
 
 def rows(found: Lineage) -> list[tuple[str, str]]:

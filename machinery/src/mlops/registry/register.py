@@ -117,9 +117,9 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
         )
         # On a server nothing keeps two registrations apart: the champion of a moment ago need not be the one of now, and
         # the version of this key may be another's.
-        now, asked = versions.refreshed(client, name, known), judged
+        now, judged_on = versions.refreshed(client, name, known), judged
         judged = judged if same or made else _stored(project, version, candidate, scratch)
-        if judged is not asked or _moved(known, now, version):
+        if judged is not judged_on or _moved(known, now, version):
             evaluation, written = _ask(project, use_case, judged, now, spent)
             if not evaluation.verdict.passed:
                 if made:

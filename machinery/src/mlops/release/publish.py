@@ -67,7 +67,7 @@ def publish(
     """Publish the release with its assets and return what GitHub says of it; assets that are there already are kept.
 
     An asset of other content takes the place of the one that is there; notes that are published stay, as somebody may have
-    written them. Raises Refused where the token may not, UserError as `refuse_moved` does.
+    written them. Raises GitHubError where the token may not, UserError as `refuse_moved` does.
     """
     refuse_moved(repository, release.tag, release.commit)
     wish = {"name": release.tag, "body": notes, "prerelease": candidate, "make_latest": "false" if candidate else "legacy"}
@@ -117,5 +117,5 @@ def _request(repository: github.Repository, method: str, address: str, headers: 
     if answer.status_code >= 500:
         raise StoreUnreachable(f"GitHub answered {answer.status_code} to {method} {address}: run it again later")
     if answer.status_code >= 400:
-        raise github.Refused(answer.status_code, f"GitHub refused {method} {address} ({answer.status_code})")
+        raise github.GitHubError(answer.status_code, f"GitHub refused {method} {address} ({answer.status_code})")
     return answer

@@ -63,7 +63,7 @@ def resume(json: bool = JSON) -> None:
     try:
         if there:
             started = waiting.resume(there, tags, lambda tag: publishing.release_of(there, tag) is not None)
-    except github.Refused as refused:
+    except github.GitHubError as refused:
         runner.notice(f"run the workflow `release` on {', '.join(tags)} again: {refused}", "warning")
     if json:
         console.as_json({"tags": tags, "started": started})

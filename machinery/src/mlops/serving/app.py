@@ -14,7 +14,7 @@ from mlops.serving.fast_path import LARGEST
 from mlops.serving.replies import Reply
 from mlops.serving.scoring import Answer, score
 from mlops.serving.service import Service, count, start
-from mlops.serving.signature import Refused
+from mlops.serving.signature import InvalidRequest
 
 Scope = Any
 Receive = Any
@@ -52,7 +52,7 @@ def create(service: Service) -> Any:
                 await _send(send, Reply(200, answer.payload, answer.media_type.encode(), service.draining), request)
         except ClientGone:
             pass
-        except Refused as refused:
+        except InvalidRequest as refused:
             status = refused.status
             await _send(send, replies.refusal(refused, endpoint or path, service.draining), request)
         except Exception as error:
@@ -67,9 +67,9 @@ def create(service: Service) -> Any:
 async def _scored(
     service: Service, endpoint: str, method: str, headers: dict[bytes, bytes], receive: Receive, request: str
 ) -> Answer:
-    """Take a place, read the body, score. Raises Refused where a limit says no."""
+    """Take a place, read the body, score. Raises InvalidRequest where a limit says no."""
     if method != "POST":
-        raise Refused("Only POST is answered here.", None, 405, "METHOD_NOT_ALLOWED")
+        raise InvalidRequest("Only POST is answered here.", None, 405, "METHOD_NOT_ALLOWED")
     settings = service.settings
     if service.in_flight >= settings.concurrency:
         raise replies.too_many_requests()
@@ -91,7 +91,7 @@ async def _scored(
             # The thread cannot be stopped: its place is given back when it ends.
             release = False
             work.add_done_callback(lambda ended: _release(service, ended))
-            raise Refused(f"The prediction took more than {settings.timeout:g} s.", None, 504, "DEADLINE_EXCEEDED")
+            raise InvalidRequest(f"The prediction took more than {settings.timeout:g} s.", None, 504, "DEADLINE_EXCEEDED")
         return work.result()
     finally:
         if release:
@@ -105,7 +105,7 @@ def _release(service: Service, ended: asyncio.Future[Answer]) -> None:
 
 
 async def _body(receive: Receive, headers: dict[bytes, bytes], limit: int, timeout: float) -> bytes:
-    """The request's body. Raises Refused with 413 as soon as it is too large, and with 408 when it does not arrive."""
+    """The request's body. Raises InvalidRequest with 413 as soon as it is too large, and with 408 when it does not arrive."""
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > limit:
         raise _too_large(limit)
@@ -116,7 +116,7 @@ async def _body(receive: Receive, headers: dict[bytes, bytes], limit: int, timeo
             if message.get("more_body"):
                 body = await _rest(receive, body, limit)
     except TimeoutError:
-        raise Refused(f"The body did not arrive within {timeout:g} s.", None, 408, "REQUEST_TIMEOUT") from None
+        raise InvalidRequest(f"The body did not arrive within {timeout:g} s.", None, 408, "REQUEST_TIMEOUT") from None
     if message["type"] == "http.disconnect":
         raise ClientGone
     if len(body) > limit:
@@ -137,8 +137,8 @@ async def _rest(receive: Receive, body: bytes, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-def _too_large(limit: int) -> Refused:
-    return Refused(f"The body is larger than {limit / 1e6:g} MB.", None, 413, "REQUEST_TOO_LARGE")
+def _too_large(limit: int) -> InvalidRequest:
+    return InvalidRequest(f"The body is larger than {limit / 1e6:g} MB.", None, 413, "REQUEST_TOO_LARGE")
 
 
 async def _send(send: Send, reply: Reply, request: str) -> None:

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 
 from mlops.serving.model import Outputs
-from mlops.serving.signature import NUMBERS, Column, Refused, Rows, Signature, from_columns, from_matrix, schema_mismatch
+from mlops.serving.signature import (
+    NUMBERS,
+    Column,
+    InvalidRequest,
+    Rows,
+    Signature,
+    from_columns,
+    from_matrix,
+    schema_mismatch,
+)
 
 CONTENT_TYPE = "application/vnd.apache.arrow.stream"
 PLAIN = {"DOUBLE": "f8", "FLOAT": "f4", "HALF_FLOAT": "f2"} | {
@@ -17,7 +26,7 @@ PLAIN = {"DOUBLE": "f8", "FLOAT": "f4", "HALF_FLOAT": "f2"} | {
 
 
 def read_arrow(body: bytes, signature: Signature, max_rows: int) -> Rows:
-    """Rows of an Arrow IPC stream: columns by name, further ones are dropped. Raises Refused."""
+    """Rows of an Arrow IPC stream: columns by name, further ones are dropped. Raises InvalidRequest."""
     import nanoarrow
 
     try:
@@ -27,7 +36,9 @@ def read_arrow(body: bytes, signature: Signature, max_rows: int) -> Rows:
         batches = list(stream)
     # nanoarrow raises its own and built-in exceptions for a broken stream; each means the same to a client.
     except Exception:
-        raise Refused("Invalid input. The body is not a readable Arrow IPC stream (compressed ones are not read).") from None
+        raise InvalidRequest(
+            "Invalid input. The body is not a readable Arrow IPC stream (compressed ones are not read)."
+        ) from None
     lacking = [name for name in signature.names if name not in fields and name not in signature.optional]
     if lacking:
         raise schema_mismatch(f"Model is missing inputs: {', '.join(lacking[:20])}.", lacking[0])
@@ -66,9 +77,11 @@ def _matrix(batches: list[Any], signature: Signature, places: list[Any], dtypes:
     return matrix
 
 
-def too_many(count: int, limit: int) -> Refused:
+def too_many(count: int, limit: int) -> InvalidRequest:
     """The refusal of more rows than one request may hold."""
-    return Refused(f"The request has {count} rows, at most {limit} are taken at once.", status=413, code="REQUEST_TOO_LARGE")
+    return InvalidRequest(
+        f"The request has {count} rows, at most {limit} are taken at once.", status=413, code="REQUEST_TOO_LARGE"
+    )
 
 
 def _values(array: Any, column: Column) -> Any:
@@ -82,7 +95,7 @@ def _values(array: Any, column: Column) -> Any:
         if kind == "TIMESTAMP":
             _check_fineness(array, column)
         values = array.to_pylist()
-    except Refused:
+    except InvalidRequest:
         raise
     except Exception:
         raise _unreadable(column) from None
@@ -101,7 +114,7 @@ def _check_fineness(array: Any, column: Column) -> None:
     values = np.frombuffer(view.buffer(1), dtype=np.int64)[view.offset : view.offset + view.length]
     present = _present(view)
     if ((values % 1000 != 0) & (True if present is None else present)).any():
-        raise Refused(f"Invalid input. Column {column.name!r}: finer than a microsecond.", column.name)
+        raise InvalidRequest(f"Invalid input. Column {column.name!r}: finer than a microsecond.", column.name)
 
 
 def _present(view: Any) -> np.ndarray | None:
@@ -113,8 +126,8 @@ def _present(view: Any) -> np.ndarray | None:
     return bits[view.offset : view.offset + view.length] == 1
 
 
-def _unreadable(column: Column) -> Refused:
-    return Refused(f"Invalid input. Column {column.name!r} cannot be read from the Arrow stream.", column.name)
+def _unreadable(column: Column) -> InvalidRequest:
+    return InvalidRequest(f"Invalid input. Column {column.name!r} cannot be read from the Arrow stream.", column.name)
 
 
 def _numbers(view: Any, dtype: np.dtype) -> np.ndarray:

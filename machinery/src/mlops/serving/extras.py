@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mlops.serving.signature import Refused, Rows
+from mlops.serving.signature import InvalidRequest, Rows
 
 # The params by which MLflow's protocol asks for probabilities in place of labels; the model's function takes them as well.
 PROBABILITIES = {"predict_method": "predict_proba"}
@@ -35,31 +35,33 @@ def available(content: dict[str, Any]) -> tuple[str, ...]:
 
 
 def read_include(names: Any, content: dict[str, Any]) -> tuple[str, ...]:
-    """What a request includes. Raises Refused for what this model does not have."""
+    """What a request includes. Raises InvalidRequest for what this model does not have."""
     allowed = available(content)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise Refused("Invalid input. include must be a list of names.", "include")
+        raise InvalidRequest("Invalid input. include must be a list of names.", "include")
     if not set(names) <= set(allowed):
         there = f"there are: {', '.join(allowed)}" if allowed else "this model has nothing to include"
-        raise Refused(f"Invalid input. include names what there is not; {there}.", "include", code="INVALID_PARAMETER_VALUE")
+        raise InvalidRequest(
+            f"Invalid input. include names what there is not; {there}.", "include", code="INVALID_PARAMETER_VALUE"
+        )
     return tuple(dict.fromkeys(names))
 
 
 def read_accept(accept: str, content: dict[str, Any]) -> tuple[str, ...]:
-    """What the header accept includes, as in `application/json;include=probabilities`. Raises Refused."""
+    """What the header accept includes, as in `application/json;include=probabilities`. Raises InvalidRequest."""
     found = INCLUDE.search(accept) if "include" in accept else None
     return read_include(found[1].split(","), content) if found else ()
 
 
 def read_params(params: Any, content: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
-    """The params for the model, and what they include beside. Raises Refused for a method that the model does not have."""
+    """The params for the model, and what they include beside. Raises InvalidRequest for a method that the model does not have."""
     own = {item["name"] for item in content["signature"]["params"]}
     if not isinstance(params, dict) or "predict_method" in own:
         return params, ()
     if params.get("predict_method", "predict") not in ("predict", "predict_proba"):
-        raise Refused("predict_method is predict or predict_proba.", "predict_method", code="INVALID_PARAMETER_VALUE")
+        raise InvalidRequest("predict_method is predict or predict_proba.", "predict_method", code="INVALID_PARAMETER_VALUE")
     if asks_probabilities(params) and not content.get("probabilities"):
-        raise Refused("This model has no probabilities.", "predict_method", code="INVALID_PARAMETER_VALUE")
+        raise InvalidRequest("This model has no probabilities.", "predict_method", code="INVALID_PARAMETER_VALUE")
     included = read_include(params["include"], content) if "include" in params and "include" not in own else ()
     rest = {name: value for name, value in params.items() if name in own}
     return (PROBABILITIES if asks_probabilities(params) else rest or None), included

@@ -2,7 +2,7 @@
 
 Where several clients ask at once, what arrived in one turn of the event loop is scored in one call of the model: much of the
 time of a row is what it takes to call the model at all. Nobody waits for that, and it is done only where the bundle has proved
-that a row's answer does not depend on its company (`joins` in the manifest).
+that a row's answer does not depend on its company (`batchable` in the manifest).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import numpy as np
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from mlops.serving import replies
-from mlops.serving.model import TOGETHER, Outputs
+from mlops.serving.model import MAX_BATCH_ROWS, Outputs
 from mlops.serving.replies import Reply
-from mlops.serving.scoring import Asked, Scorer, answer, predict, read
+from mlops.serving.scoring import ParsedRequest, Scorer, answer, predict, read
 from mlops.serving.service import Service, count
-from mlops.serving.signature import Refused, Rows
+from mlops.serving.signature import InvalidRequest, Rows
 
 LARGEST = 16_384  # bytes of a body up to which an ONNX model answers on the event loop: less than a thread's hand-over
 Headers = list[tuple[bytes, bytes]]
@@ -33,7 +33,7 @@ class Connection(Protocol):
         """Send an answer, and close after the last one."""
 
 
-class Waiting:
+class PendingRequest:
     """A request that was read and is not answered yet. What is raised on the way becomes its answer."""
 
     def __init__(self, service: Service, connection: Connection, endpoint: str, headers: Headers, last: bool) -> None:
@@ -41,9 +41,9 @@ class Waiting:
         self.service, self.connection, self.endpoint, self.last = service, connection, endpoint, last
         self.headers = dict(headers)
         self.id = service.identify(self.headers.get(b"x-request-id", b""))
-        self.asked: Asked | None = None
+        self.parsed: ParsedRequest | None = None
         self.outputs: Outputs | None = None
-        self.refused: Refused | None = None
+        self.refused: InvalidRequest | None = None
 
     def read(self, scorer: Scorer, body: bytes) -> None:
         """See what is asked."""
@@ -53,7 +53,7 @@ class Waiting:
             if self.service.in_flight >= self.service.settings.concurrency:
                 raise replies.too_many_requests()
             content_type = headers.get(b"content-type", b"").decode("latin-1")
-            self.asked = read(
+            self.parsed = read(
                 scorer, self.endpoint, body, content_type, headers.get(b"accept", b"").decode("latin-1"), self.id
             )
         except Exception as error:
@@ -61,9 +61,9 @@ class Waiting:
 
     def predict(self, scorer: Scorer) -> None:
         """Let the model answer this request alone."""
-        assert self.asked is not None
+        assert self.parsed is not None
         try:
-            self.outputs = predict(scorer, self.asked.rows, self.asked.params)
+            self.outputs = predict(scorer, self.parsed.rows, self.parsed.params)
         except Exception as error:
             self._refuse(error)
 
@@ -71,10 +71,10 @@ class Waiting:
         """Write the answer, count it and log it."""
         service, rows, size = self.service, 0, 0
         last = self.last or service.draining
-        if self.asked is not None and self.outputs is not None:
+        if self.parsed is not None and self.outputs is not None:
             try:
                 assert service.scorer is not None
-                answered = answer(service.scorer, self.asked, self.outputs)
+                answered = answer(service.scorer, self.parsed, self.outputs)
                 rows, size = answered.rows.count, len(answered.payload)
                 count(service, self.id, answered)
                 reply = Reply(200, answered.payload, answered.media_type.encode(), last)
@@ -87,15 +87,15 @@ class Waiting:
         service.note(self.id, "POST", self.endpoint, reply.status, time.perf_counter() - self.began, rows, size)
 
     def _refuse(self, error: Exception) -> None:
-        self.refused = error if isinstance(error, Refused) else replies.unexpected(error, self.id)
+        self.refused = error if isinstance(error, InvalidRequest) else replies.unexpected(error, self.id)
 
 
-class Desk:
+class Batcher:
     """Takes the small requests of all connections and answers them, together where that is allowed."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.waiting: list[Waiting] = []
+        self.pending: list[PendingRequest] = []
         self.rows = 0
 
     def take(self, connection: Connection, path: bytes, headers: Headers, body: bytes, last: bool, alone: bool) -> None:
@@ -105,22 +105,22 @@ class Desk:
         """
         scorer = self.service.scorer
         assert scorer is not None  # routes are filled with it
-        request = Waiting(self.service, connection, self.service.short_routes[path], headers, last)
+        request = PendingRequest(self.service, connection, self.service.short_routes[path], headers, last)
         request.read(scorer, body)
-        rows = request.asked.rows.count if request.asked else 0
-        if self.rows + rows > TOGETHER:
+        rows = request.parsed.rows.count if request.parsed else 0
+        if self.rows + rows > MAX_BATCH_ROWS:
             self.answer()
-        self.waiting.append(request)
+        self.pending.append(request)
         self.rows += rows
-        if alone or not self.service.joins or self.rows >= TOGETHER:
+        if alone or not self.service.batchable or self.rows >= MAX_BATCH_ROWS:
             self.answer()
-        elif len(self.waiting) == 1:
+        elif len(self.pending) == 1:
             asyncio.get_running_loop().call_soon(self.answer)
 
     def answer(self) -> None:
         """Answer what waits, in the order of its arrival."""
-        waiting, self.waiting, self.rows = self.waiting, [], 0
-        if asking := [request for request in waiting if request.asked]:
+        waiting, self.pending, self.rows = self.pending, [], 0
+        if asking := [request for request in waiting if request.parsed]:
             assert self.service.scorer is not None
             _predict(self.service.scorer, asking)
         for request in waiting:
@@ -130,11 +130,11 @@ class Desk:
                 replies.unexpected(error, request.id)
 
 
-def _predict(scorer: Scorer, waiting: list[Waiting]) -> None:
+def _predict(scorer: Scorer, waiting: list[PendingRequest]) -> None:
     """The outputs of all requests by one call of the model; by one call each, where they cannot be joined."""
-    matrices = [request.asked.rows.matrix for request in waiting if request.asked and request.asked.rows.matrix is not None]
+    matrices = [request.parsed.rows.matrix for request in waiting if request.parsed and request.parsed.rows.matrix is not None]
     outputs: Outputs = {}
-    plain = all(request.asked.is_plain for request in waiting if request.asked)
+    plain = all(request.parsed.is_plain for request in waiting if request.parsed)
     if plain and 1 < len(waiting) == len(matrices):
         joined = np.concatenate(matrices)
         # A model that fails on these rows is asked for each request, so that only the one at fault is refused.

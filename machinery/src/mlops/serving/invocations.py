@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from mlops.serving.signature import Refused, Rows, Signature, from_columns, from_matrix, schema_mismatch
+from mlops.serving.signature import InvalidRequest, Rows, Signature, from_columns, from_matrix, schema_mismatch
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 PLAIN = frozenset({int, float})
@@ -31,7 +31,7 @@ decode = msgspec.json.Decoder().decode
 
 
 def parse_json(body: bytes) -> Any:
-    """The JSON value of a body; NaN and Infinity are taken as MLflow takes them. Raises Refused."""
+    """The JSON value of a body; NaN and Infinity are taken as MLflow takes them. Raises InvalidRequest."""
     try:
         return decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -43,28 +43,28 @@ def _parse_freely(body: bytes) -> Any:
     try:
         return json.loads(body)
     except RecursionError:
-        raise Refused("Invalid input. The JSON is nested too deeply.") from None
+        raise InvalidRequest("Invalid input. The JSON is nested too deeply.") from None
     except UnicodeDecodeError:
-        raise Refused("Invalid input. The body is not valid UTF-8.") from None
+        raise InvalidRequest("Invalid input. The body is not valid UTF-8.") from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise Refused(f"Invalid input. The body is not valid JSON: {error.msg} at {place}.") from None
+        raise InvalidRequest(f"Invalid input. The body is not valid JSON: {error.msg} at {place}.") from None
     except ValueError:
-        raise Refused("Invalid input. The JSON holds a number with too many digits.") from None
+        raise InvalidRequest("Invalid input. The JSON holds a number with too many digits.") from None
 
 
 def read_invocations(body: bytes, signature: Signature) -> tuple[Rows, Any]:
-    """Rows and params of a JSON body in MLflow's protocol. Raises Refused."""
+    """Rows and params of a JSON body in MLflow's protocol. Raises InvalidRequest."""
     if len(body) > LARGE and signature.numeric:
         rows = _read_large(body, signature)
         if rows is not None:
             return rows, None
     content = parse_json(body)
     if not isinstance(content, dict):
-        raise Refused(f"The input must be a JSON object with exactly one of the fields {', '.join(FORMS)}.")
+        raise InvalidRequest(f"The input must be a JSON object with exactly one of the fields {', '.join(FORMS)}.")
     forms = [form for form in FORMS if form in content]
     if len(forms) != 1:
-        raise Refused(
+        raise InvalidRequest(
             f"The input must be a JSON object with exactly one of the fields {', '.join(FORMS)}; found {len(forms)}."
         )
     return READERS[forms[0]](content[forms[0]], signature), content.get("params")
@@ -98,20 +98,22 @@ def read_split(split: Any, signature: Signature) -> Rows:
     if quick is not None:
         return quick
     if not isinstance(split, dict):
-        raise Refused("Invalid input. dataframe_split must be an object with data and columns.")
+        raise InvalidRequest("Invalid input. dataframe_split must be an object with data and columns.")
     if "data" not in split or not split.keys() <= {"data", "columns", "index"}:
-        raise Refused("Invalid input. dataframe_split must have data, and optionally columns and index, and nothing else.")
+        raise InvalidRequest(
+            "Invalid input. dataframe_split must have data, and optionally columns and index, and nothing else."
+        )
     data, names, index = split["data"], split.get("columns"), split.get("index")
     if not isinstance(data, list):
-        raise Refused("Invalid input. dataframe_split: data must be a list of rows.")
+        raise InvalidRequest("Invalid input. dataframe_split: data must be a list of rows.")
     if index is not None and (not isinstance(index, list) or len(index) != len(data)):
-        raise Refused("Invalid input. dataframe_split: index must be a list as long as data.")
+        raise InvalidRequest("Invalid input. dataframe_split: index must be a list as long as data.")
     if names is None:
         raise schema_mismatch(f"The columns are not named. {_missing(signature.names, signature)}")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise Refused("Invalid input. dataframe_split: columns must be a list of names.", "columns")
+        raise InvalidRequest("Invalid input. dataframe_split: columns must be a list of names.", "columns")
     if len(set(names)) != len(names):
-        raise Refused("Invalid input. dataframe_split: a column is named twice.", "columns")
+        raise InvalidRequest("Invalid input. dataframe_split: a column is named twice.", "columns")
     _check_rows(data, len(names))
     columns: Sequence[Any] = list(zip(*data, strict=True)) if data else [()] * len(names)
     return _by_name(dict(zip(names, columns, strict=True)), len(data), signature)
@@ -137,20 +139,20 @@ def _read_plain(split: Any, signature: Signature) -> Rows | None:
 def _check_rows(data: list[Any], width: int) -> None:
     for number, row in enumerate(data):
         if not isinstance(row, list) or len(row) != width:
-            raise Refused(f"Invalid input. Row {number} must be a list of {width} values, one a column.")
+            raise InvalidRequest(f"Invalid input. Row {number} must be a list of {width} values, one a column.")
 
 
 def read_records(records: Any, signature: Signature, whole: bool = False) -> Rows:
     """Rows of [{column: value, ...}, ...]; a column missing in some rows is a missing value unless `whole`."""
     if not isinstance(records, list):
-        raise Refused("Invalid input. dataframe_records must be a list of objects.")
+        raise InvalidRequest("Invalid input. dataframe_records must be a list of objects.")
     if not all(isinstance(record, dict) for record in records):
         number = next(number for number, record in enumerate(records) if not isinstance(record, dict))
-        raise Refused(f"Invalid input. Row {number} must be an object with one value a column.")
+        raise InvalidRequest(f"Invalid input. Row {number} must be an object with one value a column.")
     present: set[str] = set().union(*records)
     names = [name for name in signature.names if name in present]
     if whole and any(not record.keys() >= set(names) for record in records):
-        raise Refused("Invalid input. The rows do not all have the same columns.")
+        raise InvalidRequest("Invalid input. The rows do not all have the same columns.")
     columns = {name: [record.get(name) for record in records] for name in names}
     return _by_name(columns, len(records), signature)
 
@@ -188,21 +190,21 @@ READERS: dict[str, Callable[[Any, Signature], Rows]] = {
 
 
 def read_csv(body: bytes, signature: Signature) -> Rows:
-    """Rows of a CSV with a header, as pandas writes it; an empty field is a missing value. Raises Refused."""
+    """Rows of a CSV with a header, as pandas writes it; an empty field is a missing value. Raises InvalidRequest."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Refused("Invalid input. The body is not valid UTF-8.") from None
+        raise InvalidRequest("Invalid input. The body is not valid UTF-8.") from None
     try:
         lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
     except csv.Error as error:
-        raise Refused(f"Invalid input. The body is not a valid CSV: {error}.") from None
+        raise InvalidRequest(f"Invalid input. The body is not a valid CSV: {error}.") from None
     if not lines:
-        raise Refused("Invalid input. The CSV is empty: it needs a header with the column names.")
+        raise InvalidRequest("Invalid input. The CSV is empty: it needs a header with the column names.")
     header, data = lines[0], lines[1:]
     for number, line in enumerate(data):
         if len(line) > len(header):
-            raise Refused(f"Invalid input. CSV row {number} has {len(line)} fields, the header has {len(header)}.")
+            raise InvalidRequest(f"Invalid input. CSV row {number} has {len(line)} fields, the header has {len(header)}.")
     # Of columns with the same name the first counts, as for pandas.
     places = {name: place for place, name in reversed(list(enumerate(header)))}
     columns = {
@@ -223,18 +225,18 @@ def _cell(line: list[str], place: int, kind: str) -> Any:
 def read_typed(body: bytes, signature: Signature) -> tuple[Rows, Any]:
     """Rows of /predict: {"rows": [{column: value, ...}, ...]}, each row with every column and no other; and its include.
 
-    Raises Refused.
+    Raises InvalidRequest.
     """
     content = parse_json(body)
     known = isinstance(content, dict) and "rows" in content and content.keys() <= {"rows", "include"}
     if not known or not isinstance(content["rows"], list):
-        raise Refused('Invalid input. The body must be {"rows": [...]}.', "rows")
+        raise InvalidRequest('Invalid input. The body must be {"rows": [...]}.', "rows")
     records, wanted = content["rows"], set(signature.names) - signature.optional
     if not records:
-        raise Refused("Invalid input. rows is empty: send at least one row.", "rows")
+        raise InvalidRequest("Invalid input. rows is empty: send at least one row.", "rows")
     for number, record in enumerate(records):
         if not isinstance(record, dict):
-            raise Refused(f"Invalid input. Row {number} must be an object with one value a column.", "rows")
+            raise InvalidRequest(f"Invalid input. Row {number} must be an object with one value a column.", "rows")
         if not (wanted <= record.keys() <= set(signature.names)):
             raise _wrong_columns(number, record, signature, wanted)
     take = itemgetter(*signature.names) if len(signature.names) > 1 and not signature.optional else None
@@ -242,7 +244,7 @@ def read_typed(body: bytes, signature: Signature) -> tuple[Rows, Any]:
     return from_columns(signature, list(zip(*rows, strict=True)), strict=True), content.get("include")
 
 
-def _wrong_columns(number: int, record: dict[str, Any], signature: Signature, wanted: set[str]) -> Refused:
+def _wrong_columns(number: int, record: dict[str, Any], signature: Signature, wanted: set[str]) -> InvalidRequest:
     lacking = [name for name in signature.names if name in wanted and name not in record]
     if lacking:
         return schema_mismatch(f"Row {number}: column {lacking[0]!r} is missing.", lacking[0])

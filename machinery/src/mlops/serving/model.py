@@ -12,14 +12,14 @@ import numpy as np
 from mlops import trust
 from mlops.serving.extras import asks_probabilities, deciding
 from mlops.serving.manifest import Bundle
-from mlops.serving.signature import NULL, NUMBERS, Refused, Rows, Signature
+from mlops.serving.signature import NULL, NUMBERS, InvalidRequest, Rows, Signature
 
 Outputs = np.ndarray | dict[str, np.ndarray]
 Predict = Callable[[Rows, Any], Outputs]
 ONNX_FILE = "model.onnx"
 SKOPS_FILE = "model.skops"
 PYFUNC_FOLDER = "model"
-TOGETHER = 16  # rows of several requests that a server scores in one call at most
+MAX_BATCH_ROWS = 16  # rows of several requests that a server scores in one call at most
 
 
 def load(bundle: Bundle, threads: int = 1, trusted: Collection[str] = (), allow_pickle: bool = False) -> Predict:
@@ -93,8 +93,8 @@ def _load_skops(bundle: Bundle, trusted: Collection[str]) -> Predict:
     answer = getattr(model, method)
 
     def predict(rows: Rows, params: Any) -> Outputs:
-        asked = model.predict_proba if asks_probabilities(params) else answer
-        return _outputs(_call(asked, to_frame(rows, bundle.signature)))
+        function = model.predict_proba if asks_probabilities(params) else answer
+        return _outputs(_call(function, to_frame(rows, bundle.signature)))
 
     return predict
 
@@ -126,7 +126,9 @@ def load_pyfunc(folder: Path, signature: Signature, trusted: Collection[str] = (
         try:
             return _outputs(_call(lambda frame: model.predict(frame, params=params), to_frame(rows, signature)))
         except MlflowException:
-            raise Refused("Invalid input. The model refused the rows or the params.", code="INVALID_PARAMETER_VALUE") from None
+            raise InvalidRequest(
+                "Invalid input. The model refused the rows or the params.", code="INVALID_PARAMETER_VALUE"
+            ) from None
 
     setattr(predict, "estimator", estimator)
     return predict
@@ -148,7 +150,7 @@ def _call(answer: Callable[[Any], Any], frame: Any) -> Any:
     try:
         return answer(frame)
     except (ValueError, TypeError):
-        raise Refused("Invalid input. The model cannot be evaluated on these rows.") from None
+        raise InvalidRequest("Invalid input. The model cannot be evaluated on these rows.") from None
 
 
 def to_frame(rows: Rows, signature: Signature) -> Any:

@@ -13,7 +13,7 @@ from mlops.serving import extras
 from mlops.serving.invocations import parse_json
 from mlops.serving.manifest import Bundle
 from mlops.serving.model import Outputs
-from mlops.serving.signature import DATATYPES, Column, Refused, Rows, from_columns, schema_mismatch
+from mlops.serving.signature import DATATYPES, Column, InvalidRequest, Rows, from_columns, schema_mismatch
 
 NUMERIC = {"FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
 BINARY = "Binary tensors are not taken: send the data as JSON (tritonclient: set_data_from_numpy(…, binary_data=False))."
@@ -21,20 +21,20 @@ ACCEPTED = {"boolean": {"BOOL"}, "string": {"BYTES"}, "datetime": {"BYTES"}}
 
 
 def read_infer(body: bytes, bundle: Bundle) -> tuple[Rows, str | None, list[str] | None]:
-    """Rows of an inference request, its id, and the names of the outputs that it wants, None for all. Raises Refused."""
+    """Rows of an inference request, its id, and the outputs that it wants, None for all. Raises InvalidRequest."""
     if b'"binary_data_size"' in body:
-        raise Refused(BINARY, "inputs", status=415, code="UNSUPPORTED_MEDIA_TYPE")
+        raise InvalidRequest(BINARY, "inputs", status=415, code="UNSUPPORTED_MEDIA_TYPE")
     signature = bundle.signature
     content = parse_json(body)
     if not isinstance(content, dict) or not isinstance(content.get("inputs"), list):
-        raise Refused("The request must be an object with the list inputs.", "inputs")
+        raise InvalidRequest("The request must be an object with the list inputs.", "inputs")
     identity = content.get("id")
     if identity is not None and not isinstance(identity, str):
-        raise Refused("id must be text.", "id")
+        raise InvalidRequest("id must be text.", "id")
     tensors = {}
     for tensor in content["inputs"]:
         if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
-            raise Refused("Each input must be an object with a name.", "inputs")
+            raise InvalidRequest("Each input must be an object with a name.", "inputs")
         tensors[tensor["name"]] = tensor
     lacking = [name for name in signature.names if name not in tensors and name not in signature.optional]
     if lacking:
@@ -49,33 +49,35 @@ def read_infer(body: bytes, bundle: Bundle) -> tuple[Rows, str | None, list[str]
 
 
 def _wanted(outputs: Any, bundle: Bundle) -> list[str] | None:
-    """The names of the outputs that a request lists. Raises Refused for one that the model does not have."""
+    """The names of the outputs that a request lists. Raises InvalidRequest for one that the model does not have."""
     if not outputs:
         return None
     known = [*_outputs(bundle), *extras.available(bundle.content)]
     if not isinstance(outputs, list) or not all(
         isinstance(output, dict) and output.get("name") in known for output in outputs
     ):
-        raise Refused(f"outputs must be a list of objects with a name: the model has {', '.join(known)}.", "outputs")
+        raise InvalidRequest(f"outputs must be a list of objects with a name: the model has {', '.join(known)}.", "outputs")
     return [output["name"] for output in outputs]
 
 
 def _data(tensor: dict[str, Any], column: Column) -> list[Any]:
     name, datatype = column.name, tensor.get("datatype")
     if datatype not in ACCEPTED.get(column.type, NUMERIC):
-        raise Refused(f"Tensor {name!r}: the datatype does not fit the column's type {column.type}.", name)
+        raise InvalidRequest(f"Tensor {name!r}: the datatype does not fit the column's type {column.type}.", name)
     shape, data = tensor.get("shape"), tensor.get("data")
     if not isinstance(data, list):
-        raise Refused(f"Tensor {name!r}: data must be a list.", name)
+        raise InvalidRequest(f"Tensor {name!r}: data must be a list.", name)
     if data and all(isinstance(item, list) and len(item) == 1 for item in data):
         data = [item[0] for item in data]
     if not isinstance(shape, list) or shape not in ([len(data)], [len(data), 1]):
-        raise Refused(f"Tensor {name!r}: shape must be [{len(data)}] or [{len(data)}, 1], as many as there are data.", name)
+        raise InvalidRequest(
+            f"Tensor {name!r}: shape must be [{len(data)}] or [{len(data)}, 1], as many as there are data.", name
+        )
     if "INT" in str(datatype):
         low, high = integer_bounds(str(datatype))
         for row, value in enumerate(data):
             if value is not None and not (type(value) is int and low <= value <= high):
-                raise Refused(f"Tensor {name!r}, row {row}: not a value of datatype {datatype}.", name)
+                raise InvalidRequest(f"Tensor {name!r}, row {row}: not a value of datatype {datatype}.", name)
     return data
 
 

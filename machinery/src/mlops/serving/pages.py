@@ -13,7 +13,7 @@ from starlette.routing import Route
 from mlops.serving import open_inference, replies
 from mlops.serving.manifest import Bundle
 from mlops.serving.service import Service
-from mlops.serving.signature import Refused
+from mlops.serving.signature import InvalidRequest
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"
 
@@ -21,7 +21,9 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 def create(service: Service, lifespan: Any) -> Starlette:
     """The Starlette application of everything but scoring."""
     routes = [Route(path, endpoint, methods=["GET"]) for path, endpoint in HANDLERS.items()]
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _plain_error, Refused: _refused})
+    app = Starlette(
+        routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _plain_error, InvalidRequest: _refused}
+    )
     app.state.service = service
     return app
 
@@ -38,10 +40,10 @@ def _bundle(request: Request) -> Bundle:
 
 
 def _named(request: Request) -> Bundle:
-    """The bundle, where the path names it. Raises Refused with 404 for another model or version."""
+    """The bundle, where the path names it. Raises InvalidRequest with 404 for another model or version."""
     bundle = _bundle(request)
     if request.path_params["name"] != bundle.name or request.path_params.get("number", bundle.number) != bundle.number:
-        raise Refused(f"Only {bundle.name} {bundle.number} is served here.", "name", 404, "NOT_FOUND")
+        raise InvalidRequest(f"Only {bundle.name} {bundle.number} is served here.", "name", 404, "NOT_FOUND")
     return bundle
 
 
@@ -142,6 +144,6 @@ async def _plain_error(request: Request, error: Exception) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+    assert isinstance(error, InvalidRequest)
     content = replies.fault(error.as_dict(), request.url.path)
     return JSONResponse(content, error.status, headers={"retry-after": "1"} if error.status == 503 else None)

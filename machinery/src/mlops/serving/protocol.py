@@ -7,13 +7,13 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from mlops.serving.fast_path import LARGEST, Desk
+from mlops.serving.fast_path import LARGEST, Batcher
 from mlops.serving.service import Service
 
 MAX_HEAD = 65_536  # bytes of a request's head
 
 
-class Joined:
+class CoalescingTransport:
     """A transport that sends the head of an answer with what follows it: one call of the system and one packet less."""
 
     def __init__(self, transport: Any) -> None:
@@ -44,7 +44,7 @@ class Joined:
         return getattr(self._transport, name)
 
 
-class Guarded(HttpToolsProtocol):
+class LimitedProtocol(HttpToolsProtocol):
     """One connection; uvicorn asks for a class.
 
     A small request that arrives whole, as most do, is answered here by `short`. Whatever else comes goes on to uvicorn and
@@ -60,14 +60,14 @@ class Guarded(HttpToolsProtocol):
     pieces: list[bytes] | None = None
     waits = False
 
-    def __init__(self, service: Service, desk: Desk, **given: Any) -> None:
+    def __init__(self, service: Service, batcher: Batcher, **given: Any) -> None:
         super().__init__(**given)
-        self.service, self.desk = service, desk
+        self.service, self.batcher = service, batcher
         self.settings = service.settings
         self.largest = min(LARGEST, int(self.settings.max_body_mb * 1e6))
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(Joined(transport))  # type: ignore[arg-type]
+        super().connection_made(CoalescingTransport(transport))  # type: ignore[arg-type]
         self.plain = transport
         if len(self.connections) > self.settings.connections:
             return transport.close()
@@ -82,7 +82,7 @@ class Guarded(HttpToolsProtocol):
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client sends no more: what was read whole is still answered, what was not is refused."""
         if self.waits:
-            self.desk.answer()
+            self.batcher.answer()
         if self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body:
             self.cycle.keep_alive = False
             return True
@@ -107,7 +107,7 @@ class Guarded(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         if self.waits:
-            self.desk.answer()  # in the order of the requests
+            self.batcher.answer()  # in the order of the requests
         super().on_message_begin()
         self.begun = True
 
@@ -160,10 +160,10 @@ class Guarded(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.waits = True
             last = not self.parser.should_keep_alive()
-            self.desk.take(self, self.url, self.headers, body, last, alone=len(self.connections) == 1)
+            self.batcher.take(self, self.url, self.headers, body, last, alone=len(self.connections) == 1)
 
     def reply(self, content: bytes, last: bool) -> None:
-        """Send the answer to a request that went to the desk, and close after the last one."""
+        """Send the answer to a request that went to the batcher, and close after the last one."""
         self.waits = False
         if self.plain.is_closing():
             return
@@ -178,7 +178,7 @@ class Guarded(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Called by uvicorn when the server stops."""
         if self.waits:
-            self.desk.answer()
+            self.batcher.answer()
         super().shutdown()
 
     def _look(self) -> None:

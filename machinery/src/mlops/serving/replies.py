@@ -9,7 +9,7 @@ import traceback
 from typing import Any, NamedTuple
 
 from mlops.serving.service import Service
-from mlops.serving.signature import Refused
+from mlops.serving.signature import InvalidRequest
 
 OPEN_PATHS = frozenset({"/ping", "/health", "/v2/health/live", "/v2/health/ready"})
 MORE = {
@@ -18,7 +18,9 @@ MORE = {
     429: (b"retry-after", b"1"),
     503: (b"retry-after", b"1"),
 }
-UNEXPECTED = Refused("The server met an error of its own; its log has more under the request id.", None, 500, "INTERNAL_ERROR")
+UNEXPECTED = InvalidRequest(
+    "The server met an error of its own; its log has more under the request id.", None, 500, "INTERNAL_ERROR"
+)
 
 
 class Reply(NamedTuple):
@@ -44,16 +46,16 @@ class Reply(NamedTuple):
 
 
 def admit(service: Service, path: str, headers: dict[bytes, bytes]) -> None:
-    """Raise Refused where a token is asked for and not given, and for a body that is compressed."""
+    """Raise InvalidRequest where a token is asked for and not given, and for a body that is compressed."""
     if service.secret and path not in OPEN_PATHS:
         given = headers.get(b"authorization", b"")
         if not hmac.compare_digest(given, b"Bearer " + service.secret):
-            raise Refused("A bearer token is needed: Authorization: Bearer …", "authorization", 401, "UNAUTHENTICATED")
+            raise InvalidRequest("A bearer token is needed: Authorization: Bearer …", "authorization", 401, "UNAUTHENTICATED")
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise Refused("A compressed body is not taken.", "content-encoding", 415, "UNSUPPORTED_MEDIA_TYPE")
+        raise InvalidRequest("A compressed body is not taken.", "content-encoding", 415, "UNSUPPORTED_MEDIA_TYPE")
 
 
-def refusal(refused: Refused, endpoint: str | None, last: bool) -> Reply:
+def refusal(refused: InvalidRequest, endpoint: str | None, last: bool) -> Reply:
     """The answer to a request that was refused."""
     content = fault(refused.as_dict(), endpoint or "")
     # What is left of a body that was not read in time will not be waited for.
@@ -65,18 +67,18 @@ def fault(content: dict[str, Any], path: str) -> dict[str, Any]:
     return content | ({"error": content["message"]} if path.startswith("/v2") else {})
 
 
-def unexpected(error: Exception, request: str) -> Refused:
+def unexpected(error: Exception, request: str) -> InvalidRequest:
     """Put the place of an error of our own on standard error, without its message, which may hold a client's values."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     print(f"request {request}: {type(error).__name__}\n{frames}", file=sys.stderr, flush=True)
     return UNEXPECTED
 
 
-def not_ready() -> Refused:
+def not_ready() -> InvalidRequest:
     """The refusal of whatever needs the model before it is loaded."""
-    return Refused("The model is not loaded yet; try again.", None, 503, "NOT_READY")
+    return InvalidRequest("The model is not loaded yet; try again.", None, 503, "NOT_READY")
 
 
-def too_many_requests() -> Refused:
+def too_many_requests() -> InvalidRequest:
     """The refusal of a request that finds all places taken."""
-    return Refused("Too many requests are in work; try again.", None, 429, "RESOURCE_EXHAUSTED")
+    return InvalidRequest("Too many requests are in work; try again.", None, 429, "RESOURCE_EXHAUSTED")

@@ -18,7 +18,7 @@ import uvicorn
 
 from mlops.errors import MlopsError, UserError
 from mlops.serving import app, fast_path, service
-from mlops.serving.protocol import Guarded
+from mlops.serving.protocol import LimitedProtocol
 from mlops.serving.settings import Settings, from_environment
 
 
@@ -44,7 +44,7 @@ def _server(state: service.Service, settings: Settings) -> uvicorn.Server:
     config = uvicorn.Config(
         app.create(state),
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http=partial(Guarded, state, fast_path.Desk(state)),  # type: ignore[arg-type]
+        http=partial(LimitedProtocol, state, fast_path.Batcher(state)),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         interface="asgi3",

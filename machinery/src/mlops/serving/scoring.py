@@ -12,7 +12,7 @@ import numpy as np
 from mlops.serving import arrow, extras, invocations, open_inference
 from mlops.serving.manifest import Bundle
 from mlops.serving.model import Outputs, Predict
-from mlops.serving.signature import Refused, Rows
+from mlops.serving.signature import InvalidRequest, Rows
 
 JSON, CSV = "application/json", "text/csv"
 
@@ -37,7 +37,7 @@ class Answer(NamedTuple):
     extras: extras.Extras = {}
 
 
-class Asked(NamedTuple):
+class ParsedRequest(NamedTuple):
     """A request that was read: its rows and params, and what makes an answer of the outputs."""
 
     rows: Rows
@@ -52,33 +52,33 @@ class Asked(NamedTuple):
 
 
 def score(scorer: Scorer, endpoint: str, body: bytes, content_type: str, accept: str, request: str) -> Answer:
-    """Read, predict, write. Raises Refused for whatever the client can mend."""
-    asked = read(scorer, endpoint, body, content_type, accept, request)
-    return answer(scorer, asked, predict(scorer, asked.rows, asked.params))
+    """Read, predict, write. Raises InvalidRequest for whatever the client can mend."""
+    parsed = read(scorer, endpoint, body, content_type, accept, request)
+    return answer(scorer, parsed, predict(scorer, parsed.rows, parsed.params))
 
 
-def answer(scorer: Scorer, asked: Asked, outputs: Outputs) -> Answer:
+def answer(scorer: Scorer, parsed: ParsedRequest, outputs: Outputs) -> Answer:
     """The answer to a request from the model's outputs, with what it includes; only that is written."""
-    names = (*asked.include, *(name for name in scorer.logged if name not in asked.include))
+    names = (*parsed.include, *(name for name in scorer.logged if name not in parsed.include))
     if not names:
-        return asked.write(outputs, {})
-    found = extras.compute(scorer.predict, scorer.bundle.content, asked.rows, outputs, names)
-    written = asked.write(outputs, {name: found[name] for name in asked.include})
+        return parsed.write(outputs, {})
+    found = extras.compute(scorer.predict, scorer.bundle.content, parsed.rows, outputs, names)
+    written = parsed.write(outputs, {name: found[name] for name in parsed.include})
     return written._replace(extras=found)
 
 
-def read(scorer: Scorer, endpoint: str, body: bytes, content_type: str, accept: str, request: str) -> Asked:
-    """What a request asks. Raises Refused."""
-    asked = ENDPOINTS[endpoint](scorer, body, _media_type(content_type), accept, request)
-    if not asked.rows.count:
-        raise Refused("Invalid input. The request has no rows.")
-    if asked.rows.count > scorer.max_rows:
-        raise arrow.too_many(asked.rows.count, scorer.max_rows)
-    return asked
+def read(scorer: Scorer, endpoint: str, body: bytes, content_type: str, accept: str, request: str) -> ParsedRequest:
+    """What a request asks. Raises InvalidRequest."""
+    parsed = ENDPOINTS[endpoint](scorer, body, _media_type(content_type), accept, request)
+    if not parsed.rows.count:
+        raise InvalidRequest("Invalid input. The request has no rows.")
+    if parsed.rows.count > scorer.max_rows:
+        raise arrow.too_many(parsed.rows.count, scorer.max_rows)
+    return parsed
 
 
 def predict(scorer: Scorer, rows: Rows, params: Any) -> Outputs:
-    """The model's outputs, one for each row. Raises Refused where the model refuses the values."""
+    """The model's outputs, one for each row. Raises InvalidRequest where the model refuses the values."""
     outputs = scorer.predict(rows, params)
     answered = len(next(iter(outputs.values()))) if isinstance(outputs, dict) else len(outputs)
     if answered != rows.count:
@@ -87,7 +87,7 @@ def predict(scorer: Scorer, rows: Rows, params: Any) -> Outputs:
 
 
 def _media_type(content_type: str) -> str:
-    """The media type in lower case; only UTF-8 is taken and no other parameter, as by MLflow. Raises Refused."""
+    """The media type in lower case; only UTF-8 is taken and no other parameter, as by MLflow. Raises InvalidRequest."""
     if content_type == JSON:
         return JSON
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
@@ -98,11 +98,11 @@ def _media_type(content_type: str) -> str:
     return media_type
 
 
-def _unsupported(message: str) -> Refused:
-    return Refused(message, "content-type", status=415, code="UNSUPPORTED_MEDIA_TYPE")
+def _unsupported(message: str) -> InvalidRequest:
+    return InvalidRequest(message, "content-type", status=415, code="UNSUPPORTED_MEDIA_TYPE")
 
 
-def _invocations(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Asked:
+def _invocations(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> ParsedRequest:
     signature, content = scorer.bundle.signature, scorer.bundle.content
     params = None
     if media_type == JSON:
@@ -126,7 +126,7 @@ def _invocations(scorer: Scorer, body: bytes, media_type: str, accept: str, requ
         reply = {"predictions": _listed(outputs, finite=True)} | extras.as_json(found, content)
         return Answer(json.dumps(reply).encode(), JSON, rows, outputs)
 
-    return Asked(rows, params, write, include)
+    return ParsedRequest(rows, params, write, include)
 
 
 def _wants_arrow(media_type: str, accept: str) -> bool:
@@ -144,7 +144,7 @@ def _listed(outputs: Outputs, finite: bool = False) -> list[Any]:
     return outputs.tolist()
 
 
-def _typed(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Asked:
+def _typed(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> ParsedRequest:
     if media_type != JSON:
         raise _unsupported(f"Only {JSON} is taken here; /invocations takes CSV and Arrow.")
     rows, names = invocations.read_typed(body, scorer.bundle.signature)
@@ -156,10 +156,10 @@ def _typed(scorer: Scorer, body: bytes, media_type: str, accept: str, request: s
         reply = {"predictions": _listed(outputs, finite=True)} | extras.as_json(found, content) | model
         return Answer(json.dumps(reply).encode(), JSON, rows, outputs)
 
-    return Asked(rows, None, write, include)
+    return ParsedRequest(rows, None, write, include)
 
 
-def _infer(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> Asked:
+def _infer(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> ParsedRequest:
     # The protocol's clients name no content type for JSON, and this one for JSON with binary tensors behind it.
     if media_type == "application/octet-stream":
         raise _unsupported(open_inference.BINARY)
@@ -172,10 +172,10 @@ def _infer(scorer: Scorer, body: bytes, media_type: str, accept: str, request: s
         content = open_inference.write_infer(outputs, scorer.bundle, identity or request, wanted, found)
         return Answer(json.dumps(content).encode(), JSON, rows, outputs)
 
-    return Asked(rows, None, write, include)
+    return ParsedRequest(rows, None, write, include)
 
 
-ENDPOINTS: dict[str, Callable[[Scorer, bytes, str, str, str], Asked]] = {
+ENDPOINTS: dict[str, Callable[[Scorer, bytes, str, str, str], ParsedRequest]] = {
     "/invocations": _invocations,
     "/predict": _typed,
     "/v2/models/{name}/infer": _infer,

@@ -42,7 +42,7 @@ class Service:
     scorer: Scorer | None = None
     routes: dict[str, str] = field(default_factory=dict)
     short_routes: dict[bytes, str] = field(default_factory=dict)
-    joins: bool = False
+    batchable: bool = False
     draining: bool = False
     in_flight: int = 0
     requests: int = 0
@@ -98,7 +98,7 @@ def start(service: Service) -> None:
     service.scorer = scorer
     routes = scoring_routes(bundle)
     if bundle.format == "onnx":
-        service.joins = bool(bundle.content["onnx"].get("joins"))
+        service.batchable = bool(bundle.content["onnx"].get("batchable"))
         service.short_routes = {path.encode(): endpoint for path, endpoint in routes.items()}
     service.routes = routes
 

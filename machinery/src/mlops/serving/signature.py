@@ -34,7 +34,7 @@ NULL = "\ue000null\ue000"
 DATATYPES = {"double": "FP64", "float": "FP32", "long": "INT64", "integer": "INT32", "boolean": "BOOL"}
 
 
-class Refused(Exception):
+class InvalidRequest(Exception):
     """Raised for a request that cannot be answered; becomes one JSON object with the HTTP status.
 
     The message names the column and the row, never the value: what a client sends is not repeated in answers or logs.
@@ -50,9 +50,9 @@ class Refused(Exception):
         return content | ({"field": self.field} if self.field is not None else {})
 
 
-def schema_mismatch(message: str, field: str | None = None) -> Refused:
+def schema_mismatch(message: str, field: str | None = None) -> InvalidRequest:
     """The refusal of rows that parse but do not have the columns of the signature."""
-    return Refused(message, field, code="INVALID_PARAMETER_VALUE")
+    return InvalidRequest(message, field, code="INVALID_PARAMETER_VALUE")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Rows:
 
 
 def from_matrix(signature: Signature, matrix: np.ndarray) -> Rows:
-    """Rows of a signature whose columns are all numbers; raises Refused for a value that a column cannot hold."""
+    """Rows of a signature whose columns are all numbers; raises InvalidRequest for a value that a column cannot hold."""
     # One look at the largest and the smallest number tells that nothing is wrong: they are NaN or infinite if any value is.
     limit = LARGEST if signature.limit is None else signature.limit
     if matrix.size and not (matrix.max() <= limit and matrix.min() >= -limit):
@@ -164,13 +164,13 @@ def from_columns(signature: Signature, values: Sequence[Sequence[Any] | np.ndarr
 
 
 def _with_known_categories(signature: Signature, rows: Rows) -> Rows:
-    """The rows; raises Refused for a category that the model does not know and does not ignore."""
+    """The rows; raises InvalidRequest for a category that the model does not know and does not ignore."""
     for place in signature.limited:
         column = signature.columns[place]
         for row, value in enumerate(rows.column(place).tolist()):
             if value not in column.known and value == value:
                 shown = json.dumps(value, ensure_ascii=False)[:80]
-                raise Refused(
+                raise InvalidRequest(
                     f"Invalid input. Column {column.name!r}, row {row}: {shown} is none of the {len(column.known) - 1}"
                     " values that the model knows.",
                     column.name,
@@ -179,7 +179,7 @@ def _with_known_categories(signature: Signature, rows: Rows) -> Rows:
 
 
 def to_array(column: Column, values: Sequence[Any] | np.ndarray, strict: bool = False) -> np.ndarray:
-    """One column as an array: float64, int64 where wide, bool, object for text, datetime64[ns]; raises Refused."""
+    """One column as an array: float64, int64 where wide, bool, object for text, datetime64[ns]; raises InvalidRequest."""
     if column.wide:
         return _wide(column, values, strict)
     if column.type in NUMBERS:
@@ -288,7 +288,7 @@ def _moment(column: Column, row: int, value: Any) -> np.datetime64:
     if value is None and column.nan:
         return np.datetime64("NaT", "ns")
     if isinstance(value, str) and FINER.search(value):
-        raise Refused(f"Invalid input. Column {column.name!r}, row {row}: finer than a microsecond.", column.name)
+        raise InvalidRequest(f"Invalid input. Column {column.name!r}, row {row}: finer than a microsecond.", column.name)
     try:
         moment = datetime.fromisoformat(value)
         moment = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
@@ -296,21 +296,23 @@ def _moment(column: Column, row: int, value: Any) -> np.datetime64:
         raise _wrong_type(column, row) from None
     if not EARLIEST <= moment <= LATEST:
         span = f"{EARLIEST:%Y-%m-%d} to {LATEST:%Y-%m-%d}"
-        raise Refused(f"Invalid input. Column {column.name!r}, row {row}: not a moment from {span}.", column.name)
+        raise InvalidRequest(f"Invalid input. Column {column.name!r}, row {row}: not a moment from {span}.", column.name)
     return np.datetime64(moment, "ns")
 
 
-def _wrong_type(column: Column, row: int) -> Refused:
+def _wrong_type(column: Column, row: int) -> InvalidRequest:
     span = ", a whole number from {} to {}".format(*column.bounds) if column.type in INTEGERS else ""
-    return Refused(f"Invalid input. Column {column.name!r}, row {row}: not a value of type {column.type}{span}.", column.name)
+    return InvalidRequest(
+        f"Invalid input. Column {column.name!r}, row {row}: not a value of type {column.type}{span}.", column.name
+    )
 
 
-def _missing(column: Column, row: int) -> Refused:
-    return Refused(f"Invalid input. Column {column.name!r}, row {row}: a value is missing (null or NaN).", column.name)
+def _missing(column: Column, row: int) -> InvalidRequest:
+    return InvalidRequest(f"Invalid input. Column {column.name!r}, row {row}: a value is missing (null or NaN).", column.name)
 
 
-def _too_large(column: Column) -> Refused:
-    return Refused(f"Invalid input. Column {column.name!r}: a number is larger than the model takes.", column.name)
+def _too_large(column: Column) -> InvalidRequest:
+    return InvalidRequest(f"Invalid input. Column {column.name!r}: a number is larger than the model takes.", column.name)
 
 
 def _check_special(column: Column, values: np.ndarray) -> None:
@@ -322,7 +324,7 @@ def _check_special(column: Column, values: np.ndarray) -> None:
     infinite = np.isinf(values)
     if infinite.any() and (whole or not column.infinity):
         row = int(np.argmax(infinite))
-        raise Refused(f"Invalid input. Column {column.name!r}, row {row}: the number is infinite.", column.name)
+        raise InvalidRequest(f"Invalid input. Column {column.name!r}, row {row}: the number is infinite.", column.name)
 
 
 def _check_limit(signature: Signature, matrix: np.ndarray) -> None:
@@ -334,7 +336,7 @@ def _check_limit(signature: Signature, matrix: np.ndarray) -> None:
 
 
 def _fit(column: Column, values: np.ndarray) -> np.ndarray:
-    """Values as the column's type holds them, still float64; raises Refused for a fraction in an integer column."""
+    """Values as the column's type holds them, still float64; raises InvalidRequest for a fraction in an integer column."""
     if column.type == "float":
         with np.errstate(over="ignore"):
             single = values.astype(np.float32).astype(np.float64)

@@ -22,7 +22,7 @@ from mlops.errors import DataError, UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-TRUTH, SAID, BASELINE = "__target__", "__prediction__", "__baseline__"
+TRUTH, PREDICTION, BASELINE = "__target__", "__prediction__", "__baseline__"
 PROBABILITY = "__probability_{}__"
 # What a manifest is read by; the tags of a run are looked at where it is registered.
 PARTS = {"use_case": str, "key": str, "config": dict, "problem": dict, "metrics": dict, "baseline": dict, "files": dict}

@@ -9,7 +9,7 @@ from mlops import tracking
 from mlops.errors import UserError, first_line
 from mlops.metrics.measures import Predictions, encode, paired_bootstrap
 from mlops.training import checks, judgement
-from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
+from mlops.training.candidate import BASELINE, PROBABILITY, PREDICTION, TRUTH, Candidate
 from mlops.training.evaluation import Champion, Evaluation
 from mlops.training.findings import idle
 from mlops.training.fitting import as_truth, metrics_of, one_hot, predict, primary_measure
@@ -33,13 +33,13 @@ def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None)
     config, holdout = use_case.config, candidate.holdout()
     classes = np.array(candidate.manifest["classes"]) if candidate.manifest["classes"] else None
     truth = as_truth(holdout[TRUTH], classes)
-    predictions, simple = recorded(holdout, SAID, classes), recorded(holdout, BASELINE, classes)
+    predictions, simple = recorded(holdout, PREDICTION, classes), recorded(holdout, BASELINE, classes)
     new_question = champion is not None and champion.target_number != config.target.number
     rival = None if new_question else champion
     found = judgement.judged(use_case, candidate, judgement.of_rules(use_case, candidate, holdout, rival), rival)
     differs = [] if rival is None else differences(candidate.manifest["problem"], rival.problem)
     differs = judgement.not_excused(differs, found)
-    theirs = None if rival is None or differs else _asked(use_case, rival, holdout, classes)
+    theirs = None if rival is None or differs else _predictions_of(use_case, rival, holdout, classes)
     measured = metrics_of(use_case, truth, predictions, classes)
     found = [*found, *judgement.of_candidate(use_case, candidate, holdout, truth, predictions)]
     if rival is not None and theirs is not None:
@@ -64,7 +64,7 @@ def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None)
     )
 
 
-def _asked(use_case: UseCase, champion: Champion, holdout: pd.DataFrame, classes: np.ndarray | None) -> Predictions:
+def _predictions_of(use_case: UseCase, champion: Champion, holdout: pd.DataFrame, classes: np.ndarray | None) -> Predictions:
     """What the champion says of the holdout rows; its model may name functions of the use case that are no longer there."""
     folder = champion.fetch()
     try:

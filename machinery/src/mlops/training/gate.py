@@ -63,7 +63,7 @@ def decide(
 ) -> Verdict:
     """The verdict on a candidate.
 
-    differs: what the candidate and the champion do not share (`target`, `split`, `schema`) though the question is the same
+    differs: what the candidate and the champion do not share (`target`, `split`, `schema`) though the question is declared
     to be the same; each refuses. interval: 95 % interval of the primary metric's improvement on the champion.
     findings: what the checks report; one that blocks and is not acknowledged refuses.
     """

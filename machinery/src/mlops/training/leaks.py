@@ -178,12 +178,12 @@ def _target(values: pd.Series, classes: bool) -> np.ndarray:
     return values.astype(str).to_numpy() if classes else values.to_numpy(dtype=float)
 
 
-def _errors(known: pd.Series, truth: np.ndarray, asked: pd.Series, target: np.ndarray, classes: bool) -> np.ndarray:
-    """The error of each row that is asked, by the best of the simple rules: means or modes of bins, a line, neighbours."""
+def _errors(known: pd.Series, truth: np.ndarray, judged: pd.Series, target: np.ndarray, classes: bool) -> np.ndarray:
+    """The error of each row that is judged, by the best of the simple rules: means or modes of bins, a line, neighbours."""
     import numpy as np
     import pandas as pd
 
-    one, other = _bins(known, asked)
+    one, other = _bins(known, judged)
     groups = pd.Series(truth).groupby(one)
     if classes:
         frequent = pd.Series(truth).mode()[0]
@@ -191,7 +191,7 @@ def _errors(known: pd.Series, truth: np.ndarray, asked: pd.Series, target: np.nd
         return (pd.Series(other).map(modes).fillna(frequent).to_numpy() != target).astype(float)
     tries = [pd.Series(other).map(groups.mean()).fillna(float(np.mean(truth))).to_numpy(dtype=float)]
     if pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known) and known.nunique() > 2:
-        x, y = known.to_numpy(dtype=float), asked.to_numpy(dtype=float)
+        x, y = known.to_numpy(dtype=float), judged.to_numpy(dtype=float)
         there, center = np.isfinite(x), float(np.mean(truth))
         points = pd.Series(truth[there]).groupby(x[there]).mean()
         tries.append(np.where(np.isfinite(y), np.interp(y, points.index, points), center))
@@ -200,15 +200,15 @@ def _errors(known: pd.Series, truth: np.ndarray, asked: pd.Series, target: np.nd
     return min(((guess - target) ** 2 for guess in tries), key=np.mean)
 
 
-def _bins(known: pd.Series, asked: pd.Series) -> tuple[Any, Any]:
+def _bins(known: pd.Series, judged: pd.Series) -> tuple[Any, Any]:
     """Labels of the values of two columns: themselves where there are few, else bins of equally many known rows."""
     import numpy as np
     import pandas as pd
 
     if pd.api.types.is_datetime64_any_dtype(known):
-        known, asked = known.astype("int64"), asked.astype("int64")
+        known, judged = known.astype("int64"), judged.astype("int64")
     if not pd.api.types.is_numeric_dtype(known) or pd.api.types.is_bool_dtype(known) or known.nunique() <= BINS:
-        return known.astype(str).to_numpy(), asked.astype(str).to_numpy()
+        return known.astype(str).to_numpy(), judged.astype(str).to_numpy()
     edges = np.unique(np.nanquantile(known.to_numpy(dtype=float), np.linspace(0, 1, BINS + 1)[1:-1]))
-    places = [np.searchsorted(edges, values.to_numpy(dtype=float)) for values in (known, asked)]
-    return np.where(known.isna(), BINS + 1, places[0]), np.where(asked.isna(), BINS + 1, places[1])
+    places = [np.searchsorted(edges, values.to_numpy(dtype=float)) for values in (known, judged)]
+    return np.where(known.isna(), BINS + 1, places[0]), np.where(judged.isna(), BINS + 1, places[1])

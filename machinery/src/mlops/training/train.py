@@ -20,7 +20,7 @@ from mlops.data import stages
 from mlops.metrics.measures import Predictions
 from mlops.training import candidate as candidates
 from mlops.training import conformal, file_access, folds, importance, leaks, reference, rules, seeds, thresholds
-from mlops.training.candidate import BASELINE, PROBABILITY, SAID, TRUTH, Candidate
+from mlops.training.candidate import BASELINE, PROBABILITY, PREDICTION, TRUTH, Candidate
 from mlops.training.findings import Finding, as_values
 from mlops.training.fitting import (
     as_predictions,
@@ -217,9 +217,9 @@ def _write_holdout(
     classes: np.ndarray | None,
 ) -> None:
     target = use_case.config.target.column
-    columns: dict[str, Any] = {TRUTH: holdout[target], SAID: predictions.values, BASELINE: simple.values}
+    columns: dict[str, Any] = {TRUTH: holdout[target], PREDICTION: predictions.values, BASELINE: simple.values}
     if classes is not None and predictions.probabilities is not None:
-        columns |= {SAID: classes[predictions.values], BASELINE: classes[simple.values]}
+        columns |= {PREDICTION: classes[predictions.values], BASELINE: classes[simple.values]}
         columns |= {PROBABILITY.format(name): predictions.probabilities[:, index] for index, name in enumerate(classes)}
     holdout.drop(columns=target).assign(**columns).to_parquet(file, index=False)
 
