@@ -80,11 +80,11 @@ def test_wrong_arguments_end_with_code_2(project: Project, arguments: tuple[str,
 )
 def test_error_is_one_line_with_its_exit_code(error: type[MlopsError], code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails() -> None:
-        raise error("what, where, how to mend [bold]it[/bold]")
+        raise error("what, where, how to fix [bold]it[/bold]")
 
     monkeypatch.setattr(cli, "app", fails)
     done = mlops()
-    assert (done.code, done.error) == (code, "what, where, how to mend [bold]it[/bold]")
+    assert (done.code, done.error) == (code, "what, where, how to fix [bold]it[/bold]")
 
 
 @pytest.mark.parametrize("words, place", [("bundle iris --to", "below"), ("image iris --context", "")])
@@ -183,26 +183,26 @@ def findings(*arguments: str) -> dict[str, dict]:
 
 
 def test_doctor_finds_nothing_missing_in_a_project_as_it_should_be(project: Project) -> None:
-    assert {what: item["mend"] for what, item in findings().items() if not item["ok"]} == {}
+    assert {what: item["hint"] for what, item in findings().items() if not item["ok"]} == {}
 
 
 def test_doctor_finds_a_missing_lock(project: Project) -> None:
     (project.root / "requirements/base.txt").unlink()
     item = findings()["lock file"]
-    assert (item["ok"], "make lock" in item["mend"]) == (False, True)
+    assert (item["ok"], "make lock" in item["hint"]) == (False, True)
 
 
 def test_doctor_finds_a_package_that_is_not_the_locked_one(project: Project) -> None:
     file = project.root / "requirements/base.txt"
     file.write_text(file.read_text().replace("\npandas==", "\npandas==9."))
     item = findings()["lock file"]
-    assert (item["ok"], item["mend"], "locked 9." in item["found"]) == (False, "make setup", True)
+    assert (item["ok"], item["hint"], "locked 9." in item["found"]) == (False, "make setup", True)
 
 
 def test_doctor_finds_an_unreachable_store(project: Project) -> None:
     os.environ["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
     item = findings()["store"]
-    assert (item["ok"], "correct MLFLOW_TRACKING_URI" in item["mend"]) == (False, True)
+    assert (item["ok"], "correct MLFLOW_TRACKING_URI" in item["hint"]) == (False, True)
 
 
 @pytest.mark.parametrize("name, what", [("project", "project"), ("iris", "use case iris")])
@@ -210,7 +210,7 @@ def test_doctor_finds_a_wrong_configuration(project: Project, name: str, what: s
     file = project.root / "config" / f"{name}.yaml"
     file.write_text(file.read_text() + "sede: 1\n")
     item = findings()[what]
-    assert (item["ok"], "unknown key sede" in item["mend"]) == (False, True)
+    assert (item["ok"], "unknown key sede" in item["hint"]) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_doctor_finds_code_of_a_use_case_that_cannot_be_imported(
     (package / "features.py").write_text(code)
     monkeypatch.setattr("use_cases.__path__", [*use_cases.__path__, str(package.parent)])
     item = findings()["use case roses"]
-    assert (item["ok"], item["mend"].startswith(f"{package / 'features.py'}{message}")) == (False, True), item
+    assert (item["ok"], item["hint"].startswith(f"{package / 'features.py'}{message}")) == (False, True), item
 
 
 @pytest.mark.parametrize("store", ["/proc", "/proc/nothing/here", "file", "file/below"])
@@ -240,13 +240,13 @@ def test_doctor_finds_a_store_that_cannot_be_made(project: Project, store: str) 
     (project.root / "file").touch()
     os.environ["MLOPS__PROJECT__STORE"] = store
     item = findings()["store"]
-    assert (item["ok"], "cannot be written" in item["mend"]) == (False, True)
+    assert (item["ok"], "cannot be written" in item["hint"]) == (False, True)
 
 
 def test_doctor_finds_a_folder_that_is_no_repository(project: Project) -> None:
     (project.root / ".git").rename(project.root / "git")
     item = findings()["commit"]
-    assert (item["ok"], "git init" in item["mend"]) == (False, True)
+    assert (item["ok"], "git init" in item["hint"]) == (False, True)
 
 
 def test_pythons_are_those_of_the_package(project: Project) -> None:

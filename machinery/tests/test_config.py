@@ -253,13 +253,13 @@ def test_unknown_use_case_brings_suggestions(project: Project, name: str, messag
         assert (done.code, message in done.error) == (2, True)
 
 
-def test_use_case_without_code_is_told(project: Project) -> None:
+def test_use_case_without_code_is_reported(project: Project) -> None:
     file = project.root / "config/iris.yaml"
     file.with_name("roses.yaml").write_text(file.read_text())
     assert mlops("train", "roses").error == "config/roses.yaml has no code: src/use_cases/roses/__init__.py is missing"
 
 
-def test_no_project_here_is_told(tmp_path: Path, environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_project_here_is_reported(tmp_path: Path, environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = mlops("train")
     assert (done.code, "no config/project.yaml here or above; change into a project or pass --project DIR" in done.error) == (

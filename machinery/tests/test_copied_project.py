@@ -59,4 +59,4 @@ def test_doctor_names_code_that_is_not_the_projects_own(project: Project, name: 
     done = mlops("doctor", "--json")
     (item,) = [item for item in done.value if item["what"] == "code"]
     assert (item["ok"], item["found"].endswith(f"runs, not {project.root / name}")) == (False, True), item
-    assert item["mend"].startswith("make setup")
+    assert item["hint"].startswith("make setup")

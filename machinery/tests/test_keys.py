@@ -155,7 +155,7 @@ def test_machinery_of_another_module_is_another_digest() -> None:
     assert len({*digests, keys.machinery()}) == len(digests) + 1
 
 
-def test_missing_lock_is_told_with_the_command_that_makes_it(project: Project) -> None:
+def test_missing_lock_is_reported_with_the_command_that_makes_it(project: Project) -> None:
     from command import mlops
 
     (project.root / keys.LOCK).unlink()

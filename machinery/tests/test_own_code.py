@@ -77,12 +77,12 @@ def test_an_import_that_the_key_does_not_cover_is_refused(project: Project, mead
     add(project.root / "src" / "single.py", "x = 1")
     number = len((meadow / "features.py").read_text().splitlines()) + 1
     add(meadow / "features.py", line)
-    module, mend = FOREIGN[line]
+    module, hint = FOREIGN[line]
     done = mlops("train", "meadow")
-    assert (done.code, done.error) == (2, f"src/use_cases/meadow/features.py:{number}: imports {module}, {NO_PART}; {mend}")
+    assert (done.code, done.error) == (2, f"src/use_cases/meadow/features.py:{number}: imports {module}, {NO_PART}; {hint}")
 
 
-def test_the_mend_is_right_in_a_folder_below(project: Project, meadow: Path) -> None:
+def test_the_hint_is_right_in_a_folder_below(project: Project, meadow: Path) -> None:
     add(meadow / "below" / "more.py", "from use_cases.iris.data import SPECIES")
     assert "more.py:1: imports use_cases.iris.data" in (message := mlops("train", "meadow").error)
     assert "write `from ..data import SPECIES`" in message

@@ -55,10 +55,10 @@ def test_lags_are_what_they_are_called():
 
 def test_lag_counts_days_and_not_rows_where_days_are_missing():
     gone = ROWS.drop(index=range(390, 400)).reset_index(drop=True)
-    there = ridership.features(gone)
-    assert len(there) < len(FEATURES)
-    same = FEATURES[FEATURES["date"].isin(there["date"])].reset_index(drop=True)
-    pd.testing.assert_series_equal(there["rides_lag_14"], same["rides_lag_14"])
+    lags = ridership.features(gone)
+    assert len(lags) < len(FEATURES)
+    same = FEATURES[FEATURES["date"].isin(lags["date"])].reset_index(drop=True)
+    pd.testing.assert_series_equal(lags["rides_lag_14"], same["rides_lag_14"])
 
 
 def test_the_days_own_weather_is_never_an_input():

@@ -100,7 +100,7 @@ def pythons(
 
 
 def main() -> None:
-    """Run the command line; an error that a user can mend is one line and its exit code."""
+    """Run the command line; an error that a user can fix is one line and its exit code."""
     try:
         app()
     except MlopsError as error:

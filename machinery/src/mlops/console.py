@@ -42,7 +42,7 @@ def note(message: str) -> None:
 
 
 def error(message: str) -> None:
-    """Say in one line, on standard error, what went wrong and how to mend it."""
+    """Say in one line, on standard error, what went wrong and how to fix it."""
     from rich.text import Text
 
     _console(stderr=True).print(Text.assemble(("error: ", "bold red"), message))

@@ -24,16 +24,16 @@ ENOUGH_BYTES = 500_000_000
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what was found, and how to mend it where it is not as it should be."""
+    """One thing that was looked at: what was found, and how to fix it where it is not as it should be."""
 
     what: str
     ok: bool
     found: str
-    mend: str = ""
+    hint: str = ""
 
 
 def examine() -> list[Finding]:
-    """Every finding; it never raises for what a user can mend."""
+    """Every finding; it never raises for what a user can fix."""
     first = [_python(), _tool("git", "install git: a run is identified by its commit"), _tool("make", "install make")]
     project, finding = _try("project", load_project, lambda found: str(found.root))
     if project is None:
@@ -47,10 +47,10 @@ def examine() -> list[Finding]:
 
 
 def next_step(found: list[Finding]) -> str:
-    """The command that comes next: the first thing to mend, a first use case, a first model, or to serve it."""
+    """The command that comes next: the first thing to fix, a first use case, a first model, or to serve it."""
     for item in found:
         if not item.ok:
-            return f"{item.what}: {item.mend}"
+            return f"{item.what}: {item.hint}"
     project = load_project()
     if not project.use_cases:
         return "mlops add NAME --from FILE --target COLUMN"
@@ -65,8 +65,8 @@ def show(title: str, found: list[Finding], json: bool) -> int:
     if json:
         console.as_json([vars(item) for item in found])
     else:
-        rows = [("ok" if item.ok else "missing", item.what, item.found, "" if item.ok else item.mend) for item in found]
-        console.table(title, ("", "what", "found", "how to mend"), rows)
+        rows = [("ok" if item.ok else "missing", item.what, item.found, "" if item.ok else item.hint) for item in found]
+        console.table(title, ("", "what", "found", "how to fix"), rows)
     return 0 if all(item.ok for item in found) else 2
 
 
@@ -76,9 +76,9 @@ def _python() -> Finding:
     return Finding("Python", version in known, version, f"use one of {', '.join(known)}: make PYTHON=python{known[-1]} …")
 
 
-def _tool(name: str, mend: str) -> Finding:
+def _tool(name: str, hint: str) -> Finding:
     place = shutil.which(name)
-    return Finding(name, place is not None, place or "not there", "" if place else mend)
+    return Finding(name, place is not None, place or "not there", "" if place else hint)
 
 
 def _try(what: str, look: Callable, describe: Callable[..., str]) -> tuple:
@@ -122,8 +122,8 @@ def _lock(project: Project) -> Finding:
     text = file.read_text(encoding="utf-8")
     pinned = dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^ ;\\]+)", text, re.MULTILINE))
     for name in ("mlflow", "scikit-learn", "pandas", "pandera", "pydantic"):
-        if (there := _installed(name)) != pinned.get(name):
-            return Finding("lock file", False, f"{name} {there}, locked {pinned.get(name)}", "make setup")
+        if (installed := _installed(name)) != pinned.get(name):
+            return Finding("lock file", False, f"{name} {installed}, locked {pinned.get(name)}", "make setup")
     return Finding("lock file", True, f"{len(pinned)} packages pinned")
 
 

@@ -1,6 +1,6 @@
 """Every error that a user can meet, and the exit code it ends the command with (70 is a defect, with its traceback).
 
-MlopsError                  2   base: one line that says what, where, how to mend
+MlopsError                  2   base: one line that says what, where, how to fix
 ├── UserError               2   wrong argument, unknown name, missing tool
 │   ├── ConfigError         2   a configuration file or variable is wrong
 │   └── DataError           2   a data set breaks its schema, its digest or its immutability
@@ -10,7 +10,7 @@ MlopsError                  2   base: one line that says what, where, how to men
 
 
 class MlopsError(Exception):
-    """What is wrong, where, and how to mend it, in one line."""
+    """What is wrong, where, and how to fix it, in one line."""
 
     exit_code = 2
 

@@ -54,8 +54,8 @@ def run(
 def last_words(stderr: str) -> str:
     """Return git's message in one line: its lines of error, fatal or rejection, else the last one."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith(("error:", "fatal:", "remote: error", "! ["))]
-    return "; ".join(told) if told else (lines[-1] if lines else "no message")
+    errors = [line for line in lines if line.startswith(("error:", "fatal:", "remote: error", "! ["))]
+    return "; ".join(errors) if errors else (lines[-1] if lines else "no message")
 
 
 def commit(root: Path) -> Commit:

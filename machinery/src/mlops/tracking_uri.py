@@ -22,17 +22,17 @@ POSTGRES_HELLO = bytes.fromhex("0000000804d2162f")
 
 def check(place: str) -> None:
     """Raise ConfigError for a tracking URI that no store can have; what it says holds no part of a password."""
-    mend = "correct MLFLOW_TRACKING_URI, as in https://mlflow.example.org"
+    hint = "correct MLFLOW_TRACKING_URI, as in https://mlflow.example.org"
     scheme = place.partition(":")[0].partition("+")[0]
     if scheme not in SCHEMES and scheme not in {plugin.name for plugin in entry_points(group="mlflow.tracking_store")}:
-        raise ConfigError(f"MLFLOW_TRACKING_URI: MLflow keeps no registry at {scheme!r} ({', '.join(SCHEMES)}); {mend}")
+        raise ConfigError(f"MLFLOW_TRACKING_URI: MLflow keeps no registry at {scheme!r} ({', '.join(SCHEMES)}); {hint}")
     try:
         parts = urlsplit(place)
         sound = parts.port != 0 and bool(parts.hostname or not scheme.startswith("http"))
     except ValueError:
         sound = False
     if not sound:
-        raise ConfigError(f"MLFLOW_TRACKING_URI: its host or port is none (a port is a number from 1 to 65535); {mend}")
+        raise ConfigError(f"MLFLOW_TRACKING_URI: its host or port is none (a port is a number from 1 to 65535); {hint}")
 
 
 def refuse_untold() -> None:

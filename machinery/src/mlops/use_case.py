@@ -94,7 +94,7 @@ def _imported(project: Project, name: str) -> tuple[ModuleType, Path]:
         raise
     except Exception as error:  # the code is the user's: importing it raises whatever stands there
         message = str(getattr(error, "msg", None) or error).partition("\n")[0]
-        raise UserError(f"{_origin(error, name)}: {type(error).__name__}: {message}; mend it, --debug shows more") from error
+        raise UserError(f"{_origin(error, name)}: {type(error).__name__}: {message}; fix it, --debug shows more") from error
 
 
 def call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -113,7 +113,7 @@ def call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
             wanted = re.search(r"'([^']+)'", str(error))
             like = nearest(wanted[1], names) if wanted else ""
             reason = f"no such column {str(error.args[0])[:80]}{like}; there are: {', '.join(names[:15])}"
-        raise UserError(f"{_origin(error, name)}: {function.__name__}: {reason}; mend it, --debug shows more") from error
+        raise UserError(f"{_origin(error, name)}: {function.__name__}: {reason}; fix it, --debug shows more") from error
 
 
 def _origin(error: Exception, name: str) -> str:
@@ -164,9 +164,9 @@ def _check_metrics(where: Callable[[tuple[str, ...]], str], config: UseCaseConfi
     known = directions(config.task)
     for name, rule in config.metrics.items():
         if name not in known and not own:
-            there = f"there are: {', '.join(known)}"
+            hint = f"there are: {', '.join(known)}"
             raise ConfigError(
-                f"{where(('metrics', name))}: metrics.{name}: no metric for {config.task}{nearest(name, known)}; {there}"
+                f"{where(('metrics', name))}: metrics.{name}: no metric for {config.task}{nearest(name, known)}; {hint}"
             )
         if name in known and rule.direction != known[name]:
             raise ConfigError(

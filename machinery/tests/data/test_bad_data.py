@@ -183,7 +183,7 @@ DAMAGED = {"{": ":1: not JSON", "[]": ": key sha256", '{"sha256": "0"}': ": key 
 
 
 @pytest.mark.parametrize("text", DAMAGED)
-def test_damaged_schema_beside_raw_data_is_refused_and_told_to_be_restored(project: Project, text: str) -> None:
+def test_damaged_schema_beside_raw_data_is_refused_with_the_way_to_restore_it(project: Project, text: str) -> None:
     beside = project.root / f"{CSV}.schema.json"
     beside.write_bytes(text.encode("latin-1"))
     before = tree(project.root)

@@ -1,4 +1,4 @@
-"""A kubectl that keeps its cluster in a folder, renders by the real one, and fails where it is told to.
+"""A kubectl that keeps its cluster in a folder, renders by the real one, and fails where it is set to.
 
 state.json    objects by "kind/name", revisions of each Deployment, calls
 fails.json    verb, or "verb kind/name" → message: the call fails with it, once for each entry of a list

@@ -144,18 +144,18 @@ EXPECTED["databricks", False] = [("create_endpoint", {"name": None, "config": {"
 EXPECTED["databricks", True] = [("update_endpoint_config", {"endpoint": "iris", "config": ENTITIES}), ASKED]
 
 
-@pytest.mark.parametrize(("kind", "there"), EXPECTED)
-def test_deployment_makes_exactly_these_calls(two: Project, plugin: None, predicted: list, kind: str, there: bool) -> None:
-    STATE.update(endpoints=["iris"] if there else ["other"], answer={"predictions": predicted})
+@pytest.mark.parametrize(("kind", "exists"), EXPECTED)
+def test_deployment_makes_exactly_these_calls(two: Project, plugin: None, predicted: list, kind: str, exists: bool) -> None:
+    STATE.update(endpoints=["iris"] if exists else ["other"], answer={"predictions": predicted})
     assert remote(two, kind, options=OPTIONS).deploy(SERVICE) == f"{ADDRESS[kind]} iris"
-    assert CALLS == EXPECTED[kind, there]
+    assert CALLS == EXPECTED[kind, exists]
 
 
 @pytest.mark.parametrize("kind", ADDRESS)
 def test_dry_run_names_the_calls_and_asks_nobody(two: Project, predicted: list, kind: str) -> None:
     steps = "\n".join(remote(two, kind, options=OPTIONS).plan(SERVICE))
-    for there in (False, True):
-        assert all(f"{method}(" in steps for method, _ in EXPECTED[kind, there] if method != "predict")
+    for exists in (False, True):
+        assert all(f"{method}(" in steps for method, _ in EXPECTED[kind, exists] if method != "predict")
     assert "instance_type" in steps
 
 
@@ -197,9 +197,9 @@ def test_cloud_that_cannot_read_the_store_is_refused(two: Project, plugin: None,
 
 def test_tracking_uri_that_cannot_be_is_named_without_its_password(two: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:s3cret@[mlflow")  # pragma: allowlist secret
-    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI: its host or port is none") as told:
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI: its host or port is none") as error:
         remote(two, "databricks").plan(SERVICE)
-    assert "s3cret" not in str(told.value)
+    assert "s3cret" not in str(error.value)
 
 
 @pytest.mark.parametrize(("kind", "uri"), [("sagemaker", ""), ("sagemaker", "azureml://x"), ("databricks", "sagemaker:/x")])

@@ -88,7 +88,7 @@ def test_a_proxy_of_another_environment_with_the_same_name_is_not_touched(images
     assert answering(target) == "1.0.0"
 
 
-def test_a_removed_proxy_is_said_with_the_command_that_repairs_it(images, make) -> None:
+def test_a_removed_proxy_is_reported_with_the_command_that_repairs_it(images, make) -> None:
     target = make()
     assert target.check("iris") == []
     target.deploy(images["1.0.0"])
@@ -101,7 +101,7 @@ def test_a_removed_proxy_is_said_with_the_command_that_repairs_it(images, make) 
     assert target.running("iris") == images["1.0.0"]
 
 
-def test_a_service_that_ended_is_said_with_its_cause(images, make) -> None:
+def test_a_service_that_ended_is_reported_with_its_cause(images, make) -> None:
     target = make()
     target.deploy(images["1.0.0"])
     container = next(item for item in target.containers("iris") if item.runs)

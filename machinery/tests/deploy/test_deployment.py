@@ -301,7 +301,7 @@ def test_the_file_for_a_start_by_hand_is_as_locked_down_as_what_deploy_starts() 
     assert services["blue"]["labels"]["io.mlops.slot"] == "blue" and services["blue"]["mem_limit"] == docker.MEMORY
 
 
-def test_samples_of_a_metrics_page_are_read_and_scoring_is_told_from_probes() -> None:
+def test_samples_of_a_metrics_page_are_read_and_scoring_is_kept_from_probes() -> None:
     page = (
         "# HELP x\n# TYPE x counter\nplain_total 3.0\n"
         'mlops_requests_total{path="/predict",status="200"} 7.0\n'
@@ -343,7 +343,7 @@ def test_the_cause_is_the_last_line_that_tells_one(stderr: str, cause: str) -> N
         ({"ExitCode": 3}, " with 3"),
     ],
 )
-def test_the_end_of_a_container_is_told_in_words(state: dict, words: str) -> None:
+def test_the_end_of_a_container_is_reported_in_words(state: dict, words: str) -> None:
     assert docker.reason_of_end(state, 64 * 2**20).startswith(words)
 
 

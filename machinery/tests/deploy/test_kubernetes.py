@@ -223,7 +223,7 @@ def test_rollout_that_cannot_be_taken_back_says_both(live: Cluster, fake: Fake, 
         ('Error from server (NotFound): namespaces "models" not found', "; make it with: kubectl create namespace models"),
     ],
 )
-def test_cluster_that_cannot_be_reached_is_told_in_one_line(
+def test_cluster_that_cannot_be_reached_is_reported_in_one_line(
     cluster: Cluster, fake: Fake, bundle: Bundle, message: str, text: str
 ) -> None:
     fake.fails(get=[message])
@@ -276,7 +276,7 @@ def test_overlay_that_is_not_there_is_named(project: Project) -> None:
         kubernetes.target(project, "staging", environment)
 
 
-def test_missing_kubectl_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_kubectl_is_reported(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(OVERLAYS.parent, project.root / "deploy" / "kubernetes")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UserError, match="kubectl is not installed"):

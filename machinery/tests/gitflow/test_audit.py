@@ -86,7 +86,7 @@ def command(monkeypatch: pytest.MonkeyPatch, folder: Path, found: audit.Audit | 
     return CliRunner().invoke(app, ["gitflow", "audit"])
 
 
-def test_an_advisory_fails_and_nothing_audited_is_said(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_advisory_fails_and_nothing_audited_is_reported(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = command(monkeypatch, files, None)
     assert (nothing.exit_code, "was NOT audited" in nothing.stderr) == (0, True)
     assert command(monkeypatch, files, audit.Audit(3, (), ())).exit_code == 0

@@ -116,14 +116,14 @@ def test_limits_of_a_feature_that_is_not_there_are_refused(profile: dict) -> Non
         check(profile, traffic.rows(20, 5), features={"wieght": {"ignore": True}})
 
 
-def test_a_column_that_the_log_leaves_out_is_told_not_judged(profile: dict) -> None:
+def test_a_column_that_the_log_leaves_out_is_reported_not_judged(profile: dict) -> None:
     rows = traffic.rows(200, 5)
     table = traffic.logged(rows).drop(columns="income")
     found = {item.name: item.verdict for item in drift.check(profile, table, Monitor())}
     assert found["income"] == "not logged"
 
 
-def test_outputs_of_more_than_one_value_are_told_not_judged(profile: dict) -> None:
+def test_outputs_of_more_than_one_value_are_reported_not_judged(profile: dict) -> None:
     table = traffic.logged(traffic.rows(200, 5)).assign(__prediction__=[[1, 2]] * 200)
     assert drift.check(profile, table, Monitor())[0].verdict == "more than one value a row"
 

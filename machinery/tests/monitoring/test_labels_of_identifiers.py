@@ -11,7 +11,7 @@ BIG = 2**60
 
 
 @pytest.mark.parametrize("logged", [[BIG + 1, BIG, 7], [str(BIG + 1), str(BIG), "7"], [BIG + 1, BIG, 7.0]])
-def test_neighbouring_identifiers_are_told_apart(project: Project, logged: list) -> None:
+def test_neighbouring_identifiers_are_distinguished(project: Project, logged: list) -> None:
     use_case = load_use_case(project, "iris")
     outcomes = pd.DataFrame({"flower": [BIG, BIG + 1, 7], "species": ["setosa", "virginica", "versicolor"]})
     dtype = object if any(isinstance(value, str | float) for value in logged) else "int64"

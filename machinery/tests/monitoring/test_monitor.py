@@ -40,7 +40,7 @@ def monitor(log: Path, *more: object) -> Any:
     return mlops("monitor", "iris", "--log", log, "--json", *more)
 
 
-def test_traffic_like_the_data_is_no_drift_and_its_quality_is_told(
+def test_traffic_like_the_data_is_no_drift_and_its_quality_is_reported(
     registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
 ) -> None:
     done = monitor(answer(many(flowers, 500)))
@@ -86,7 +86,9 @@ def test_too_few_rows_are_a_verdict_of_their_own(
     assert monitor(log, "--set", "monitor.min_rows=99").value["verdict"] == "drift"
 
 
-def test_malformed_lines_are_counted_and_told(registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]) -> None:
+def test_malformed_lines_are_counted_and_reported(
+    registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path]
+) -> None:
     log = answer(many(flowers, 150))
     with (log / "iris.jsonl").open("a") as file:
         file.write('half a line\n{"time": "2026')

@@ -1,4 +1,4 @@
-"""Who is told: one issue a use case, the webhook, and new raw data as a branch with its pull request."""
+"""Who is notified: one issue a use case, the webhook, and new raw data as a branch with its pull request."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def test_drift_opens_one_issue_that_is_brought_up_to_date_and_closed(
 ) -> None:
     log, _ = drifted
     first = monitor(log)
-    assert (first.code, first.value["told"]["issue"]) == (0, "https://github.com/ada/demo/issues/1")
+    assert (first.code, first.value["notified"]["issue"]) == (0, "https://github.com/ada/demo/issues/1")
     (issue,) = github.issues
     assert issue["title"] == "Drift in service: iris" and "| sepal_length |" in issue["body"]
     assert "mlops data add iris FILE" in issue["body"]
@@ -67,13 +67,13 @@ def test_drift_opens_one_issue_that_is_brought_up_to_date_and_closed(
     (log / "iris.jsonl").unlink()
     answer(flowers.sample(300, replace=True, random_state=2, ignore_index=True))
     gone = monitor(log)
-    assert (gone.value["verdict"], gone.value["told"]["closed"], github.issues[0]["state"]) == ("ok", 1, "closed")
+    assert (gone.value["verdict"], gone.value["notified"]["closed"], github.issues[0]["state"]) == ("ok", 1, "closed")
 
 
 def test_too_few_rows_leave_the_issue_as_it_is(github: Any, drifted: tuple[Path, Path]) -> None:
     log, _ = drifted
     monitor(log)
-    assert monitor(log, "--set", "monitor.min_rows=1000").value["told"]["closed"] == 0
+    assert monitor(log, "--set", "monitor.min_rows=1000").value["notified"]["closed"] == 0
     assert github.issues[0]["state"] == "open"
 
 
@@ -82,7 +82,7 @@ def test_retrain_off_opens_no_issue_and_drift_keeps_its_exit_code(github: Any, d
     assert (done.code, github.issues, done.value["verdict"]) == (1, [], "drift")
 
 
-def test_a_token_that_may_not_write_issues_is_told_and_drift_keeps_its_exit_code(
+def test_a_token_that_may_not_write_issues_is_reported_and_drift_keeps_its_exit_code(
     github: Any, drifted: tuple[Path, Path]
 ) -> None:
     os.environ["GITHUB_TOKEN"] = "fork-token"
@@ -94,21 +94,21 @@ def test_labelled_rows_are_proposed_as_new_raw_data_with_a_pull_request(
     shared: Project, github: Any, drifted: tuple[Path, Path]
 ) -> None:
     log, labels = drifted
-    told = monitor(log, *automatic(labels)).value["told"]
+    notified = monitor(log, *automatic(labels)).value["notified"]
     (pull,) = github.pulls
-    assert told["branch"].startswith("data/iris-20") and told["pull_request"] == pull["html_url"]
-    assert (pull["head"]["ref"], pull["base"]["ref"]) == (told["branch"], "dev")
+    assert notified["branch"].startswith("data/iris-20") and notified["pull_request"] == pull["html_url"]
+    assert (pull["head"]["ref"], pull["base"]["ref"]) == (notified["branch"], "dev")
     assert pull["html_url"] in github.issues[0]["body"]
     git(shared.root, "fetch", "--quiet", "origin")
-    changed = git(shared.root, "diff", "--name-only", "origin/dev", f"origin/{told['branch']}").splitlines()
-    name = told["branch"].removeprefix("data/")
+    changed = git(shared.root, "diff", "--name-only", "origin/dev", f"origin/{notified['branch']}").splitlines()
+    name = notified["branch"].removeprefix("data/")
     assert changed == [f"data/raw/iris/{each}" for each in ("README.md", f"{name}.csv", f"{name}.csv.schema.json")]
-    git(shared.root, "checkout", "--quiet", "--detach", f"origin/{told['branch']}")
+    git(shared.root, "checkout", "--quiet", "--detach", f"origin/{notified['branch']}")
     added = pd.read_csv(shared.root / f"data/raw/iris/{name}.csv")
     assert len(added) == 200 and added["flower"].tolist() == sorted(range(1000, 1200), key=added["flower"].tolist().index)
     assert list(added) == ["flower", "sepal_length", "sepal_width", "petal_length", "petal_width", "species"]
     assert mlops("data", "raw", "iris", "--json").code == 0
-    assert mlops("gitflow", "check", "--head", told["branch"], "--base", "dev").code == 0
+    assert mlops("gitflow", "check", "--head", notified["branch"], "--base", "dev").code == 0
     assert not git(shared.root, "worktree", "list").splitlines()[1:]
 
 
@@ -116,12 +116,12 @@ def test_a_second_check_makes_no_second_branch_and_after_the_merge_nothing_is_ne
     shared: Project, github: Any, drifted: tuple[Path, Path]
 ) -> None:
     log, labels = drifted
-    first = monitor(log, *automatic(labels)).value["told"]
-    again = monitor(log, *automatic(labels)).value["told"]
+    first = monitor(log, *automatic(labels)).value["notified"]
+    again = monitor(log, *automatic(labels)).value["notified"]
     assert again["branch"] == first["branch"] and "waits to be merged" in again["proposal"]
     assert len(github.pulls) == len(github.issues) == 1
     git(shared.root, "push", "--quiet", "origin", f"origin/{first['branch']}:dev")
-    merged = monitor(log, *automatic(labels)).value["told"]
+    merged = monitor(log, *automatic(labels)).value["notified"]
     assert merged["branch"] == "" and "the 200 labelled rows are in the raw data already" in merged["proposal"]
 
 
@@ -129,17 +129,17 @@ def test_a_check_that_may_not_write_leaves_the_proposal_to_the_job_that_may(
     shared: Project, github: Any, drifted: tuple[Path, Path], tmp_path: Path
 ) -> None:
     log, labels = drifted
-    told = monitor(log, *automatic(labels), "--proposals", str(tmp_path / "left")).value["told"]
+    notified = monitor(log, *automatic(labels), "--proposals", str(tmp_path / "left")).value["notified"]
     assert github.pulls == [] and git(shared.root, "ls-remote", "--heads", "origin", "data/*") == ""
-    assert f"compare/dev...{told['branch']}" in github.issues[0]["body"]
+    assert f"compare/dev...{notified['branch']}" in github.issues[0]["body"]
     assert mlops("propose", tmp_path / "left").code == 0
     (pull,) = github.pulls
-    assert pull["head"]["ref"] == told["branch"] and pull["html_url"] in github.issues[0]["body"]
+    assert pull["head"]["ref"] == notified["branch"] and pull["html_url"] in github.issues[0]["body"]
     git(shared.root, "fetch", "--quiet", "origin")
-    changed = git(shared.root, "diff", "--name-only", "origin/dev", f"origin/{told['branch']}").splitlines()
+    changed = git(shared.root, "diff", "--name-only", "origin/dev", f"origin/{notified['branch']}").splitlines()
     assert len(changed) == 3 and all(name.startswith("data/raw/iris/") for name in changed)
     facts = tmp_path / "left" / "iris" / "proposal.json"
-    facts.write_text(facts.read_text().replace(told["branch"], "main"))
+    facts.write_text(facts.read_text().replace(notified["branch"], "main"))
     assert "is no branch of new data" in mlops("propose", tmp_path / "left").error
 
 
@@ -149,16 +149,16 @@ def test_rows_that_are_known_are_left_out(shared: Project, drifted: tuple[Path, 
     rows.loc[:49, "flower"] = range(1, 51)  # keys of the raw data
     rows.loc[60, "flower"] = rows.loc[61, "flower"]  # the same key twice
     rows.to_csv(labels, index=False)
-    told = monitor(log, *automatic(labels)).value["told"]
-    assert told["proposal"].startswith("149 new labelled rows are proposed")
+    notified = monitor(log, *automatic(labels)).value["notified"]
+    assert notified["proposal"].startswith("149 new labelled rows are proposed")
 
 
 def test_where_the_token_may_not_open_pull_requests_the_issue_holds_the_link(github: Any, drifted: tuple[Path, Path]) -> None:
     os.environ["GITHUB_TOKEN"] = "workflow-token"
     log, labels = drifted
-    told = monitor(log, *automatic(labels)).value["told"]
-    assert (told["pull_request"], github.pulls) == ("", [])
-    assert f"compare/dev...{told['branch']}?expand=1" in github.issues[0]["body"]
+    notified = monitor(log, *automatic(labels)).value["notified"]
+    assert (notified["pull_request"], github.pulls) == ("", [])
+    assert f"compare/dev...{notified['branch']}?expand=1" in github.issues[0]["body"]
 
 
 def untold(labels: Path) -> str:
@@ -194,20 +194,20 @@ def test_nothing_is_proposed_and_the_issue_says_why(
     shared: Project, github: Any, drifted: tuple[Path, Path], change: Callable[[Path], str], why: str
 ) -> None:
     log, labels = drifted
-    told = monitor(log, *automatic(change(labels))).value["told"]
-    assert (told["branch"], github.pulls) == ("", [])
-    assert why in told["proposal"] and why in github.issues[0]["body"]
+    notified = monitor(log, *automatic(change(labels))).value["notified"]
+    assert (notified["branch"], github.pulls) == ("", [])
+    assert why in notified["proposal"] and why in github.issues[0]["body"]
     assert git(shared.root, "ls-remote", "--heads", "origin", "data/*") == ""
 
 
 def test_without_dev_nothing_is_proposed(shared: Project, drifted: tuple[Path, Path]) -> None:
     git(shared.root, "push", "--quiet", "origin", ":dev")
     log, labels = drifted
-    assert "origin has no branch dev" in monitor(log, *automatic(labels)).value["told"]["proposal"]
+    assert "origin has no branch dev" in monitor(log, *automatic(labels)).value["notified"]["proposal"]
 
 
 class Webhook(BaseHTTPRequestHandler):
-    """Notes what it is sent, and answers as it is told."""
+    """Notes what it is sent, and answers as it is set to."""
 
     status = 200
     received: list[dict[str, str]] = []

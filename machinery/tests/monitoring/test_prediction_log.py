@@ -144,7 +144,7 @@ def test_rows_outside_of_the_window_are_counted_and_the_newest_is_known(tmp_path
     assert found.newest == datetime(2026, 5, 3, 12, tzinfo=UTC)
 
 
-def test_versions_are_told_apart_and_the_last_rows_say_which_answer_now(tmp_path: Path) -> None:
+def test_versions_are_distinguished_and_the_last_rows_say_which_answer_now(tmp_path: Path) -> None:
     old = [line(10, "1.0.0", f"o{index}") for index in range(30)]
     new = [line(11, "1.1.0", f"n{index}") for index in range(20)]
     write(tmp_path / "iris.jsonl", *new)

@@ -50,7 +50,7 @@ def test_a_model_that_breaks_its_limit_is_found(use_case: UseCase, rows: int, ac
     assert alarms(use_case, rows, accuracy, 20) >= 18
 
 
-def test_a_value_beyond_its_limit_that_few_labels_cannot_tell_from_chance_is_said(use_case: UseCase) -> None:
+def test_a_value_beyond_its_limit_that_few_labels_cannot_tell_from_chance_is_reported(use_case: UseCase) -> None:
     hits = pd.DataFrame({TRUTH: (CLASSES * 10)[:30]})
     joined = hits.assign(**{PREDICTION: ["setosa"] * 4 + list(hits[TRUTH][4:])})
     joined.loc[[5, 8], PREDICTION] = "setosa"

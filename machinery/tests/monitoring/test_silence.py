@@ -56,7 +56,7 @@ def label(log: Path, tmp_path: Path, species: pd.Series, prefix: str = "q") -> A
     return monitor(log, "--set", f"monitor.labels={tmp_path / 'labels.csv'}")
 
 
-def test_labels_of_which_none_joins_are_said(
+def test_labels_of_which_none_joins_are_reported(
     registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path], tmp_path: Path
 ) -> None:
     rows = many(flowers)

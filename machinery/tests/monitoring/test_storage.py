@@ -67,7 +67,7 @@ def test_a_rotated_log_and_labels_in_s3(
     assert done.value["versions"][0]["labelled"] == 90
 
 
-def test_what_is_not_there_or_does_not_answer_is_told(registered: Project, s3: Any) -> None:
+def test_what_is_not_there_or_does_not_answer_is_reported(registered: Project, s3: Any) -> None:
     missing = mlops("monitor", "iris", "--log", "s3://logs/nothing")
     assert missing.code == 2 and "s3://logs/nothing: cannot be read" in missing.error
     nowhere = mlops("monitor", "iris", "--log", "s3://no-such-bucket/x")

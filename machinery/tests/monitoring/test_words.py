@@ -16,12 +16,12 @@ def profile() -> dict:
     return traffic.profile()
 
 
-def told(profile: dict, rows: pd.DataFrame, plain: pd.DataFrame) -> dict[str, drift.Finding]:
+def described(profile: dict, rows: pd.DataFrame, plain: pd.DataFrame) -> dict[str, drift.Finding]:
     table = traffic.logged(rows, traffic.predictions(plain))
     if TIME in rows:
         table[TIME] = rows[TIME].to_numpy()
     findings = drift.check(profile, table, Monitor())
-    return {item.name: item for item in words.told(findings, profile, table, Monitor())}
+    return {item.name: item for item in words.described(findings, profile, table, Monitor())}
 
 
 CHANGES = {
@@ -37,10 +37,10 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("text", CHANGES)
-def test_a_change_is_told(profile: dict, text: str) -> None:
+def test_a_change_is_reported(profile: dict, text: str) -> None:
     column, change = CHANGES[text]
     plain = traffic.rows(600, 5)
-    found = told(profile, plain.assign(**{column: change(plain)}), plain)[column]
+    found = described(profile, plain.assign(**{column: change(plain)}), plain)[column]
     assert found.verdict == "drift" and text in found.words, found.words
     assert found.where == ""
 
@@ -48,15 +48,15 @@ def test_a_change_is_told(profile: dict, text: str) -> None:
 def test_the_slice_in_which_alone_a_column_changed_is_named(profile: dict) -> None:
     plain = traffic.rows(1200, 5)
     members = plain.assign(weight=plain["weight"] + np.where(plain["member"], 25, 0))
-    assert told(profile, members, plain)["weight"].where.startswith("where member is 1 (")
+    assert described(profile, members, plain)["weight"].where.startswith("where member is 1 (")
     times = pd.date_range("2026-05-01", periods=1200, freq="5min", tz="UTC")
     later = plain.assign(**{TIME: times, "weight": plain["weight"] + np.where(times >= "2026-05-03", 15, 0)})
-    assert told(profile, later, plain)["weight"].where.startswith("since 2026-05-03 (")
+    assert described(profile, later, plain)["weight"].where.startswith("since 2026-05-03 (")
 
 
 def test_rows_without_drift_get_no_words(profile: dict) -> None:
     plain = traffic.rows(600, 5)
-    assert {item.words + item.where for item in told(profile, plain, plain).values()} == {""}
+    assert {item.words + item.where for item in described(profile, plain, plain).values()} == {""}
 
 
 def test_faults_of_rows_are_counted_once_a_row_and_name_their_columns(profile: dict) -> None:

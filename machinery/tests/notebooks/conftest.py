@@ -101,7 +101,7 @@ def server(tmp_path_factory):
         "JUPYTER_CONFIG_DIR": str(base / "user"),
         "JUPYTER_DATA_DIR": str(base / "data"),
         "JUPYTER_RUNTIME_DIR": str(base / "runtime"),
-        # An exporter that is told to end the process: what a broken plug-in of nbconvert may do.
+        # An exporter that is set to end the process: what a broken plug-in of nbconvert may do.
         "PYTHONPATH": str(Path(__file__).parent / "broken"),
     }
     options = [f"--ServerApp.root_dir={base / 'root'}", f"--port={port}", "--no-browser", "--IdentityProvider.token=test"]

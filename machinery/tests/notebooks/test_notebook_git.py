@@ -88,17 +88,17 @@ def test_setup_may_be_repeated(drivers):
     assert (drivers.root / ".gitattributes").read_text() == before == f"{setup.ATTRIBUTES}\n"
 
 
-def test_the_doctor_names_what_is_missing_and_how_to_mend_it(repository, tmp_path, monkeypatch):
+def test_the_doctor_names_what_is_missing_and_how_to_fix_it(repository, tmp_path, monkeypatch):
     monkeypatch.setattr(setup, "extension_file", lambda: tmp_path / "etc" / "mlops-notebooks.json")
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     before = {finding.what: finding for finding in setup.examine(repository.root)}
     for what in ("git diff", "git merge", ".gitattributes", "save hook"):
-        assert not before[what].ok and before[what].mend == setup.MEND
+        assert not before[what].ok and before[what].hint == setup.HINT
     setup.set_up(repository.root)
     assert [finding for finding in setup.examine(repository.root) if not finding.ok] == []
 
 
-def test_the_doctor_reports_exports_that_failed_until_they_are_mended(repository, tmp_path, monkeypatch):
+def test_the_doctor_reports_exports_that_failed_until_they_are_fixed(repository, tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     path = write(repository.root / "a.ipynb", notebook())
     log = tmp_path / "runtime" / "mlops-exports.jsonl"

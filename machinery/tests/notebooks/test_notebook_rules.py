@@ -286,7 +286,7 @@ def test_a_notebook_in_git_without_its_script_is_refused(project):
     assert broken(project, path) == [], "both are not in git"
     git("add", str(path))
     [fault] = rules.check(project, [path], flake8=False)
-    assert (fault.rule, fault.mend) == ("stale", f"git add {project / 'notebooks' / 'a' / 'a.py'}")
+    assert (fault.rule, fault.hint) == ("stale", f"git add {project / 'notebooks' / 'a' / 'a.py'}")
     git("add", "notebooks/a/a.py")
     assert broken(project, path) == []
 

@@ -77,7 +77,7 @@ def test_a_system_exit_in_the_exporter_is_logged_and_the_save_succeeds(server):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links need rights there")
-def test_a_linked_output_folder_is_refused_and_the_next_save_mends_it(server, tmp_path):
+def test_a_linked_output_folder_is_refused_and_the_next_save_repairs_it(server, tmp_path):
     place = folder(server, "linked")
     (place / "a").symlink_to(tmp_path, target_is_directory=True)
     assert server.save("linked/a.ipynb", SIMPLE).status_code == 201
@@ -131,7 +131,7 @@ def test_a_full_disk_fails_no_save_and_the_next_one_mends_it(server, mounted, mo
     assert [path.name for path in (place / "a").iterdir()] == ["a.py"], "no half-written page"
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(server.runtime))
     (failed,) = [found for found in setup.examine(place) if found.what == "export"]
-    assert "No space left on device" in failed.found and failed.mend == "mend it and save again"
+    assert "No space left on device" in failed.found and failed.hint == "fix it and save again"
     subprocess.run(["mount", "-o", "remount,size=9m", str(place)], check=True)
     assert server.save("full/a.ipynb", SIMPLE).ok
     eventually(lambda: errors(server, "full")[-1] is None and (place / "a" / "a.html").is_file())
@@ -186,7 +186,7 @@ def test_widgets_scripts_pictures_and_cells_without_ids(server):
     assert "x = 1" in _read(place / "old" / "old.py")
 
 
-def test_a_notebook_that_another_program_broke_is_logged_and_the_next_save_mends_it(server):
+def test_a_notebook_that_another_program_broke_is_logged_and_the_next_save_repairs_it(server):
     place = folder(server, "broken")
     (place / "a.ipynb").write_text("{ no notebook")
     assert savehook._run([str(place / "a.ipynb")])[0]["error"].startswith(f"{place}/a.ipynb: not a notebook")

@@ -135,7 +135,7 @@ def test_numbers_become_four_bands_and_few_values_stay_as_they_are() -> None:
     assert (found["open 0"].rows, found["open 1"].rows) == (182, 182)
 
 
-def test_worst_slice_and_where_the_baseline_is_better_are_said(made: cards.Card, iris: UseCase) -> None:
+def test_worst_slice_and_where_the_baseline_is_better_are_reported(made: cards.Card, iris: UseCase) -> None:
     parts = [
         slices.Slice("site", "north", 200, "macro_f1", 0.95, 0.2),
         slices.Slice("site", "south", 100, "macro_f1", 0.40, 0.6),

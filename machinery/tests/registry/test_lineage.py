@@ -79,7 +79,7 @@ def test_version_that_went_nowhere_has_no_image(registered: Project, command: Ca
 
 
 @pytest.mark.parametrize("subject", ["iris@nowhere", "irsi@production", "feedfeedfeed", f"x/iris@sha256:{'0' * 64}"])
-def test_what_is_not_known_is_told_in_one_line(
+def test_what_is_not_known_is_reported_in_one_line(
     registered: Project, deployed: Version, command: Callable, subject: str
 ) -> None:
     result = command("lineage", subject)

@@ -37,9 +37,9 @@ def test_after_a_move_every_version_loads_and_the_work_goes_on(registered, run, 
 def test_a_store_can_be_made_in_a_place_of_any_name(project: Project, kept: Path, tmp_path: Path, load, stored, name: str):
     place = tmp_path / name
     project.root.rename(place)
-    there = opened_at(place)
-    outcome = pipeline.run(there, load_use_case(there, "iris"))
-    assert load(there, outcome.version) == 51
+    store = opened_at(place)
+    outcome = pipeline.run(store, load_use_case(store, "iris"))
+    assert load(store, outcome.version) == 51
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
@@ -65,7 +65,7 @@ def test_a_clone_reads_its_own_artifacts_and_leaves_the_original_alone(registere
     assert sorted(path for path in registered.store.rglob("*") if path.is_file()) == before
 
 
-def test_a_move_is_said_once(registered: Project, stored, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_move_is_reported_once(registered: Project, stored, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     registered.root.rename(tmp_path / "moved")
     moved = opened_at(tmp_path / "moved")
     stored(moved)

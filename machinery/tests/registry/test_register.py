@@ -418,7 +418,7 @@ def test_on_a_shared_server_the_history_tells_a_renamed_project_from_another(sha
     assert owners(shared) == {"other", "stranger"}
 
 
-def test_a_deleted_experiment_is_said_with_the_way_to_restore_it(registered: Project, run: Run):
+def test_a_deleted_experiment_is_reported_with_the_way_to_restore_it(registered: Project, run: Run):
     with tracking.open_store(registered) as client:
         experiment = client.get_experiment_by_name("iris").experiment_id
         client.delete_experiment(experiment)

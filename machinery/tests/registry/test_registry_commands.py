@@ -73,7 +73,7 @@ def test_a_renamed_store_is_found_by_its_new_name(registered: Project, command, 
     assert not registered.store.exists()
 
 
-def test_a_store_that_lost_its_database_is_still_said_to_be_damaged(registered: Project, command):
+def test_a_store_that_lost_its_database_is_still_reported_as_damaged(registered: Project, command):
     (registered.store / tracking.DATABASE).unlink()
     result = command("history", "iris")
     assert (result.code, "restore it with: cp" in result.err) == (3, True)
@@ -121,13 +121,13 @@ LOOKS = (
 
 
 @pytest.mark.parametrize("arguments", LOOKS, ids=" ".join)
-def test_an_unknown_use_case_is_told_with_those_that_there_are(registered: Project, command, arguments: tuple[str, ...]):
+def test_an_unknown_use_case_is_reported_with_those_that_there_are(registered: Project, command, arguments: tuple[str, ...]):
     result = command(*arguments)
     assert (result.code, result.out) == (2, "")
     assert "error: no use case 'zzz'; there are: iris, ridership" in result.err
 
 
-def test_a_use_case_without_versions_is_told_how_to_make_one(registered: Project, command):
+def test_a_use_case_without_versions_gets_the_way_to_make_one(registered: Project, command):
     for look in ("show", "history"):
         assert "ridership: no version is registered; make one with: mlops run ridership" in command(look, "ridership").err
 
@@ -187,14 +187,14 @@ def test_a_file_is_no_candidate(registered: Project, command):
 @pytest.mark.parametrize(
     "words", ["show a/b", "show a:b", "history a/b", "lineage a/b 1.0.0", "alias a/b staging 1 --reason x"]
 )
-def test_what_no_use_case_is_called_is_said_in_one_line(fresh: Project, command, words: str):
+def test_what_no_use_case_is_called_is_reported_in_one_line(fresh: Project, command, words: str):
     result = command(*words.split())
     last = result.err.splitlines()[-1]
     assert (result.code, "is no name of a use case; there are: iris" in last, "Traceback" in result.err) == (2, True, False)
 
 
 @pytest.mark.parametrize("out", ["folder", "file/below/card.md"])
-def test_a_card_that_cannot_be_written_there_is_said_in_one_line(registered: Project, command, out: str):
+def test_a_card_that_cannot_be_written_there_is_reported_in_one_line(registered: Project, command, out: str):
     (registered.output / "folder").mkdir()
     (registered.output / "file").touch()
     result = command("card", "iris", "--out", str(registered.output / out))

@@ -343,7 +343,7 @@ def test_a_remote_that_refuses_is_not_taken_for_a_lost_race(clone: Callable[[str
     assert (root / "runs.log").read_text().split() == ["a"]
 
 
-def test_no_origin_is_said_in_one_line(clone: Callable[[str], Path]) -> None:
+def test_no_origin_is_reported_in_one_line(clone: Callable[[str], Path]) -> None:
     root = clone("first")
     git(root, "remote", "set-url", "origin", str(root.parent / "gone.git"))
     with pytest.raises(StoreUnreachable, match="cannot be read from origin"):

@@ -167,7 +167,7 @@ def test_a_run_on_the_database_itself_with_artifacts_in_s3(apart, postgres, s3, 
     assert not (tmp_path / "mlruns").exists()
 
 
-def test_an_artifact_store_that_is_gone_is_said_in_one_line(apart, postgres, command):
+def test_an_artifact_store_that_is_gone_is_reported_in_one_line(apart, postgres, command):
     gone = {"MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}", "MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://models/gone"}
     project = apart(postgres, "gone", **gone)
     result = command("run", "iris")

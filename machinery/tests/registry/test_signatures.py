@@ -104,7 +104,7 @@ def test_another_key_and_another_content_are_refused(manifest: Path, tmp_path: P
         signatures.verify("iris 1.0.0", manifest, signature, public)
 
 
-def test_a_key_that_is_none_is_said_and_without_one_nothing_is_signed(manifest: Path, tmp_path: Path):
+def test_a_key_that_is_none_is_reported_and_without_one_nothing_is_signed(manifest: Path, tmp_path: Path):
     assert signatures.sign(manifest) == ""
     os.environ["MLOPS_SIGNING_KEY"] = str(tmp_path / "missing.pem")
     with pytest.raises(UserError, match="MLOPS_SIGNING_KEY: no private EC key"):

@@ -51,10 +51,10 @@ def mlops(root: Path) -> Store:
 def test_run_pushes_what_the_command_leaves_and_status_tells(mlops: Store, root: Path) -> None:
     assert json.loads(mlops("pull", "--json").stdout)["commit"] is None
     assert mlops("run", "--", *WRITE).exit_code == 0
-    told = json.loads(mlops("status", "--json").stdout)
-    assert told["here"] == told["origin"] and (told["files"], told["size"]) == (1, 1)
+    status = json.loads(mlops("status", "--json").stdout)
+    assert status["here"] == status["origin"] and (status["files"], status["size"]) == (1, 1)
     assert "in step" in mlops("status").stdout
-    assert json.loads(mlops("pull", "--json").stdout)["commit"] == told["origin"]
+    assert json.loads(mlops("pull", "--json").stdout)["commit"] == status["origin"]
 
 
 def test_run_ends_with_the_code_of_its_command(mlops: Store, root: Path) -> None:
@@ -132,7 +132,7 @@ def pushed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "env"
 
 
-def test_a_run_that_is_not_told_the_server_reads_no_other_store(
+def test_a_run_without_the_server_reads_no_other_store(
     mlops: Store, root: Path, pushed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert mlops("run", "--", *WRITE).exit_code == 0

@@ -55,7 +55,7 @@ def remove(database: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncate, empty, garble, flip_a_page, remove])
-def test_a_damaged_database_is_said_in_one_line_whose_advice_mends_it(
+def test_a_damaged_database_is_reported_in_one_line_whose_advice_repairs_it(
     registered: Project, command, run, stored, load, damage: Callable[[Path], None]
 ):
     damage(registered.store / tracking.DATABASE)
@@ -71,7 +71,9 @@ def test_a_damaged_database_is_said_in_one_line_whose_advice_mends_it(
 
 
 @pytest.mark.parametrize("arguments", [("run", "iris", "--set", OTHER[0]), ("bundle", "iris"), ("card", "iris")])
-def test_files_that_the_store_has_lost_are_said_in_one_line(registered: Project, command, stored, arguments: tuple[str, ...]):
+def test_files_that_the_store_has_lost_are_reported_in_one_line(
+    registered: Project, command, stored, arguments: tuple[str, ...]
+):
     shutil.rmtree(registered.store / tracking.ARTIFACTS)
     result = command(*arguments)
     assert result.code == 3
@@ -232,7 +234,7 @@ ADDRESSES = [
 
 @pytest.mark.parametrize("address", [*ADDRESSES, "foo", "file:///x", "s3://x"])
 @pytest.mark.parametrize("arguments", [("history", "iris"), ("store", "status")])
-def test_an_address_that_no_store_can_have_is_said_in_one_line(
+def test_an_address_that_no_store_can_have_is_reported_in_one_line(
     project: Project, command, monkeypatch: pytest.MonkeyPatch, address: str, arguments: tuple[str, ...]
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)

@@ -23,7 +23,7 @@ def git(project: Project, *arguments: str) -> str:
 
 @pytest.fixture
 def tagged(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project whose commit is tagged v1.0.0 and has a release record, told in place of a store, which is slow to make."""
+    """A project whose commit is tagged v1.0.0 and has a release record, written in place of a store, which is slow to make."""
     os.environ["GITHUB_REPOSITORY"] = "ada/demo"
     git(project, "tag", "v1.0.0")
     monkeypatch.setattr(releases, "read", lambda project, commit: {"iris": "1.0.0", "ridership": "2.0.1"})
@@ -88,7 +88,7 @@ def test_a_release_without_all_of_its_images_is_not_published(tagged: Project, t
     assert (refused.code, "has no image of ridership" in refused.error) == (2, True)
 
 
-def test_what_the_plan_said_is_expected_and_nothing_else(tagged: Project, tmp_path: Path) -> None:
+def test_what_the_plan_names_is_expected_and_nothing_else(tagged: Project, tmp_path: Path) -> None:
     folder = artifacts(tmp_path / "artifacts", iris=model())
     done = mlops("release", "publish", "v1.0.0", folder, "--expect", '["iris"]', "--dry-run", "--json")
     assert set(done.value["release"]["models"]) == {"iris"}
@@ -101,7 +101,7 @@ def test_an_image_that_is_not_named_by_its_digest_is_not_published(tagged: Proje
     assert "models.ridership.image" in mlops("release", "publish", "v1.0.0", folder).error
 
 
-def test_what_is_not_attested_is_told_and_no_failure(tagged: Project) -> None:
+def test_what_is_not_attested_is_reported_and_no_failure(tagged: Project) -> None:
     done = mlops("release", "attested", "iris", "--outcome", "skipped", "--json")
     assert (done.code, done.value["attested"], "is not attested" in done.err) == (0, False, True)
     assert (
@@ -112,7 +112,7 @@ def test_what_is_not_attested_is_told_and_no_failure(tagged: Project) -> None:
     assert json.loads((tagged.output / "attestation.json").read_text()) == {"url": "https://x"}
 
 
-def test_a_deployment_that_did_not_begin_is_told(project: Project) -> None:
+def test_a_deployment_that_did_not_begin_is_reported(project: Project) -> None:
     done = mlops("release", "summary", project.output / "result.json")
     assert (done.code, "Nothing was tried" in done.err) == (0, True)
 

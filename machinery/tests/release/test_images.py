@@ -84,11 +84,11 @@ def test_a_push_without_a_digest_is_an_error(docker: Path, monkeypatch: pytest.M
         images.push("x", "x")
 
 
-def test_what_docker_says_last_is_told_in_one_line(docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_docker_says_last_is_reported_in_one_line(docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENDS", "1")
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as error:
         images.push("x", "x")
-    assert str(told.value).startswith("docker push failed: no such host; start the registry or correct MLOPS_REGISTRY")
+    assert str(error.value).startswith("docker push failed: no such host; start the registry or correct MLOPS_REGISTRY")
     with pytest.raises(UserError, match="docker pull failed: no such host; log in with: mlops release login"):
         images.pull("x")
 
@@ -114,7 +114,7 @@ def test_what_a_job_logged_in_to_is_logged_out_with_its_credentials(
     assert docker.read_text().endswith("logout registry.example\n")
 
 
-def test_a_machine_without_docker_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_docker_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UserError, match="docker is not installed"):
         images.pull("x")

@@ -1,4 +1,4 @@
-"""release.json: what is taken, what is refused and how it is told."""
+"""release.json: what is taken, what is refused and how it is reported."""
 
 from __future__ import annotations
 
@@ -60,6 +60,6 @@ def test_what_is_no_manifest_is_refused(text: str, named: str) -> None:
         manifest.parse(text, "release.json")
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such file.*mlops release fetch"):
         manifest.read(tmp_path / "release.json")

@@ -134,7 +134,7 @@ def test_text_columns_are_one_input_each(tmp_path):
     assert (predict(bundle, holdout) == holdout["__prediction__"]).all()
 
 
-def test_null_and_the_text_none_are_told_apart(tmp_path):
+def test_null_and_the_text_none_are_distinguished(tmp_path):
     from sklearn.compose import make_column_transformer
     from sklearn.linear_model import LinearRegression
     from sklearn.pipeline import make_pipeline

@@ -20,7 +20,7 @@ INPUTS = {"inputs": [{"name": "code", "datatype": "BYTES"}]}
 
 @pytest.fixture
 def server():
-    """The address of a server that answers as it is told: path → JSON value, or bytes as they stand."""
+    """The address of a server that answers as it is set to: path → JSON value, or bytes as they stand."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):

@@ -145,7 +145,7 @@ def test_a_client_that_sends_no_more_still_gets_its_answer(server, pieces):
 
 
 @pytest.mark.parametrize("cut", [20, -5])
-def test_a_client_that_stops_in_the_middle_is_told_so(server, cut):
+def test_a_client_that_stops_in_the_middle_gets_an_answer(server, cut):
     with socket.create_connection(server[0], timeout=10) as connection:
         connection.sendall(request()[:cut])
         time.sleep(0.02)

@@ -68,7 +68,7 @@ def test_a_different_problem_is_refused_by_name(part):
     assert verdict.reasons[0].startswith(f"{part} is not the champion's")
 
 
-def test_a_new_question_is_decided_by_limits_and_baseline_and_said():
+def test_a_new_question_is_decided_by_limits_and_baseline_and_reported():
     verdict = gate.decide(RULES, GOOD, BASELINE, None, new_question=True)
     assert (verdict.passed, verdict.word, verdict.improved) == (True, "new question", False)
 

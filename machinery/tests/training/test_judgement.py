@@ -177,9 +177,9 @@ def test_a_holdout_by_time_moves_on() -> None:
     assert [(item.rule, item.new) for item in found if item.blocks] == [("holdout.rows", 39)]
 
 
-def test_few_holdout_rows_are_told_and_fewer_than_configured_refuse(iris: UseCase, trained: Candidate) -> None:
-    told = [item for item in evaluate(iris, trained, None).verdict.findings if item.rule == "checks.holdout_rows"]
-    assert [item.blocks for item in told] == [False] and "51 holdout rows: the 95 % interval" in told[0].detail
+def test_few_holdout_rows_are_reported_and_fewer_than_configured_refuse(iris: UseCase, trained: Candidate) -> None:
+    few = [item for item in evaluate(iris, trained, None).verdict.findings if item.rule == "checks.holdout_rows"]
+    assert [item.blocks for item in few] == [False] and "51 holdout rows: the 95 % interval" in few[0].detail
     config = iris.config.model_copy(update={"checks": iris.config.checks.model_copy(update={"holdout_rows": 52})})
     assert findings(evaluate(replace(iris, config=config), trained, None)) == ["checks.holdout_rows"]
 

@@ -108,7 +108,7 @@ def test_clearly_better_model_lies_above_zero_and_the_worse_one_below(seed, bloc
     assert turned == pytest.approx((-high, -low))
 
 
-def test_equally_good_models_are_told_apart_in_about_one_case_of_twenty():
+def test_equally_good_models_are_distinguished_in_about_one_case_of_twenty():
     wrong = 0
     for seed in range(100):
         random = np.random.default_rng(seed)

@@ -103,7 +103,7 @@ def test_hash_holds_out_the_share_that_is_asked_for():
     assert abs(len(holdout) / 20_000 - 0.3) < 0.01
 
 
-def test_parts_of_a_key_are_told_apart():
+def test_parts_of_a_key_are_distinguished():
     """("1", "23") is another key than ("12", "3"), though they read alike one after the other."""
     numbers = [str(index) for index in range(100, 200)]
     rows = pd.DataFrame({"a": ["1"] * 100 + [f"1{n}" for n in numbers], "b": [f"{n}3" for n in numbers] + ["3"] * 100})

@@ -270,11 +270,11 @@ def _files(use_cases: tuple[str, ...], keep: tuple[str, ...]) -> Iterator[str]:
 def _environment(venv: Path) -> None:
     """Make a folder that stands for an installed environment: this one's programs, and stamps that no file is newer than."""
     venv.mkdir(parents=True)
-    there = Path(sys.prefix)
-    (venv / "lib").symlink_to(there / "lib")
-    shutil.copy2(there / "pyvenv.cfg", venv / "pyvenv.cfg")
+    prefix = Path(sys.prefix)
+    (venv / "lib").symlink_to(prefix / "lib")
+    shutil.copy2(prefix / "pyvenv.cfg", venv / "pyvenv.cfg")
     (venv / "bin").mkdir()
-    for program in (there / "bin").iterdir():
+    for program in (prefix / "bin").iterdir():
         if program.name != "mlops":
             (venv / "bin" / program.name).symlink_to(program)
     mlops = venv / "bin" / "mlops"

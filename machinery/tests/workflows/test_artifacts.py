@@ -94,11 +94,11 @@ def reports_read(root: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> list
 def images_read(root: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     folder = root / path
     monkeypatch.setattr(assets, "parse", lambda text, where: json.loads(text)["models"])
-    there = [name for name in NAMES if any(folder.glob(f"**/{name}.cdx.json"))]
-    if not there:
+    names = [name for name in NAMES if any(folder.glob(f"**/{name}.cdx.json"))]
+    if not names:
         return []
-    found = assets.gather("v1.0.0", "0" * 40, folder, there)
-    assert [file.name for file in assets.beside(folder, there)] == [f"{name}.cdx.json" for name in there]
+    found = assets.gather("v1.0.0", "0" * 40, folder, names)
+    assert [file.name for file in assets.beside(folder, names)] == [f"{name}.cdx.json" for name in names]
     return sorted(found)  # type: ignore[call-overload]
 
 

@@ -46,7 +46,7 @@ def check(project: Project, *more: str, bot: str = "") -> Run:
     return project.run("monitor.yml", "schedule", {"repository": events.REPOSITORY}, *more, bot=bot)
 
 
-def test_1_a_repository_with_nothing_to_watch_is_green_and_told_how_to_turn_it_on(project: Project) -> None:
+def test_1_a_repository_with_nothing_to_watch_is_green_and_shows_how_to_turn_it_on(project: Project) -> None:
     run = check(project)
     assert run.jobs == {"plan": "success", "monitor": "skipped", "propose": "skipped"}, run.log[-4000:]
     assert "No use case is watched yet" in run.summary and "monitor: {log_uri:" in run.summary

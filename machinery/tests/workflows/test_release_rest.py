@@ -24,7 +24,7 @@ def api() -> Iterator[FakeGitHub]:
 
 
 @pytest.fixture
-def there(api: FakeGitHub) -> github.Repository:
+def repo(api: FakeGitHub) -> github.Repository:
     return github.Repository(api.url, NAME, "workflow-token")
 
 
@@ -53,7 +53,7 @@ def test_the_newest_run_says_how_training_stands(runs: list[dict[str, Any]], exp
     assert wait.state_of(runs).word == expected
 
 
-def test_the_wait_ends_when_training_does(api: FakeGitHub, there: github.Repository) -> None:
+def test_the_wait_ends_when_training_does(api: FakeGitHub, repo: github.Repository) -> None:
     api.runs = [run(1, "in_progress", None), run(9, "queued", None, head_sha="d" * 40)]
     messages: list[str] = []
 
@@ -61,20 +61,20 @@ def test_the_wait_ends_when_training_does(api: FakeGitHub, there: github.Reposit
         messages.append(message)
         api.runs[0] |= {"status": "completed", "conclusion": "success"}
 
-    state = wait.for_training(there, COMMIT, timeout=30, poll=0.01, say=hear)
+    state = wait.for_training(repo, COMMIT, timeout=30, poll=0.01, say=hear)
     assert state == ("done", "https://x/1")
     assert messages == ["the training of commit cccccccccccc is under way: https://x/1"]
     assert len(api.requests) == 2
 
 
-def test_no_runner_waits_for_training_and_a_failed_one_ends_it_at_once(api: FakeGitHub, there: github.Repository) -> None:
+def test_no_runner_waits_for_training_and_a_failed_one_ends_it_at_once(api: FakeGitHub, repo: github.Repository) -> None:
     api.runs = [run(1, "in_progress", None)]
-    assert wait.for_training(there, COMMIT, timeout=0.1, poll=0.05) == ("under way", "https://x/1")
+    assert wait.for_training(repo, COMMIT, timeout=0.1, poll=0.05) == ("under way", "https://x/1")
     api.runs = [run(1, conclusion="failure")]
-    with pytest.raises(UserError, match="has failed: mend it, see https://x/1"):
-        wait.for_training(there, COMMIT, timeout=30, poll=30)
+    with pytest.raises(UserError, match="has failed: fix it, see https://x/1"):
+        wait.for_training(repo, COMMIT, timeout=30, poll=30)
     api.runs = []
-    assert wait.for_training(there, COMMIT, timeout=30, poll=30).word == "none"
+    assert wait.for_training(repo, COMMIT, timeout=30, poll=30).word == "none"
 
 
 LISTED = f"""{COMMIT}\trefs/tags/v1.0.0-rc.2
@@ -87,31 +87,31 @@ LISTED = f"""{COMMIT}\trefs/tags/v1.0.0-rc.2
 
 
 def test_the_training_run_starts_the_releases_that_wait_for_it(
-    api: FakeGitHub, there: github.Repository, files: list[Path]
+    api: FakeGitHub, repo: github.Repository, files: list[Path]
 ) -> None:
     tags = wait.tags_at(LISTED, COMMIT)
     assert tags == ["v1.0.0", "v1.0.0-rc.2"]
-    publish.publish(there, release(), "notes", files, candidate=False)
-    wait.resume(there, tags, lambda tag: publish.release_of(there, tag) is not None)
+    publish.publish(repo, release(), "notes", files, candidate=False)
+    wait.resume(repo, tags, lambda tag: publish.release_of(repo, tag) is not None)
     assert api.dispatched == [("release.yml", "v1.0.0-rc.2")]
 
 
-def test_a_training_run_that_was_skipped_has_not_failed(api: FakeGitHub, there: github.Repository) -> None:
+def test_a_training_run_that_was_skipped_has_not_failed(api: FakeGitHub, repo: github.Repository) -> None:
     api.runs = [run(1, conclusion="skipped")]
-    assert wait.for_training(there, COMMIT, timeout=0, poll=0.01).word == "skipped"
+    assert wait.for_training(repo, COMMIT, timeout=0, poll=0.01).word == "skipped"
     api.runs = [run(1, conclusion="cancelled")]
     with pytest.raises(UserError, match="was cancelled: run it again, see https://x/1"):
-        wait.for_training(there, COMMIT, timeout=0, poll=0.01)
+        wait.for_training(repo, COMMIT, timeout=0, poll=0.01)
 
 
-def test_an_answer_5xx_does_not_end_the_wait(api: FakeGitHub, there: github.Repository) -> None:
+def test_an_answer_5xx_does_not_end_the_wait(api: FakeGitHub, repo: github.Repository) -> None:
     api.runs, api.outages = [run(1)], 2
     messages: list[str] = []
-    assert wait.for_training(there, COMMIT, timeout=30, poll=0.01, say=messages.append).word == "done"
+    assert wait.for_training(repo, COMMIT, timeout=30, poll=0.01, say=messages.append).word == "done"
     assert [message.endswith("asking again") for message in messages] == [True, True]
     api.outages = 1
     with pytest.raises(StoreUnreachable, match="502"):
-        wait.for_training(there, COMMIT, timeout=0, poll=0.01)
+        wait.for_training(repo, COMMIT, timeout=0, poll=0.01)
 
 
 def release(tag: str = "v1.0.0", commit: str = COMMIT) -> manifest.Release:
@@ -134,63 +134,59 @@ def assets(api: FakeGitHub) -> dict[str, bytes]:
     return {row["name"]: api.assets[row["id"]] for row in api.releases[0]["assets"]}
 
 
-def test_a_release_is_published_with_its_notes_and_assets(
-    api: FakeGitHub, there: github.Repository, files: list[Path]
-) -> None:
-    done = publish.publish(there, release(), "notes", files, candidate=False)
+def test_a_release_is_published_with_its_notes_and_assets(api: FakeGitHub, repo: github.Repository, files: list[Path]) -> None:
+    done = publish.publish(repo, release(), "notes", files, candidate=False)
     assert done["html_url"].endswith("/releases/tag/v1.0.0")
     (made,) = api.releases
     assert (made["draft"], made["prerelease"], made["body"], made["make_latest"]) == (False, False, "notes", "legacy")
     assert assets(api) == {file.name: file.read_bytes() for file in files}
-    assert publish.fetch(there, "v1.0.0") == release()
+    assert publish.fetch(repo, "v1.0.0") == release()
 
 
-def test_a_candidate_is_a_prerelease_and_never_the_latest(
-    api: FakeGitHub, there: github.Repository, files: list[Path]
-) -> None:
-    publish.publish(there, release("v1.0.0-rc.1"), "notes", files, candidate=True)
+def test_a_candidate_is_a_prerelease_and_never_the_latest(api: FakeGitHub, repo: github.Repository, files: list[Path]) -> None:
+    publish.publish(repo, release("v1.0.0-rc.1"), "notes", files, candidate=True)
     assert (api.releases[0]["prerelease"], api.releases[0]["make_latest"]) == (True, "false")
 
 
 def test_what_broke_off_is_not_seen_and_is_completed_by_the_next_run(
-    api: FakeGitHub, there: github.Repository, files: list[Path], tmp_path: Path
+    api: FakeGitHub, repo: github.Repository, files: list[Path], tmp_path: Path
 ) -> None:
     gone = tmp_path / "gone.json"
     with pytest.raises(FileNotFoundError):
-        publish.publish(there, release(), "half", [files[0], gone], candidate=False)
+        publish.publish(repo, release(), "half", [files[0], gone], candidate=False)
     assert api.releases[0]["draft"] is True
     with pytest.raises(UserError, match="no published release with a release.json"):
-        publish.fetch(there, "v1.0.0")
-    publish.publish(there, release(), "whole", files, candidate=False)
+        publish.fetch(repo, "v1.0.0")
+    publish.publish(repo, release(), "whole", files, candidate=False)
     assert len(api.releases) == 1 and api.releases[0]["body"] == "whole"
     assert set(assets(api)) == {"release.json", "iris.cdx.json"}
     sent = [path for method, path, _ in api.requests if method == "POST" and path.endswith("/assets")]
     assert len(sent) == 2, "what was there already was sent again"
 
 
-def test_an_asset_of_other_content_is_replaced(api: FakeGitHub, there: github.Repository, files: list[Path]) -> None:
-    publish.publish(there, release(), "notes", files, candidate=False)
+def test_an_asset_of_other_content_is_replaced(api: FakeGitHub, repo: github.Repository, files: list[Path]) -> None:
+    publish.publish(repo, release(), "notes", files, candidate=False)
     files[1].write_text("[]")
-    publish.publish(there, release(), "notes", files, candidate=False)
+    publish.publish(repo, release(), "notes", files, candidate=False)
     assert assets(api)["iris.cdx.json"] == b"[]" and len(assets(api)) == 2
 
 
-def test_a_tag_that_was_moved_rewrites_nothing(api: FakeGitHub, there: github.Repository, files: list[Path]) -> None:
-    publish.publish(there, release(), "notes", files, candidate=False)
+def test_a_tag_that_was_moved_rewrites_nothing(api: FakeGitHub, repo: github.Repository, files: list[Path]) -> None:
+    publish.publish(repo, release(), "notes", files, candidate=False)
     before = json.dumps(api.releases, sort_keys=True)
     moved = release(commit="e" * 40)
     manifest.write(files[0], moved)
     with pytest.raises(UserError, match=f"v1.0.0 is published for commit {'c' * 12} and stands at {'e' * 12} now"):
-        publish.publish(there, moved, "other notes", files, candidate=False)
+        publish.publish(repo, moved, "other notes", files, candidate=False)
     assert json.dumps(api.releases, sort_keys=True) == before
 
 
 def test_notes_that_somebody_wrote_are_kept_by_a_repeated_run(
-    api: FakeGitHub, there: github.Repository, files: list[Path]
+    api: FakeGitHub, repo: github.Repository, files: list[Path]
 ) -> None:
-    publish.publish(there, release(), "notes", files[:1], candidate=False)
+    publish.publish(repo, release(), "notes", files[:1], candidate=False)
     api.releases[0].update(body="by hand", name="The first one", make_latest="true")
-    publish.publish(there, release(), "notes", files, candidate=False)
+    publish.publish(repo, release(), "notes", files, candidate=False)
     kept = api.releases[0]
     assert (kept["body"], kept["name"], kept["make_latest"], kept["draft"]) == ("by hand", "The first one", "true", False)
     assert set(assets(api)) == {"release.json", "iris.cdx.json"}
@@ -202,13 +198,13 @@ def test_a_token_that_may_only_read_publishes_nothing(api: FakeGitHub, files: li
     assert api.releases == []
 
 
-def test_a_damaged_manifest_of_a_release_is_refused(api: FakeGitHub, there: github.Repository, files: list[Path]) -> None:
+def test_a_damaged_manifest_of_a_release_is_refused(api: FakeGitHub, repo: github.Repository, files: list[Path]) -> None:
     files[0].write_text('{"tag": "v1.0.0"}')
-    publish.publish(there, release(), "notes", files, candidate=False)
+    publish.publish(repo, release(), "notes", files, candidate=False)
     with pytest.raises(UserError, match="release.json of v1.0.0"):
-        publish.fetch(there, "v1.0.0")
+        publish.fetch(repo, "v1.0.0")
 
 
-def test_a_host_that_does_not_answer_is_told(files: list[Path]) -> None:
+def test_a_host_that_does_not_answer_is_reported(files: list[Path]) -> None:
     with pytest.raises(StoreUnreachable, match="does not answer"):
         publish.download(github.Repository("http://127.0.0.1:9", NAME, "t"), "http://127.0.0.1:9/assets/1")

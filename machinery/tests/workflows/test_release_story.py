@@ -168,8 +168,8 @@ def test_7_a_rollback_brings_the_version_before_back(story: Project, registry_ho
     assert run.jobs == {"plan": "success", "deploy": "success", "record": "success"}, run.log[-8000:]
     assert answering("production") == "1.0.0" and load.errors == {}
     assert story.registry()["iris"]["production"] == "1.0.0"
-    told = [(entry["action"], entry["environment"], entry["before"], entry["number"], entry["why"]) for entry in log(story)]
-    assert told == [
+    entries = [(entry["action"], entry["environment"], entry["before"], entry["number"], entry["why"]) for entry in log(story)]
+    assert entries == [
         ("rollback", "production", gone, "1.0.0", "wrong on small flowers"),
         ("deploy", "production", gone, "1.0.0", "too little memory"),
         ("deploy", "production", "1.0.0", gone, "release v1.1.0"),

@@ -86,8 +86,8 @@ def test_a_fresh_repository_gets_an_issue_with_the_link_instead_of_a_pull_reques
 ) -> None:
     mlops("bootstrap")
     commit(project, "CHANGELOG.md", "release")
-    told = mlops("backmerge", "--json")
-    branch = json.loads(told.stdout)["branch"]
+    result = mlops("backmerge", "--json")
+    branch = json.loads(result.stdout)["branch"]
     assert git(project, "ls-remote", "origin", f"refs/heads/{branch}").split()[0] == git(project, "rev-parse", "HEAD")
     assert api.pulls == [] and len(api.issues) == 1
     assert f"https://github.com/{NAME}/compare/dev...{branch}?expand=1" in api.issues[0]["body"]
@@ -125,8 +125,8 @@ def test_checks_that_wait_for_a_person_are_pointed_out_where_the_pull_request_is
     mlops: Mlops, project: Path, api: FakeGitHub, tmp_path: Path, token: str, waits: bool
 ) -> None:
     """GitHub holds back the runs of a pull request that a workflow's token opens; one of an app runs at once."""
-    told = {row["what"]: row for row in json.loads(mlops("protect", "--apply", "--json", token="admin-token").stdout)}
-    assert "Approve workflows to run" in told["workflows may open pull requests"]["why"]
+    rows = {row["what"]: row for row in json.loads(mlops("protect", "--apply", "--json", token="admin-token").stdout)}
+    assert "Approve workflows to run" in rows["workflows may open pull requests"]["why"]
     mlops("bootstrap")
     commit(project, "CHANGELOG.md", "release")
     mlops("backmerge", token=token)
@@ -304,9 +304,9 @@ def test_a_long_report_is_cut_to_what_a_comment_holds() -> None:
     assert len(body) < 65_536 and "longer than a comment" in body and body.count("```") % 2 == 0 and "https://host/run" in body
 
 
-def test_protection_is_told_first_applied_on_wish_and_then_left_alone(mlops: Mlops, api: FakeGitHub) -> None:
-    told = json.loads(mlops("protect", "--json", token="admin-token").stdout)
-    assert {row["state"] for row in told} == {"would create", "would allow"} and api.rulesets == []
+def test_protection_is_shown_first_applied_on_wish_and_then_left_alone(mlops: Mlops, api: FakeGitHub) -> None:
+    rows = json.loads(mlops("protect", "--json", token="admin-token").stdout)
+    assert {row["state"] for row in rows} == {"would create", "would allow"} and api.rulesets == []
     done = json.loads(mlops("protect", "--apply", "--reviewer", "grace", "--json", token="admin-token").stdout)
     assert {row["state"] for row in done} == {"created", "allowed"}
     assert {row["name"] for row in api.rulesets} == {"main", "dev", "release and hotfix", "release tags"}
@@ -319,7 +319,7 @@ def test_protection_is_told_first_applied_on_wish_and_then_left_alone(mlops: Mlo
     assert "updated" in {row["state"] for row in json.loads(mlops("protect", "--apply", "--json", token="admin-token").stdout)}
 
 
-def test_what_plan_or_token_does_not_allow_is_told_and_the_rest_goes_on(mlops: Mlops, api: FakeGitHub) -> None:
+def test_what_plan_or_token_does_not_allow_is_reported_and_the_rest_goes_on(mlops: Mlops, api: FakeGitHub) -> None:
     api.plan_has_rulesets = False
     done = {row["what"]: row for row in json.loads(mlops("protect", "--apply", "--json", token="admin-token").stdout)}
     assert done["ruleset main"]["state"] == "not available" and "Upgrade" in done["ruleset main"]["why"]
@@ -340,11 +340,11 @@ def test_the_minutes_are_added_up_as_github_counts_them(mlops: Mlops, api: FakeG
 
 def test_lists_longer_than_a_page_are_read_to_the_end(api: FakeGitHub) -> None:
     api.comments = [{"id": number, "issue": 1, "body": str(number)} for number in range(250)]
-    there = github.Repository(api.url, NAME, "workflow-token")
-    assert len(github.listed(there, "issues/1/comments")) == 250
+    repo = github.Repository(api.url, NAME, "workflow-token")
+    assert len(github.listed(repo, "issues/1/comments")) == 250
 
 
-def test_no_answer_is_told_in_one_line() -> None:
+def test_no_answer_is_reported_in_one_line() -> None:
     with pytest.raises(StoreUnreachable, match="does not answer"):
         github.call(github.Repository("http://127.0.0.1:9", NAME, ""), "GET", "pulls")
 
@@ -353,15 +353,15 @@ STRANGER = {"user": {"login": "eve", "type": "User"}, "author_association": "CON
 
 
 def test_a_strangers_comment_and_issue_are_not_taken_for_ours(api: FakeGitHub) -> None:
-    there = github.Repository(api.url, NAME, "workflow-token")
+    repo = github.Repository(api.url, NAME, "workflow-token")
     api.comments = [{"id": 1, "issue": 7, "body": f"{comment.MARKER} looks good", **STRANGER}]
     api.issues = [{"number": 1, "state": "open", "title": "Drift", "body": "mine", **STRANGER}]
-    assert [github.put_comment(there, 7, comment.MARKER, text) for text in ("one", "two")] == ["created", "updated"]
+    assert [github.put_comment(repo, 7, comment.MARKER, text) for text in ("one", "two")] == ["created", "updated"]
     assert [row["body"].split("\n")[-1] for row in api.comments] == [f"{comment.MARKER} looks good", "two"]
     for text in ("one", "two"):
-        github.open_issue(there, "Drift", text)
+        github.open_issue(repo, "Drift", text)
     assert [row["body"] for row in api.issues] == ["mine", "two"]
-    assert github.close_issues(there, "Drift") == 1 and api.issues[0]["state"] == "open"
+    assert github.close_issues(repo, "Drift") == 1 and api.issues[0]["state"] == "open"
 
 
 @pytest.mark.parametrize("text", ["see #12", "ada/demo#3 and GH-4, gh-5", "(#6)", "**#7**"])

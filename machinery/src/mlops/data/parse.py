@@ -1,4 +1,4 @@
-"""From the bytes of a CSV or Parquet file to rows; what cannot be read is told with its row."""
+"""From the bytes of a CSV or Parquet file to rows; what cannot be read is reported with its row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlops.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-MEND = "restore the file, or export it again"
+HINT = "restore the file, or export it again"
 # How pandas words what is wrong with the shape of a CSV file; its second count starts at 0.
 TOO_MANY = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
 NEVER_CLOSED = re.compile(r"EOF inside string starting at row (\d+)")
@@ -44,11 +44,11 @@ def parse(
         return _parquet(file, texts, kinds or {}) if file.suffix == ".parquet" else _csv(file, texts)
     except UnicodeDecodeError:
         wrong = _not_utf8(file) if read is None else f"rule data.read.encoding {read.encoding}, found another one"
-        raise DataError(f"{file}: {wrong}; {MEND}") from None
+        raise DataError(f"{file}: {wrong}; {HINT}") from None
     except (ValueError, OSError, EOFError, zlib.error, ArrowException) as error:
         if str(error).startswith(("column ", "data.read")):
             raise DataError(f"{file}: {error}") from None
-        raise DataError(f"{file}: {_in_words(str(error), file)}; {MEND}") from None
+        raise DataError(f"{file}: {_in_words(str(error), file)}; {HINT}") from None
 
 
 def _parquet(file: Path, texts: Sequence[str], kinds: Mapping[str, Kind]) -> pd.DataFrame:
@@ -84,12 +84,12 @@ def _csv(file: Path, texts: Sequence[str]) -> pd.DataFrame:
 
     names = pd.read_csv(file, header=None, nrows=1, dtype=str).iloc[0]
     if names.duplicated().any():
-        raise DataError(f"{file}: column {names[names.duplicated()].iloc[0]}, row 1: rule unique names; {MEND}")
+        raise DataError(f"{file}: column {names[names.duplicated()].iloc[0]}, row 1: rule unique names; {HINT}")
     rows = pd.read_csv(file, float_precision="round_trip", dtype=dict.fromkeys(texts, str))
     if not isinstance(rows.index, pd.RangeIndex):
         # pandas takes what is too much in every row for an index.
         found = len(names) + rows.index.nlevels
-        raise DataError(f"{file}: row 2: rule {len(names)} values, as many as there are columns, found {found}; {MEND}")
+        raise DataError(f"{file}: row 2: rule {len(names)} values, as many as there are columns, found {found}; {HINT}")
     for name in _rounded(rows):
         with suppress(ValueError):  # decimals, and what is too long for 64 bits
             rows[name] = pd.read_csv(file, usecols=[name], dtype={name: "Int64"})[name]

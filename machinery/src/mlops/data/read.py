@@ -147,8 +147,8 @@ def numbers(values: pd.Series, read: Read, unit: str = "") -> pd.Series:
     """Texts as numbers, without unit and thousands separators; one that is no number stays, for the schema to name it."""
     import pandas as pd
 
-    there = values.notna()
-    clean = values[there].astype(str)
+    present = values.notna()
+    clean = values[present].astype(str)
     for sign in (unit, read.thousands or "", "\u00a0", "\u202f"):
         clean = clean.str.replace(sign, "", regex=False) if sign else clean
     clean = clean.str.strip()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pandera.pandas import DataFrameSchema
 
-MEND = "correct the data, or the use case's schema"
+HINT = "correct the data, or the use case's schema"
 
 
 def complete(schema: DataFrameSchema, stage: str, key: Sequence[str]) -> DataFrameSchema:
@@ -59,11 +59,11 @@ def validate(rows: pd.DataFrame, schema: DataFrameSchema, file: Path) -> pd.Data
     if rows.empty:
         raise DataError(f"{file}: there are no rows; at least one is expected")
     if lossy := _lossy(rows, schema, file):
-        raise DataError(f"{file}: {lossy}; {MEND}")
+        raise DataError(f"{file}: {lossy}; {HINT}")
     try:
         return schema.validate(rows, lazy=True)
     except pandera.errors.SchemaErrors as error:
-        raise DataError(f"{file}: {_first(error.failure_cases, rows, schema, file)}; {MEND}") from None
+        raise DataError(f"{file}: {_first(error.failure_cases, rows, schema, file)}; {HINT}") from None
 
 
 def refuse_shared_keys(sets: Sequence[tuple[Path, pd.DataFrame]], schema: DataFrameSchema) -> None:

@@ -99,8 +99,8 @@ def add(project: Project, use_case: UseCase, file: Path, source: str, licence: s
     if target.is_file() and digests.of_file(target) != digests.of_file(file):
         raise DataError(f"{target}: holds other content, and data are immutable; give {file.name} another name")
     schema = _schema(use_case, "raw")
-    there = [(other, rows_of(use_case, other)) for other in _raw_files(folder, patterns(use_case)) if other != target]
-    schemas.refuse_shared_keys([*there, (file, rows_of(use_case, file))], schema)
+    others = [(other, rows_of(use_case, other)) for other in _raw_files(folder, patterns(use_case)) if other != target]
+    schemas.refuse_shared_keys([*others, (file, rows_of(use_case, file))], schema)
     with files.replacing(target) as temporary:
         shutil.copyfile(file, temporary)
     added = datasets.inspect(target, schema, use_case.config.data.read)

@@ -69,17 +69,17 @@ class DeploymentRequest:
         return f"v{self.version.number.replace('.', '-')}"
 
 
-def _sagemaker(request: DeploymentRequest, there: bool) -> list[Step]:
+def _sagemaker(request: DeploymentRequest, exists: bool) -> list[Step]:
     """A new endpoint, or a new variant that SageMaker puts in the old one's place when it is in service."""
     arguments: dict[str, Any] = {"name": request.endpoint, "model_uri": request.model_uri, "config": dict(request.options)}
-    if there:
+    if exists:
         arguments["config"]["mode"] = "replace"
-    return [Step("update_deployment" if there else "create_deployment", arguments)]
+    return [Step("update_deployment" if exists else "create_deployment", arguments)]
 
 
-def _azureml(request: DeploymentRequest, there: bool) -> list[Step]:
+def _azureml(request: DeploymentRequest, exists: bool) -> list[Step]:
     """A deployment of its own for the version beside the old one, then all of the traffic."""
-    create = [] if there else [Step("create_endpoint", {"name": request.endpoint})]
+    create = [] if exists else [Step("create_endpoint", {"name": request.endpoint})]
     deployment = {"name": request.deployment, "model_uri": request.model_uri, "endpoint": request.endpoint}
     return [
         *create,
@@ -92,11 +92,11 @@ def _azureml(request: DeploymentRequest, there: bool) -> list[Step]:
     ]
 
 
-def _databricks(request: DeploymentRequest, there: bool) -> list[Step]:
+def _databricks(request: DeploymentRequest, exists: bool) -> list[Step]:
     """A serving endpoint of one entity; Databricks keeps the old one answering until the new one is ready."""
     entity = {"name": request.deployment, "entity_name": request.version.name, "entity_version": request.version.version}
     config = {"served_entities": [{"workload_size": "Small", "scale_to_zero_enabled": True, **request.options, **entity}]}
-    if there:
+    if exists:
         return [Step("update_endpoint_config", {"endpoint": request.endpoint, "config": config})]
     return [Step("create_endpoint", {"config": {"name": request.endpoint, "config": config}})]
 
@@ -212,7 +212,7 @@ class Remote:
     def plan(self, service: Service) -> list[str]:
         """Return the calls that `deploy` would make, one a line; the cloud is not asked, so that no credentials are needed."""
         request = self._request(service.use_case, service.number)
-        first, later = (self._kind.steps(request, there) for there in (False, True))
+        first, later = (self._kind.steps(request, exists) for exists in (False, True))
         lines = [f"get_deploy_client({self.uri!r})"]
         lines += [f"{call}" for call in later] if first == later else []
         if first != later:

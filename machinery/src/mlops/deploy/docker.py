@@ -115,15 +115,15 @@ def ensure_image(docker: Docker, image: str) -> None:
     raise UserError(f"the image {image} is neither on {docker.shown} nor can it be pulled: {last_line(pulled.stderr)}")
 
 
-def carry(here: Docker, there: Docker, image: str) -> None:
+def carry(here: Docker, target: Docker, image: str) -> None:
     """Copy an image from one engine to another without a registry."""
     with tempfile.TemporaryFile() as failure:
         save = subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE, stderr=failure, env=here.environment())
-        load = subprocess.run(["docker", "load", "--quiet"], stdin=save.stdout, capture_output=True, env=there.environment())
+        load = subprocess.run(["docker", "load", "--quiet"], stdin=save.stdout, capture_output=True, env=target.environment())
         if save.wait() or load.returncode:
             failure.seek(0)
             why = last_line(failure.read()) or last_line(load.stderr)
-            raise UserError(f"the image {image} could not be copied to {there.shown}: {why}")
+            raise UserError(f"the image {image} could not be copied to {target.shown}: {why}")
 
 
 def manifest_of(docker: Docker, image: str) -> Manifest:

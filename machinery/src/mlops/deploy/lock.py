@@ -19,7 +19,7 @@ def locked(docker: Docker, name: str, image: str, seconds: float, who: str, say:
     Waits up to `seconds` for another holder, then raises UserError. A holder that is killed, or loses its connection,
     leaves no lock behind: its container ends with its input.
     """
-    deadline, told = time.monotonic() + seconds, False
+    deadline, noted = time.monotonic() + seconds, False
     while (held := _take(docker, name, image, who)) is None:
         found = docker.inspect(name)
         holder = ((found or {}).get("Config", {}).get("Labels") or {}).get("io.mlops.who", "somebody")
@@ -28,9 +28,9 @@ def locked(docker: Docker, name: str, image: str, seconds: float, who: str, say:
             continue
         if time.monotonic() > deadline:
             raise UserError(f"another deployment, by {holder}, is at work on {docker.shown}: its lock is {name}")
-        if not told:
+        if not noted:
             say(f"waiting for another deployment, by {holder}")
-            told = True
+            noted = True
         time.sleep(TICK * 5)
     try:
         yield

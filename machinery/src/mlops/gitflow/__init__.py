@@ -1,4 +1,4 @@
-"""The model of branches: what may be merged where, versions, tags, the way back to dev, and what GitHub is told about it."""
+"""The model of branches: what may be merged where, versions, tags, the back-merge into dev, and what goes to GitHub."""
 
 from mlops.gitflow import workflow_commands
 from mlops.gitflow.commands import app

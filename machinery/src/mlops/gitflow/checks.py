@@ -39,7 +39,7 @@ def merge_of(event_name: str, event: dict[str, Any]) -> Merge | None:
 
 
 def merge_here(root: Path, head: str, base: str, foreign: bool) -> Merge:
-    """Return the merge that a person asks about: the current branch into where its name says, unless told otherwise."""
+    """Return the merge that a person asks about: the current branch into where its name says, unless given otherwise."""
     head = head or current_branch(root)
     return Merge(head, base or branches.target(head), foreign)
 

@@ -93,9 +93,9 @@ def listed(repository: Repository, path: str, key: str = "", **query: str | int)
 def open_pull_request(repository: Repository, head: str, base: str, title: str, body: str) -> dict[str, Any]:
     """Return the open pull request from head to base, opened now if none is; raise GitHubError where the token may not."""
     owner = repository.name.split("/")[0]
-    there = listed(repository, "pulls", state="open", base=base, head=f"{owner}:{head}")
-    if there:
-        return dict(there[0])
+    open_already = listed(repository, "pulls", state="open", base=base, head=f"{owner}:{head}")
+    if open_already:
+        return dict(open_already[0])
     return dict(call(repository, "POST", "pulls", {"title": title, "head": head, "base": base, "body": body}))
 
 

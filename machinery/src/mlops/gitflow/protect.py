@@ -1,7 +1,7 @@
 """What needs an administrator's token: rulesets, environments, and the leave of workflows to open pull requests.
 
 Each wish is compared with what is there; applying it twice changes nothing. A plan that lacks a feature answers 403 or 404:
-that is told and the next wish is tried. Reference: https://docs.github.com/en/rest/repos/rules and
+that is reported and the next wish is tried. Reference: https://docs.github.com/en/rest/repos/rules and
 …/rest/deployments/environments
 """
 
@@ -56,15 +56,15 @@ def _ruleset(repository: github.Repository, wanted: dict[str, Any], apply: bool)
     what = f"ruleset {wanted['name']}"
     try:
         listed = github.listed(repository, "rulesets", includes_parents="false")
-        there = next((row for row in listed if row["name"] == wanted["name"]), None)
-        if there:
-            there = github.call(repository, "GET", f"rulesets/{there['id']}")
-            if _covers(there, wanted):
+        current = next((row for row in listed if row["name"] == wanted["name"]), None)
+        if current:
+            current = github.call(repository, "GET", f"rulesets/{current['id']}")
+            if _covers(current, wanted):
                 return Outcome(what, "as it is", "")
         if not apply:
-            return Outcome(what, "would update" if there else "would create", _rules(wanted))
-        if there:
-            github.call(repository, "PUT", f"rulesets/{there['id']}", wanted)
+            return Outcome(what, "would update" if current else "would create", _rules(wanted))
+        if current:
+            github.call(repository, "PUT", f"rulesets/{current['id']}", wanted)
             return Outcome(what, "updated", _rules(wanted))
         github.call(repository, "POST", "rulesets", wanted)
         return Outcome(what, "created", _rules(wanted))
@@ -98,8 +98,8 @@ def _environment(
 def _permissions(repository: github.Repository, apply: bool) -> Outcome:
     what = "workflows may open pull requests"
     try:
-        there = github.call(repository, "GET", "actions/permissions/workflow")
-        if _covers(there, PERMISSIONS):
+        current = github.call(repository, "GET", "actions/permissions/workflow")
+        if _covers(current, PERMISSIONS):
             return Outcome(what, "as it is", "")
         if not apply:
             return Outcome(what, "would allow", OPENED_BY_WORKFLOWS)
@@ -128,14 +128,16 @@ def _not_available(what: str, refused: github.GitHubError) -> Outcome:
     return Outcome(what, "not available", f"{refused}: it needs {needs}")
 
 
-def _covers(there: Any, wanted: Any) -> bool:
+def _covers(current: Any, wanted: Any) -> bool:
     """Return whether what is there says at least all that is wanted; the answer carries fields of its own."""
     if isinstance(wanted, dict):
-        return isinstance(there, dict) and all(key in there and _covers(there[key], value) for key, value in wanted.items())
+        return isinstance(current, dict) and all(
+            key in current and _covers(current[key], value) for key, value in wanted.items()
+        )
     if isinstance(wanted, list):
-        same_length = isinstance(there, list) and len(there) == len(wanted)
-        return same_length and all(any(_covers(item, wish) for item in there) for wish in wanted)
-    return bool(there == wanted)
+        same_length = isinstance(current, list) and len(current) == len(wanted)
+        return same_length and all(any(_covers(item, wish) for item in current) for wish in wanted)
+    return bool(current == wanted)
 
 
 def _rules(ruleset: dict[str, Any]) -> str:

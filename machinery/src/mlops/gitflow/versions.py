@@ -35,7 +35,7 @@ def project_version(setup_py: str) -> str:
     """Return the version in the text of setup.py; raise UserError unless it stands there exactly once."""
     found = ASSIGNMENT.findall(setup_py)
     if len(found) != 1:
-        raise UserError(f'setup.py has {len(found)} lines version="x.y.z", it must have exactly one: mend it there')
+        raise UserError(f'setup.py has {len(found)} lines version="x.y.z", it must have exactly one: fix it there')
     return found[0][2]
 
 

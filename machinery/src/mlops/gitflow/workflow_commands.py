@@ -163,7 +163,7 @@ def backmerge(dry_run: bool = DRY_RUN, json: bool = JSON) -> None:
         _close_issue(root)
     if json:
         as_json(result)
-    runner.summary(f"### Back-merge\n\n{_told(result)}")
+    runner.summary(f"### Back-merge\n\n{_sentence(result)}")
 
 
 def bootstrap(dry_run: bool = DRY_RUN) -> None:
@@ -173,17 +173,17 @@ def bootstrap(dry_run: bool = DRY_RUN) -> None:
     """
     root = project_root()
     fetch_branches(root)
-    there = exists(f"origin/{branches.DEV}", root)
+    dev_exists = exists(f"origin/{branches.DEV}", root)
     default = str(runner.event().get("repository", {}).get("default_branch", branches.MAIN))
     if default != branches.MAIN:
         runner.notice(f"the default branch is {default}: {RENAME}", "warning")
     if not exists(f"origin/{branches.MAIN}", root):
         return runner.summary(f"### What is set up\n\nNothing: there is no branch `{branches.MAIN}`. {RENAME}")
-    if not there and not dry_run:
+    if not dev_exists and not dry_run:
         source = f"refs/remotes/origin/{branches.MAIN}:refs/heads/{branches.DEV}"
         git("push", "--quiet", "origin", source, root=root, env=credentials(root))
     rows = [("default branch", default if default == branches.MAIN else f"❗ {default}: {RENAME}")]
-    rows += [("branch `dev`", "there" if there else "would be created" if dry_run else "created from `main`")]
+    rows += [("branch `dev`", "there" if dev_exists else "would be created" if dry_run else "created from `main`")]
     rows.append(
         (
             "model store",
@@ -216,12 +216,12 @@ def comment(
     if not texts or not workflow_run:
         note(f"no report in {folder}: nothing to say" if workflow_run else "this event is no workflow_run: nothing to say")
         return
-    there = github.connect(repository(project_root()))
+    repo = github.connect(repository(project_root()))
     body = report.body(texts, workflow_run["html_url"])
     try:
-        numbers = report.pull_requests(there, workflow_run)
+        numbers = report.pull_requests(repo, workflow_run)
         for number in numbers:
-            state = "not written" if dry_run else github.put_comment(there, number, report.MARKER, body)
+            state = "not written" if dry_run else github.put_comment(repo, number, report.MARKER, body)
             note(f"pull request {number}: comment {state}")
         if not numbers:
             note("no open pull request has this head: it was closed, or has moved on")
@@ -236,9 +236,9 @@ def minutes(json: bool = JSON) -> None:
     """
     from mlops.gitflow import github
 
-    there = github.connect(repository(project_root()))
+    repo = github.connect(repository(project_root()))
     try:
-        jobs = github.listed(there, f"actions/runs/{os.environ.get('GITHUB_RUN_ID', '0')}/jobs", key="jobs")
+        jobs = github.listed(repo, f"actions/runs/{os.environ.get('GITHUB_RUN_ID', '0')}/jobs", key="jobs")
     except MlopsError as error:
         runner.notice(f"the minutes are not known: {error}")
         return
@@ -361,16 +361,16 @@ def _trees(root: Path) -> tuple[str, str, tuple[str, ...]]:
 def _propose(root: Path, decision: rules.Decision, commit: str) -> dict[str, Any]:
     from mlops.gitflow import approval, github
 
-    there = github.connect(repository(root))
+    repo = github.connect(repository(root))
     try:
         body = f"{rules.body(decision, commit)}\n{approval.IF_THEY_WAIT}\n"
-        pull = github.open_pull_request(there, decision.branch, branches.DEV, rules.TITLE, body)
+        pull = github.open_pull_request(repo, decision.branch, branches.DEV, rules.TITLE, body)
         return {"pull_request": pull["html_url"], "hint": approval.hint(pull)}
     except github.GitHubError as refused:
         runner.notice(str(refused))
     try:
         link = compare_link(root, branches.DEV, decision.branch)
-        return {"issue": github.open_issue(there, rules.TITLE, rules.issue_body(decision, commit, link))["html_url"]}
+        return {"issue": github.open_issue(repo, rules.TITLE, rules.issue_body(decision, commit, link))["html_url"]}
     except github.GitHubError as refused:
         runner.notice(str(refused), "warning")
         return {}
@@ -385,7 +385,7 @@ def _close_issue(root: Path) -> None:
         runner.notice(f"an issue that asks for the back-merge may be out of date: {error}")
 
 
-def _told(result: dict[str, Any]) -> str:
+def _sentence(result: dict[str, Any]) -> str:
     if result["pull_request"]:
         return f"Pull request: {result['pull_request']} ({result['reason']})\n\n{result['hint']}".rstrip()
     if result["issue"]:

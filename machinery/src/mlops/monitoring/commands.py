@@ -41,7 +41,7 @@ def monitor(
 
     The same where nothing can be seen: a log without a row, rows that cannot be read, a version that the store does not have.
 
-    The report is written as HTML, Markdown and JSON. With --github, drift is told in an issue and the exit code is 0.
+    The report is written as HTML, Markdown and JSON. With --github, drift is reported in an issue and the exit code is 0.
 
     Example: mlops monitor ridership --log /var/log/mlops --days 7
     """
@@ -66,15 +66,15 @@ def monitor(
     with console.step(f"reading {address}"):
         check = watch.run(project, use_case, address, start)
     folder = report.write(check, out or project.output / "monitor" / use_case.name)
-    told = notify.tell(project, use_case, check, proposals) if github else {}
-    notify.call_webhook(use_case, check, told)
+    notified = notify.send(project, use_case, check, proposals) if github else {}
+    notify.call_webhook(use_case, check, notified)
     if json:
-        console.as_json({**watch.as_value(check), "report": folder / "report.html", "told": told})
+        console.as_json({**watch.as_value(check), "report": folder / "report.html", "notified": notified})
     else:
         _show(check)
     why = f": {check.fault}" if check.fault else ""
     console.note(f"{check.use_case}: {check.verdict}{why}; report {folder / 'report.html'}")
-    if check.verdict in watch.ALARMS and not told.get("issue"):
+    if check.verdict in watch.ALARMS and not notified.get("issue"):
         raise typer.Exit(1)
 
 

@@ -133,18 +133,18 @@ def _judged(
         )
     }
     shift = None
-    there = before["rows"] - before["missing"]
+    present = before["rows"] - before["missing"]
     outside, found = unreadable, dict[str, tuple[float, float]]()
-    if there and len(known):
+    if present and len(known):
         if before["kind"] == "number":
-            beyond, found, shift = _numbers(before, known.to_numpy(), there)
+            beyond, found, shift = _numbers(before, known.to_numpy(), present)
         else:
             beyond, found = _categories(before, known)
         outside += beyond
-    if there and (seen := rows - gone):
+    if present and (seen := rows - gone):
         # Of rows like the training rows, this share lies beyond all of them: 2 / (n + 1) where order decides.
-        expected = min(there, 2 if before["kind"] == "number" else 0)
-        measured |= found | {"unseen": (outside / seen, statistics.rise_chance(outside, seen, expected, there))}
+        expected = min(present, 2 if before["kind"] == "number" else 0)
+        measured |= found | {"unseen": (outside / seen, statistics.rise_chance(outside, seen, expected, present))}
     verdict, reasons = _verdict(measured, {"missing": gone / rows}, own, monitor, alpha)
     measure = "ks" if before["kind"] == "number" else "js"
     value = {statistic: pair[0] for statistic, pair in measured.items()}
@@ -166,17 +166,17 @@ def _judged(
 
 
 def _numbers(
-    before: Mapping[str, Any], now: np.ndarray, there: int
+    before: Mapping[str, Any], now: np.ndarray, present: int
 ) -> tuple[int, dict[str, tuple[float, float]], float | None]:
     """How many are out of range, PSI and KS with their probabilities, and the shift."""
     values = np.asarray(before["values"], dtype=float)
     outside = int(((now < before["lowest"]) | (now > before["highest"])).sum())
     edges = statistics.bin_edges(values, len(now))
-    counts = statistics.bin_counts(values, edges) * (there / len(values))
+    counts = statistics.bin_counts(values, edges) * (present / len(values))
     index = statistics.psi(counts, statistics.bin_counts(now, edges))
     found = {
-        "psi": (index, statistics.psi_chance(index, len(edges) + 1, there, len(now))),
-        "ks": statistics.ks(values, now, there),
+        "psi": (index, statistics.psi_chance(index, len(edges) + 1, present, len(now))),
+        "ks": statistics.ks(values, now, present),
     }
     return outside, found, statistics.shift(values, now, before["deviation"])
 

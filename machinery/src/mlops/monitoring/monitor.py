@@ -226,7 +226,7 @@ def _watch(
         return Watched(verdict=TOO_FEW, **facts)
     manifest, profile = _reference(project, version)
     monitor = use_case.config.monitor
-    findings = words.told(drift.check(profile, table, monitor), profile, table, monitor)
+    findings = words.described(drift.check(profile, table, monitor), profile, table, monitor)
     joined, measured, notes = _judged_labels(project, use_case, manifest, table, outcomes, findings[0].verdict != drift.MANY)
     verdicts = [*(item.verdict for item in findings), *(item.verdict for item in measured), *("warn" for _ in notes)]
     labelled = 0 if joined is None else len(joined)

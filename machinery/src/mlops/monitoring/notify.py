@@ -1,4 +1,4 @@
-"""Who is told of drift: one issue a use case, a webhook, and with `retrain: auto` a proposal of new data."""
+"""Who is notified of drift: one issue a use case, a webhook, and with `retrain: auto` a proposal of new data."""
 
 from __future__ import annotations
 
@@ -26,37 +26,37 @@ def title(use_case: str) -> str:
     return f"Drift in service: {use_case}"
 
 
-def tell(project: Project, use_case: UseCase, check: Check, aside: Path | None = None) -> dict[str, Any]:
+def send(project: Project, use_case: UseCase, check: Check, aside: Path | None = None) -> dict[str, Any]:
     """Write the summary of the run; open, update or close the issue; propose new data where that is configured.
 
     Returns issue (address or ""), closed (how many), branch, pull_request and proposal (in words). A token that may not write
-    issues is told in a notice, and the report stays in the summary. Raises StoreUnreachable where GitHub does not answer.
+    issues is named in a notice, and the report stays in the summary. Raises StoreUnreachable where GitHub does not answer.
     """
     text = report.markdown(check)
-    told: dict[str, Any] = {"issue": "", "closed": 0, "branch": "", "pull_request": "", "proposal": ""}
+    notified: dict[str, Any] = {"issue": "", "closed": 0, "branch": "", "pull_request": "", "proposal": ""}
     retrain = use_case.config.monitor.retrain
     if check.verdict == "drift" and retrain == "auto":
         made = proposal.propose(project, use_case, check, aside)
-        told |= {"branch": made.branch, "pull_request": made.pull_request, "proposal": made.message}
+        notified |= {"branch": made.branch, "pull_request": made.pull_request, "proposal": made.message}
         text += f"### New data\n\n{made.message}\n"
     if retrain != "off" and check.verdict != TOO_FEW:
         try:
-            there = github.connect(repository(project.root))
+            repo = github.connect(repository(project.root))
             if check.verdict in ALARMS:
-                told["issue"] = github.open_issue(
-                    there, title(use_case.name), f"{text}\n{_what_to_do(use_case, check, told)}"
+                notified["issue"] = github.open_issue(
+                    repo, title(use_case.name), f"{text}\n{_what_to_do(use_case, check, notified)}"
                 )["html_url"]
             else:
-                told["closed"] = github.close_issues(there, title(use_case.name))
+                notified["closed"] = github.close_issues(repo, title(use_case.name))
         except github.GitHubError as refused:
             runner.notice(f"the report stays in the summary of the run: {refused}", "warning")
-    if told["issue"]:
-        text += f"\nIssue: {told['issue']}\n"
-    runner.summary(text + ("\nThe drift is gone: its issue is closed.\n" if told["closed"] else ""))
-    return told
+    if notified["issue"]:
+        text += f"\nIssue: {notified['issue']}\n"
+    runner.summary(text + ("\nThe drift is gone: its issue is closed.\n" if notified["closed"] else ""))
+    return notified
 
 
-def call_webhook(use_case: UseCase, check: Check, told: dict[str, Any]) -> bool:
+def call_webhook(use_case: UseCase, check: Check, notified: dict[str, Any]) -> bool:
     """Send drift to the address in MLOPS_WEBHOOK_URL, in the form that Slack and what is compatible take.
 
     Whether it was sent; a webhook that fails is a notice and never stops a check, and its address, which is a secret, is not
@@ -70,7 +70,7 @@ def call_webhook(use_case: UseCase, check: Check, told: dict[str, Any]) -> bool:
         return False
     import requests
 
-    link = told.get("issue") or told.get("pull_request") or ""
+    link = notified.get("issue") or notified.get("pull_request") or ""
     state = "has drifted" if check.verdict == "drift" else "cannot be watched"
     text = f"{check.use_case} {state}: {report.headline(check)} {link}".strip()
     try:
@@ -85,7 +85,7 @@ def call_webhook(use_case: UseCase, check: Check, told: dict[str, Any]) -> bool:
     return True
 
 
-def _what_to_do(use_case: UseCase, check: Check, told: dict[str, Any]) -> str:
+def _what_to_do(use_case: UseCase, check: Check, notified: dict[str, Any]) -> str:
     """What a reader of the issue may do next."""
     name = use_case.name
     lines = ["### What to do", ""]
@@ -95,7 +95,7 @@ def _what_to_do(use_case: UseCase, check: Check, told: dict[str, Any]) -> str:
         "1. Look at the report with its pictures: artifact `monitor-" + name + "` of the run, "
         f"or `mlops monitor {name}` on a laptop. Is it the world that has changed, or a broken source of data?",
     ]
-    if told["branch"]:
+    if notified["branch"]:
         lines += ["2. The world: review the new data above and merge them; that trains the model anew, through the gate."]
     else:
         lines += [

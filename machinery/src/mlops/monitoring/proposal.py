@@ -62,18 +62,18 @@ def propose(project: Project, use_case: UseCase, check: Check, aside: Path | Non
     if rows is None:
         return _nothing(why)
     branch = _free_name(root, f"data/{use_case.name}-{check.made:%Y-%m-%d}", check)
-    with _dev(project) as there:
-        new = _unknown(there, use_case, rows)
+    with _dev(project) as checkout:
+        new = _unknown(checkout, use_case, rows)
         if new.empty:
             return _nothing(f"the {len(rows)} labelled rows are in the raw data already")
         try:
-            _commit(there, use_case, new, branch, check)
+            _commit(checkout, use_case, new, branch, check)
         except DataError as error:
-            return _nothing(f"the labelled rows break the raw schema: {str(error).replace(str(there.root), '')}")
+            return _nothing(f"the labelled rows break the raw schema: {str(error).replace(str(checkout.root), '')}")
         message = f"{len(new)} new labelled rows are proposed as `{branch}`"
         if aside:
-            return _set_aside(project, use_case, check, Proposal(branch, len(new), "", "", message), aside, there.root)
-        git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}", root=there.root, env=credentials(root))
+            return _set_aside(project, use_case, check, Proposal(branch, len(new), "", "", message), aside, checkout.root)
+        git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}", root=checkout.root, env=credentials(root))
     return _opened(project, use_case, check, branch, len(new), message)
 
 
@@ -149,7 +149,7 @@ def _dev(project: Project) -> Iterator[Project]:
             git("worktree", "remove", "--force", str(place), root=root, check=False)
 
 
-def _unknown(there: Project, use_case: UseCase, rows: pd.DataFrame) -> pd.DataFrame:
+def _unknown(checkout: Project, use_case: UseCase, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows whose key the raw data do not have, each key once."""
     import pandas as pd
 
@@ -158,7 +158,7 @@ def _unknown(there: Project, use_case: UseCase, rows: pd.DataFrame) -> pd.DataFr
     if not keys:
         return rows
     known = pd.concat(
-        [stages.rows_of(use_case, item.path)[keys] for item in stages.raw(there, use_case).files], ignore_index=True
+        [stages.rows_of(use_case, item.path)[keys] for item in stages.raw(checkout, use_case).files], ignore_index=True
     )
     both = pd.concat([_texts(known, schema), _texts(rows[keys], schema)], ignore_index=True)
     return rows[~both.duplicated().to_numpy()[len(known) :]].reset_index(drop=True)
@@ -170,18 +170,18 @@ def _texts(keys: pd.DataFrame, schema: object) -> pd.DataFrame:
     return keys.apply(lambda column: column.astype(str(columns[column.name].dtype)).astype(str))
 
 
-def _commit(there: Project, use_case: UseCase, rows: pd.DataFrame, branch: str, check: Check) -> None:
+def _commit(checkout: Project, use_case: UseCase, rows: pd.DataFrame, branch: str, check: Check) -> None:
     """Add the rows to dev's raw data as `mlops data add` does, and commit them."""
     numbers = ", ".join(item.number for item in check.versions if item.joined is not None)
     source = f"prediction log of version {numbers} and its outcomes, {check.log.since:%Y-%m-%d} to {check.log.until:%Y-%m-%d}"
     with folders.work_folder() as scratch:
         file = scratch / f"{branch.removeprefix('data/')}.csv"
         rows.to_csv(file, index=False)
-        stages.add(there, use_case, file, source, "the project's own")
-    folder = (there.data / "raw" / use_case.name).relative_to(there.root)
-    git("add", "--", str(folder), root=there.root)
+        stages.add(checkout, use_case, file, source, "the project's own")
+    folder = (checkout.data / "raw" / use_case.name).relative_to(checkout.root)
+    git("add", "--", str(folder), root=checkout.root)
     message = f"{use_case.name}: {len(rows)} new labelled rows from the prediction log"
-    git("commit", "--quiet", "-m", message, root=there.root, env=identity(there.root))
+    git("commit", "--quiet", "-m", message, root=checkout.root, env=identity(checkout.root))
 
 
 def _title(use_case: UseCase, branch: str) -> str:
@@ -210,9 +210,9 @@ def _set_aside(
 def _opened(project: Project, use_case: UseCase, check: Check, branch: str, rows: int, message: str) -> Proposal:
     """The proposal with its pull request, opened now if there is none, or the link to open it where the token may not."""
     try:
-        there = github.connect(repository(project.root))
+        repo = github.connect(repository(project.root))
         text = f"{body(use_case, check, rows)}\n{approval.IF_THEY_WAIT}\n"
-        pull = github.open_pull_request(there, branch, branches.DEV, _title(use_case, branch), text)
+        pull = github.open_pull_request(repo, branch, branches.DEV, _title(use_case, branch), text)
         return Proposal(branch, rows, pull["html_url"], "", f"{message}: {pull['html_url']}\n\n{approval.hint(pull)}".rstrip())
     except github.GitHubError as refused:
         runner.notice(str(refused))

@@ -145,8 +145,11 @@ def _version_lines(version: Watched) -> list[str]:
     quiet = sum(item.verdict == "ok" for item in version.findings)
     left = {item.name: item.verdict for item in version.findings if item.verdict not in SIGNS}
     if version.findings:
-        told = "; ".join(f"{name}: {why}" for name, why in left.items())
-        lines += [f"{quiet} of {len(version.findings)} columns are as they were.{f' Not judged: {told}.' if told else ''}", ""]
+        reasons = "; ".join(f"{name}: {why}" for name, why in left.items())
+        lines += [
+            f"{quiet} of {len(version.findings)} columns are as they were.{f' Not judged: {reasons}.' if reasons else ''}",
+            "",
+        ]
     return lines
 
 

@@ -31,12 +31,12 @@ class RowFault:
     columns: tuple[str, ...]
 
 
-def told(findings: Sequence[Finding], profile: Mapping[str, Any], table: pd.DataFrame, monitor: Monitor) -> list[Finding]:
+def described(findings: Sequence[Finding], profile: Mapping[str, Any], table: pd.DataFrame, monitor: Monitor) -> list[Finding]:
     """The findings with their words: of those that warn or have drifted, what changed, and the slice where alone it did."""
-    return [_told(item, findings, profile, table, monitor) if severity(item.verdict) else item for item in findings]
+    return [_described(item, findings, profile, table, monitor) if severity(item.verdict) else item for item in findings]
 
 
-def _told(
+def _described(
     item: Finding, findings: Sequence[Finding], profile: Mapping[str, Any], table: pd.DataFrame, monitor: Monitor
 ) -> Finding:
     before = profile["outputs"] if item.output else profile["features"][item.name]

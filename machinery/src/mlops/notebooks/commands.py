@@ -86,8 +86,8 @@ def check(
     if json:
         console.as_json([vars(fault) for fault in faults])
     elif faults:
-        rows = [(fault.notebook, fault.rule, fault.where, fault.what, fault.mend) for fault in faults]
-        console.table("Rules broken", ("notebook", "rule", "where", "what", "how to mend"), rows)
+        rows = [(fault.notebook, fault.rule, fault.where, fault.what, fault.hint) for fault in faults]
+        console.table("Rules broken", ("notebook", "rule", "where", "what", "how to fix"), rows)
     else:
         console.note(f"{len(found)} notebooks keep the rules")
     raise typer.Exit(1 if faults else 0)
@@ -244,7 +244,7 @@ def _report_stale(found: list[Path], folders: list[Path], json: bool) -> None:
         console.as_json([{"notebook": name, "reason": reason} for name, reason in stale])
     elif stale:
         rows = [(name, reason, f"mlops notebooks export {name}") for name, reason in stale]
-        console.table("Exports that are stale", ("notebook", "what", "how to mend"), rows)
+        console.table("Exports that are stale", ("notebook", "what", "how to fix"), rows)
     else:
         console.note(f"{len(found)} notebooks, their exports are in step")
     raise typer.Exit(1 if stale else 0)

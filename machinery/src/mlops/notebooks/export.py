@@ -86,7 +86,7 @@ def export(path: Path, formats: Iterable[str] = FORMATS, output: Path | None = N
         folder.mkdir(parents=True, exist_ok=True)
         written = [_write(notebook, target, sanitize, path.parent) for target in targets]
     except OSError as error:
-        raise UserError(f"{folder}: the export cannot be written ({error.strerror}); mend it and save again") from error
+        raise UserError(f"{folder}: the export cannot be written ({error.strerror}); fix it and save again") from error
     return [target for target in written if target]
 
 
@@ -112,8 +112,8 @@ def stale(path: Path) -> str | None:
     if _is_foreign(target):
         return f"{target}: {FOREIGN}; rename it"
     expected = content.as_written(script(content.read(path), path.stem))
-    there = target.read_bytes().replace(b"\r\n", b"\n")  # git may have checked it out so
-    return None if there == expected else f"{target} is older than the notebook"
+    current = target.read_bytes().replace(b"\r\n", b"\n")  # git may have checked it out so
+    return None if current == expected else f"{target} is older than the notebook"
 
 
 def orphans(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What the gate holds notebooks to. Each rule returns faults; a fault says what, where and how to mend it."""
+"""What the gate holds notebooks to. Each rule returns faults; a fault says what, where and how to fix it."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ FLAKE8_CODE = re.compile(r"[A-Z]+[0-9]*")
 
 @dataclass(frozen=True)
 class Fault:
-    """One broken rule; `where` is a cell, a line or a file, `mend` says what to do."""
+    """One broken rule; `where` is a cell, a line or a file, `hint` says what to do."""
 
     notebook: str
     rule: str
     where: str
     what: str
-    mend: str
+    hint: str
 
 
 class Code(NamedTuple):
@@ -139,7 +139,7 @@ def execution_order(notebook: Notebook, name: str) -> Iterator[Fault]:
     A cell may fail or be passed over where its tag announces it. Where outputs and counts are stripped from the notebook,
     there is no order to check.
     """
-    mend = f"restart the kernel and run all cells, or: mlops notebooks run --write {name}"
+    hint = f"restart the kernel and run all cells, or: mlops notebooks run --write {name}"
     code = [(number, cell) for number, cell in enumerate(notebook["cells"], 1) if cell["cell_type"] == "code"]
     expected = 1
     for number, cell in code if any(cell.get("execution_count") or cell["outputs"] for _, cell in code) else []:
@@ -148,26 +148,26 @@ def execution_order(notebook: Notebook, name: str) -> Iterator[Fault]:
             continue
         if count != expected:
             what = "was not run" if count is None else f"was run as number {count}, not {expected}"
-            yield Fault(name, "order", f"cell {number}", what, mend)
+            yield Fault(name, "order", f"cell {number}", what, hint)
             return
         expected += 1
     for number, cell in code:
         failed = any(output.get("output_type") == "error" for output in cell["outputs"])
         if failed and not NOT_JUDGED & {*cell["metadata"].get("tags", [])}:
-            yield Fault(name, "error", f"cell {number}", "its output is an error", mend)
+            yield Fault(name, "error", f"cell {number}", "its output is an error", hint)
 
 
 def conflicts(notebook: Notebook, name: str) -> Iterator[Fault]:
     """Nothing is left of a merge: neither conflict marks of git or nbdime nor nbdime's record of what it could not merge."""
-    mend = "decide between the two sides and remove the marks: git mergetool --tool=nbdime"
+    hint = "decide between the two sides and remove the marks: git mergetool --tool=nbdime"
     if CONFLICT_KEY in notebook["metadata"]:
-        yield Fault(name, "conflict", "notebook", f"its metadata holds {CONFLICT_KEY}", mend)
+        yield Fault(name, "conflict", "notebook", f"its metadata holds {CONFLICT_KEY}", hint)
     for number, cell in enumerate(notebook["cells"], 1):
         texts = [cell["source"], *(str(output.get("text", "")) for output in cell.get("outputs", []))]
         if CONFLICT_KEY in cell["metadata"]:
-            yield Fault(name, "conflict", f"cell {number}", f"its metadata holds {CONFLICT_KEY}", mend)
+            yield Fault(name, "conflict", f"cell {number}", f"its metadata holds {CONFLICT_KEY}", hint)
         elif any(CONFLICT_MARK.search(text) for text in texts):
-            yield Fault(name, "conflict", f"cell {number}", "it holds a conflict mark of a merge", mend)
+            yield Fault(name, "conflict", f"cell {number}", "it holds a conflict mark of a merge", hint)
 
 
 def readable(notebook: Notebook, name: str) -> Iterator[Fault]:
@@ -224,13 +224,13 @@ def imports_source(code: Sequence[Code], packages: set[str], root: Path, name: s
             if not (place.with_suffix(".py").is_file() or place.is_dir()):
                 yield Fault(name, "imports", f"cell {cell.number}", f"src/ has no module {module}", "import what is there")
     if not found:
-        there = ", ".join(sorted(packages))
+        modules = ", ".join(sorted(packages))
         yield Fault(
             name,
             "imports",
             "notebook",
             "nothing is imported from src/ or mlops",
-            f"move code to a module and import it ({there})",
+            f"move code to a module and import it ({modules})",
         )
 
 

@@ -18,7 +18,7 @@ from mlops.notebooks import content, export, savehook
 from mlops.notebooks.gitdriver import CONFLICT, MERGED
 
 ATTRIBUTES = "*.ipynb diff=jupyternotebook merge=jupyternotebook"
-MEND = "mlops notebooks setup"
+HINT = "mlops notebooks setup"
 # `git difftool` asks git for a difference with a program of its own, but a driver comes before it: it hands over.
 TOOL = 'if test "$GIT_EXTERNAL_DIFF" = git-difftool--helper; then git difftool--helper "$@"; exit; fi; '
 # What git does with a file that no driver is for.
@@ -75,10 +75,10 @@ def enable_extension() -> Path:
 
 
 def examine(root: Path) -> list[Finding]:
-    """Return what notebooks need and whether it is there, with the command that mends it."""
+    """Return what notebooks need and whether it is there, with the command that repairs it."""
     found = [_packages(), *_git(root)]
     enabled = extension_file().is_file()
-    found.append(Finding("save hook", enabled, str(extension_file()) if enabled else "not enabled", "" if enabled else MEND))
+    found.append(Finding("save hook", enabled, str(extension_file()) if enabled else "not enabled", "" if enabled else HINT))
     found.append(_kernel())
     return [*found, *_exports(root)]
 
@@ -91,8 +91,8 @@ def _packages() -> Finding:
     from importlib.util import find_spec
 
     missing = [name for name in ("nbconvert", "nbdime", "papermill", "jupyterlab", "flake8") if find_spec(name) is None]
-    mend = "make setup" if missing else ""
-    return Finding("packages", not missing, f"missing: {', '.join(missing)}" if missing else "all there", mend)
+    hint = "make setup" if missing else ""
+    return Finding("packages", not missing, f"missing: {', '.join(missing)}" if missing else "all there", hint)
 
 
 def _git(root: Path) -> list[Finding]:
@@ -108,28 +108,28 @@ def _git(root: Path) -> list[Finding]:
         state = (
             "cell by cell" if value == wanted[key] else "another program" if value else "as text: the driver is not configured"
         )
-        found.append(Finding(what, value == wanted[key], state, "" if value == wanted[key] else MEND))
+        found.append(Finding(what, value == wanted[key], state, "" if value == wanted[key] else HINT))
     attribute = git.git("check-attr", "merge", "x.ipynb", root=root).rpartition(": ")[2]
     named = attribute == "jupyternotebook"
     state = "names the drivers" if named else f"merge is {attribute}"
-    return [*found, Finding(".gitattributes", named, state, "" if named else MEND)]
+    return [*found, Finding(".gitattributes", named, state, "" if named else HINT)]
 
 
 def _kernel() -> Finding:
     from jupyter_client.kernelspec import KernelSpecManager
 
-    there = "python3" in KernelSpecManager().find_kernel_specs()
-    mend = "" if there else "python -m ipykernel install --sys-prefix"
-    return Finding("kernel", there, "python3" if there else "no kernel called python3", mend)
+    installed = "python3" in KernelSpecManager().find_kernel_specs()
+    hint = "" if installed else "python -m ipykernel install --sys-prefix"
+    return Finding("kernel", installed, "python3" if installed else "no kernel called python3", hint)
 
 
 def _exports(root: Path) -> list[Finding]:
-    """Exports of saves that failed and were not mended since, and exports without a notebook."""
+    """Exports of saves that failed and were not fixed since, and exports without a notebook."""
     found = []
     for name, entry in sorted(savehook.last_results().items()):
         path = Path(name)
         if entry["error"] and path.is_file() and path.resolve().is_relative_to(root.resolve()):
-            found.append(Finding("export", False, f"{path} at {entry.get('at')}: {entry['error']}", "mend it and save again"))
+            found.append(Finding("export", False, f"{path} at {entry.get('at')}: {entry['error']}", "fix it and save again"))
     for folder in content.marked_folders([root]):
         found.extend(
             Finding("export", False, f"{path} has no notebook", "mlops notebooks export") for path in export.orphans(folder)

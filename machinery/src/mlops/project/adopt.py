@@ -1,7 +1,7 @@
 """From a copy of the template, which holds the machinery's source, to a thin project; and back.
 
 The wheel is built from the commit that the copy began with, which no edit of the team is in: an update takes what lies
-in it for the state that edits are told from.
+in it for the state that edits are compared with.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def adopt(
         return
     chosen = _answers(defaults, answers, name=_name_of(root))
     written = border.adopt(root, chosen, wheel.opened(Path(file)) if file else None, force)
-    _tell(written, json, "git add -A && git commit -m 'Take the machinery as a wheel' && make run")
+    _show_result(written, json, "git add -A && git commit -m 'Take the machinery as a wheel' && make run")
 
 
 @app.command()
@@ -94,7 +94,7 @@ def eject(force: bool = FORCE, json: bool = JSON) -> None:
     from mlops.config import find_root
     from mlops.project import adopt as border
 
-    _tell(border.eject(find_root(), force), json, "make test")
+    _show_result(border.eject(find_root(), force), json, "make test")
 
 
 @app.command()
@@ -234,7 +234,7 @@ def _name_of(folder: Path) -> str:
     return f"{name}-models" if taken(name) else name
 
 
-def _tell(written: dict, json: bool, following: str) -> None:
+def _show_result(written: dict, json: bool, following: str) -> None:
     removed = sorted(path for path, content in written.items() if content is None)
     kept = sorted(path for path, content in written.items() if content is not None)
     if json:

@@ -34,9 +34,9 @@ def propose(root: Path, answers: Answers) -> str:
             _push(root, answers)
         except UserError as error:
             return f"The machinery stays as source: {error}."
-    there = github.connect(repository(root))
+    repo = github.connect(repository(root))
     try:
-        pull = github.open_pull_request(there, BRANCH, branches.DEV, TITLE, BODY)
+        pull = github.open_pull_request(repo, BRANCH, branches.DEV, TITLE, BODY)
     except github.GitHubError:
         link = compare_link(root, branches.DEV, BRANCH)
         return f"The branch `{BRANCH}` makes this project thin: [open its pull request]({link}).\n\n{BODY}"

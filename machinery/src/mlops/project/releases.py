@@ -45,9 +45,9 @@ def template(root: Path) -> str:
 
 def newest(name: str, version: str = "") -> tuple[str, dict[str, Any]] | None:
     """Version and wheel of the newest release of the machinery, or of one version; None where there is none to be had."""
-    there = github.connect(name)
+    repo = github.connect(name)
     found = {}
-    for release in github.listed(there, "releases"):
+    for release in github.listed(repo, "releases"):
         match = TAG.fullmatch(release["tag_name"])
         wheels = [asset for asset in release.get("assets", []) if vendored.WHEEL.fullmatch(asset["name"])]
         if match and wheels and not release.get("draft") and version in ("", match["version"]):

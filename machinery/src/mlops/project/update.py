@@ -1,4 +1,4 @@
-"""A project and the files that the machinery owns in it: told apart, written anew, brought to a later version."""
+"""A project and the files that the machinery owns in it: compared, written anew, brought to a later version."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def unsettled(root: Path) -> list[str]:
 def write(root: Path, names: list[str]) -> list[Change]:
     """Write files that the machinery owns as it has them: those named, whatever they hold, else what the source has changed.
 
-    With the machinery as a folder, the last commit's source is what an edit is told from. Raises UserError for another's file.
+    With the machinery as a folder, the last commit's source is what edits are compared with. Raises UserError for another's file.
     """
     owned = _owned(root)
     if unknown := [name for name in names if name not in owned]:
@@ -128,7 +128,7 @@ def compiled(root: Path, new: Wheel) -> dict[str, bytes]:
 
 
 def refuse_uncommitted(root: Path) -> None:
-    """Raise UserError where the working tree differs from the commit: what a command writes could not be told from it."""
+    """Raise UserError where the working tree differs from the commit: what a command writes would mix with it."""
     if changed := git("status", "--porcelain", "--", ".", root=root).splitlines():
         raise UserError(f"{root} has uncommitted changes ({changed[0].strip()}): commit them first, or give --force")
 

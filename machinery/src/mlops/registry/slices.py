@@ -44,16 +44,16 @@ def of_classes(
     """Each class: its rows, its recall, its precision, and the mean of both (F1)."""
     found = []
     for index, name in enumerate(classes):
-        there = truth == index
+        positive = truth == index
         found.append(
             {
                 "by": by,
                 "value": str(name),
-                "rows": int(there.sum()),
-                "recall": _share((predictions.values == index)[there]),
-                "precision": _share(there[predictions.values == index]),
-                "f1": _f1(there, predictions.values == index),
-                "baseline_f1": _f1(there, simple.values == index),
+                "rows": int(positive.sum()),
+                "recall": _share((predictions.values == index)[positive]),
+                "precision": _share(positive[predictions.values == index]),
+                "f1": _f1(positive, predictions.values == index),
+                "baseline_f1": _f1(positive, simple.values == index),
             }
         )
     return found
@@ -96,8 +96,8 @@ def _labels(holdout: pd.DataFrame, columns: Sequence[str], time: str | None) -> 
         labels["weekday"] = times.dt.dayofweek.map(dict(enumerate(WEEKDAYS)))
     for column in columns:
         if column not in holdout:
-            there = ", ".join(name for name in map(str, holdout) if not name.startswith("__"))
-            raise ConfigError(f"slices: column {column} is not in the holdout; there are: {there}")
+            known = ", ".join(name for name in map(str, holdout) if not name.startswith("__"))
+            raise ConfigError(f"slices: column {column} is not in the holdout; there are: {known}")
         labels[column] = _label(holdout[column])
     return labels
 

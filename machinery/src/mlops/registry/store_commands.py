@@ -96,13 +96,13 @@ def status(json: bool = JSON) -> None:
     server = project.tracking_uri or ""
     held = store.measure(project.store)
     here = run("rev-parse", "--verify", "--quiet", store.REF, root=project.root).stdout.strip()
-    there = "" if server else store.remote_commit(project.root)
+    remote = "" if server else store.remote_commit(project.root)
     if json:
         as_json(
             {
                 "server": _host(server) or None,
                 "here": here or None,
-                "origin": there or None,
+                "origin": remote or None,
                 "limit": store.LIMIT,
                 **held._asdict(),
             }
@@ -111,8 +111,8 @@ def status(json: bool = JSON) -> None:
     rows = [
         ("tracking server", _host(server) or "none: the store is kept in the repository"),
         ("pulled here", here[:12] or "never"),
-        ("in origin", there[:12] or "none"),
-        ("in step", "yes" if here == there else "no: mlops store pull"),
+        ("in origin", remote[:12] or "none"),
+        ("in step", "yes" if here == remote else "no: mlops store pull"),
         ("files", held.files),
         ("size", f"{store.megabytes(held.size)} of {store.megabytes(store.LIMIT)}"),
     ]

@@ -14,7 +14,7 @@ from mlops.config import Project
 from mlops.console import note
 from mlops.errors import UserError
 
-# MLflow's page begins with what language models need, unless it is told that models are trained here.
+# MLflow's page begins with what language models need, unless it is set up so that models are trained here.
 PAGE = "#/experiments?workflowType=machine_learning"
 
 

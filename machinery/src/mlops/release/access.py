@@ -25,9 +25,9 @@ def write(home: Path, key: str, hosts: str, kubeconfig: str) -> list[str]:
         remove(home)
         _private(home / KEY, key)
         _private(home / HOSTS, hosts)
-        there = (home / CONFIG).read_text(encoding="utf-8") if (home / CONFIG).is_file() else ""
+        content = (home / CONFIG).read_text(encoding="utf-8") if (home / CONFIG).is_file() else ""
         rules = RULES.format(key=KEY.as_posix(), hosts=HOSTS.as_posix())
-        _private(home / CONFIG, f"{BEGIN}{rules}{END}{there}")
+        _private(home / CONFIG, f"{BEGIN}{rules}{END}{content}")
         written += [str(KEY), str(HOSTS)]
     if kubeconfig:
         _private(home / KUBECONFIG, kubeconfig)

@@ -53,7 +53,7 @@ def plan(tag: str = TAG, json: bool = JSON) -> None:
     runner.output("environment", parsed.environment)
     runner.output("deploys", "true" if training_commands.deploys(project, parsed.environment) else "false")
     runner.output("use_cases", dumps(result["use_cases"]))
-    _tell(f"{tag} to {parsed.environment}", ["use case", "version"], sorted(versions.items()), result, json)
+    _show_result(f"{tag} to {parsed.environment}", ["use case", "version"], sorted(versions.items()), result, json)
 
 
 app.command()(access_commands.login)
@@ -109,8 +109,8 @@ def image(name: str = NAME, tag: str = OF_TAG, json: bool = JSON) -> None:
     write_json(_folder(project, name) / "image.json", model)
     runner.output("image", local)
     runner.output("number", number)
-    told = f"taken over from {taken.tag}" if taken else "built"
-    _tell(f"{name} {number}", ["", "value"], [("image", local), ("how", told)], model, json)
+    origin = f"taken over from {taken.tag}" if taken else "built"
+    _show_result(f"{name} {number}", ["", "value"], [("image", local), ("how", origin)], model, json)
 
 
 @app.command()
@@ -141,7 +141,7 @@ def push(name: str = NAME, tag: str = OF_TAG, json: bool = JSON) -> None:
     write_json(folder / "model.json", manifest.Model.model_validate(model).model_dump(mode="json"))
     runner.output("name", model["image"].partition("@")[0])
     runner.output("digest", model["image"].partition("@")[2])
-    _tell(f"{name} {model['number']}", ["", "value"], [("image", model["image"])], model, json)
+    _show_result(f"{name} {model['number']}", ["", "value"], [("image", model["image"])], model, json)
 
 
 @app.command()
@@ -190,15 +190,15 @@ def publish(
     project = _project()
     names = assets.names(expect) if expect else sorted(_served(project, tag))
     release = assets.gather(tag, commit_of(project, tag), folder, names)
-    there = github_of(project)
-    notes = _notes(project, release, folder, there.name)
+    repo = github_of(project)
+    notes = _notes(project, release, folder, repo.name)
     output = project.output / "release"
     manifest.write(output / manifest.FILE, release)
     write_text(output / "notes.md", notes)
     files = [output / manifest.FILE, *assets.beside(folder, sorted(release.models))]
     if notebooks and (pages := assets.archive(Path(notebooks), output / "notebooks.zip")):
         files.append(pages)
-    link = "" if dry_run else publishing.publish(there, release, notes, files, bool(tags.parse(tag).candidate))["html_url"]
+    link = "" if dry_run else publishing.publish(repo, release, notes, files, bool(tags.parse(tag).candidate))["html_url"]
     runner.summary(f"## {tag}\n\n{link or 'Nothing was published.'}\n\n{notes}")
     if json:
         console.as_json(
@@ -233,7 +233,7 @@ def fetch(
     file = project.output / "release" / manifest.FILE
     manifest.write(file, release)
     rows = [(name, model.number, model.image) for name, model in sorted(release.models.items())]
-    _tell(f"{tag} in {file}", ["use case", "version", "image"], rows, release.model_dump(mode="json"), json)
+    _show_result(f"{tag} in {file}", ["use case", "version", "image"], rows, release.model_dump(mode="json"), json)
 
 
 app.command()(access_commands.credentials)
@@ -253,10 +253,10 @@ def summary(
     from mlops.registry import deployment_log
     from mlops.release import notes
 
-    there = file.is_file()
-    runner.output("result", "true" if there else "false")
-    found = deployment_log.read_result(file) if there else []
-    runner.summary(notes.deployments(found) if there else "### Deployment\n\nNothing was tried: see the log of this job.")
+    exists = file.is_file()
+    runner.output("result", "true" if exists else "false")
+    found = deployment_log.read_result(file) if exists else []
+    runner.summary(notes.deployments(found) if exists else "### Deployment\n\nNothing was tried: see the log of this job.")
     if json:
         console.as_json([asdict(item) for item in found])
 
@@ -299,8 +299,8 @@ def _published(project: Project, tags: list[str]) -> list[Release]:
     if not name:
         console.note("the repository on GitHub is not known here: no earlier image is looked for")
         return []
-    there = github.connect(name)
-    return [release for tag in tags if (release := release_of(there, tag))]
+    repo = github.connect(name)
+    return [release for tag in tags if (release := release_of(repo, tag))]
 
 
 def _folder(project: Project, name: str) -> Path:
@@ -330,7 +330,7 @@ def _notes(project: Project, release: Release, folder: Path, repository: str) ->
     return notes.markdown(release, changelog_entry(text, release.version), rules, repository, assets.attested(folder, release))
 
 
-def _tell(title: str, columns: list[str], rows: list[Any], value: Any, json: bool) -> None:
+def _show_result(title: str, columns: list[str], rows: list[Any], value: Any, json: bool) -> None:
     if json:
         console.as_json(value)
     else:

@@ -49,7 +49,7 @@ def server_digest(root: Path, bundle: Bundle, settings: Mapping[str, Any] = {}) 
 
 def pull(image: str) -> None:
     """Bring an image here; raises UserError where the registry has it no more or does not answer."""
-    docker("pull", "--quiet", image, mend="log in with: mlops release login")
+    docker("pull", "--quiet", image, hint="log in with: mlops release login")
 
 
 def push(image: str, name: str) -> str:
@@ -59,7 +59,7 @@ def push(image: str, name: str) -> str:
     """
     if image != name:
         docker("tag", image, name)
-    output = docker("push", name, mend="start the registry or correct MLOPS_REGISTRY, log in with: mlops release login")
+    output = docker("push", name, hint="start the registry or correct MLOPS_REGISTRY, log in with: mlops release login")
     found = DIGEST.search(output)
     if not found:
         raise UserError(f"docker push {name} named no digest: {output.splitlines()[-1] if output else 'no message'}")
@@ -74,7 +74,7 @@ def inventory(image: str) -> dict[str, Any]:
 
 def login(host: str, user: str, password: str) -> None:
     """Log Docker in to a registry; the password goes in by standard input, it stands on no command line."""
-    docker("login", "--username", user, "--password-stdin", host, stdin=password, mend="look at the user and its password")
+    docker("login", "--username", user, "--password-stdin", host, stdin=password, hint="look at the user and its password")
 
 
 def logout(host: str) -> None:
@@ -82,7 +82,7 @@ def logout(host: str) -> None:
     docker("logout", host)
 
 
-def docker(*arguments: str, stdin: str | None = None, mend: str = "") -> str:
+def docker(*arguments: str, stdin: str | None = None, hint: str = "") -> str:
     """What docker says on standard output; raises UserError with its own last words when it fails."""
     try:
         done = subprocess.run(["docker", *arguments], capture_output=True, text=True, input=stdin)
@@ -91,5 +91,5 @@ def docker(*arguments: str, stdin: str | None = None, mend: str = "") -> str:
     if done.returncode:
         lines = [line for line in (done.stderr.strip() or done.stdout.strip()).splitlines() if line.strip()]
         what = " ".join(part for part in arguments[:1])
-        raise UserError(f"docker {what} failed: {lines[-1] if lines else done.returncode}{f'; {mend}' if mend else ''}")
+        raise UserError(f"docker {what} failed: {lines[-1] if lines else done.returncode}{f'; {hint}' if hint else ''}")
     return done.stdout.strip()

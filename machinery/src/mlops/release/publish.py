@@ -71,20 +71,20 @@ def publish(
     """
     refuse_moved(repository, release.tag, release.commit)
     wish = {"name": release.tag, "body": notes, "prerelease": candidate, "make_latest": "false" if candidate else "legacy"}
-    there = find(repository, release.tag)
-    if there and not there["draft"] and there.get("body"):
+    existing = find(repository, release.tag)
+    if existing and not existing["draft"] and existing.get("body"):
         wish = {}
-    if there is None:
-        there = github.call(repository, "POST", "releases", {"tag_name": release.tag, "draft": True, **wish})
-    kept = {row["name"]: row for row in there.get("assets", [])}
+    if existing is None:
+        existing = github.call(repository, "POST", "releases", {"tag_name": release.tag, "draft": True, **wish})
+    kept = {row["name"]: row for row in existing.get("assets", [])}
     for file in assets:
         old = kept.get(file.name)
         if old and old.get("digest") == f"sha256:{digests.of_file(file)}":
             continue
         if old:
             github.call(repository, "DELETE", f"releases/assets/{old['id']}")
-        upload(repository, there["upload_url"], file)
-    return dict(github.call(repository, "PATCH", f"releases/{there['id']}", {**wish, "draft": False}))
+        upload(repository, existing["upload_url"], file)
+    return dict(github.call(repository, "PATCH", f"releases/{existing['id']}", {**wish, "draft": False}))
 
 
 def upload(repository: github.Repository, address: str, file: Path) -> None:

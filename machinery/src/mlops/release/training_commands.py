@@ -59,10 +59,10 @@ def resume(json: bool = JSON) -> None:
     project = load_project()
     listed = git("ls-remote", "--tags", "origin", root=project.root, env=credentials(project.root))
     tags = waiting.tags_at(listed, git("rev-parse", "HEAD", root=project.root))
-    there, started = (github_of(project) if tags else None), list[str]()
+    repo, started = (github_of(project) if tags else None), list[str]()
     try:
-        if there:
-            started = waiting.resume(there, tags, lambda tag: publishing.release_of(there, tag) is not None)
+        if repo:
+            started = waiting.resume(repo, tags, lambda tag: publishing.release_of(repo, tag) is not None)
     except github.GitHubError as refused:
         runner.notice(f"run the workflow `release` on {', '.join(tags)} again: {refused}", "warning")
     if json:

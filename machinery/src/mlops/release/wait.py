@@ -24,7 +24,7 @@ WORDS = {
     "action_required": "under way",
 }
 
-ENDED = {"failed": "has failed: mend it", "cancelled": "was cancelled: run it again"}
+ENDED = {"failed": "has failed: fix it", "cancelled": "was cancelled: run it again"}
 
 
 class State(NamedTuple):

@@ -62,36 +62,37 @@ class Kind:
 
 def kind_of(values: pd.Series, read: Read) -> Kind:
     """The kind of one column, whose missing values are None."""
-    there = values.dropna()
-    if there.map(type).isin([list, dict]).any():
-        return Kind("free", len(there), int(values.isna().sum()), "holds lists or objects")
-    unique = there.unique()
+    present = values.dropna()
+    if present.map(type).isin([list, dict]).any():
+        return Kind("free", len(present), int(values.isna().sum()), "holds lists or objects")
+    unique = present.unique()
     facts = Kind("", len(unique), int(values.isna().sum()), examples=tuple(str(value) for value in unique[:3]))
     if not len(unique):
         return replace(facts, kind="constant", remark="no value at all")
     if len(unique) == 1 and not facts.missing:
         return replace(facts, kind="constant", remark=f"always {str(unique[0])[:30]}")
-    found = _of_texts(there, facts, read) if is_text(values) else _of_types(there, facts)
+    found = _of_texts(present, facts, read) if is_text(values) else _of_types(present, facts)
     return replace(
-        found, personal=_personal(str(values.name), there) if found.kind in ("category", "text", "free", "identifier") else ""
+        found,
+        personal=_personal(str(values.name), present) if found.kind in ("category", "text", "free", "identifier") else "",
     )
 
 
-def _of_types(there: pd.Series, facts: Kind) -> Kind:
+def _of_types(present: pd.Series, facts: Kind) -> Kind:
     """The kind of a column that its file has a type for."""
     import pandas as pd
 
-    if pd.api.types.is_datetime64_any_dtype(there):
+    if pd.api.types.is_datetime64_any_dtype(present):
         return replace(facts, kind="date", formats=("ISO8601",))
-    if pd.api.types.is_numeric_dtype(there) or pd.api.types.is_bool_dtype(there):
-        return _number(there.astype(float), there, facts)
-    return _of_texts(there.astype(str), facts, Read())
+    if pd.api.types.is_numeric_dtype(present) or pd.api.types.is_bool_dtype(present):
+        return _number(present.astype(float), present, facts)
+    return _of_texts(present.astype(str), facts, Read())
 
 
-def _of_texts(there: pd.Series, facts: Kind, read: Read) -> Kind:
+def _of_texts(present: pd.Series, facts: Kind, read: Read) -> Kind:
     import pandas as pd
 
-    texts = there.astype(str)
+    texts = present.astype(str)
     unique = pd.Series(texts.unique()).str.strip()
     if unique.str.fullmatch(r"0\d+|\d{16,}").any() and unique.str.fullmatch(r"\d+").mean() > 0.9:
         return _names(texts, replace(facts, remark="digits that are no number (leading zeros, or too many)"))
@@ -117,9 +118,9 @@ def _written_number(texts: pd.Series, unique: pd.Series, facts: Kind, read: Read
     if is_text(values) or bare[fits].str.fullmatch(r"0\d+").any():
         return None
     note = f"no value is also written {', '.join(map(repr, words))}" if words else ""
-    there = replace(facts, unit=unit, words=words, remark=note or (f"without its unit {unit}" if unit else ""))
-    there = replace(there, missing=facts.missing + int(texts.str.strip().isin(words).sum()))
-    return _number(values.astype(float), texts, there)
+    parsed = replace(facts, unit=unit, words=words, remark=note or (f"without its unit {unit}" if unit else ""))
+    parsed = replace(parsed, missing=facts.missing + int(texts.str.strip().isin(words).sum()))
+    return _number(values.astype(float), texts, parsed)
 
 
 def _unit(unique: pd.Series) -> str:
@@ -206,8 +207,8 @@ def _names(texts: pd.Series, facts: Kind) -> Kind:
     return replace(facts, kind="category", remark=facts.remark or many)
 
 
-def _personal(name: str, there: pd.Series) -> str:
-    sample = there.astype(str).head(200)
+def _personal(name: str, present: pd.Series) -> str:
+    sample = present.astype(str).head(200)
     for what, form in PERSONAL.items():
         if sample.str.strip().str.fullmatch(form.pattern).mean() > 0.8 and not (
             what == "phone" and sample.str.fullmatch(r"[\d.]+").all()

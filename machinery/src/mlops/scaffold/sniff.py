@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SEPARATORS = (",", ";", "\t", "|")
 # Bytes and lines that the way of writing is found from; the encoding is checked in the whole file.
 SAMPLE, LINES = 256_000, 200
-# Encodings that tables come in, beside UTF-8; where they cannot be told apart, the first is meant.
+# Encodings that tables come in, beside UTF-8; where they cannot be distinguished, the first is meant.
 LEGACY = ["cp1252", "latin_1", "cp1250", "cp1251", "mac_roman", "shift_jis", "gb18030", "big5", "euc_kr"]
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 POINT = re.compile(r"[+-]?(\d+|\d{1,3}([,'’ \u00a0\u202f]\d{3})+)?(\.\d+)?([eE][+-]?\d+)?")

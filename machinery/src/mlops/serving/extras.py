@@ -40,9 +40,9 @@ def read_include(names: Any, content: dict[str, Any]) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InvalidRequest("Invalid input. include must be a list of names.", "include")
     if not set(names) <= set(allowed):
-        there = f"there are: {', '.join(allowed)}" if allowed else "this model has nothing to include"
+        hint = f"there are: {', '.join(allowed)}" if allowed else "this model has nothing to include"
         raise InvalidRequest(
-            f"Invalid input. include names what there is not; {there}.", "include", code="INVALID_PARAMETER_VALUE"
+            f"Invalid input. include names what there is not; {hint}.", "include", code="INVALID_PARAMETER_VALUE"
         )
     return tuple(dict.fromkeys(names))
 
@@ -54,7 +54,7 @@ def read_accept(accept: str, content: dict[str, Any]) -> tuple[str, ...]:
 
 
 def read_params(params: Any, content: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
-    """The params for the model, and what they include beside. Raises InvalidRequest for a method that the model does not have."""
+    """The params for the model, and what they include beside. Raises InvalidRequest for a method that the model lacks."""
     own = {item["name"] for item in content["signature"]["params"]}
     if not isinstance(params, dict) or "predict_method" in own:
         return params, ()

@@ -52,7 +52,7 @@ class ParsedRequest(NamedTuple):
 
 
 def score(scorer: Scorer, endpoint: str, body: bytes, content_type: str, accept: str, request: str) -> Answer:
-    """Read, predict, write. Raises InvalidRequest for whatever the client can mend."""
+    """Read, predict, write. Raises InvalidRequest for whatever the client can fix."""
     parsed = read(scorer, endpoint, body, content_type, accept, request)
     return answer(scorer, parsed, predict(scorer, parsed.rows, parsed.params))
 

@@ -71,8 +71,8 @@ def _slices(
     metric = config.metrics[config.primary]
     for column, rule in config.slice_limits.items():
         if column not in holdout:
-            there = ", ".join(name for name in map(str, holdout) if not name.startswith("__"))
-            raise ConfigError(f"slice_limits.{column}: no such column in the holdout; there are: {there}")
+            columns = ", ".join(name for name in map(str, holdout) if not name.startswith("__"))
+            raise ConfigError(f"slice_limits.{column}: no such column in the holdout; there are: {columns}")
         held = metric.model_copy(update={"limit": rule.limit})
         for value, places in sorted(holdout.groupby(column).indices.items(), key=lambda pair: str(pair[0])):
             if len(places) < rule.rows:

@@ -16,7 +16,7 @@ SAME = 1e-9
 
 
 def compare(ours: pd.DataFrame, theirs: pd.DataFrame, key: list[str], split: Mapping[str, Any]) -> list[Finding]:
-    """What has happened to the champion's holdout rows: gone or with another target refuses, new or with other inputs is told.
+    """What has happened to the champion's holdout rows: gone or of another target refuses, new or of other inputs is reported.
 
     With a split by time the holdout moves on, so rows before its first day are not gone; with a stratified one a row of each
     rare class may have changed sides.

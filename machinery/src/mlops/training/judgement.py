@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlops.training.evaluation import Champion
     from mlops.use_case import UseCase
 
-# Of fewer holdout rows the interval is told, as it is wide.
+# Of fewer holdout rows the interval is reported, as it is wide.
 MANY_ROWS = 100
 RESAMPLES = 200
 

@@ -80,7 +80,7 @@ def of_duplicates(training: pd.DataFrame, holdout: pd.DataFrame, target: pd.Seri
 def of_row_numbers(rows: pd.DataFrame, inputs: list[str], by_time: bool) -> list[Finding]:
     """A finding for each input that numbers the rows: whole numbers, each once, with hardly a gap.
 
-    Where the split is by time it may be a day count, so there it is told and does not block.
+    Where the split is by time it may be a day count, so there it is reported and does not block.
     """
     import pandas as pd
 
@@ -192,10 +192,10 @@ def _errors(known: pd.Series, truth: np.ndarray, judged: pd.Series, target: np.n
     tries = [pd.Series(other).map(groups.mean()).fillna(float(np.mean(truth))).to_numpy(dtype=float)]
     if pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known) and known.nunique() > 2:
         x, y = known.to_numpy(dtype=float), judged.to_numpy(dtype=float)
-        there, center = np.isfinite(x), float(np.mean(truth))
-        points = pd.Series(truth[there]).groupby(x[there]).mean()
+        finite, center = np.isfinite(x), float(np.mean(truth))
+        points = pd.Series(truth[finite]).groupby(x[finite]).mean()
         tries.append(np.where(np.isfinite(y), np.interp(y, points.index, points), center))
-        slope, start = np.polyfit(x[there], truth[there], 1)
+        slope, start = np.polyfit(x[finite], truth[finite], 1)
         tries.append(np.where(np.isfinite(y), slope * y + start, center))
     return min(((guess - target) ** 2 for guess in tries), key=np.mean)
 

@@ -14,7 +14,7 @@ MOST = 20
 def ranges_of(rows: pd.DataFrame, hidden: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
     """Column → `low` and `high` of numbers and times, `values` of the rest, and how many rows have none (`missing`).
 
-    hidden: columns with personal data, of which nothing is told. Times are in ISO 8601.
+    hidden: columns with personal data, of which nothing is reported. Times are in ISO 8601.
     """
     return {str(name): _range(rows[name]) for name in rows if name not in hidden}
 
@@ -28,15 +28,15 @@ def outside(rows: pd.DataFrame, known: dict[str, dict[str, Any]]) -> dict[str, i
 def _range(values: pd.Series) -> dict[str, Any]:
     import pandas as pd
 
-    there = values.dropna()
+    present = values.dropna()
     found: dict[str, Any] = {"missing": int(values.isna().sum())}
-    if there.empty:
+    if present.empty:
         return found
-    if pd.api.types.is_datetime64_any_dtype(there):
-        return {**found, "low": there.min().isoformat(), "high": there.max().isoformat()}
-    if pd.api.types.is_numeric_dtype(there) and not pd.api.types.is_bool_dtype(there):
-        return {**found, "low": float(there.min()), "high": float(there.max())}
-    values_ = sorted(map(str, there.unique()))
+    if pd.api.types.is_datetime64_any_dtype(present):
+        return {**found, "low": present.min().isoformat(), "high": present.max().isoformat()}
+    if pd.api.types.is_numeric_dtype(present) and not pd.api.types.is_bool_dtype(present):
+        return {**found, "low": float(present.min()), "high": float(present.max())}
+    values_ = sorted(map(str, present.unique()))
     return {**found, "values": values_} if len(values_) <= MOST else {**found, "distinct": len(values_)}
 
 
