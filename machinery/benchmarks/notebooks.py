@@ -31,7 +31,7 @@ HOOK = {"ServerApp": {"jpserver_extensions": {"mlops.notebooks.savehook": True}}
 FIRST = "import pandas as pd\n\nframe = pd.DataFrame({'n': range(%d)})\nframe.describe()"
 
 
-def made(cells: int) -> dict[str, Any]:
+def notebook_of(cells: int) -> dict[str, Any]:
     """A notebook as they are: a third text, code with a printed line and a table."""
     content = []
     for number in range(cells):
@@ -102,7 +102,7 @@ def _measured(session: requests.Session, address: str, repeat: int) -> tuple[flo
                 time.sleep(0.02)
 
     def save(number: int) -> float:
-        content = made(300)
+        content = notebook_of(300)
         content["cells"][1]["source"] = f"number = {number}"
         body = json.dumps({"type": "notebook", "format": "json", "content": content})
         return timed(lambda: session.put(f"{address}/contents/a.ipynb", data=body, timeout=60).raise_for_status(), 1)
@@ -132,7 +132,7 @@ def _wait(session: requests.Session, address: str) -> None:
 def exports(folder: Path, repeat: int) -> list[tuple]:
     """Process start included: a notebook of 60 cells by our command and by nbconvert's, in turn."""
     notebook = folder / "a.ipynb"
-    notebook.write_text(json.dumps(made(60)))
+    notebook.write_text(json.dumps(notebook_of(60)))
     commands = {
         ".py": ["mlops", "notebooks", "export", "--format", "py", str(notebook)],
         ".html": ["mlops", "notebooks", "export", "--format", "html", str(notebook)],
@@ -157,7 +157,7 @@ def exports(folder: Path, repeat: int) -> list[tuple]:
 
 def reviews(folder: Path, cells: int = 1000, changed: int = 20) -> list[tuple]:
     """1,000 cells with 20 changed: comparing, Markdown and page, beside nbdiff on the same files."""
-    before = made(cells)
+    before = notebook_of(cells)
     after = copy.deepcopy(before)
     for number in range(1, cells, cells // changed):
         after["cells"][number]["source"] += "\n# changed"

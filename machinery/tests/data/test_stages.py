@@ -44,13 +44,13 @@ def test_second_run_does_no_work_and_says_so(project: Project) -> None:
 
 
 def test_every_step_has_its_schema_digest_and_rows_beside_it(project: Project, iris: UseCase) -> None:
-    made = stages.processed(project, iris)
+    created = stages.processed(project, iris)
     for stage in ("interim", "processed"):
         (file,) = sets(project, stage)
         record = json.loads(datasets.sidecar(file).read_text())
         assert record["rows"] == len(pd.read_parquet(file)) == 150
         assert list(record["schema"]["columns"]) == list(pd.read_parquet(file).columns)
-    assert (made.made, made.rows, made.columns) == (True, 150, 6)
+    assert (created.created, created.rows, created.columns) == (True, 150, 6)
 
 
 def test_steps_as_commands_and_the_catalog_as_json(project: Project) -> None:
@@ -69,9 +69,9 @@ def test_added_rows_are_recorded_with_their_provenance_and_taken(project: Projec
     file.write_text("flower,sepal_length,sepal_width,petal_length,petal_width,species\n151,5,3,1.5,0.2,setosa\n")
     arguments = ("data", "add", "iris", file, "--source", "garden | May\nbed 2", "--licence", "CC0", "--json")
     (added,) = mlops(*arguments).value
-    assert (added["made"], added["rows"]) == (True, 1)
+    assert (added["created"], added["rows"]) == (True, 1)
     (again,) = mlops(*arguments).value
-    assert again["made"] is False
+    assert again["created"] is False
     note = (project.data / "raw/iris/README.md").read_text()
     assert note.endswith(f"| may.csv | 1 | `{added['sha256']}` | garden \\| May bed 2 | CC0 |\n")
     assert note.count("may.csv") == 1
@@ -171,7 +171,7 @@ def test_set_without_its_sidecar_is_half_made_and_made_again(project: Project, i
     datasets.sidecar(file).unlink()
     with pytest.raises(DataError, match="schema.json is missing"):
         datasets.read(file)
-    assert stages.processed(project, iris).made
+    assert stages.processed(project, iris).created
     assert len(datasets.read(file)) == 150
 
 
@@ -179,7 +179,7 @@ def test_new_set_when_the_raw_data_change(project: Project, iris: UseCase) -> No
     stages.processed(project, iris)
     rows = pd.read_csv(project.data / "raw/iris/iris.csv").head(1).assign(flower=151)
     rows.to_csv(project.data / "raw/iris/more.csv", index=False)
-    assert (stages.processed(project, iris).made, len(sets(project, "interim")), len(sets(project, "processed"))) == (
+    assert (stages.processed(project, iris).created, len(sets(project, "interim")), len(sets(project, "processed"))) == (
         True,
         2,
         2,
@@ -195,19 +195,19 @@ def test_new_set_when_the_code_the_schema_or_the_key_changes(project: Project, i
             (package / file.name).write_text(file.read_text() + (text if file.name == "features.py" else ""))
         return UseCase(**{**vars(iris), "package": package})
 
-    assert stages.processed(project, iris).made
-    assert not stages.processed(project, copied("same", "")).made
-    assert stages.processed(project, copied("other", "\nWIDTH = 2\n")).made
+    assert stages.processed(project, iris).created
+    assert not stages.processed(project, copied("same", "")).created
+    assert stages.processed(project, copied("other", "\nWIDTH = 2\n")).created
     key = iris.config.model_copy(update={"key": ("flower", "species")})
-    assert stages.processed(project, UseCase(**{**vars(iris), "config": key})).made
-    assert not stages.processed(project, iris).made
+    assert stages.processed(project, UseCase(**{**vars(iris), "config": key})).created
+    assert not stages.processed(project, iris).created
     assert len(sets(project, "processed")) == 3
 
 
 def test_no_new_set_when_parameters_metrics_or_description_change(project: Project) -> None:
-    assert stages.processed(project, load_use_case(project, "iris")).made
+    assert stages.processed(project, load_use_case(project, "iris")).created
     changes = ("parameters.degree=2", "metrics.accuracy.limit=0.5", "description=other", "seed=1")
-    assert not stages.processed(project, load_use_case(project, "iris", changes)).made
+    assert not stages.processed(project, load_use_case(project, "iris", changes)).created
 
 
 def test_raw_files_are_not_touched_by_any_step(project: Project) -> None:

@@ -92,24 +92,24 @@ def images(candidate: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def worse(images: dict[str, Service]) -> Iterator[Callable[..., Service]]:
     """Make iris 1.0.1 with lines of a Dockerfile added, or text of its server replaced; removed in the end."""
-    made: list[str] = []
+    built: list[str] = []
 
     def make(*lines: str) -> Service:
-        tag = f"{MINE}:worse{len(made)}"
+        tag = f"{MINE}:worse{len(built)}"
         good = images["1.0.1"]
         HERE("build", "--quiet", "--tag", tag, "-", stdin="\n".join([f"FROM {good.image}", *lines]).encode())
-        made.append(tag)
+        built.append(tag)
         return good._replace(image=tag)
 
     yield make
-    for tag in made:
+    for tag in built:
         HERE.run("image", "rm", "--force", tag)
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., ComposeTarget]]:
     """Make an environment of its own on this machine; what is deployed there is removed in the end."""
-    made: list[ComposeTarget] = []
+    created: list[ComposeTarget] = []
 
     def make(**settings) -> ComposeTarget:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -117,13 +117,13 @@ def make(tmp_path: Path) -> Iterator[Callable[..., ComposeTarget]]:
         project = Project.model_validate(
             {"root": ROOT, "name": f"mlops-test-{secrets.token_hex(4)}", "default_use_case": "iris"}
         )
-        made.append(
+        created.append(
             ComposeTarget(project, "production", Compose(**{"ports": {"iris": port}, "watch": 1.0, "guard": 0, **settings}))
         )
-        return made[-1]
+        return created[-1]
 
     yield make
-    for target in made:
+    for target in created:
         name = target.name("iris")
         ids = HERE("ps", "--all", "--quiet", "--filter", f"name={name}").split()
         HERE.remove(*ids)

@@ -38,16 +38,16 @@ def image(bundle: Bundle) -> Iterator[str]:
 @pytest.fixture
 def layered(image: str, tmp_path: Path) -> Iterator:
     """Make an image that is the good one with lines of a Dockerfile added; removed in the end."""
-    made = []
+    images = []
 
     def make(*lines: str) -> str:
-        tag = f"mlops-test-verify-{os.getpid()}:broken{len(made)}"
+        tag = f"mlops-test-verify-{os.getpid()}:broken{len(images)}"
         HERE("build", "--quiet", "--tag", tag, "-", stdin="\n".join([f"FROM {image}", *lines]).encode())
-        made.append(tag)
+        images.append(tag)
         return tag
 
     yield make
-    for tag in made:
+    for tag in images:
         HERE.run("image", "rm", "--force", tag)
 
 

@@ -61,11 +61,11 @@ class Place:
 @pytest.fixture
 def place(two: Project, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A project with two versions, whose production is a place in memory."""
-    made = Place()
+    target = Place()
     file = two.root / "config/project.yaml"
     file.write_text(file.read_text().replace("production: {target: none}", "production: {target: compose}"))
-    monkeypatch.setattr("mlops.deploy.compose.target", lambda *_: made)
-    return made
+    monkeypatch.setattr("mlops.deploy.compose.target", lambda *_: target)
+    return target
 
 
 def release(folder: Path, number: str) -> Path:

@@ -38,7 +38,7 @@ def test_a_crash_before_the_alias_moves_leaves_it_at_the_old_version_and_the_nex
     assert champion(found) == "1.0.0"
     assert load(registered, found[0]) == 51
     healed = run(registered, *OTHER)
-    assert not healed.made
+    assert not healed.created
     assert champion(stored(registered)) == "1.0.1"
 
 
@@ -149,7 +149,7 @@ def test_two_processes_on_a_server_give_one_key_one_version(fresh: Project, run:
     on_a_server(fresh, monkeypatch)
     outcomes = race(monkeypatch, lambda: run(fresh, *OTHER), lambda: run(fresh, *OTHER))
     assert {outcome.version.number for outcome in outcomes} == {"1.0.0"}
-    assert sorted(outcome.made for outcome in outcomes) == [False, True]
+    assert sorted(outcome.created for outcome in outcomes) == [False, True]
     assert [version.number for version in stored(fresh)] == ["1.0.0"]
 
 

@@ -26,7 +26,7 @@ def iris(registered: Project) -> UseCase:
 
 
 @pytest.fixture
-def made(registered: Project, iris: UseCase) -> cards.Card:
+def card(registered: Project, iris: UseCase) -> cards.Card:
     return cards.make(registered, iris, versions.resolve(registered, "iris"))
 
 
@@ -47,30 +47,30 @@ def test_card_is_the_same_each_time_whatever_became_of_the_version(registered: P
     assert first.out.endswith("|\n") and "95 % interval" in first.out
 
 
-def test_metrics_are_those_of_the_gate_and_lie_within_their_intervals(made: cards.Card, stored, registered: Project) -> None:
+def test_metrics_are_those_of_the_gate_and_lie_within_their_intervals(card: cards.Card, stored, registered: Project) -> None:
     (version,) = stored(registered)
-    for item in made.facts["metrics"]:
+    for item in card.facts["metrics"]:
         assert f"{item['value']:.6g}" == version.tags[f"metric.{item['metric']}"]
         assert item["low"] < item["value"] < item["high"]
-    assert [item["metric"] for item in made.facts["metrics"] if item["primary"]] == ["macro_f1"]
+    assert [item["metric"] for item in card.facts["metrics"] if item["primary"]] == ["macro_f1"]
 
 
-def test_classes_are_judged_as_scikit_learn_judges_them(made: cards.Card, registered: Project, tmp_path: Path) -> None:
+def test_classes_are_judged_as_scikit_learn_judges_them(card: cards.Card, registered: Project, tmp_path: Path) -> None:
     rows = versions.fetch(registered, versions.resolve(registered, "iris"), tmp_path).holdout()
     expected = precision_recall_fscore_support(rows["__target__"], rows["__prediction__"], zero_division=np.nan)
-    found = [[item[name] for item in made.facts["classes_found"]] for name in ("precision", "recall", "f1", "rows")]
+    found = [[item[name] for item in card.facts["classes_found"]] for name in ("precision", "recall", "f1", "rows")]
     np.testing.assert_allclose(found, expected)
 
 
-def test_data_are_named_with_source_licence_and_training_ranges(made: cards.Card, registered: Project) -> None:
-    (item,) = made.facts["data"]
+def test_data_are_named_with_source_licence_and_training_ranges(card: cards.Card, registered: Project) -> None:
+    (item,) = card.facts["data"]
     assert item["source"].startswith("scikit-learn") and "CC BY 4.0" in item["licence"]
     rows = pd.read_csv(registered.data / "raw/iris/iris.csv")
     for name in ("sepal_length", "petal_width"):
-        known = made.facts["ranges"][name]
+        known = card.facts["ranges"][name]
         assert rows[name].min() <= known["low"] < known["high"] <= rows[name].max()
-    assert made.facts["ranges"]["species"]["values"] == ["setosa", "versicolor", "virginica"]
-    assert "flower" not in made.facts["ranges"], "a key only names a row"
+    assert card.facts["ranges"]["species"]["values"] == ["setosa", "versicolor", "virginica"]
+    assert "flower" not in card.facts["ranges"], "a key only names a row"
 
 
 def test_data_without_a_provenance_note_are_a_limit(registered: Project, iris: UseCase) -> None:
@@ -135,13 +135,13 @@ def test_numbers_become_four_bands_and_few_values_stay_as_they_are() -> None:
     assert (found["open 0"].rows, found["open 1"].rows) == (182, 182)
 
 
-def test_worst_slice_and_where_the_baseline_is_better_are_reported(made: cards.Card, iris: UseCase) -> None:
+def test_worst_slice_and_where_the_baseline_is_better_are_reported(card: cards.Card, iris: UseCase) -> None:
     parts = [
         slices.Slice("site", "north", 200, "macro_f1", 0.95, 0.2),
         slices.Slice("site", "south", 100, "macro_f1", 0.40, 0.6),
         slices.Slice("site", "tiny", 3, "macro_f1", 0.10, 0.2),
     ]
-    limits = " ".join(cards._limits(made.facts, parts, iris.config))
+    limits = " ".join(cards._limits(card.facts, parts, iris.config))
     assert "Worst slice of 30 rows or more: site south, macro_f1 0.4000." in limits
     assert "The baseline is the better rule in: site south." in limits
     assert re.search(r"Fewer than 30 holdout rows, .*: site tiny, species setosa", limits)

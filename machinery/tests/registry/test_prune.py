@@ -43,9 +43,9 @@ def version(project: Project) -> Callable[..., str]:
             model = client.create_logged_model(experiment, name="demo", source_run_id=run_id)
             runs.make_registered_model(client, "demo", "a demo")
             tags = {"number": number, "model_id": model.model_id, "key": number}
-            made = client.create_model_version("demo", f"models:/{model.model_id}", run_id, tags, model_id=model.model_id)
+            created = client.create_model_version("demo", f"models:/{model.model_id}", run_id, tags, model_id=model.model_id)
             if alias:
-                client.set_registered_model_alias("demo", alias, made.version)
+                client.set_registered_model_alias("demo", alias, created.version)
             if branch:
                 records = runs.experiment(client, project, releases.EXPERIMENT, "records")
                 record = {"git_commit": number, "git_branch": branch, "versions": json.dumps({"demo": number})}

@@ -14,11 +14,11 @@ from mlops.errors import UserError
 @pytest.fixture
 def read_only(registered: Project, tmp_path) -> Iterator[Project]:
     """The project with a champion; its store is a read-only mount of a store that was made at another place."""
-    made = tmp_path / "snapshot"
-    registered.store.rename(made)
+    snapshot = tmp_path / "snapshot"
+    registered.store.rename(snapshot)
     registered.store.mkdir()
     place = str(registered.store)
-    commands = (["mount", "--bind", str(made), place], ["mount", "-o", "remount,ro,bind", place])
+    commands = (["mount", "--bind", str(snapshot), place], ["mount", "-o", "remount,ro,bind", place])
     if os.geteuid() or any(subprocess.run(command, capture_output=True).returncode for command in commands):
         pytest.skip("may not mount here")
     yield registered

@@ -51,7 +51,7 @@ def test_the_first_version_is_one_and_the_alias_of_the_branch_points_at_it(regis
 
 def test_a_second_run_registers_nothing_and_says_which_version_it_is(registered: Project, run: Run, stored: Stored):
     outcome = run(registered)
-    assert (outcome.passed, outcome.made, outcome.moved) == (True, False, None)
+    assert (outcome.passed, outcome.created, outcome.moved) == (True, False, None)
     assert register_module.sentence(outcome) == (
         "nothing to register: the same key is version 1.0.0 already; @champion points at it already"
     )
@@ -90,7 +90,7 @@ def test_a_data_set_that_another_run_logs_at_the_same_moment_is_asked_for_once_m
 
 def test_the_same_key_under_another_alias_moves_the_alias_only(registered: Project, run: Run, stored: Stored):
     outcome = run(registered, alias="challenger")
-    assert not outcome.made and outcome.moved and outcome.moved.after == "1.0.0"
+    assert not outcome.created and outcome.moved and outcome.moved.after == "1.0.0"
     assert aliases(stored(registered)) == {"champion": "1.0.0", "challenger": "1.0.0"}
     assert len(stored(registered)) == 1
 
@@ -151,11 +151,11 @@ def test_a_version_of_another_process_with_the_same_key_is_judged_itself(
 
     def overtaken(client, *given):
         monkeypatch.setattr(register_module.runs, "log_model", log_model)
-        made = log_model(client, *given)
+        logged = log_model(client, *given)
         client.delete_registered_model_alias("iris", "champion")
-        assert pipeline.run(fresh, use_case, "challenger", again=True).made
+        assert pipeline.run(fresh, use_case, "challenger", again=True).created
         client.set_registered_model_alias("iris", "champion", "1")
-        return made
+        return logged
 
     monkeypatch.setattr(register_module.runs, "log_model", overtaken)
     outcome = pipeline.run(fresh, strong(use_case), again=True)
@@ -208,7 +208,7 @@ def test_a_target_number_never_falls_below_the_champions(registered: Project, ru
 def test_going_back_to_what_a_known_version_was_made_from_goes_back_to_it(registered: Project, run: Run, stored: Stored):
     run(registered, "target.number=2")
     back = run(registered)
-    assert not back.made
+    assert not back.created
     assert aliases(stored(registered)) == {"champion": "1.0.0"}
 
 

@@ -65,10 +65,10 @@ def test_what_is_missing_or_made_from_something_else_is_refused_and_nothing_is_r
 
 
 def test_of_several_candidates_that_of_the_commit_is_taken(one: Project) -> None:
-    (made,) = (one.output / "candidates" / "iris").iterdir()
-    shutil.copytree(made, made.with_name("0000000000000000"))
-    manifest = made.with_name("0000000000000000") / "manifest.json"
-    manifest.write_text(manifest.read_text().replace(made.name, "0000000000000000"))
+    (folder,) = (one.output / "candidates" / "iris").iterdir()
+    shutil.copytree(folder, folder.with_name("0000000000000000"))
+    manifest = folder.with_name("0000000000000000") / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(folder.name, "0000000000000000"))
     (entry,) = register_all(one, one.output / "candidates", "candidate", "why")
     assert (entry.number, entry.reproduced) == ("1.0.0", "yes")
 

@@ -159,7 +159,7 @@ def test_register_puts_the_newest_candidate_into_the_store(registered: Project, 
     result = command("register", "iris", "--set", OTHER[0], "--alias", "staging", "--json")
     assert result.code == 0, result.err
     (outcome,) = json.loads(result.out)
-    assert (outcome["number"], outcome["made"], outcome["alias"]) == ("1.0.1", True, "staging")
+    assert (outcome["number"], outcome["created"], outcome["alias"]) == ("1.0.1", True, "staging")
     table = command("register", "iris", "--set", OTHER[0], "--alias", "staging")
     assert "iris 1.0.1 (staging)" in table.out
 
@@ -205,7 +205,7 @@ def test_a_card_that_cannot_be_written_there_is_reported_in_one_line(registered:
 
 def test_run_as_json_tells_number_verdict_and_report(registered: Project, command):
     (outcome,) = json.loads(command("run", "iris", "--json").out)
-    assert (outcome["number"], outcome["made"], outcome["passed"]) == ("1.0.0", False, True)
+    assert (outcome["number"], outcome["created"], outcome["passed"]) == ("1.0.0", False, True)
     assert {row["metric"] for row in outcome["verdict"]["rows"]} == {"macro_f1", "accuracy", "log_loss"}
 
 
@@ -227,7 +227,7 @@ def test_run_without_registering_leaves_the_store_as_it_is(registered: Project, 
 def test_training_again_gives_the_same_bytes(registered: Project, command):
     first = json.loads(command("train", "iris", "--json").out)
     again = json.loads(command("train", "iris", "--again", "--json").out)
-    assert (first["made"], again["made"]) == (False, True)
+    assert (first["created"], again["created"]) == (False, True)
     assert again["files"] == first["files"]
     assert {"holdout.parquet", "model/model.skops", "model/MLmodel"} <= set(first["files"])
     assert again["metrics"] == first["metrics"]

@@ -66,7 +66,7 @@ def test_the_whole_run_works_with_nothing_but_the_address(
     result = command("run", "iris", "--json")
     assert result.code == 0, result.err
     (outcome,) = json.loads(result.out)
-    assert (outcome["number"], outcome["made"]) == ("1.0.0", True)
+    assert (outcome["number"], outcome["created"]) == ("1.0.0", True)
     assert load(project, versions.resolve(project, "iris", "champion")) == 51
     assert "nothing to register" in command("run", "iris").err
     assert not project.store.exists()

@@ -13,7 +13,7 @@ DIGEST = "d" * 64
 
 def model(**differs: Any) -> dict[str, Any]:
     """One use case of a release as release.json holds it."""
-    made = {
+    fields = {
         "number": "1.0.0",
         "run_id": "0123456789abcdef",
         "key": "a" * 64,
@@ -25,14 +25,14 @@ def model(**differs: Any) -> dict[str, Any]:
         "image": f"ghcr.io/ada/demo/iris@sha256:{DIGEST}",
         "promoted": "",
     }
-    return made | differs
+    return fields | differs
 
 
 def content(tag: str = "v1.0.0", **models: dict[str, Any]) -> dict[str, Any]:
     """What release.json of a tag holds; without models it is iris alone."""
     parsed = tags.parse(tag)
-    made = {"tag": tag, "version": parsed.version, "commit": "c" * 40, "environment": parsed.environment}
-    return {**made, "models": models or {"iris": model()}}
+    fields = {"tag": tag, "version": parsed.version, "commit": "c" * 40, "environment": parsed.environment}
+    return {**fields, "models": models or {"iris": model()}}
 
 
 def release(tag: str = "v1.0.0", **models: dict[str, Any]) -> Release:

@@ -21,11 +21,11 @@ DIGEST = f"sha256:{'d' * 64}"
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """What a project has to build an image with."""
-    made = tmp_path / "project"
-    (made / "docker").mkdir(parents=True)
-    shutil.copyfile(ROOT / "machinery/src/mlops/bundle/serving.Dockerfile", made / "docker/serving.Dockerfile")
-    shutil.copytree(ROOT / "requirements", made / "requirements")
-    return made
+    folder = tmp_path / "project"
+    (folder / "docker").mkdir(parents=True)
+    shutil.copyfile(ROOT / "machinery/src/mlops/bundle/serving.Dockerfile", folder / "docker/serving.Dockerfile")
+    shutil.copytree(ROOT / "requirements", folder / "requirements")
+    return folder
 
 
 def bundle(folder: Path, model: str, form: str = "onnx", number: str = "1.0.0") -> Bundle:

@@ -16,9 +16,9 @@ from .made import content, model, release
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    made = release("v1.0.0-rc.1", iris=model(), taxi=model(number="2.1.0"))
-    manifest.write(tmp_path / "release.json", made)
-    assert manifest.read(tmp_path / "release.json") == made
+    written = release("v1.0.0-rc.1", iris=model(), taxi=model(number="2.1.0"))
+    manifest.write(tmp_path / "release.json", written)
+    assert manifest.read(tmp_path / "release.json") == written
 
 
 def test_a_deployment_reads_what_a_release_writes(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ IMAGE = f"ghcr.io/ada/demo/iris@sha256:{DIGEST}"
 
 
 def test_the_notes_are_the_changelog_and_each_model_in_numbers() -> None:
-    made = release("v1.0.0", iris=model(metrics={"accuracy": 0.97, "log_loss": 0.12, "bias": 0.001}))
-    text = notes.markdown(made, "### Added\n\n- Smaller flowers.", RULES, "ada/demo", {"iris": "https://x"})
+    released = release("v1.0.0", iris=model(metrics={"accuracy": 0.97, "log_loss": 0.12, "bias": 0.001}))
+    text = notes.markdown(released, "### Added\n\n- Smaller flowers.", RULES, "ada/demo", {"iris": "https://x"})
     assert text.startswith("### Added\n\n- Smaller flowers.\n")
     assert (
         "| iris | 1.0.0 | ✅ accuracy 0.97 (≥ 0.9)<br>bias 0.001<br>❌ log_loss 0.12 (≤ 0.1) | `sha256:bbbbbbbbbbbb` |" in text
@@ -38,7 +38,7 @@ def test_they_say_what_was_taken_over_and_what_is_not_attested() -> None:
 
 
 def deployment(**differs: object) -> Deployment:
-    made = {
+    fields = {
         "use_case": "iris",
         "environment": "production",
         "action": "deploy",
@@ -52,7 +52,7 @@ def deployment(**differs: object) -> Deployment:
         "why": "better",
         "alias": "production",
     }
-    return Deployment(**(made | differs))  # type: ignore[arg-type]
+    return Deployment(**(fields | differs))  # type: ignore[arg-type]
 
 
 def test_the_summary_says_what_ran_before_and_what_runs_now() -> None:

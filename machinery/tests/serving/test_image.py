@@ -33,15 +33,15 @@ def test_the_context_holds_the_server_the_bundle_and_the_lock_only(flowers_bundl
 
 @pytest.mark.docker
 def test_the_image_runs_locked_down_and_answers_as_the_trained_model(flowers, flowers_bundle):
-    made = build(ROOT, flowers_bundle, "mlops-test-iris:1.2.3")
-    config = json.loads(docker("image", "inspect", made["image"]))[0]["Config"]
+    image = build(ROOT, flowers_bundle, "mlops-test-iris:1.2.3")
+    config = json.loads(docker("image", "inspect", image["image"]))[0]["Config"]
     assert config["User"] == "65532:65532" and config["Healthcheck"]["Test"]
     assert config["Labels"]["org.opencontainers.image.version"] == "1.2.3"
     assert config["Labels"]["org.opencontainers.image.revision"] == "c0ffee"
     assert config["Labels"]["io.mlops.run"] == "abc"
     assert config["Labels"]["io.mlops.bundle.sha256"] == flowers_bundle.digest
     hardened = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
-    name = docker("run", "--detach", "--rm", *hardened, "--publish", "127.0.0.1::8080", made["image"])
+    name = docker("run", "--detach", "--rm", *hardened, "--publish", "127.0.0.1::8080", image["image"])
     try:
         address = "http://" + docker("port", name, "8080/tcp").splitlines()[0]
         wait_ready(address, subprocess.Popen(["sleep", "30"]))

@@ -67,14 +67,14 @@ def inputs(bundle, holdout):
 
 @pytest.mark.parametrize("form", ["onnx", "skops", "pyfunc"])
 def test_every_form_gives_the_recorded_labels_and_probabilities(candidate, holdout, tmp_path, form):
-    made = build(candidate.path, tmp_path / "b", "churn", VERSION, form=form)
-    predict, rows = load(made), frame_to_rows(holdout, made.signature)
+    bundle = build(candidate.path, tmp_path / "b", "churn", VERSION, form=form)
+    predict, rows = load(bundle), frame_to_rows(holdout, bundle.signature)
     assert (predict(rows, None) == holdout["__prediction__"]).all()
     scores = predict(rows, {"predict_method": "predict_proba"})
     np.testing.assert_allclose(scores[:, 1], holdout["__probability_yes__"], rtol=0, atol=1e-12)
     threshold = candidate.manifest["threshold"]
-    assert made.content["threshold"] == {"value": threshold["value"], "positive": "yes"}
-    assert made.content["probabilities"] == {"classes": ["no", "yes"]}
+    assert bundle.content["threshold"] == {"value": threshold["value"], "positive": "yes"}
+    assert bundle.content["probabilities"] == {"classes": ["no", "yes"]}
 
 
 def test_the_proof_of_a_bundle_compares_scores_as_well_as_labels(bundle):
@@ -104,8 +104,8 @@ def test_a_form_with_the_same_labels_and_other_scores_is_passed_over(candidate, 
         return lambda rows, params: predict(rows, params) * 0.999 if params else predict(rows, params)
 
     monkeypatch.setattr(models, "load_onnx", blurred)
-    made = build(candidate.path, tmp_path / "b", "churn", VERSION)
-    assert made.format == "skops" and "answers differ by" in made.content["passed_over"]["onnx"]
+    bundle = build(candidate.path, tmp_path / "b", "churn", VERSION)
+    assert bundle.format == "skops" and "answers differ by" in bundle.content["passed_over"]["onnx"]
 
 
 def post(address, path, body, **headers):

@@ -55,8 +55,8 @@ def test_one_trained_model_gives_the_same_predictions_everywhere(store, name, tm
     project, outcomes = store
     if not outcomes[name].passed:
         pytest.skip("the gate refuses this use case's model, so that there is no version")
-    made = command("bundle", name, "--json")
-    bundle = verify(project.output / "bundles" / name / made["number"])
+    result = command("bundle", name, "--json")
+    bundle = verify(project.output / "bundles" / name / result["number"])
     candidate = versions.fetch(project, versions.resolve(project, name), tmp_path)
     holdout = candidate.holdout()
     predictions, frame = holdout["__prediction__"], holdout[bundle.signature.names]
@@ -88,7 +88,7 @@ def test_a_version_bundled_again_has_the_same_digest(store, tmp_path):
 
 
 def test_a_damaged_bundle_is_built_again(store):
-    made = command("bundle", NAMES[0], "--json")
-    folder = verify(store[0].output / "bundles" / NAMES[0] / made["number"]).folder
+    result = command("bundle", NAMES[0], "--json")
+    folder = verify(store[0].output / "bundles" / NAMES[0] / result["number"]).folder
     (folder / "manifest.json").write_text("{}")
-    assert command("bundle", NAMES[0], "--json")["digest"] == made["digest"]
+    assert command("bundle", NAMES[0], "--json")["digest"] == result["digest"]

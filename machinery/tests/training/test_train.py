@@ -25,7 +25,7 @@ from mlops.training.fitting import as_truth
 from mlops.training.train import train
 from mlops.use_case import UseCase, load_use_case
 
-TIMES = ("made", "fit_seconds")
+TIMES = ("created", "fit_seconds")
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def test_second_training_takes_the_candidate_and_says_so(project: Project) -> No
 
 
 def test_again_trains_again_to_the_same_files(project: Project, iris: UseCase, trained: Candidate) -> None:
-    candidate, made = train(project, iris, again=True)
-    assert made
+    candidate, created = train(project, iris, again=True)
+    assert created
     assert candidate.manifest["files"] == trained.manifest["files"]
     assert [folder.name for folder in trained.path.parent.iterdir()] == [trained.path.name]
 
@@ -161,8 +161,8 @@ def test_damaged_candidate_is_refused_and_made_again(
         file.write_bytes(content[: len(content) // 2])
     with pytest.raises((DataError, UserError), match="run: mlops train|with: mlops train"):
         candidates.read(trained.path)
-    again, made = train(project, iris)
-    assert made
+    again, created = train(project, iris)
+    assert created
     assert again.manifest["files"] == whole
     assert not [folder for folder in trained.path.parent.iterdir() if folder.name.startswith(".")]
 
@@ -198,7 +198,7 @@ def test_parameter_that_the_estimator_refuses_is_one_line(project: Project) -> N
 
 def test_train_as_json(project: Project) -> None:
     value = mlops("train", "iris", "--json").value
-    assert value["made"] and Path(value["path"], "manifest.json").is_file()
+    assert value["created"] and Path(value["path"], "manifest.json").is_file()
     assert set(value["metrics"]) == {"macro_f1", "accuracy", "log_loss"}
     assert json.loads(Path(value["path"], "manifest.json").read_text())["key"] == value["key"]
 

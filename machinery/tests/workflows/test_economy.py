@@ -15,17 +15,17 @@ pytestmark = [pytest.mark.workflows, pytest.mark.timeout(300), pytest.mark.xdist
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, github: FakeGitHub) -> Project:
     """A repository with main and dev; a release on main has not come back to dev yet."""
-    made = offline.make(tmp_path_factory.mktemp("economy"), github.url)
-    git(made.root, "push", "--quiet", "origin", "main:dev")
-    git(made.root, "fetch", "--quiet", "origin")
-    setup = (made.root / "setup.py").read_text(encoding="utf-8")
+    copy = offline.make(tmp_path_factory.mktemp("economy"), github.url)
+    git(copy.root, "push", "--quiet", "origin", "main:dev")
+    git(copy.root, "fetch", "--quiet", "origin")
+    setup = (copy.root / "setup.py").read_text(encoding="utf-8")
     changed = {
         "setup.py": setup.replace('version="0.1.0"', 'version="1.0.0"'),
         "CHANGELOG.md": "# Changelog\n\n## [1.0.0] - 2026-11-21\n",
     }
     assert changed["setup.py"] != setup
-    made.commit("Release 1.0.0", "main", "origin/main", changed)
-    return made
+    copy.commit("Release 1.0.0", "main", "origin/main", changed)
+    return copy
 
 
 def pull_request(project: Project, head: str, base: str, *more: str, changed: str = "") -> Run:

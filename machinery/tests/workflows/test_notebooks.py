@@ -47,9 +47,9 @@ AFTER = saved(notebook((IMPORTS.format(4), ""), ("print(limit)", "4\n"), ("print
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, github: FakeGitHub) -> Project:
     """A repository with one small notebook on dev."""
-    made = offline.make(tmp_path_factory.mktemp("notebooks"), github.url)
-    made.commit("A notebook", "dev", "origin/main", BEFORE)
-    return made
+    copy = offline.make(tmp_path_factory.mktemp("notebooks"), github.url)
+    copy.commit("A notebook", "dev", "origin/main", BEFORE)
+    return copy
 
 
 def pull_request(project: Project, changes: dict[str, str], *more: str) -> tuple[str, Run]:

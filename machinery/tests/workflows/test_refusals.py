@@ -23,10 +23,10 @@ def test_version() -> None:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, github: FakeGitHub) -> Project:
     """A repository with main and dev, tested on two versions of Python."""
-    made = offline.make(tmp_path_factory.mktemp("refusals"), github.url, pythons=("3.11", "3.12"))
-    git(made.root, "push", "--quiet", "origin", "main:dev")
-    git(made.root, "fetch", "--quiet", "origin")
-    return made
+    copy = offline.make(tmp_path_factory.mktemp("refusals"), github.url, pythons=("3.11", "3.12"))
+    git(copy.root, "push", "--quiet", "origin", "main:dev")
+    git(copy.root, "fetch", "--quiet", "origin")
+    return copy
 
 
 def pull_request(project: Project, head: str, base: str, job: str, owner: str = "ada", token: str = "workflow-token") -> Run:

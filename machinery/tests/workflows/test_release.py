@@ -63,9 +63,9 @@ def test_3_a_candidate_is_built_tested_pushed_published_and_verified(
 ) -> None:
     run = release(releasing, "v1.0.0-rc.1", registry_host, "--env", "STAND_IN_PLAN=free")
     assert set(run.jobs.values()) == {"success"}, run.log[-8000:]
-    (made,) = github.releases
-    assert (made["prerelease"], made["draft"], made["tag_name"]) == (True, False, "v1.0.0-rc.1")
-    names = {row["name"] for row in made["assets"]}
+    (published,) = github.releases
+    assert (published["prerelease"], published["draft"], published["tag_name"]) == (True, False, "v1.0.0-rc.1")
+    names = {row["name"] for row in published["assets"]}
     assert {"release.json", "iris.cdx.json", "iris.card.md"} <= names
     found = model(github, "v1.0.0-rc.1")
     repository, _, digest = found["image"].partition("@")
@@ -74,8 +74,8 @@ def test_3_a_candidate_is_built_tested_pushed_published_and_verified(
     assert logins(releasing) == []
     parts = {part["name"] for part in json.loads(asset(github, "v1.0.0-rc.1", "iris.cdx.json"))["components"]}
     assert {"numpy", "onnxruntime", "starlette", "cpython", "libc6"} <= parts and "mlflow" not in parts
-    assert "the image's digest is not attested" in run.log and "carry no attestation" in made["body"]
-    assert "| iris | 1.0.0 | ✅ accuracy" in made["body"]
+    assert "the image's digest is not attested" in run.log and "carry no attestation" in published["body"]
+    assert "| iris | 1.0.0 | ✅ accuracy" in published["body"]
     assert "✅ verified, not deployed" in run.summary and "No target is configured for staging" in run.summary
 
 

@@ -29,8 +29,13 @@ def repo(api: FakeGitHub) -> github.Repository:
 
 
 def run(number: int, status: str = "completed", conclusion: str | None = "success", **more: Any) -> dict[str, Any]:
-    made = {"head_sha": COMMIT, "path": ".github/workflows/train.yml", "run_number": number, "html_url": f"https://x/{number}"}
-    return {**made, "status": status, "conclusion": conclusion, **more}
+    fields = {
+        "head_sha": COMMIT,
+        "path": ".github/workflows/train.yml",
+        "run_number": number,
+        "html_url": f"https://x/{number}",
+    }
+    return {**fields, "status": status, "conclusion": conclusion, **more}
 
 
 @pytest.mark.parametrize(
@@ -137,8 +142,13 @@ def assets(api: FakeGitHub) -> dict[str, bytes]:
 def test_a_release_is_published_with_its_notes_and_assets(api: FakeGitHub, repo: github.Repository, files: list[Path]) -> None:
     done = publish.publish(repo, release(), "notes", files, candidate=False)
     assert done["html_url"].endswith("/releases/tag/v1.0.0")
-    (made,) = api.releases
-    assert (made["draft"], made["prerelease"], made["body"], made["make_latest"]) == (False, False, "notes", "legacy")
+    (published,) = api.releases
+    assert (published["draft"], published["prerelease"], published["body"], published["make_latest"]) == (
+        False,
+        False,
+        "notes",
+        "legacy",
+    )
     assert assets(api) == {file.name: file.read_bytes() for file in files}
     assert publish.fetch(repo, "v1.0.0") == release()
 

@@ -289,11 +289,11 @@ PLOT
 
 
 def test_a_report_is_shown_as_it_was_written() -> None:
-    made = comment.harmless(SHOWN.replace("PLOT", "![confusion](plots/confusion.png)"))
-    assert made.replace("\u200b", "") == SHOWN.replace("PLOT", "confusion")
+    shown = comment.harmless(SHOWN.replace("PLOT", "![confusion](plots/confusion.png)"))
+    assert shown.replace("\u200b", "") == SHOWN.replace("PLOT", "confusion")
     tags = "<details>", "</details>", "<summary>", "</summary>"
-    assert [made.count(tag) for tag in tags] == [SHOWN.count(tag) for tag in tags]
-    changed = [line for line in made.splitlines() if "\u200b" in line]
+    assert [shown.count(tag) for tag in tags] == [SHOWN.count(tag) for tag in tags]
+    changed = [line for line in shown.splitlines() if "\u200b" in line]
     assert [line.replace("\u200b", "") for line in changed] == [
         line for line in SHOWN.splitlines() if re.search("a < b|^[+]@", line)
     ]

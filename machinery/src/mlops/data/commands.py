@@ -103,7 +103,7 @@ def _show(stage: str, sets: list, json: bool) -> None:
         console.as_json([vars(item) for item in sets])
         return
     for item in sets:
-        state = "made" if item.made else "up to date, nothing to do"
+        state = "created" if item.created else "up to date, nothing to do"
         console.note(f"{stage} {item.path}: {item.rows} rows, {item.columns} columns, {item.sha256[:16]} ({state})")
         if item.unknown:
             console.note(f"{item.path.name}: not in the schema, so neither counted nor checked: {', '.join(item.unknown)}")

@@ -33,7 +33,7 @@ class Dataset:
     sha256: str
     rows: int
     columns: int
-    made: bool
+    created: bool
     unknown: tuple[str, ...] = ()
 
 
@@ -42,14 +42,14 @@ def sidecar(file: Path) -> Path:
     return file.with_name(f"{file.name}.schema.json")
 
 
-def describe(file: Path, made: bool = False) -> Dataset:
+def describe(file: Path, created: bool = False) -> Dataset:
     """The data set as its sidecar records it.
 
     Raises DataError where the sidecar is missing or damaged, or the file is not the one that it was made for.
     """
     record = _record(file)
     _check_digest(file, record["sha256"])
-    return Dataset(file, record["sha256"], record["rows"], len(record["schema"]["columns"]), made)
+    return Dataset(file, record["sha256"], record["rows"], len(record["schema"]["columns"]), created)
 
 
 def read(file: Path, schema: DataFrameSchema | None = None, how: Read | None = None) -> pd.DataFrame:
@@ -87,7 +87,7 @@ def write(file: Path, rows: pd.DataFrame, schema: DataFrameSchema) -> Dataset:
         if sidecar(file).is_file() and file.is_file() and _record(file)["sha256"] != sha256:
             raise DataError(f"{file}: holds other content, and data are immutable; write to another name")
     _write_record(file, sha256, len(rows), schema)
-    return describe(file, made=True)
+    return describe(file, created=True)
 
 
 def inspect(file: Path, schema: DataFrameSchema, how: Read | None = None) -> Dataset:

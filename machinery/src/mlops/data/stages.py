@@ -52,7 +52,7 @@ def raw(project: Project, use_case: UseCase) -> Raw:
         )
     schema = _schema(use_case, "raw")
     sets = tuple(datasets.inspect(file, schema, use_case.config.data.read) for file in found)
-    new = [item for item in sets if item.made]
+    new = [item for item in sets if item.created]
     if new and len(sets) > 1:
         schemas.refuse_shared_keys([(item.path, rows_of(use_case, item.path)) for item in sets], schema)
     for item in new:
@@ -104,7 +104,7 @@ def add(project: Project, use_case: UseCase, file: Path, source: str, licence: s
     with files.replacing(target) as temporary:
         shutil.copyfile(file, temporary)
     added = datasets.inspect(target, schema, use_case.config.data.read)
-    if added.made:
+    if added.created:
         datasets.record(added, schema)
     _note_provenance(folder / "README.md", added, source, licence)
     return added
@@ -143,18 +143,18 @@ def _frame(use_case: UseCase, function: Callable[[pd.DataFrame], pd.DataFrame], 
 
     from mlops.use_case import call
 
-    made = call(use_case.name, function, rows)
-    if not isinstance(made, pd.DataFrame):
+    result = call(use_case.name, function, rows)
+    if not isinstance(result, pd.DataFrame):
         raise UserError(
-            f"src/use_cases/{use_case.name}: {function.__name__} returns {type(made).__name__}, not a DataFrame; is a `return` missing?"
+            f"src/use_cases/{use_case.name}: {function.__name__} returns {type(result).__name__}, not a DataFrame; is a `return` missing?"
         )
     for name in (*use_case.config.key, use_case.config.target.column) if function is use_case.features else ():
-        if name not in made:
+        if name not in result:
             raise UserError(
                 f"config/{use_case.name}.yaml: {'target.column' if name == use_case.config.target.column else 'key'} {name} is no "
-                f"column that features returns{nearest(name, map(str, made))}; there are: {', '.join(map(str, list(made)[:15]))}"
+                f"column that features returns{nearest(name, map(str, result))}; there are: {', '.join(map(str, list(result)[:15]))}"
             )
-    return made
+    return result
 
 
 def _schema(use_case: UseCase, stage: str) -> DataFrameSchema:

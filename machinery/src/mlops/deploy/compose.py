@@ -227,7 +227,7 @@ class ComposeTarget:
             host("run", "--rm", *owner, *mount, helper, "65532:65532", LOGS)
         # The token comes from this process's environment and is never part of a command.
         secret = ["--env", "MLOPS_SERVE_TOKEN"] if os.environ.get("MLOPS_SERVE_TOKEN") else []
-        made = host(
+        outcome = host(
             *("create", "--name", name, "--network", self.name(service.use_case), "--network-alias", slot, "--restart", "no"),
             *HARDENED,
             *("--memory", self.settings.memory, "--memory-swap", self.settings.memory),
@@ -235,7 +235,7 @@ class ComposeTarget:
             *(part for key, value in variables.items() for part in ("--env", f"{key}={value}")),
             *(*mount, *secret, service.image),
         )
-        host("start", made)
+        host("start", outcome)
         return name
 
     @contextmanager

@@ -128,11 +128,11 @@ def carry(here: Docker, target: Docker, image: str) -> None:
 
 def manifest_of(docker: Docker, image: str) -> Manifest:
     """Return the manifest of the bundle in an image, without starting it. Raise UserError for an image without one."""
-    made = docker("create", image)
+    created = docker("create", image)
     try:
-        done = docker.run("cp", f"{made}:{MANIFEST}", "-")
+        done = docker.run("cp", f"{created}:{MANIFEST}", "-")
     finally:
-        docker.remove(made)
+        docker.remove(created)
     if done.returncode:
         raise UserError(f"{image} holds no bundle ({MANIFEST}): build it with mlops image")
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
@@ -190,16 +190,16 @@ def running(image: str, memory: str = MEMORY, variables: tuple[str, ...] = (), p
     docker = Docker()
     given = [part for variable in variables for part in ("--env", variable)]
     limits = ["--memory", memory, "--memory-swap", memory]
-    made = docker("create", *HARDENED, *limits, *given, "--publish", f"127.0.0.1::{PORT}", image)
+    created = docker("create", *HARDENED, *limits, *given, "--publish", f"127.0.0.1::{PORT}", image)
     try:
-        docker("start", made)
-        found = docker.inspect(made) or {}
+        docker("start", created)
+        found = docker.inspect(created) or {}
         ports = found.get("NetworkSettings", {}).get("Ports", {}).get(f"{PORT}/tcp") or []
         # A container that has ended has no port; why it ended says more.
         if not ports:
-            raise DeployFailed(why_gone(docker, made) or "the container has no port")
+            raise DeployFailed(why_gone(docker, created) or "the container has no port")
         url = f"http://127.0.0.1:{ports[0]['HostPort']}"
-        wait_ready(url, patience, lambda: why_gone(docker, made))
+        wait_ready(url, patience, lambda: why_gone(docker, created))
         yield url
     finally:
-        docker.remove(made)
+        docker.remove(created)

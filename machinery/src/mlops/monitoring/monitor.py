@@ -80,7 +80,7 @@ class Check:
     min_rows: int
     log: log.Log
     versions: list[Watched]
-    made: datetime
+    created: datetime
     labels: Labels | None = None
     fault: str = ""
 
@@ -145,7 +145,7 @@ def as_value(check: Check) -> dict[str, Any]:
         "use_case": check.use_case,
         "verdict": check.verdict,
         "fault": check.fault,
-        "made": check.made.isoformat(timespec="seconds"),
+        "created": check.created.isoformat(timespec="seconds"),
         "log": {
             "address": read.address,
             "since": read.since.isoformat(timespec="seconds"),

@@ -36,9 +36,9 @@ def send(project: Project, use_case: UseCase, check: Check, aside: Path | None =
     notified: dict[str, Any] = {"issue": "", "closed": 0, "branch": "", "pull_request": "", "proposal": ""}
     retrain = use_case.config.monitor.retrain
     if check.verdict == "drift" and retrain == "auto":
-        made = proposal.propose(project, use_case, check, aside)
-        notified |= {"branch": made.branch, "pull_request": made.pull_request, "proposal": made.message}
-        text += f"### New data\n\n{made.message}\n"
+        proposed = proposal.propose(project, use_case, check, aside)
+        notified |= {"branch": proposed.branch, "pull_request": proposed.pull_request, "proposal": proposed.message}
+        text += f"### New data\n\n{proposed.message}\n"
     if retrain != "off" and check.verdict != TOO_FEW:
         try:
             repo = github.connect(repository(project.root))

@@ -61,7 +61,7 @@ def propose(project: Project, use_case: UseCase, check: Check, aside: Path | Non
     rows, why = labelled_rows(use_case, check)
     if rows is None:
         return _nothing(why)
-    branch = _free_name(root, f"data/{use_case.name}-{check.made:%Y-%m-%d}", check)
+    branch = _free_name(root, f"data/{use_case.name}-{check.created:%Y-%m-%d}", check)
     with _dev(project) as checkout:
         new = _unknown(checkout, use_case, rows)
         if new.empty:
@@ -133,7 +133,7 @@ def _waiting(project: Project, name: str) -> str:
 
 def _free_name(root: Path, name: str, check: Check) -> str:
     """The name of today's branch; a second one of a day carries the time."""
-    return f"{name}-{check.made:%H%M%S}" if exists(f"origin/{name}", root) else name
+    return f"{name}-{check.created:%H%M%S}" if exists(f"origin/{name}", root) else name
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def markdown(check: Check) -> str:
         f"{read.rows} rows from {read.since:%Y-%m-%d %H:%M} to {read.until:%Y-%m-%d %H:%M} UTC in {read.where}"
         + (f", {read.malformed} malformed lines left out" if read.malformed else "")
         + (f", {read.future} rows of the future left out" if read.future else "")
-        + f". Checked on {check.made:%Y-%m-%d %H:%M} UTC.",
+        + f". Checked on {check.created:%Y-%m-%d %H:%M} UTC.",
         "",
     ]
     for version in check.versions:

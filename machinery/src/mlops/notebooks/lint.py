@@ -51,7 +51,7 @@ def check(root: Path, notebooks: Mapping[Path, Notebook]) -> list[Finding]:
 
     Raises UserError where flake8 cannot do its work.
     """
-    scripts = {path: made for path, notebook in notebooks.items() if (made := script(notebook))}
+    scripts = {path: parsed for path, notebook in notebooks.items() if (parsed := script(notebook))}
     if not scripts:
         return []
     found = []
@@ -119,15 +119,15 @@ def _reports(root: Path, scripts: Mapping[Path, Script]) -> Iterator[tuple[Path,
         yield paths[int(match["file"])], int(match["line"]), match["code"], match["text"]
 
 
-def _holds(made: Script, line: cells.Line, code: str, text: str) -> bool:
+def _holds(export: Script, line: cells.Line, code: str, text: str) -> bool:
     """Whether a report is about what was written: style only of such lines, names only where no magic uses or defines them."""
     if not code.startswith("F"):
         return line.as_written
     name = match[1] if (match := NAME.search(text)) else ""
     if code == "F821":
-        return not (NUMBERED.fullmatch(name) or RUNS_MORE.search(made.magics) or _mentions(made.magics, name))
+        return not (NUMBERED.fullmatch(name) or RUNS_MORE.search(export.magics) or _mentions(export.magics, name))
     if code in ("F401", "F841"):
-        return not any(_mentions(made.magics, bound) for bound in {name.split(" as ")[-1], re.split(r"[. ]", name)[-1]})
+        return not any(_mentions(export.magics, bound) for bound in {name.split(" as ")[-1], re.split(r"[. ]", name)[-1]})
     return True
 
 

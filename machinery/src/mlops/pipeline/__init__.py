@@ -25,8 +25,8 @@ def run(project: Project, use_case: UseCase, alias: str | None = None, why: str 
     from mlops.training.train import train
 
     branch = git.commit(project.root).branch
-    candidate, made = train(project, use_case, again)
-    note(f"{use_case.name}: {'trained' if made else f'trained before, candidate {candidate.key[:16]} is taken'}")
+    candidate, created = train(project, use_case, again)
+    note(f"{use_case.name}: {'trained' if created else f'trained before, candidate {candidate.key[:16]} is taken'}")
     with phase(f"{use_case.name}: gate, registration, report"):
         outcome = register(project, use_case, candidate, alias or project.alias_of(branch), why or f"mlops run on {branch}")
     if outcome.passed:

@@ -69,14 +69,14 @@ def train(
     from mlops.use_case import load_use_case
 
     project = load_project()
-    candidate, made = train_candidate(project, load_use_case(project, name, tuple(set_)), again)
+    candidate, created = train_candidate(project, load_use_case(project, name, tuple(set_)), again)
     manifest = candidate.manifest
     if json:
-        console.as_json({**manifest, "trained": manifest["made"], "path": candidate.path, "made": made})
+        console.as_json({**manifest, "trained": manifest["created"], "path": candidate.path, "created": created})
         return
     rows = [(metric, value, manifest["baseline"][metric]) for metric, value in manifest["metrics"].items()]
     console.table(f"{candidate.use_case} {candidate.key[:16]}", ("metric", "this model", "baseline"), rows)
-    console.note(f"candidate {candidate.path} ({'trained' if made else 'trained before, taken as it is'})")
+    console.note(f"candidate {candidate.path} ({'trained' if created else 'trained before, taken as it is'})")
 
 
 @app.command()

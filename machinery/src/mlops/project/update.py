@@ -62,7 +62,7 @@ def unsettled(root: Path) -> list[str]:
 def write(root: Path, names: list[str]) -> list[Change]:
     """Write files that the machinery owns as it has them: those named, whatever they hold, else what the source has changed.
 
-    With the machinery as a folder, the last commit's source is what edits are compared with. Raises UserError for another's file.
+    With the machinery as a folder, the last commit's source is what edits are compared with. Raises UserError for another's.
     """
     owned = _owned(root)
     if unknown := [name for name in names if name not in owned]:

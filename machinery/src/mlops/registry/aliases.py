@@ -47,8 +47,8 @@ def move(client: MlflowClient, versions: list[Version], alias: str, to: Version,
         return None
     stamp = time.time_ns()
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(stamp / 1e9))
-    made = Move(alias, now.number if now else None, to.number, who(), why, when)
-    client.set_registered_model_tag(to.name, f"{PREFIX}{stamp}", as_tag(asdict(made), "why"))
+    done = Move(alias, now.number if now else None, to.number, who(), why, when)
+    client.set_registered_model_tag(to.name, f"{PREFIX}{stamp}", as_tag(asdict(done), "why"))
     try:
         client.set_registered_model_alias(to.name, alias, to.version)
     except Exception:
@@ -56,7 +56,7 @@ def move(client: MlflowClient, versions: list[Version], alias: str, to: Version,
         if str(client.get_registered_model(to.name).aliases.get(alias)) != to.version:
             client.delete_registered_model_tag(to.name, f"{PREFIX}{stamp}")
         raise
-    return made
+    return done
 
 
 def check(alias: str) -> None:

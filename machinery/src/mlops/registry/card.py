@@ -359,15 +359,15 @@ def _split(rule: dict[str, Any]) -> str:
 
 
 def _made_from(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    made = facts["lineage"]
-    commit = f"{made['commit']} on {made['branch']}{' with uncommitted changes' if made['dirty'] else ''}"
-    digest = {name: made[name] for name in ("key", "code", "machinery", "config", "data", "environment")}
+    lineage = facts["lineage"]
+    commit = f"{lineage['commit']} on {lineage['branch']}{' with uncommitted changes' if lineage['dirty'] else ''}"
+    digest = {name: lineage[name] for name in ("key", "code", "machinery", "config", "data", "environment")}
     return [
-        ("version", f"{made['number']} (MLflow's {made['version']})"),
-        ("run", f"`{made['run_id']}`"),
-        ("model", f"`{made['model_id']}`"),
+        ("version", f"{lineage['number']} (MLflow's {lineage['version']})"),
+        ("run", f"`{lineage['run_id']}`"),
+        ("model", f"`{lineage['model_id']}`"),
         ("commit", commit),
-        ("pull request", f"#{made['pull_request']}" if made["pull_request"] else "–"),
+        ("pull request", f"#{lineage['pull_request']}" if lineage["pull_request"] else "–"),
         *((name, f"`{value[:16]}`") for name, value in digest.items()),
         ("Python", facts["python"]),
     ]

@@ -148,14 +148,14 @@ def card(
 
     project = load_project()
     use_case = load_use_case(project, name)
-    made = cards.make(project, use_case, versions.resolve(project, use_case.name, ref or None))
+    result = cards.make(project, use_case, versions.resolve(project, use_case.name, ref or None))
     if out:
-        cards.write(made, Path(out))
+        cards.write(result, Path(out))
         console.note(f"card {out}")
     if json:
-        console.as_json(made.facts)
+        console.as_json(result.facts)
     elif not out:
-        console.text(cards.markdown(made.facts, "report/plots"))
+        console.text(cards.markdown(result.facts, "report/plots"))
 
 
 @app.command()

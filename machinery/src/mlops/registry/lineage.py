@@ -177,19 +177,19 @@ def _on_this_machine(subject: str) -> Image | None:
 
 def rows(found: Lineage) -> list[tuple[str, str]]:
     """Return a lineage as a table: what, and what it is, from the image back to the data."""
-    made = found.origin
-    dirty = " with uncommitted changes" if made.dirty else ""
+    origin = found.origin
+    dirty = " with uncommitted changes" if origin.dirty else ""
     return [
         *(("image", image) for image in found.images),
         *(("bundle", bundle) for bundle in found.bundles),
-        ("version", f"{made.number} (MLflow's {made.version})"),
+        ("version", f"{origin.number} (MLflow's {origin.version})"),
         ("aliases", ", ".join(found.aliases) or "–"),
-        ("run", made.run_id),
-        ("model", made.model_id),
-        ("commit", f"{made.commit}{dirty}"),
-        ("branch", made.branch),
-        ("pull request", f"#{made.pull_request}" if made.pull_request else "–"),
-        ("subject", made.subject or "– (the commit is not in this clone)"),
+        ("run", origin.run_id),
+        ("model", origin.model_id),
+        ("commit", f"{origin.commit}{dirty}"),
+        ("branch", origin.branch),
+        ("pull request", f"#{origin.pull_request}" if origin.pull_request else "–"),
+        ("subject", origin.subject or "– (the commit is not in this clone)"),
         *((f"data {item['file']}", f"{item['rows']} rows, {item['sha256']}") for item in found.data),
-        *((name, getattr(made, name)) for name in ("key", "code", "machinery", "config", "environment")),
+        *((name, getattr(origin, name)) for name in ("key", "code", "machinery", "config", "environment")),
     ]

@@ -51,7 +51,7 @@ class Outcome:
     use_case: str
     passed: bool
     version: Version | None
-    made: bool
+    created: bool
     alias: str
     moved: aliases.Move | None
     evaluation: Evaluation
@@ -110,7 +110,7 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
             return _refuse(client, experiment, use_case, judged, evaluation, written, alias)
         if same and "archived" in same.tags:
             raise UserError(f"{same.title} has the same key and is archived ({same.tags['archived']}); @{alias} stays")
-        version, made = (
+        version, created = (
             (same, False)
             if same
             else _make(client, project, experiment, known, use_case, candidate, tags, evaluation, written)
@@ -118,11 +118,11 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
         # On a server nothing keeps two registrations apart: the champion of a moment ago need not be the one of now, and
         # the version of this key may be another's.
         now, judged_on = versions.refreshed(client, name, known), judged
-        judged = judged if same or made else _stored(project, version, candidate, scratch)
+        judged = judged if same or created else _stored(project, version, candidate, scratch)
         if judged is not judged_on or _moved(known, now, version):
             evaluation, written = _ask(project, use_case, judged, now, spent)
             if not evaluation.verdict.passed:
-                if made:
+                if created:
                     client.delete_model_version(name, version.version)
                 return _refuse(client, experiment, use_case, judged, evaluation, written, alias)
         moved = aliases.move(client, now, alias, version, why)
@@ -130,7 +130,7 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
             acknowledgements.spend(client, name, version, spent_by(evaluation.verdict.findings, use_case.config.acknowledge))
         tracking.back_up(project)
         version = versions.read(client, name, version.version)
-    return Outcome(use_case.name, True, version, made, alias, moved, evaluation, written)
+    return Outcome(use_case.name, True, version, created, alias, moved, evaluation, written)
 
 
 def _ask(
@@ -188,7 +188,7 @@ def as_value(outcome: Outcome) -> dict[str, Any]:
     return {
         "use_case": outcome.use_case,
         "passed": outcome.passed,
-        "made": outcome.made,
+        "created": outcome.created,
         "number": outcome.version.number if outcome.version else None,
         "version": asdict(outcome.version) if outcome.version else None,
         "alias": outcome.alias,
@@ -294,25 +294,25 @@ def _make(
     runs.end(client, run_id)
     runs.make_registered_model(client, name, use_case.config.description)
     metrics = {f"metric.{metric}": f"{value:.6g}" for metric, value in candidate.manifest["metrics"].items()}
-    made = client.create_model_version(
+    created = client.create_model_version(
         name=name,
         source=f"models:/{model_id}",
         run_id=run_id,
         model_id=model_id,
         tags={**full, "model_id": model_id, **metrics, **signed},
     )
-    before = versions.settled_before(client, project, name, int(made.version), known)
+    before = versions.settled_before(client, project, name, int(created.version), known)
     same = versions.by_key(before, candidate.key)
     if same:
-        client.delete_model_version(name, str(made.version))
+        client.delete_model_version(name, str(created.version))
     number = same.number if same else versions.next_number(client, name, before, target, improved)
     if number != expected:
         runs.renumber(client, run_id, use_case.name, number)
     if same:
         return same, False
-    client.update_model_version(name, str(made.version), _in_words(number, use_case, evaluation))
-    versions.give(client, name, str(made.version), number)
-    return versions.read(client, name, str(made.version)), True
+    client.update_model_version(name, str(created.version), _in_words(number, use_case, evaluation))
+    versions.give(client, name, str(created.version), number)
+    return versions.read(client, name, str(created.version)), True
 
 
 def _refuse(
@@ -344,7 +344,7 @@ def sentence(outcome: Outcome) -> str:
     """What a registration that passed the gate did, in a sentence."""
     assert outcome.version is not None, "a refused candidate has no version"
     version = f"version {outcome.version.number}"
-    first = f"registered as {version}" if outcome.made else f"nothing to register: the same key is {version} already"
+    first = f"registered as {version}" if outcome.created else f"nothing to register: the same key is {version} already"
     if outcome.moved is None:
         return f"{first}; @{outcome.alias} points at it already"
     return f"{first}; @{outcome.alias} moved from {outcome.moved.before or 'nowhere'} to {outcome.moved.after}"

@@ -135,8 +135,8 @@ def push(name: str = NAME, tag: str = OF_TAG, json: bool = JSON) -> None:
         console.note(f"{where}:{tag} has another digest than {model['image']}: what is released is the latter")
     else:
         model["image"] = f"{where}@{digest}"
-    made = git("log", "-1", "--format=%cI", commit_of(project, tag), root=project.root)
-    bill = sbom.cyclonedx(model["image"], model["number"], images.inventory(model["image"]), made)
+    date = git("log", "-1", "--format=%cI", commit_of(project, tag), root=project.root)
+    bill = sbom.cyclonedx(model["image"], model["number"], images.inventory(model["image"]), date)
     write_text(folder / f"{name}.cdx.json", bill)
     write_json(folder / "model.json", manifest.Model.model_validate(model).model_dump(mode="json"))
     runner.output("name", model["image"].partition("@")[0])

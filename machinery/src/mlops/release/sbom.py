@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 NAMESPACE = uuid.UUID("6a1d3d0e-6d2b-5c3c-9f0b-2f8a2b1f7c11")
 
 
-def cyclonedx(image: str, number: str, inventory: dict[str, Any], made: str) -> str:
+def cyclonedx(image: str, number: str, inventory: dict[str, Any], created: str) -> str:
     """The bill of materials of an image (a name with a digest) as a text in JSON; `made` is a time as ISO 8601.
 
     Raises UserError where the library for it is not installed.
@@ -27,10 +27,10 @@ def cyclonedx(image: str, number: str, inventory: dict[str, Any], made: str) -> 
         from mlops.errors import UserError
 
         raise UserError("cyclonedx-python-lib is not installed: make setup") from None
-    return JsonV1Dot6(_bom(image, number, inventory, made)).output_as_string(indent=2) + "\n"
+    return JsonV1Dot6(_bom(image, number, inventory, created)).output_as_string(indent=2) + "\n"
 
 
-def _bom(image: str, number: str, inventory: dict[str, Any], made: str) -> Bom:
+def _bom(image: str, number: str, inventory: dict[str, Any], created: str) -> Bom:
     from datetime import datetime
 
     from cyclonedx.model.bom import Bom
@@ -48,7 +48,7 @@ def _bom(image: str, number: str, inventory: dict[str, Any], made: str) -> Bom:
     )
     bom = Bom(serial_number=uuid.uuid5(NAMESPACE, digest))
     bom.metadata.component = subject
-    bom.metadata.timestamp = datetime.fromisoformat(made.replace("Z", "+00:00"))
+    bom.metadata.timestamp = datetime.fromisoformat(created.replace("Z", "+00:00"))
     parts = [*_python(inventory), *_system(inventory)]
     for part in parts:
         bom.components.add(part)

@@ -41,22 +41,22 @@ def bundle(project: Project, name: str, ref: str | None, to: Path | None, form: 
         return bundles.build(candidate.path, folder, name, identity, **options)  # type: ignore[arg-type]
 
 
-def reader_of(project: Project, made: Bundle) -> dict[str, Any]:
+def reader_of(project: Project, bundle: Bundle) -> dict[str, Any]:
     """What a server of the bundle may load, by the configuration of this commit: the settings `trust` and `allow_pickle`."""
-    serving = load_use_case_config(project, made.name).serving
+    serving = load_use_case_config(project, bundle.name).serving
     return {"trust": " ".join(serving.trust), "allow_pickle": serving.allow_pickle}
 
 
-def rows_of(project: Project, made: Bundle) -> dict[str, Any]:
+def rows_of(project: Project, bundle: Bundle) -> dict[str, Any]:
     """Rows of the holdout of a bundle's version, with what training recorded for them."""
     import pandas as pd
 
     from mlops.bundle.image import rows_of
 
-    version = versions.resolve(project, made.name, made.number)
+    version = versions.resolve(project, bundle.name, bundle.number)
     with folders.work_folder() as scratch:
         versions.fetch_files(project, version, ["holdout.parquet"], scratch)
-        return rows_of(pd.read_parquet(next(scratch.rglob("holdout.parquet"))), made)
+        return rows_of(pd.read_parquet(next(scratch.rglob("holdout.parquet"))), bundle)
 
 
 def identity_of(version: versions.Version) -> dict[str, Any]:

@@ -45,13 +45,13 @@ def bundle(
     from mlops.config import load_project
     from mlops.scoring import registered
 
-    made = registered.bundle(load_project(), name, ref or None, Path(to) if to else None, form or None)
+    built = registered.bundle(load_project(), name, ref or None, Path(to) if to else None, form or None)
     if json:
-        return console.as_json({"folder": str(made.folder), **made.identity, "evidence": made.content["evidence"]})
-    rows = [("format", made.format), ("digest", made.digest), ("folder", made.folder)]
-    rows += list(made.content["evidence"].items())
-    rows += [(f"not {form}", reason) for form, reason in made.content["passed_over"].items()]
-    console.table(f"{made.name} {made.number}", ["", "value"], [(key, str(value)) for key, value in rows])
+        return console.as_json({"folder": str(built.folder), **built.identity, "evidence": built.content["evidence"]})
+    rows = [("format", built.format), ("digest", built.digest), ("folder", built.folder)]
+    rows += list(built.content["evidence"].items())
+    rows += [(f"not {form}", reason) for form, reason in built.content["passed_over"].items()]
+    console.table(f"{built.name} {built.number}", ["", "value"], [(key, str(value)) for key, value in rows])
 
 
 @app.command()
@@ -78,9 +78,9 @@ def serve(
     if folder:
         return run(Path(folder), from_environment(host=host or None, port=port))
     project = load_project()
-    made = registered.bundle(project, name, ref or None, None, form or None)
-    console.note(f"{made.name} {made.number} as {made.format}, sha256:{made.digest[:12]}")
-    run(made.folder, from_environment(host=host or None, port=port, **registered.reader_of(project, made)))
+    built = registered.bundle(project, name, ref or None, None, form or None)
+    console.note(f"{built.name} {built.number} as {built.format}, sha256:{built.digest[:12]}")
+    run(built.folder, from_environment(host=host or None, port=port, **registered.reader_of(project, built)))
 
 
 @app.command()
@@ -104,19 +104,19 @@ def image(
     from mlops.scoring import registered
 
     project = load_project()
-    made = registered.bundle(project, name, ref or None, None, form or None)
-    settings, rows = registered.reader_of(project, made), registered.rows_of(project, made)
+    built = registered.bundle(project, name, ref or None, None, form or None)
+    settings, rows = registered.reader_of(project, built), registered.rows_of(project, built)
     if context:
-        arguments = stage(project.root, made, Path(context), settings)
+        arguments = stage(project.root, built, Path(context), settings)
         with console.step("trying what the image would hold"):
             prove(Path(context), rows, settings)
         result = {"context": context, "arguments": arguments}
     else:
-        with console.step(f"building the image of {made.name} {made.number}"):
-            result = build(project.root, made, tag or f"{made.name}:{made.number}", rows, settings)
+        with console.step(f"building the image of {built.name} {built.number}"):
+            result = build(project.root, built, tag or f"{built.name}:{built.number}", rows, settings)
     if json:
         return console.as_json(result)
-    console.table(f"{made.name} {made.number}", ["", "value"], [(key, str(value)) for key, value in result.items()])
+    console.table(f"{built.name} {built.number}", ["", "value"], [(key, str(value)) for key, value in result.items()])
 
 
 @app.command()

@@ -104,16 +104,16 @@ def classes_of(content: dict[str, Any]) -> list[Any]:
 
 def as_json(extras: Extras, content: dict[str, Any]) -> dict[str, Any]:
     """Name → one JSON value a row: objects by class or input, [low, high], or the classes of a set."""
-    made: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name, values in extras.items():
         if name == "sets":
             labels = classes_of(content)
-            made[name] = [[label for label, inside in zip(labels, row, strict=True) if inside] for row in values.tolist()]
+            fields[name] = [[label for label, inside in zip(labels, row, strict=True) if inside] for row in values.tolist()]
             continue
         listed = _finite(values)
         keys = keys_of(name, content)
-        made[name] = listed if name == "intervals" else [dict(zip(keys, row, strict=True)) for row in listed]
-    return made
+        fields[name] = listed if name == "intervals" else [dict(zip(keys, row, strict=True)) for row in listed]
+    return fields
 
 
 def keys_of(name: str, content: dict[str, Any]) -> list[str]:

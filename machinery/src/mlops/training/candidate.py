@@ -108,10 +108,10 @@ def newest(project: Project, use_case: str) -> Candidate:
     """The candidate that was made last; raises UserError where there is none."""
     # A folder that a killed process left behind has a dot before its name.
     found = (project.output / "candidates" / use_case).glob("[!.]*/manifest.json")
-    made = sorted(found, key=lambda file: file.stat().st_mtime)
-    if not made:
+    ordered = sorted(found, key=lambda file: file.stat().st_mtime)
+    if not ordered:
         raise UserError(f"{use_case}: no candidate under {project.output}; make one with: mlops train {use_case}")
-    return read(made[-1].parent)
+    return read(ordered[-1].parent)
 
 
 def choose(project: Project, use_case: str, path: str) -> Candidate:

@@ -26,13 +26,13 @@ def draw(use_case: UseCase, evaluation: Evaluation, folder: Path) -> list[Path]:
         figures = {"confusion": confusion(evaluation), "calibration": calibration(evaluation)}
     else:
         figures = _of_positive(evaluation, use_case.config.target.positive)
-    made = []
+    written = []
     for name, figure in figures.items():
         file = folder / f"{name}.png"
         with files.replacing(file) as temporary:
             figure.savefig(temporary, dpi=110, metadata={"Software": None})
-        made.append(file)
-    return made
+        written.append(file)
+    return written
 
 
 def _of_positive(evaluation: Evaluation, positive: Any) -> dict[str, Figure]:

@@ -47,7 +47,7 @@ def write(project: Project, use_case: UseCase, candidate: Candidate, evaluation:
 def as_value(candidate: Candidate, evaluation: Evaluation, notes: list[str]) -> dict[str, Any]:
     """The report as a value that JSON can hold."""
     manifest = candidate.manifest
-    facts = {name: manifest[name] for name in ("use_case", "description", "key", "parts", "git", "data", "rows", "made")}
+    facts = {name: manifest[name] for name in ("use_case", "description", "key", "parts", "git", "data", "rows", "created")}
     return {
         **facts,
         "parameters": manifest["config"]["parameters"],

@@ -129,7 +129,7 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
         **decided,
         "python": platform.python_version(),
         "fit_seconds": round(seconds, 3),
-        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "files": {
             str(file.relative_to(folder)): digests.of_file(file) for file in sorted(folder.rglob("*")) if file.is_file()
         },
