@@ -119,11 +119,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="how many deployments and rollbacks are counted")
     parser.add_argument("--rate", type=float, default=200.0, help="requests a second meanwhile")
     arguments = parser.parse_args()
-    found = measure(arguments.runs, arguments.rate)
+    durations = measure(arguments.runs, arguments.rate)
     if arguments.json:
-        as_json(found)
+        as_json(durations)
     else:
-        table("Deployment with Docker", ("what", "figure"), [(name, str(value)) for name, value in found.items()])
+        table("Deployment with Docker", ("what", "figure"), [(name, str(value)) for name, value in durations.items()])
 
 
 if __name__ == "__main__":

@@ -56,10 +56,10 @@ def main() -> None:
 
 def draw(rows: pd.DataFrame, day: int, drifted: bool) -> pd.DataFrame:
     """A day's rows."""
-    found = rows.sample(ROWS, replace=True, random_state=day)
-    numbers = [name for name in found if pd.api.types.is_float_dtype(found[name]) and found[name].nunique() > 10]
+    drawn = rows.sample(ROWS, replace=True, random_state=day)
+    numbers = [name for name in drawn if pd.api.types.is_float_dtype(drawn[name]) and drawn[name].nunique() > 10]
     changed = numbers[: -(-len(numbers) // 2)] if drifted else []
-    return found.assign(**{name: found[name] * FACTOR for name in changed})
+    return drawn.assign(**{name: drawn[name] * FACTOR for name in changed})
 
 
 def serve(bundle: Path, log: Path, days: list[pd.DataFrame]) -> None:

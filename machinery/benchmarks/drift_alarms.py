@@ -73,8 +73,8 @@ def ours(known: pd.DataFrame, window: pd.DataFrame) -> str:
     """The worst verdict of `mlops monitor` over all inputs."""
     profile = reference.profile(known, np.zeros(len(known)), False)
     settings = Monitor(features={drift.OUTPUT: FeatureMonitor(ignore=True)})
-    found = drift.check(profile, window.reset_index(drop=True).assign(**{PREDICTION: np.zeros(len(window))}), settings)
-    return drift.worst([item.verdict for item in found])
+    findings = drift.check(profile, window.reset_index(drop=True).assign(**{PREDICTION: np.zeros(len(window))}), settings)
+    return drift.worst([item.verdict for item in findings])
 
 
 def theirs(known: pd.DataFrame, window: pd.DataFrame) -> tuple[bool, bool]:
@@ -89,16 +89,16 @@ def theirs(known: pd.DataFrame, window: pd.DataFrame) -> tuple[bool, bool]:
 
 def judged(case: Case, rows: pd.DataFrame, windows: int, share: float, beside: bool) -> dict[str, Any]:
     """How many of so many windows each of them calls drift; share: how far one column was moved, 0 for not at all."""
-    found = {"ours": 0, "ours, with warnings": 0, "evidently, any column": 0, "evidently, data set": 0}
+    alarms = {"ours": 0, "ours, with warnings": 0, "evidently, any column": 0, "evidently, data set": 0}
     for known, window in _windows(case, rows, windows, share):
         verdict = ours(known, window)
-        found["ours"] += verdict == "drift"
-        found["ours, with warnings"] += verdict != "ok"
+        alarms["ours"] += verdict == "drift"
+        alarms["ours, with warnings"] += verdict != "ok"
         if beside:
             column, whole = theirs(known, window)
-            found["evidently, any column"] += column
-            found["evidently, data set"] += whole
-    kept = {name: value for name, value in found.items() if beside or name.startswith("ours")}
+            alarms["evidently, any column"] += column
+            alarms["evidently, data set"] += whole
+    kept = {name: value for name, value in alarms.items() if beside or name.startswith("ours")}
     size = len(rows) - case.reference if case.window is None else case.window
     facts = {"use case": case.use_case, "reference": case.reference, "window": size, "moved by std": share}
     return {**facts, "windows": windows, **kept}
@@ -114,12 +114,12 @@ def measure(windows: int, only: str = "", cases: tuple[Case, ...] = CASES, moves
     """One row a case and move; moved windows are a fifth as many as those without a move."""
     project = load_project()
     beside = importlib.util.find_spec("evidently") is not None
-    found = []
+    shares = []
     for case in (case for case in cases if only in ("", case.use_case)):
         rows = inputs_of(load_use_case(project, case.use_case))
-        found.append(judged(case, rows, windows, 0.0, beside))
-        found += [judged(case, rows, max(1, windows // 5), share, beside) for share in moves]
-    return found
+        shares.append(judged(case, rows, windows, 0.0, beside))
+        shares += [judged(case, rows, max(1, windows // 5), share, beside) for share in moves]
+    return shares
 
 
 def main() -> None:

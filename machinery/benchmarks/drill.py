@@ -87,9 +87,9 @@ def taken_port(host: Host) -> str:
 def removed_proxy(host: Host) -> str:
     """Remove the proxy, check, and repair it by the command that the check names."""
     host.target.docker.remove(f"{host.target.name('iris')}-proxy")
-    found = host.target.check("iris")
+    faults = host.target.check("iris")
     host.target.repair("iris")
-    return f"check: {found[0]}"
+    return f"check: {faults[0]}"
 
 
 def late_crash(host: Host) -> str:

@@ -37,11 +37,11 @@ def against_a_bare_script(rounds: int) -> list[tuple]:
                 [sys.executable, str(ROOT / "machinery/benchmarks/bare_iris.py"), csv, f"sqlite:///{place}/bare.db"], folder
             )
 
-        found = in_turn({"ours": ours, "bare": bare}, rounds)
+        times = in_turn({"ours": ours, "bare": bare}, rounds)
     return [
-        ("mlops run iris (validate, train, gate, register, plots, report)", median(found["ours"]), "s"),
-        ("bare script (fit, log_model, register)", median(found["bare"]), "s"),
-        ("ratio, goal ≤ 0.75", paired(found["ours"], found["bare"]), "×"),
+        ("mlops run iris (validate, train, gate, register, plots, report)", median(times["ours"]), "s"),
+        ("bare script (fit, log_model, register)", median(times["bare"]), "s"),
+        ("ratio, goal ≤ 0.75", paired(times["ours"], times["bare"]), "×"),
     ]
 
 
@@ -52,11 +52,11 @@ def start(rounds: int) -> list[tuple]:
         "nothing": lambda: once([sys.executable, "-c", "pass"], ROOT),
         "mlflow": lambda: once([sys.executable, "-c", "import mlflow"], ROOT),
     }
-    found = in_turn(runs, rounds)
+    times = in_turn(runs, rounds)
     return [
-        ("mlops --help, goal ≤ 0.35", median(found["help"]), "s"),
-        ("python -c pass", median(found["nothing"]), "s"),
-        ("python -c 'import mlflow'", median(found["mlflow"]), "s"),
+        ("mlops --help, goal ≤ 0.35", median(times["help"]), "s"),
+        ("python -c pass", median(times["nothing"]), "s"),
+        ("python -c 'import mlflow'", median(times["mlflow"]), "s"),
     ]
 
 
@@ -82,12 +82,12 @@ def fresh_clone() -> list[tuple]:
             "make": lambda: once(["make", "run"], clone, env),
             "alone": lambda: once([str(clone / ".venv/bin/mlops"), "run"], clone, env),
         }
-        found = in_turn(runs, 3)
+        times = in_turn(runs, 3)
         shutil.rmtree(clone / ".venv")
     return [
         ("make run in a fresh clone, warm package cache, goal ≤ 90", first.wall, "s"),
-        ("make run again", median(found["make"]), "s"),
-        ("make run again / the command alone, goal ≤ 1.2", paired(found["make"], found["alone"]), "×"),
+        ("make run again", median(times["make"]), "s"),
+        ("make run again / the command alone, goal ≤ 1.2", paired(times["make"], times["alone"]), "×"),
     ]
 
 

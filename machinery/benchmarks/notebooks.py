@@ -167,8 +167,8 @@ def reviews(folder: Path, cells: int = 1000, changed: int = 20) -> list[tuple]:
 
     def ours() -> str:
         base, head, diff = changes.compare(before, after)
-        found = changes.cell_changes(base, head, diff)
-        change = changes.NotebookChange("a.ipynb", "changed", base, head, diff, found, "a.ipynb")
+        listed = changes.cell_changes(base, head, diff)
+        change = changes.NotebookChange("a.ipynb", "changed", base, head, diff, listed, "a.ipynb")
         review.markdown([change])
         return pages.notebook_page(change)
 

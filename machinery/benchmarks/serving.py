@@ -154,9 +154,9 @@ def wrk(port: int, body: bytes, content_type: str, connections: int, seconds: fl
     ).stdout
     if "Non-2xx" in output:
         raise RuntimeError(output)
-    found = {name: re.search(rf"{name}%\s+([\d.]+)(us|ms|s)\b", output) for name in ("50", "99")}
+    latencies = {name: re.search(rf"{name}%\s+([\d.]+)(us|ms|s)\b", output) for name in ("50", "99")}
     scale = {"us": 0.001, "ms": 1.0, "s": 1000.0}
-    times = {name: float(match[1]) * scale[match[2]] for name, match in found.items() if match}
+    times = {name: float(match[1]) * scale[match[2]] for name, match in latencies.items() if match}
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     return {"requests_s": float(rate[1]) if rate else 0.0, "p50": times["50"], "p99": times["99"]}
 
@@ -186,9 +186,9 @@ def measure(
 
 def free_port() -> int:
     """A port that nothing listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def compare(seconds: float) -> dict[str, dict[str, Any]]:

@@ -39,11 +39,11 @@ def in_turn(runs: Mapping[str, Callable[[], Figure]], rounds: int) -> dict[str, 
     """Each run `rounds` times, in turn, after one round that does not count."""
     for run in runs.values():
         run()
-    found: dict[str, list[Figure]] = {name: [] for name in runs}
+    figures: dict[str, list[Figure]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
-            found[name].append(run())
-    return found
+            figures[name].append(run())
+    return figures
 
 
 def median(figures: Sequence[Figure], what: str = "wall") -> float:

@@ -35,14 +35,14 @@ def measure(runs: int) -> dict[str, float]:
         changed = re.sub(r"regularisation: [\d.]+", "regularisation: 0.9", text, count=1)
         head = project.commit("One use case", "feature/x", "origin/dev", {"config/iris.yaml": changed})
         payload = events.pull_request("feature/x", "dev", head, offline.git(project.root, "rev-parse", "origin/dev"))
-        found: list[dict[str, float]] = []
+        durations: list[dict[str, float]] = []
         for _ in range(runs + 1):
             project.forget_artifacts()
             run = project.run("pull-request.yml", "pull_request", payload)
             if run.names("failure"):
                 raise SystemExit(f"the workflow failed in {', '.join(run.names('failure'))}:\n{run.log[-3000:]}")
-            found.append(run.seconds)
-    return {job: round(statistics.median(seconds[job] for seconds in found[1:]), 1) for job in found[-1]}
+            durations.append(run.seconds)
+    return {job: round(statistics.median(seconds[job] for seconds in durations[1:]), 1) for job in durations[-1]}
 
 
 def main() -> None:
@@ -54,12 +54,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--runs", type=int, default=2, help="how many runs are counted")
     arguments = parser.parse_args()
-    found = measure(arguments.runs)
+    durations = measure(arguments.runs)
     if arguments.json:
-        as_json(found)
+        as_json(durations)
     else:
         workflow_minutes.show(workflow_minutes.SECONDS_OF_TESTS)
-        table("Workflow for pull requests, seconds", ("job", "seconds"), sorted(found.items(), key=lambda row: row[1]))
+        table("Workflow for pull requests, seconds", ("job", "seconds"), sorted(durations.items(), key=lambda row: row[1]))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def commands() -> dict[str, Any]:
         parts = getattr(command, "commands", None)
         if parts is None:
             return {name: command}
-        return {key: found for part in parts for key, found in below(parts[part], f"{name} {part}".strip()).items()}
+        return {key: command for part in parts for key, command in below(parts[part], f"{name} {part}".strip()).items()}
 
     return below(typer.main.get_command(cli.app), "")
 
@@ -48,9 +48,9 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("name", commands())
 def test_help_of_every_command_has_an_example_with_words_that_the_command_takes(name: str) -> None:
     done = mlops(*name.split(), "--help")
-    found = re.search(f"Example: mlops {name}(.*?)(\n *\n|$)", done.out, re.DOTALL)
-    assert done.code == 0 and found, done.out
-    commands()[name].make_context(name, shlex.split(found[1]))
+    example = re.search(f"Example: mlops {name}(.*?)(\n *\n|$)", done.out, re.DOTALL)
+    assert done.code == 0 and example, done.out
+    commands()[name].make_context(name, shlex.split(example[1]))
 
 
 @pytest.mark.parametrize("name", [name for name in commands() if name not in NO_RESULT])
@@ -177,9 +177,9 @@ def test_project_is_found_from_a_folder_below_and_by_option(project: Project, mo
 
 def findings(*arguments: str) -> dict[str, dict]:
     done = mlops(*arguments, "doctor", "--json")
-    found = {item["what"]: item for item in done.value}
-    assert done.code == (0 if all(item["ok"] for item in found.values()) else 2)
-    return found
+    by_what = {item["what"]: item for item in done.value}
+    assert done.code == (0 if all(item["ok"] for item in by_what.values()) else 2)
+    return by_what
 
 
 def test_doctor_finds_nothing_missing_in_a_project_as_it_should_be(project: Project) -> None:
@@ -196,7 +196,7 @@ def test_doctor_finds_a_package_that_is_not_the_locked_one(project: Project) -> 
     file = project.root / "requirements/base.txt"
     file.write_text(file.read_text().replace("\npandas==", "\npandas==9."))
     item = findings()["lock file"]
-    assert (item["ok"], item["hint"], "locked 9." in item["found"]) == (False, "make setup", True)
+    assert (item["ok"], item["hint"], "locked 9." in item["detail"]) == (False, "make setup", True)
 
 
 def test_doctor_finds_an_unreachable_store(project: Project) -> None:

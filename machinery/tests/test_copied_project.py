@@ -58,5 +58,5 @@ def test_doctor_names_code_that_is_not_the_projects_own(project: Project, name: 
     (project.root / name).mkdir(parents=True)
     done = mlops("doctor", "--json")
     (item,) = [item for item in done.value if item["what"] == "code"]
-    assert (item["ok"], item["found"].endswith(f"runs, not {project.root / name}")) == (False, True), item
+    assert (item["ok"], item["detail"].endswith(f"runs, not {project.root / name}")) == (False, True), item
     assert item["hint"].startswith("make setup")

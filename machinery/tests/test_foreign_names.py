@@ -78,8 +78,8 @@ def test_what_names_the_command_or_a_file_is_no_offer(text: str) -> None:
 
 
 def test_no_file_offers_a_distribution_that_is_not_ours() -> None:
-    found = {name: offers(text) for name, text in texts()}
-    assert {name: lines for name, lines in found.items() if lines} == {}
+    offered = {name: offers(text) for name, text in texts()}
+    assert {name: lines for name, lines in offered.items() if lines} == {}
 
 
 def test_no_list_of_requirements_names_one() -> None:

@@ -24,9 +24,9 @@ for depth, use_case in use_cases.items():
 # Thousands of rides a day. The baseline is the same weekday a fortnight before.
 
 # %%
-rules = {depth: {row.metric: row.candidate for row in found.verdict.rows} for depth, found in evaluations.items()}
+rules = {depth: {row.metric: row.candidate for row in evaluation.verdict.rows} for depth, evaluation in evaluations.items()}
 table = pd.DataFrame(rules).T.rename_axis("max_depth").round(3)
-table["gate"] = ["passed" if found.verdict.passed else "refused" for found in evaluations.values()]
+table["gate"] = ["passed" if evaluation.verdict.passed else "refused" for evaluation in evaluations.values()]
 table
 
 # %% [markdown]

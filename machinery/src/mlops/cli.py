@@ -74,10 +74,10 @@ def doctor(json: bool = typer.Option(False, "--json", help="Print the result as 
     """
     from mlops.doctor import examine, next_step, show
 
-    found = examine()
-    code = show("mlops doctor", found, json)
+    findings = examine()
+    code = show("mlops doctor", findings, json)
     if not json:
-        console.note(f"next: {next_step(found)}")
+        console.note(f"next: {next_step(findings)}")
     raise typer.Exit(code)
 
 
@@ -92,11 +92,11 @@ def pythons(
     """
     from mlops.pythons import supported_pythons
 
-    found = supported_pythons()
+    versions = supported_pythons()
     if json:
-        print(str(found).replace("'", '"'))
+        print(str(versions).replace("'", '"'))
     else:
-        print(",".join(f"py{version.replace('.', '')}" for version in found) if tox else " ".join(found))
+        print(",".join(f"py{version.replace('.', '')}" for version in versions) if tox else " ".join(versions))
 
 
 def main() -> None:

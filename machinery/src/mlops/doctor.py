@@ -28,27 +28,27 @@ class Finding:
 
     what: str
     ok: bool
-    found: str
+    detail: str
     hint: str = ""
 
 
 def examine() -> list[Finding]:
     """Every finding; it never raises for what a user can fix."""
     first = [_python(), _tool("git", "install git: a run is identified by its commit"), _tool("make", "install make")]
-    project, finding = _try("project", load_project, lambda found: str(found.root))
+    project, finding = _try("project", load_project, lambda value: str(value.root))
     if project is None:
         return [*first, finding]
     checks = [
         _try(f"use case {name}", lambda name=name: load_use_case(project, name), _described)[1] for name in project.use_cases
     ]
-    commit = _try("commit", lambda: git.commit(project.root), lambda found: f"{found.sha[:12]} on {found.branch}")[1]
+    commit = _try("commit", lambda: git.commit(project.root), lambda value: f"{value.sha[:12]} on {value.branch}")[1]
     store = _try("store", lambda: _open(project), str)[1]
     return [*first, finding, _code(project), commit, *checks, _lock(project), store, _space(project)]
 
 
-def next_step(found: list[Finding]) -> str:
+def next_step(findings: list[Finding]) -> str:
     """The command that comes next: the first thing to fix, a first use case, a first model, or to serve it."""
-    for item in found:
+    for item in findings:
         if not item.ok:
             return f"{item.what}: {item.hint}"
     project = load_project()
@@ -60,14 +60,14 @@ def next_step(found: list[Finding]) -> str:
     return f"mlops serve {project.default_use_case}, or mlops ui"
 
 
-def show(title: str, found: list[Finding], json: bool) -> int:
+def show(title: str, findings: list[Finding], json: bool) -> int:
     """Print the findings, as a table or as JSON; return the exit code: 2 where something is missing."""
     if json:
-        console.as_json([vars(item) for item in found])
+        console.as_json([vars(item) for item in findings])
     else:
-        rows = [("ok" if item.ok else "missing", item.what, item.found, "" if item.ok else item.hint) for item in found]
-        console.table(title, ("", "what", "found", "how to fix"), rows)
-    return 0 if all(item.ok for item in found) else 2
+        rows = [("ok" if item.ok else "missing", item.what, item.detail, "" if item.ok else item.hint) for item in findings]
+        console.table(title, ("", "what", "detail", "how to fix"), rows)
+    return 0 if all(item.ok for item in findings) else 2
 
 
 def _python() -> Finding:
@@ -83,10 +83,10 @@ def _tool(name: str, hint: str) -> Finding:
 
 def _try(what: str, look: Callable, describe: Callable[..., str]) -> tuple:
     try:
-        found = look()
+        value = look()
     except (MlopsError, OSError) as error:
         return None, Finding(what, False, "see right", str(error))
-    return found, Finding(what, True, describe(found))
+    return value, Finding(what, True, describe(value))
 
 
 def _described(use_case) -> str:

@@ -94,11 +94,11 @@ def needs(file: Path) -> list[str]:
 
 def check(file: Path, trust: Collection[str] = ()) -> list[str]:
     """The types of a skops file that `allows` had to allow; raises Untrusted naming the first that it does not."""
-    found = needs(file)
-    refused = [name for name in found if not allows(name, trust)]
+    types = needs(file)
+    refused = [name for name in types if not allows(name, trust)]
     if refused:
         raise Untrusted(f"{file} needs {refused[0]}, which is not trusted here: {_advice(refused[0])}")
-    return found
+    return types
 
 
 def _advice(name: str) -> str:

@@ -83,13 +83,13 @@ def load_use_case(project: Project, name: str | None = None, overrides: tuple[st
 
 def _imported(project: Project, name: str) -> tuple[ModuleType, Path]:
     """The package of a use case and its folder."""
-    found = importlib.util.find_spec(f"{use_case_code.PACKAGE}.{name}")
-    if found is None or found.origin is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec(f"{use_case_code.PACKAGE}.{name}")
+    if spec is None or spec.origin is None or not spec.submodule_search_locations:
         raise UserError(f"config/{name}.yaml has no code: src/use_cases/{name}/__init__.py is missing")
-    package = Path(found.origin).parent
+    package = Path(spec.origin).parent
     try:
         use_case_code.refuse_foreign_imports(package, project.root / "src")
-        return importlib.import_module(found.name), package
+        return importlib.import_module(spec.name), package
     except MlopsError:
         raise
     except Exception as error:  # the code is the user's: importing it raises whatever stands there

@@ -67,10 +67,10 @@ def line(wheel: str, sha256: str) -> str:
 
 def verified(content: bytes, machinery: Machinery) -> bytes:
     """Return a wheel's bytes; raises UserError where they are not those that vendor/machinery.txt pins."""
-    found = hashlib.sha256(content).hexdigest()
-    if found != machinery.sha256:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != machinery.sha256:
         raise UserError(
-            f"{machinery.wheel} has the hash {found[:12]}…, {LINE} pins {machinery.sha256[:12]}…: it is another file; "
+            f"{machinery.wheel} has the hash {digest[:12]}…, {LINE} pins {machinery.sha256[:12]}…: it is another file; "
             f"restore both with git checkout -- vendor"
         )
     return content

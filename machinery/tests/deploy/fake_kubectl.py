@@ -88,7 +88,7 @@ def forward(state: dict, arguments: list[str], stdin: list[dict]) -> None:
 
 def pods(state: dict) -> list[dict[str, Any]]:
     """One pod for each Deployment, and one of the template before that has yet to go."""
-    found = []
+    pods_of = []
     for name, item in state["objects"].items():
         if item["kind"] != "Deployment":
             continue
@@ -98,7 +98,7 @@ def pods(state: dict) -> list[dict[str, Any]]:
             used = template["spec"]["containers"][0]["image"]
             ready = image(used)["ready"]
             waiting = {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container\nmore"}
-            found.append(
+            pods_of.append(
                 {
                     "of": name,
                     "image": used,
@@ -112,7 +112,7 @@ def pods(state: dict) -> list[dict[str, Any]]:
                     "status": {"containerStatuses": [{"state": {"running": {}} if ready else {"waiting": waiting}}]},
                 }
             )
-    return found
+    return pods_of
 
 
 def image(name: str) -> dict[str, Any]:

@@ -36,8 +36,8 @@ def answering(target: ComposeTarget) -> str:
 
 def names(target: ComposeTarget) -> dict[str, str]:
     """The containers that are there: name without the environment's → state. A lock may still be on its way out."""
-    found = HERE("ps", "--all", "--filter", f"name={target.name('iris')}", "--format", "{{.Names}} {{.State}}")
-    states = {line.split()[0].removeprefix(target.name("iris")): line.split()[1] for line in found.splitlines()}
+    listing = HERE("ps", "--all", "--filter", f"name={target.name('iris')}", "--format", "{{.Names}} {{.State}}")
+    states = {line.split()[0].removeprefix(target.name("iris")): line.split()[1] for line in listing.splitlines()}
     return {name: state for name, state in states.items() if (name, state) != ("-lock", "removing")}
 
 

@@ -62,11 +62,11 @@ def test_an_image_is_started_locked_down_held_to_its_contract_and_removed(
     assert all(check.ok for check in deployment.verify(image))
     with docker.running(image, variables=("MLOPS_SERVE_CONCURRENCY=3",)) as url:
         assert url.startswith("http://127.0.0.1:")
-        found = HERE.inspect(containers(image)) or {}
-        settings = found["HostConfig"]
+        details = HERE.inspect(containers(image)) or {}
+        settings = details["HostConfig"]
         assert settings["ReadonlyRootfs"] and settings["CapDrop"] == ["ALL"] and settings["Memory"] == 512 * 2**20
-        assert settings["SecurityOpt"] == ["no-new-privileges"] and found["Config"]["User"] == "65532:65532"
-        assert "MLOPS_SERVE_CONCURRENCY=3" in found["Config"]["Env"]
+        assert settings["SecurityOpt"] == ["no-new-privileges"] and details["Config"]["User"] == "65532:65532"
+        assert "MLOPS_SERVE_CONCURRENCY=3" in details["Config"]["Env"]
         assert mlops("contract", url, "--image", image).code == 0
     assert containers(image) == ""
     done = mlops("verify", image, "--json")

@@ -64,7 +64,7 @@ def liar(server: str, change: Change) -> Iterator[str]:
 
 def broken(url: str, manifest: Manifest, limit: float = 5.0) -> dict[str, str]:
     """The clauses that are not kept, with what was found."""
-    return {check.name: check.found for check in contract.check(url, manifest, limit) if not check.ok}
+    return {check.name: check.detail for check in contract.check(url, manifest, limit) if not check.ok}
 
 
 def test_a_server_keeps_the_contract_of_its_bundle(server: str, manifest: Manifest) -> None:
@@ -87,8 +87,8 @@ def test_another_version_breaks_it(server: str, manifest: Manifest, key: str) ->
         return status, json.dumps({**json.loads(body), key: "another"}).encode() if path == "/version" else body
 
     with liar(server, other) as url:
-        found = broken(url, manifest)
-    assert list(found) == ["version"] and found["version"].startswith(f"{key} is 'another'")
+        faults = broken(url, manifest)
+    assert list(faults) == ["version"] and faults["version"].startswith(f"{key} is 'another'")
 
 
 @pytest.mark.parametrize("path, name", [("/predict", "predict"), ("/invocations", "dataframe_split"), ("/v2/", "infer")])
@@ -99,20 +99,20 @@ def test_a_model_that_answers_differently_breaks_it(server: str, manifest: Manif
         return status, body.replace(right, b"no-flower") if address.startswith(path) else body
 
     with liar(server, other) as url:
-        found = broken(url, manifest)
-    assert "predicts 'no-flower', the model" in found[f"answer by {name}"]
+        faults = broken(url, manifest)
+    assert "predicts 'no-flower', the model" in faults[f"answer by {name}"]
 
 
 def test_200_to_bad_input_breaks_it(server: str, manifest: Manifest) -> None:
     with liar(server, lambda path, status, body: (200, body) if status == 400 else (status, body)) as url:
-        found = broken(url, manifest)
-    assert len(found) == 5 and all("answers 200 to bad input" in message for message in found.values())
+        faults = broken(url, manifest)
+    assert len(faults) == 5 and all("answers 200 to bad input" in message for message in faults.values())
 
 
 def test_a_refusal_without_an_explanation_breaks_it(server: str, manifest: Manifest) -> None:
     with liar(server, lambda path, status, body: (status, b"{}" if status == 400 else body)) as url:
-        found = broken(url, manifest)
-    assert len(found) == 5 and all("without an explanation" in message for message in found.values())
+        faults = broken(url, manifest)
+    assert len(faults) == 5 and all("without an explanation" in message for message in faults.values())
 
 
 def test_no_answer_within_the_limit_breaks_it(server: str, manifest: Manifest) -> None:
@@ -121,16 +121,16 @@ def test_no_answer_within_the_limit_breaks_it(server: str, manifest: Manifest) -
         return status, body
 
     with liar(server, late) as url:
-        found = broken(url, manifest, limit=0.15)
-    assert found["answer by predict"] == "no answer within 0.15 s"
+        faults = broken(url, manifest, limit=0.15)
+    assert faults["answer by predict"] == "no answer within 0.15 s"
 
 
 def test_counts_that_stand_still_break_it(server: str, manifest: Manifest) -> None:
     with liar(
         server, lambda path, status, body: (status, b"mlops_predictions_total 7.0\n" if path == "/metrics" else body)
     ) as url:
-        found = broken(url, manifest)
-    assert found == {"metrics count": "mlops_predictions_total rose by 0, 4 rows were scored"}
+        faults = broken(url, manifest)
+    assert faults == {"metrics count": "mlops_predictions_total rose by 0, 4 rows were scored"}
 
 
 @pytest.mark.parametrize("path", ["/ping", "/v2/health/ready"])
@@ -174,8 +174,8 @@ def test_an_explanation_that_is_too_long_is_cut_between_words_with_a_mark(server
     words = [f"word{number}" for number in range(40)]
     body = json.dumps({"message": " ".join(words)}).encode()
     with liar(server, lambda path, status, content: (status, body if 400 <= status < 500 else content)) as url:
-        found = {check.name: check.found for check in contract.check(url, manifest)}
-    cut = found["refuses no rows"].split()
+        faults = {check.name: check.detail for check in contract.check(url, manifest)}
+    cut = faults["refuses no rows"].split()
     assert cut[-1] == "…" and cut[1:-1] == words[: len(cut) - 2] and len(cut) > 8
 
 

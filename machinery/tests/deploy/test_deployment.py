@@ -82,8 +82,8 @@ def deploy(folder: Path, number: str, *more: str):
 
 def alias(project: Project) -> str | None:
     with tracking.open_store(project) as client:
-        found = versions.by_alias(versions.all_of(client, "iris"), "production")
-    return found.number if found else None
+        version = versions.by_alias(versions.all_of(client, "iris"), "production")
+    return version.number if version else None
 
 
 def test_deploy_fail_and_go_back_and_the_log_tells_all_of_it(two: Project, place: Place, tmp_path: Path) -> None:
@@ -308,9 +308,9 @@ def test_samples_of_a_metrics_page_are_read_and_scoring_is_kept_from_probes() ->
         'mlops_requests_total{path="/v2/models/{name}/infer",status="500"} 2.0\n'
         'mlops_requests_total{path="/v2/health/ready",status="503"} 5.0\n'
     )
-    found = counters(page)
-    assert found["plain_total"] == 3 and len(found) == 4
-    assert sorted(match[1] for name in found if (match := watch.SCORED.fullmatch(name))) == ["200", "500"]
+    counts = counters(page)
+    assert counts["plain_total"] == 3 and len(counts) == 4
+    assert sorted(match[1] for name in counts if (match := watch.SCORED.fullmatch(name))) == ["200", "500"]
 
 
 def test_rows_of_a_prediction_log_are_read_whatever_is_cut_at_its_ends() -> None:

@@ -40,8 +40,8 @@ def test_a_version_that_fails_after_its_deployment_is_left_and_the_reason_is_kep
         load.versions()
         wait_for(lambda: load.versions() == {"1.0.0"}, 8)
     assert answering(target) == "1.0.0"
-    found = target.own_return("iris")
-    assert found and (found.left, found.service) == ("1.0.1", images["1.0.0"]) and reason in found.reason
+    returned = target.own_return("iris")
+    assert returned and (returned.left, returned.service) == ("1.0.1", images["1.0.0"]) and reason in returned.reason
     assert target.running("iris") == images["1.0.0"]
     (fault,) = [line for line in target.check("iris") if "was left after its deployment" in line]
     assert "1.0.0 answers again" in fault

@@ -249,8 +249,8 @@ def test_image_that_is_not_named_by_its_digest_is_refused(cluster: Cluster, fake
 
 def test_tag_beside_the_digest_is_left_out_and_the_port_of_a_registry_stays(cluster: Cluster, bundle: Bundle) -> None:
     named = service("a", bundle)._replace(image=f"registry.example:5000/models/iris:1.0.0@sha256:{'a' * 64}")
-    found = next(item for item in cluster.render(named) if item["kind"] == "Deployment")
-    used = found["spec"]["template"]["spec"]["containers"][0]["image"]
+    deployment = next(item for item in cluster.render(named) if item["kind"] == "Deployment")
+    used = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
     assert used == f"registry.example:5000/models/iris@sha256:{'a' * 64}"
 
 
@@ -286,9 +286,9 @@ def test_missing_kubectl_is_reported(project: Project, monkeypatch: pytest.Monke
 def test_dry_run_renders_says_each_step_and_asks_no_cluster(project: Project, fake: Fake, bundle: Bundle) -> None:
     shutil.copytree(OVERLAYS.parent, project.root / "deploy" / "kubernetes")
     configure(project, "{target: kubernetes, kubernetes: {namespace: shop, context: west}}")
-    found = targets.of(load_project(), "production")
-    assert isinstance(found, Cluster)
-    steps = found.plan(service("a", bundle))
+    deployment = targets.of(load_project(), "production")
+    assert isinstance(deployment, Cluster)
+    steps = deployment.plan(service("a", bundle))
     assert "in shop of west" in steps[0] and "Deployment iris-serving" in steps[2]
     assert fake.read("state.json")["calls"] == []
 

@@ -25,8 +25,8 @@ def entry(number: str, result: str = DEPLOYED, environment: str = "production", 
 
 def alias_of(project: Project, name: str) -> str | None:
     with tracking.open_store(project) as client:
-        found = versions.by_alias(versions.all_of(client, "iris"), name)
-    return found.number if found else None
+        version = versions.by_alias(versions.all_of(client, "iris"), name)
+    return version.number if version else None
 
 
 def test_what_is_recorded_is_read_back_the_newest_first_and_the_alias_follows(two: Project) -> None:

@@ -32,8 +32,8 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module", params=OVERLAYS)
 def objects(request: pytest.FixtureRequest) -> list[Object]:
     """What is applied in an environment, and the pod that proves a new image there."""
-    found = Cluster(Kubernetes(), PLACE / "overlays" / request.param).render(SERVICE)
-    return [*found, proof_of(found, "taxi-trips-serving")]
+    rendered = Cluster(Kubernetes(), PLACE / "overlays" / request.param).render(SERVICE)
+    return [*rendered, proof_of(rendered, "taxi-trips-serving")]
 
 
 def kserve() -> Object:
@@ -187,9 +187,9 @@ def test_a_pod_goes_only_when_another_is_ready(objects: list[Object]) -> None:
 
 
 def test_production_has_pods_on_more_than_one_node() -> None:
-    found = Cluster(Kubernetes(), PLACE / "overlays" / "production").render(SERVICE)
-    assert one(found, "HorizontalPodAutoscaler")["spec"]["minReplicas"] >= 2
-    keys = {item["topologyKey"] for item in pods(found)[0]["topologySpreadConstraints"]}
+    rendered = Cluster(Kubernetes(), PLACE / "overlays" / "production").render(SERVICE)
+    assert one(rendered, "HorizontalPodAutoscaler")["spec"]["minReplicas"] >= 2
+    keys = {item["topologyKey"] for item in pods(rendered)[0]["topologySpreadConstraints"]}
     assert keys == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
 
 

@@ -76,13 +76,13 @@ ROWS = [
 
 
 def test_the_answer_is_read() -> None:
-    found = audit.parse(json.dumps({"dependencies": ROWS, "fixes": []}))
-    assert found == audit.Audit(2, ("own",), ("holed 2.0: PYSEC-1, fixed in 2.1",))
+    advisories = audit.parse(json.dumps({"dependencies": ROWS, "fixes": []}))
+    assert advisories == audit.Audit(2, ("own",), ("holed 2.0: PYSEC-1, fixed in 2.1",))
 
 
-def command(monkeypatch: pytest.MonkeyPatch, folder: Path, found: audit.Audit | None) -> Result:
+def command(monkeypatch: pytest.MonkeyPatch, folder: Path, advisories: audit.Audit | None) -> Result:
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(audit, "run", lambda lock: found)
+    monkeypatch.setattr(audit, "run", lambda lock: advisories)
     return CliRunner().invoke(app, ["gitflow", "audit"])
 
 

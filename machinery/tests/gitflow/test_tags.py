@@ -37,8 +37,8 @@ def test_what_is_no_release_tag_is_refused(name: str) -> None:
     ],
 )
 def test_a_tag_is_deployed_only_from_its_branch_and_version(name: str, project: str, on: list[str], reason: str) -> None:
-    found = tags.problems(name, project, on)
-    assert [reason in problem for problem in found] == ([True] if reason else [])
+    problems = tags.problems(name, project, on)
+    assert [reason in problem for problem in problems] == ([True] if reason else [])
 
 
 @pytest.mark.parametrize(

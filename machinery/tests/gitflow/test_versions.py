@@ -105,8 +105,8 @@ READY = "# Changelog\n\n## [1.1.0] - 2026-11-21\n\n## [1.0.0] - 2026-10-01\n"
 def test_a_release_is_ready_when_branch_version_changelog_and_tags_agree(
     branch: str, project: str, changelog: str, tags: list[str], reason: str
 ) -> None:
-    found = versions.release_problems(branch, versions.with_version(SETUP, project), changelog, tags)
+    problems = versions.release_problems(branch, versions.with_version(SETUP, project), changelog, tags)
     if reason:
-        assert len(found) == 1 and reason in found[0]
+        assert len(problems) == 1 and reason in problems[0]
     else:
-        assert found == []
+        assert problems == []

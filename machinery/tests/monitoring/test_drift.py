@@ -23,12 +23,12 @@ def profile() -> dict:
 
 
 def check(profile: dict, rows: pd.DataFrame, outputs: np.ndarray | None = None, **settings: object) -> dict[str, Finding]:
-    found = drift.check(profile, traffic.logged(rows, outputs), Monitor.model_validate(settings))
-    return {item.name: item for item in found}
+    findings = drift.check(profile, traffic.logged(rows, outputs), Monitor.model_validate(settings))
+    return {item.name: item for item in findings}
 
 
-def verdicts(found: dict[str, Finding]) -> dict[str, str]:
-    return {name: item.verdict for name, item in found.items() if item.verdict != "ok"}
+def verdicts(findings: dict[str, Finding]) -> dict[str, str]:
+    return {name: item.verdict for name, item in findings.items() if item.verdict != "ok"}
 
 
 @pytest.mark.parametrize("count", [100, 400, 3000])
@@ -63,15 +63,15 @@ KINDS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
 @pytest.mark.parametrize(("column", "change"), KINDS.values(), ids=list(KINDS))
 def test_each_kind_of_drift_is_found_in_its_column_and_in_no_other(profile: dict, column: str, change: Callable) -> None:
     plain = traffic.rows(500, 5)
-    found = check(profile, change(plain), traffic.predictions(plain))
-    assert verdicts(found) == {column: "drift"}
-    assert found[column].reasons
+    findings = check(profile, change(plain), traffic.predictions(plain))
+    assert verdicts(findings) == {column: "drift"}
+    assert findings[column].reasons
 
 
 def test_swapped_columns_are_found_in_both(profile: dict) -> None:
     plain = traffic.rows(500, 5)
-    found = check(profile, plain.assign(weight=plain["income"], income=plain["weight"]), traffic.predictions(plain))
-    assert verdicts(found) == {"weight": "drift", "income": "drift"}
+    findings = check(profile, plain.assign(weight=plain["income"], income=plain["weight"]), traffic.predictions(plain))
+    assert verdicts(findings) == {"weight": "drift", "income": "drift"}
 
 
 def test_outputs_that_move_alone_are_found(profile: dict) -> None:
@@ -81,21 +81,21 @@ def test_outputs_that_move_alone_are_found(profile: dict) -> None:
 
 def test_a_smaller_change_warns(profile: dict) -> None:
     plain = traffic.rows(3000, 5)
-    found = check(profile, plain.assign(weight=plain["weight"] + 4), traffic.predictions(plain))
-    assert verdicts(found) == {"weight": "warn"}
+    findings = check(profile, plain.assign(weight=plain["weight"] + 4), traffic.predictions(plain))
+    assert verdicts(findings) == {"weight": "warn"}
 
 
 def test_a_real_change_that_is_too_small_to_matter_is_ok(profile: dict) -> None:
     plain = traffic.rows(20_000, 5)
-    found = check(profile, plain.assign(weight=plain["weight"] + 1), traffic.predictions(plain))
-    assert verdicts(found) == {} and 0.05 < found["weight"].shift < 0.2
+    findings = check(profile, plain.assign(weight=plain["weight"] + 1), traffic.predictions(plain))
+    assert verdicts(findings) == {} and 0.05 < findings["weight"].shift < 0.2
 
 
 def test_few_rows_that_look_different_by_chance_are_ok(profile: dict) -> None:
     # Twelve rows give PSI beyond 0.25 by chance alone most of the time.
-    found = [check(profile, traffic.rows(12, seed)) for seed in range(6)]
-    assert any(item.psi is not None and item.psi > 0.25 for each in found for item in each.values())
-    assert [verdicts(each) for each in found] == [{}] * 6
+    findings = [check(profile, traffic.rows(12, seed)) for seed in range(6)]
+    assert any(item.psi is not None and item.psi > 0.25 for each in findings for item in each.values())
+    assert [verdicts(each) for each in findings] == [{}] * 6
 
 
 def test_limits_of_one_feature_take_the_place_of_the_common_ones(profile: dict) -> None:
@@ -119,8 +119,8 @@ def test_limits_of_a_feature_that_is_not_there_are_refused(profile: dict) -> Non
 def test_a_column_that_the_log_leaves_out_is_reported_not_judged(profile: dict) -> None:
     rows = traffic.rows(200, 5)
     table = traffic.logged(rows).drop(columns="income")
-    found = {item.name: item.verdict for item in drift.check(profile, table, Monitor())}
-    assert found["income"] == "not logged"
+    verdict_of = {item.name: item.verdict for item in drift.check(profile, table, Monitor())}
+    assert verdict_of["income"] == "not logged"
 
 
 def test_outputs_of_more_than_one_value_are_reported_not_judged(profile: dict) -> None:
@@ -131,25 +131,25 @@ def test_outputs_of_more_than_one_value_are_reported_not_judged(profile: dict) -
 @pytest.mark.parametrize("column", traffic.COLUMNS)
 def test_a_column_without_a_single_value_is_drift_by_its_gaps(profile: dict, column: str) -> None:
     rows = traffic.rows(200, 5)
-    found = check(profile, rows.assign(**{column: pd.NaT if column == "seen" else None}), traffic.predictions(rows))
-    assert found[column].verdict == "drift" and found[column].missing == 1
+    findings = check(profile, rows.assign(**{column: pd.NaT if column == "seen" else None}), traffic.predictions(rows))
+    assert findings[column].verdict == "drift" and findings[column].missing == 1
 
 
 def test_a_training_column_without_a_single_value_is_compared_by_its_gaps_alone() -> None:
     known = traffic.rows(200, 0).assign(income=np.nan)
     profile = reference.profile(known[traffic.COLUMNS], traffic.predictions(known), False)
-    found = check(profile, traffic.rows(200, 5))
-    assert (found["income"].verdict, found["income"].psi, found["income"].missing_before) == ("ok", None, 1)
+    findings = check(profile, traffic.rows(200, 5))
+    assert (findings["income"].verdict, findings["income"].psi, findings["income"].missing_before) == ("ok", None, 1)
 
 
 @given(st.integers(0, 10_000), st.integers(30, 300))
 @settings(max_examples=15, deadline=None)
 def test_what_holds_of_every_finding(seed: int, count: int) -> None:
-    found = drift.check(traffic.profile(300), traffic.logged(traffic.rows(count, seed)), Monitor())
-    assert found[0].output and {item.name for item in found[1:]} == set(traffic.COLUMNS)
-    severities = [drift.severity(item.verdict) for item in found[1:]]
+    findings = drift.check(traffic.profile(300), traffic.logged(traffic.rows(count, seed)), Monitor())
+    assert findings[0].output and {item.name for item in findings[1:]} == set(traffic.COLUMNS)
+    severities = [drift.severity(item.verdict) for item in findings[1:]]
     assert severities == sorted(severities, reverse=True)
-    for item in found:
+    for item in findings:
         assert 0 <= item.missing <= 1 and 0 <= item.unseen <= 1
         assert item.psi is not None and item.psi >= 0 and 0 <= (item.distance or 0) <= 1
         assert bool(item.reasons) == (item.verdict != "ok")

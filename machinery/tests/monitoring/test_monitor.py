@@ -107,8 +107,8 @@ def test_versions_are_judged_apart_and_those_that_answer_now_decide(
     (log / "iris.jsonl").rename(log / "iris.jsonl.1")
     answer(many(flowers, 150), version="9.9.9", days=0.5)
     done = monitor(log)
-    found = {item["number"]: (item["verdict"], item["serving"], item["rows"]) for item in done.value["versions"]}
-    assert found == {"9.9.9": ("no reference", True, 150), "1.0.0": ("drift", False, 300)}
+    versions = {item["number"]: (item["verdict"], item["serving"], item["rows"]) for item in done.value["versions"]}
+    assert versions == {"9.9.9": ("no reference", True, 150), "1.0.0": ("drift", False, 300)}
     assert (done.code, done.value["verdict"]) == (1, "blind")
     assert "the store does not have the version that answers now (`9.9.9`)" in done.value["fault"]
 
@@ -357,8 +357,8 @@ def test_rows_that_are_trained_on_are_joined_by_their_inputs(
     new = flowers.assign(flower=range(1000, 1000 + len(flowers)), sepal_width=flowers["sepal_width"] + 0.0123)
     log = answer(many(new, 200))
     new.to_csv(tmp_path / "measured.csv", index=False)
-    found = monitor(log, "--set", f"monitor.labels={tmp_path}/measured.csv").value["versions"][0]
-    assert found["labelled"] >= 150 and monitor(log).value["versions"][0]["labelled"] == 0
+    version = monitor(log, "--set", f"monitor.labels={tmp_path}/measured.csv").value["versions"][0]
+    assert version["labelled"] >= 150 and monitor(log).value["versions"][0]["labelled"] == 0
 
 
 def test_a_regression_with_lags_is_watched_on_raw_rows(project: Project, tmp_path: Path) -> None:

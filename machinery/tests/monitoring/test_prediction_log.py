@@ -51,14 +51,14 @@ def test_a_malformed_line_is_counted_and_the_others_are_read(tmp_path: Path, tex
     (tmp_path / "iris.jsonl").write_bytes(
         f"{line(request='a')}\n{text}\n{line(request='b')}\n".encode(errors="surrogateescape")
     )
-    found = read(tmp_path)
-    assert (found.malformed, found.rows, found.files) == (1, 2, 1)
+    traffic = read(tmp_path)
+    assert (traffic.malformed, traffic.rows, traffic.files) == (1, 2, 1)
 
 
 def test_rows_that_only_a_deployment_asked_for_are_no_traffic(tmp_path: Path) -> None:
     write(tmp_path / "iris.jsonl", line(request="mlops-probe-1"), line(request="a"))
-    found = read(tmp_path)
-    assert (found.rows, found.probes, found.malformed, found.fault) == (1, 1, 0, "")
+    traffic = read(tmp_path)
+    assert (traffic.rows, traffic.probes, traffic.malformed, traffic.fault) == (1, 1, 0, "")
     write(tmp_path / "iris.jsonl", line(request="mlops-probe-1"))
     assert read(tmp_path).fault == "nobody but deployments asked for predictions"
 
@@ -79,8 +79,8 @@ def test_replicas_in_folders_below_and_compressed_files_count(tmp_path: Path) ->
     (tmp_path / "two" / "iris.jsonl.1.gz").write_bytes(gzip.compress(f"{line(request='b')}\n".encode()))
     torn = gzip.compress(f"{line(request='c')}\n".encode() * 50)
     (tmp_path / "two" / "iris.jsonl.2.gz").write_bytes(torn[:-20])
-    found = read(tmp_path)
-    assert found.files == 3 and found.malformed == 1 and found.rows >= 2
+    traffic = read(tmp_path)
+    assert traffic.files == 3 and traffic.malformed == 1 and traffic.rows >= 2
 
 
 def test_damaged_compressed_files_are_counted_and_the_others_are_read(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_damaged_compressed_files_are_counted_and_the_others_are_read(tmp_path: 
     whole = gzip.compress(f"{line(request='b')}\n".encode())
     for number, content in enumerate((whole[:10] + b"\xff" * 20 + whole[30:], whole[:-8] + b"\0" * 8, b"no gzip"), start=1):
         (tmp_path / f"iris.jsonl.{number}.gz").write_bytes(content)
-    found = read(tmp_path)
-    assert (found.files, found.malformed) == (4, 3) and found.rows >= 1
+    traffic = read(tmp_path)
+    assert (traffic.files, traffic.malformed) == (4, 3) and traffic.rows >= 1
 
 
 def test_a_row_that_two_files_hold_counts_once_in_the_table(tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ def test_a_row_that_two_files_hold_counts_once_in_the_table(tmp_path: Path) -> N
 
 def test_an_empty_log_has_no_rows(tmp_path: Path) -> None:
     (tmp_path / "iris.jsonl").touch()
-    found = read(tmp_path)
-    assert (found.rows, found.malformed, found.newest, found.versions, found.serving(10)) == (0, 0, None, {}, [])
+    traffic = read(tmp_path)
+    assert (traffic.rows, traffic.malformed, traffic.newest, traffic.versions, traffic.serving(10)) == (0, 0, None, {}, [])
 
 
 def test_no_log_is_an_error_that_says_how_to_make_one(tmp_path: Path) -> None:
@@ -132,16 +132,16 @@ def test_times_are_read_in_utc(text: str, hour: int) -> None:
 def test_the_window_is_in_utc_whatever_zone_a_row_was_written_in(tmp_path: Path) -> None:
     # Still the 30th of April in UTC, though the first of May where it was written.
     write(tmp_path / "iris.jsonl", line(time="2026-05-01T01:00:00+02:00"), line(time="2026-04-30T23:00:00-02:00"))
-    found = read(tmp_path)
-    assert (found.rows, found.outside) == (1, 1)
-    assert dict(found.versions["1.0.0"].days) == {"2026-05-01": 1}
+    traffic = read(tmp_path)
+    assert (traffic.rows, traffic.outside) == (1, 1)
+    assert dict(traffic.versions["1.0.0"].days) == {"2026-05-01": 1}
 
 
 def test_rows_outside_of_the_window_are_counted_and_the_newest_is_known(tmp_path: Path) -> None:
     write(tmp_path / "iris.jsonl", line(1), line(2), line(3))
-    found = read(tmp_path, since=datetime(2026, 5, 20, tzinfo=UTC))
-    assert (found.rows, found.outside) == (0, 3)
-    assert found.newest == datetime(2026, 5, 3, 12, tzinfo=UTC)
+    traffic = read(tmp_path, since=datetime(2026, 5, 20, tzinfo=UTC))
+    assert (traffic.rows, traffic.outside) == (0, 3)
+    assert traffic.newest == datetime(2026, 5, 3, 12, tzinfo=UTC)
 
 
 def test_versions_are_distinguished_and_the_last_rows_say_which_answer_now(tmp_path: Path) -> None:
@@ -149,10 +149,10 @@ def test_versions_are_distinguished_and_the_last_rows_say_which_answer_now(tmp_p
     new = [line(11, "1.1.0", f"n{index}") for index in range(20)]
     write(tmp_path / "iris.jsonl", *new)
     write(tmp_path / "iris.jsonl.1", *old)
-    found = read(tmp_path)
-    assert {name: traffic.rows for name, traffic in found.versions.items()} == {"1.0.0": 30, "1.1.0": 20}
-    assert found.serving(20) == ["1.1.0"]
-    assert found.serving(21) == ["1.1.0", "1.0.0"]
+    log = read(tmp_path)
+    assert {name: traffic.rows for name, traffic in log.versions.items()} == {"1.0.0": 30, "1.1.0": 20}
+    assert log.serving(20) == ["1.1.0"]
+    assert log.serving(21) == ["1.1.0", "1.0.0"]
 
 
 def test_of_a_huge_log_an_even_sample_is_kept_and_every_row_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,8 +33,8 @@ def window(rows: int, accuracy: float, seed: int) -> pd.DataFrame:
 
 def alarms(use_case: UseCase, rows: int, accuracy: float, windows: int) -> int:
     """How many of so many windows have an alarm by any metric."""
-    found = [quality.check(use_case, MANIFEST, window(rows, accuracy, seed)) for seed in range(windows)]
-    return sum(any(row.verdict == "drift" for row in each) for each in found)
+    checks = [quality.check(use_case, MANIFEST, window(rows, accuracy, seed)) for seed in range(windows)]
+    return sum(any(row.verdict == "drift" for row in each) for each in checks)
 
 
 @pytest.mark.parametrize("rows", SIZES)

@@ -40,9 +40,9 @@ CHANGES = {
 def test_a_change_is_reported(profile: dict, text: str) -> None:
     column, change = CHANGES[text]
     plain = traffic.rows(600, 5)
-    found = described(profile, plain.assign(**{column: change(plain)}), plain)[column]
-    assert found.verdict == "drift" and text in found.words, found.words
-    assert found.where == ""
+    finding = described(profile, plain.assign(**{column: change(plain)}), plain)[column]
+    assert finding.verdict == "drift" and text in finding.words, finding.words
+    assert finding.where == ""
 
 
 def test_the_slice_in_which_alone_a_column_changed_is_named(profile: dict) -> None:
@@ -63,9 +63,9 @@ def test_faults_of_rows_are_counted_once_a_row_and_name_their_columns(profile: d
     rows = traffic.rows(100, 5)
     rows.loc[:9, "weight"], rows.loc[5:14, "weekday"], rows.loc[:2, "colour"] = None, None, "mauve"
     rows.loc[20:21, "weight"] = 1e6
-    found = {item.fault: item for item in words.row_faults(profile, traffic.logged(rows))}
-    assert (found["missing"].rows, found["missing"].columns) == (15, ("weekday", "weight"))
-    assert (found["unseen category"].rows, found["unseen category"].columns) == (3, ("colour",))
-    assert found["out of range"].rows >= 2 and found["out of range"].columns[0] == "weight"
+    faults = {item.fault: item for item in words.row_faults(profile, traffic.logged(rows))}
+    assert (faults["missing"].rows, faults["missing"].columns) == (15, ("weekday", "weight"))
+    assert (faults["unseen category"].rows, faults["unseen category"].columns) == (3, ("colour",))
+    assert faults["out of range"].rows >= 2 and faults["out of range"].columns[0] == "weight"
     # The training rows lack an income now and then, which is no fault.
-    assert "income" not in found["missing"].columns
+    assert "income" not in faults["missing"].columns

@@ -63,9 +63,9 @@ def test_an_unreadable_notebook_has_failed_and_the_others_run(tmp_path):
     bad = write(tmp_path / "b" / "bad.ipynb", {"nbformat": 4, "metadata": "x", "cells": []})
     right = write(tmp_path / "a" / "x.ipynb", notebook(code("1 + 1")))
     done = mlops("notebooks", "run", bad, right, "--output", tmp_path / "out", "--json")
-    found = {item["notebook"]: item["error"] for item in done.value}
-    assert (done.code, found.pop(str(right)), list(found)) == (1, None, [str(bad)])
-    assert found[str(bad)].startswith("not a notebook, its metadata cannot be read")
+    errors = {item["notebook"]: item["error"] for item in done.value}
+    assert (done.code, errors.pop(str(right)), list(errors)) == (1, None, [str(bad)])
+    assert errors[str(bad)].startswith("not a notebook, its metadata cannot be read")
 
 
 def test_failed_notebooks_of_one_name_keep_both_copies(tmp_path):

@@ -103,8 +103,8 @@ def test_a_sanitized_page_has_no_script_of_the_notebook():
 @pytest.mark.parametrize("more", ["", TEMPLATE])
 def test_quick_selectors_find_what_soupsieve_finds(selector, more):
     soup = bs4.BeautifulSoup(f"<main class='jp-Notebook'>{''.join(MARKUP)}{more}</main>{MARKUP[1]}", "html.parser")
-    found = css_select.select(selector, soup)
-    assert found and list(map(id, found)) == list(map(id, css_select._soupsieve().select(selector, soup)))
+    selected = css_select.select(selector, soup)
+    assert selected and list(map(id, selected)) == list(map(id, css_select._soupsieve().select(selector, soup)))
 
 
 def test_other_selectors_go_to_soupsieve():

@@ -104,10 +104,10 @@ def test_the_doctor_reports_exports_that_failed_until_they_are_fixed(repository,
     log = tmp_path / "runtime" / "mlops-exports.jsonl"
     log.parent.mkdir()
     log.write_text(json.dumps({"notebook": str(path), "error": "disk full", "at": "now"}) + "\nnot json\n")
-    assert any("disk full" in finding.found for finding in setup.examine(repository.root) if not finding.ok)
+    assert any("disk full" in finding.detail for finding in setup.examine(repository.root) if not finding.ok)
     with log.open("a") as file:
         file.write(json.dumps({"notebook": str(path), "error": None, "at": "later"}) + "\n")
-    assert not any("disk full" in finding.found for finding in setup.examine(repository.root))
+    assert not any("disk full" in finding.detail for finding in setup.examine(repository.root))
 
 
 def python_that(tmp_path, *lines):

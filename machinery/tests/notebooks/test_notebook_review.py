@@ -40,10 +40,10 @@ def test_each_kind_of_change_is_found_with_its_numbers():
     after["cells"][3]["outputs"] = [stream("other\n")]
     del after["cells"][5]
     after["cells"].insert(7, text("a completely new thought"))
-    found = [
+    changed = [
         (cell.kind, cell.old, cell.new, cell.source_changed, cell.outputs_changed) for cell in change(before, after).cells
     ]
-    assert found == [
+    assert changed == [
         ("changed", 2, 2, True, False),
         ("changed", 4, 4, False, True),
         ("removed", 6, None, True, True),
@@ -66,8 +66,8 @@ def test_the_page_holds_changed_cells_and_their_neighbours():
     before = long(1000)
     after = copy.deepcopy(before)
     after["cells"][500]["source"] = "changed = True"
-    found = change(before, after)
-    base, diff = pages.trimmed(found.base, found.diff)
+    changed = change(before, after)
+    base, diff = pages.trimmed(changed.base, changed.diff)
     assert [cell["source"].split()[0] for cell in base["cells"]] == ["⋯", "value_499", "value_500", "value_501", "⋯"]
     assert "cells 1 to 499 are" in base["cells"][0]["source"] and "cells 503 to 1000 are" in base["cells"][4]["source"]
     assert diff[0]["diff"][0]["key"] == 2
@@ -79,9 +79,9 @@ def test_a_thousand_cells_with_twenty_changed_are_reviewed_in_seconds_on_a_small
     for number in range(0, 1000, 50):
         after["cells"][number]["source"] += "\n# changed"
     started = time.perf_counter()
-    found = change(before, after)
-    page = pages.notebook_page(found)
-    assert len(found.cells) == 20 and len(page) < 4_000_000
+    changed = change(before, after)
+    page = pages.notebook_page(changed)
+    assert len(changed.cells) == 20 and len(page) < 4_000_000
     assert time.perf_counter() - started < 5
 
 
@@ -115,19 +115,19 @@ def test_the_review_between_two_refs_finds_changed_added_renamed_and_removed(rep
     (folder / "removed.ipynb").unlink()
     (folder / "old name.ipynb").rename(folder / "new name.ipynb")
     repository.commit()
-    found = {item.path: item for item in changes.between(repository.root, "main", "feature")}
-    assert {path.removeprefix("notebooks/"): item.status for path, item in found.items()} == {
+    changed = {item.path: item for item in changes.between(repository.root, "main", "feature")}
+    assert {path.removeprefix("notebooks/"): item.status for path, item in changed.items()} == {
         "changed.ipynb": "changed",
         "añadido.ipynb": "added",
         "broken.ipynb": "added",
         "removed.ipynb": "removed",
         "new name.ipynb": "renamed",
     }
-    assert "JSON" in found["notebooks/broken.ipynb"].error
-    index = pages.write(list(found.values()), tmp_path / "out")
+    assert "JSON" in changed["notebooks/broken.ipynb"].error
+    index = pages.write(list(changed.values()), tmp_path / "out")
     links = re.findall(r'href="([^"]+)"', index.read_text())
     assert len(links) == 3 and all((tmp_path / "out" / link).is_file() for link in links)
-    assert "was removed" in review.markdown(list(found.values()))
+    assert "was removed" in review.markdown(list(changed.values()))
 
 
 def test_the_working_tree_is_compared_when_no_head_is_given(repository):
@@ -137,8 +137,8 @@ def test_the_working_tree_is_compared_when_no_head_is_given(repository):
     write(repository.root / "notebooks" / "new one.ipynb", notebook(code("x = 3")))
     write(repository.root / "ignored" / "b.ipynb", notebook(code("x = 4")))
     (repository.root / ".gitignore").write_text("ignored/\n")
-    found = changes.between(repository.root, "main", None)
-    assert [(item.status, item.cells[0].after["source"]) for item in found] == [("changed", "x = 2"), ("added", "x = 3")]
+    changed = changes.between(repository.root, "main", None)
+    assert [(item.status, item.cells[0].after["source"]) for item in changed] == [("changed", "x = 2"), ("added", "x = 3")]
     assert [item.path for item in changes.between(repository.root, "main", None, [str(path)])] == ["notebooks/a.ipynb"]
     assert changes.between(repository.root, "main", "HEAD") == []
 

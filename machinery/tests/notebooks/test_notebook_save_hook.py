@@ -130,12 +130,12 @@ def test_a_full_disk_fails_no_save_and_the_next_one_mends_it(server, mounted, mo
     assert "No space left on device" in eventually(lambda: errors(server, "full"))[0]
     assert [path.name for path in (place / "a").iterdir()] == ["a.py"], "no half-written page"
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(server.runtime))
-    (failed,) = [found for found in setup.examine(place) if found.what == "export"]
-    assert "No space left on device" in failed.found and failed.hint == "fix it and save again"
+    (failed,) = [finding for finding in setup.examine(place) if finding.what == "export"]
+    assert "No space left on device" in failed.detail and failed.hint == "fix it and save again"
     subprocess.run(["mount", "-o", "remount,size=9m", str(place)], check=True)
     assert server.save("full/a.ipynb", SIMPLE).ok
     eventually(lambda: errors(server, "full")[-1] is None and (place / "a" / "a.html").is_file())
-    assert not [found for found in setup.examine(place) if found.what == "export"]
+    assert not [finding for finding in setup.examine(place) if finding.what == "export"]
 
 
 def test_a_read_only_folder_fails_no_save_and_the_next_one_mends_it(server, mounted):

@@ -22,9 +22,9 @@ def stop(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
-def champion(found: list[versions.Version]) -> str:
+def champion(known: list[versions.Version]) -> str:
     """The number that the alias champion points at."""
-    return versions.choose("iris", found, "champion").number
+    return versions.choose("iris", known, "champion").number
 
 
 def test_a_crash_before_the_alias_moves_leaves_it_at_the_old_version_and_the_next_run_heals(
@@ -33,10 +33,10 @@ def test_a_crash_before_the_alias_moves_leaves_it_at_the_old_version_and_the_nex
     with monkeypatch.context() as crash, pytest.raises(KeyboardInterrupt):
         crash.setattr(MlflowClient, "set_registered_model_alias", stop)
         run(registered, *OTHER)
-    found = stored(registered)
-    assert [version.number for version in found] == ["1.0.1", "1.0.0"]
-    assert champion(found) == "1.0.0"
-    assert load(registered, found[0]) == 51
+    known = stored(registered)
+    assert [version.number for version in known] == ["1.0.1", "1.0.0"]
+    assert champion(known) == "1.0.0"
+    assert load(registered, known[0]) == 51
     healed = run(registered, *OTHER)
     assert not healed.created
     assert champion(stored(registered)) == "1.0.1"
@@ -157,11 +157,11 @@ def test_two_processes_on_a_server_give_two_keys_two_numbers(fresh: Project, run
     on_a_server(fresh, monkeypatch)
     outcomes = race(monkeypatch, lambda: run(fresh, *OTHER), lambda: run(fresh, *THIRD))
     assert {outcome.version.number for outcome in outcomes} == {"1.0.0", "1.0.1"}
-    found = stored(fresh)
-    assert sorted(version.number for version in found) == ["1.0.0", "1.0.1"]
-    assert [load(fresh, version) for version in found] == [51, 51]
+    known = stored(fresh)
+    assert sorted(version.number for version in known) == ["1.0.0", "1.0.1"]
+    assert [load(fresh, version) for version in known] == [51, 51]
     with tracking.open_store(fresh) as client:
-        assert {client.get_run(version.run_id).info.run_name for version in found} == {"iris 1.0.0", "iris 1.0.1"}
+        assert {client.get_run(version.run_id).info.run_name for version in known} == {"iris 1.0.0", "iris 1.0.1"}
 
 
 def test_the_remains_of_a_crash_on_a_server_are_waited_for_and_then_removed(fresh: Project, run: Run, stored, monkeypatch):

@@ -58,8 +58,8 @@ def test_metrics_are_those_of_the_gate_and_lie_within_their_intervals(card: card
 def test_classes_are_judged_as_scikit_learn_judges_them(card: cards.Card, registered: Project, tmp_path: Path) -> None:
     rows = versions.fetch(registered, versions.resolve(registered, "iris"), tmp_path).holdout()
     expected = precision_recall_fscore_support(rows["__target__"], rows["__prediction__"], zero_division=np.nan)
-    found = [[item[name] for item in card.facts["classes_found"]] for name in ("precision", "recall", "f1", "rows")]
-    np.testing.assert_allclose(found, expected)
+    scores = [[item[name] for item in card.facts["classes_found"]] for name in ("precision", "recall", "f1", "rows")]
+    np.testing.assert_allclose(scores, expected)
 
 
 def test_data_are_named_with_source_licence_and_training_ranges(card: cards.Card, registered: Project) -> None:
@@ -98,8 +98,8 @@ def test_declared_slices_are_judged_and_an_unknown_column_is_refused(registered:
     file = registered.root / "config/iris.yaml"
     text = file.read_text()
     file.write_text(text + "slices: [petal_width]\n")
-    found = json.loads(command("card", "iris", "--json").out)["slices"]
-    assert sum(item["rows"] for item in found) == 51 and {item["metric"] for item in found} == {"macro_f1"}
+    parts = json.loads(command("card", "iris", "--json").out)["slices"]
+    assert sum(item["rows"] for item in parts) == 51 and {item["metric"] for item in parts} == {"macro_f1"}
     file.write_text(text + "slices: [petal_witdh]\n")
     result = command("card", "iris")
     assert result.code == 2 and "column petal_witdh is not in the holdout; there are: flower, sepal_length" in result.err
@@ -111,28 +111,28 @@ DAYS = pd.date_range("2024-01-01", periods=364, freq="D")
 def judged(predictions: np.ndarray, simple: np.ndarray, **columns: object) -> dict[str, slices.Slice]:
     rows = pd.DataFrame({"day": DAYS, **columns})
     models = Predictions(predictions), Predictions(simple)
-    found = slices.of_rows(rows, list(columns), "day", ("mae", mae), np.zeros(len(DAYS)), models)
-    return {part.name: part for part in found}
+    parts = slices.of_rows(rows, list(columns), "day", ("mae", mae), np.zeros(len(DAYS)), models)
+    return {part.name: part for part in parts}
 
 
 def test_rows_with_a_time_are_judged_by_month_and_weekday_in_their_order() -> None:
     monday = (DAYS.dayofweek == 0).astype(float)
-    found = judged(5 * monday, np.ones(len(DAYS)))
-    assert list(found)[:2] == ["month 2024-01", "month 2024-02"]
-    assert [name for name in found if name.startswith("weekday")] == [f"weekday {name}" for name in slices.WEEKDAYS]
-    assert (found["weekday Monday"].candidate, found["weekday Tuesday"].candidate) == (5.0, 0.0)
-    assert found["month 2024-02"].rows == 29
-    assert found["weekday Monday"].baseline == 1.0
+    parts = judged(5 * monday, np.ones(len(DAYS)))
+    assert list(parts)[:2] == ["month 2024-01", "month 2024-02"]
+    assert [name for name in parts if name.startswith("weekday")] == [f"weekday {name}" for name in slices.WEEKDAYS]
+    assert (parts["weekday Monday"].candidate, parts["weekday Tuesday"].candidate) == (5.0, 0.0)
+    assert parts["month 2024-02"].rows == 29
+    assert parts["weekday Monday"].baseline == 1.0
 
 
 def test_numbers_become_four_bands_and_few_values_stay_as_they_are() -> None:
-    found = judged(np.ones(len(DAYS)), np.ones(len(DAYS)), load=np.arange(364.0), open=[0, 1] * 182)
-    bands = [part for part in found.values() if part.by == "load"]
+    parts = judged(np.ones(len(DAYS)), np.ones(len(DAYS)), load=np.arange(364.0), open=[0, 1] * 182)
+    bands = [part for part in parts.values() if part.by == "load"]
     assert [part.rows for part in bands] == [91, 91, 91, 91]
     assert [float(part.value.split(" to ")[0]) for part in bands] == sorted(
         float(part.value.split(" to ")[0]) for part in bands
     )
-    assert (found["open 0"].rows, found["open 1"].rows) == (182, 182)
+    assert (parts["open 0"].rows, parts["open 1"].rows) == (182, 182)
 
 
 def test_worst_slice_and_where_the_baseline_is_better_are_reported(card: cards.Card, iris: UseCase) -> None:
@@ -166,8 +166,8 @@ def test_origin_names_commit_and_pull_request(registered: Project) -> None:
     commit(registered, "Better lengths (#41)")
     tags = {**version.tags, "git_commit": git.commit(registered.root).sha}
     assert lineage.origin(registered, version).pull_request is None
-    found = lineage.origin(registered, replace(version, tags=tags))
-    assert (found.pull_request, found.subject, found.data) == (41, "Better lengths (#41)", version.tags["data_digest"])
+    origin = lineage.origin(registered, replace(version, tags=tags))
+    assert (origin.pull_request, origin.subject, origin.data) == (41, "Better lengths (#41)", version.tags["data_digest"])
     unknown = lineage.origin(registered, replace(version, tags={**tags, "git_commit": "0" * 40}))
     assert (unknown.pull_request, unknown.subject, unknown.commit) == (None, None, "0" * 40)
 

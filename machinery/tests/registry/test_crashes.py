@@ -66,13 +66,13 @@ def prepared(project: Project, index: int) -> list[str]:
 def sound(project: Project, load) -> int:
     """Check that every version loads and that an alias points at one of them; returns how many versions there are."""
     with tracking.open_store(project) as client:
-        found = versions.all_of(client, "iris")
-        pointed = client.get_registered_model("iris").aliases if found else {}
-    for version in found:
+        known = versions.all_of(client, "iris")
+        pointed = client.get_registered_model("iris").aliases if known else {}
+    for version in known:
         assert load(project, version) == 51
-    assert set(map(str, pointed.values())) <= {version.version for version in found}
-    assert len({version.number for version in found}) == len({version.tags["key"] for version in found}) == len(found)
-    return len(found)
+    assert set(map(str, pointed.values())) <= {version.version for version in known}
+    assert len({version.number for version in known}) == len({version.tags["key"] for version in known}) == len(known)
+    return len(known)
 
 
 def kill_and_heal(project: Project, crew: Crew, load, moments: int, seed: int) -> None:

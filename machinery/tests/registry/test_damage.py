@@ -32,13 +32,13 @@ def with_gaps(use_case: UseCase) -> UseCase:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     def features(rows: pd.DataFrame) -> pd.DataFrame:
-        found = use_case.features(rows)
-        doors = pd.array([None if flower % 3 == 0 else flower % 5 for flower in found["flower"]], dtype="Int64")
-        return found.assign(doors=doors)
+        features = use_case.features(rows)
+        doors = pd.array([None if flower % 3 == 0 else flower % 5 for flower in features["flower"]], dtype="Int64")
+        return features.assign(doors=doors)
 
     def schema(stage: str):
-        found = use_case.schema(stage)
-        return found.add_columns({"doors": Column("Int64", nullable=True)}) if stage == "processed" else found
+        schema = use_case.schema(stage)
+        return schema.add_columns({"doors": Column("Int64", nullable=True)}) if stage == "processed" else schema
 
     def build(seed: int, **_: object) -> HistGradientBoostingClassifier:
         return HistGradientBoostingClassifier(max_iter=20, random_state=seed)

@@ -49,13 +49,13 @@ ASKED = [
 def test_version_and_image_lead_to_the_same_lineage(
     registered: Project, deployed: Version, command: Callable, subject: tuple[str, ...]
 ) -> None:
-    found = json.loads(command("lineage", *subject, "--json").out)
-    assert found["origin"]["run_id"] == deployed.run_id
-    assert found["origin"]["commit"] == git.commit(registered.root).sha
-    assert (found["origin"]["branch"], found["origin"]["subject"]) == ("main", "first")
-    assert found["images"] == [IMAGE] and found["bundles"] == ["cd" * 32]
-    assert [item["file"] for item in found["data"]] == ["iris.csv"]
-    assert [(item["environment"], item["result"]) for item in found["deployments"]] == [
+    traced = json.loads(command("lineage", *subject, "--json").out)
+    assert traced["origin"]["run_id"] == deployed.run_id
+    assert traced["origin"]["commit"] == git.commit(registered.root).sha
+    assert (traced["origin"]["branch"], traced["origin"]["subject"]) == ("main", "first")
+    assert traced["images"] == [IMAGE] and traced["bundles"] == ["cd" * 32]
+    assert [item["file"] for item in traced["data"]] == ["iris.csv"]
+    assert [(item["environment"], item["result"]) for item in traced["deployments"]] == [
         ("production", DEPLOYED),
         ("staging", REFUSED),
     ]
@@ -73,9 +73,9 @@ def test_table_leads_from_the_image_to_the_data(
 
 
 def test_version_that_went_nowhere_has_no_image(registered: Project, command: Callable) -> None:
-    found = json.loads(command("lineage", "iris@champion", "--json").out)
-    assert (found["images"], found["deployments"]) == ([], [])
-    assert found["origin"]["key"] == versions.resolve(registered, "iris").tags["key"]
+    traced = json.loads(command("lineage", "iris@champion", "--json").out)
+    assert (traced["images"], traced["deployments"]) == ([], [])
+    assert traced["origin"]["key"] == versions.resolve(registered, "iris").tags["key"]
 
 
 @pytest.mark.parametrize("subject", ["iris@nowhere", "irsi@production", "feedfeedfeed", f"x/iris@sha256:{'0' * 64}"])
@@ -110,8 +110,8 @@ def labels(run: str) -> dict[str, str]:
 def test_image_on_this_machine_is_known_by_its_labels(registered: Project, command: Callable, docker: Callable) -> None:
     version = versions.resolve(registered, "iris")
     docker(labels(version.run_id))
-    found = json.loads(command("lineage", "iris:1.0.0", "--json").out)
-    assert (found["images"], found["origin"]["run_id"]) == (["iris:1.0.0"], version.run_id)
+    traced = json.loads(command("lineage", "iris:1.0.0", "--json").out)
+    assert (traced["images"], traced["origin"]["run_id"]) == (["iris:1.0.0"], version.run_id)
 
 
 def test_image_of_another_store_is_not_taken_for_the_version_of_that_number(

@@ -50,9 +50,9 @@ def content(root: Path) -> tuple[set[str], set[str]]:
     """The runs of a store and what its 20 artifacts hold."""
     with closing(sqlite3.connect(f"file:{root}/models/mlflow.db?mode=ro", uri=True)) as connection:
         runs = {row[0] for row in connection.execute("SELECT run_uuid FROM runs")}
-    found = [file.read_text() for file in (root / "models" / "artifacts").iterdir()]
-    assert len(found) == 20
-    return runs, set(found)
+    texts = [file.read_text() for file in (root / "models" / "artifacts").iterdir()]
+    assert len(texts) == 20
+    return runs, set(texts)
 
 
 OLD, NEW = ({"old"}, {"old"}), ({"old", "new"}, {"new"})

@@ -315,7 +315,7 @@ def test_a_sabotaged_model_is_refused_and_its_run_says_why(registered: Project, 
     forget_rows(registered)
     outcome = pipeline.run(registered, sabotaged(registered), again=True)
     assert not outcome.passed and outcome.version is None
-    assert any(found.startswith(reason) for found in outcome.reasons), outcome.reasons
+    assert any(reported.startswith(reason) for reported in outcome.reasons), outcome.reasons
     assert aliases(stored(registered)) == {"champion": "1.0.0"}
     with tracking.open_store(registered) as client:
         (logged,) = client.search_runs([client.get_experiment_by_name("iris").experiment_id], "tags.gate = 'refused'")
@@ -382,7 +382,11 @@ def renamed(project: Project) -> Project:
 def owners(project: Project) -> set[str]:
     """The owners of all experiments that a project's store has for it."""
     with tracking.open_store(project) as client:
-        return {found.tags["mlops.project"] for found in client.search_experiments() if "mlops.project" in found.tags}
+        return {
+            experiment.tags["mlops.project"]
+            for experiment in client.search_experiments()
+            if "mlops.project" in experiment.tags
+        }
 
 
 def test_a_renamed_project_takes_its_experiments_along(registered: Project, run: Run, stored: Stored, capsys):

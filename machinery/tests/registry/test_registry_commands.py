@@ -24,11 +24,11 @@ def two(registered: Project, run) -> Project:
 def test_compare_draws_runs_against_each_other_the_newest_first(two: Project, command):
     result = command("compare", "iris", "--json")
     assert result.code == 0
-    found = json.loads(result.out)
-    assert [item["name"].rsplit(" ", 1)[0] for item in found["runs"]] == ["iris refused", "iris", "iris"]
-    assert [item["gate"] for item in found["runs"]] == ["refused", "passed", "passed"]
-    assert found["runs"][1]["parameters"]["regularisation"] == "1.5"
-    assert set(found["runs"][0]["metrics"]) == {"macro_f1", "accuracy", "log_loss"}
+    runs = json.loads(result.out)
+    assert [item["name"].rsplit(" ", 1)[0] for item in runs["runs"]] == ["iris refused", "iris", "iris"]
+    assert [item["gate"] for item in runs["runs"]] == ["refused", "passed", "passed"]
+    assert runs["runs"][1]["parameters"]["regularisation"] == "1.5"
+    assert set(runs["runs"][0]["metrics"]) == {"macro_f1", "accuracy", "log_loss"}
     assert (two.output / "reports" / "iris" / "compare.png").read_bytes().startswith(b"\x89PNG")
     table = command("compare", "iris", "--last", "1")
     assert "iris refused" in table.out and "1.0.1" not in table.out
@@ -80,9 +80,9 @@ def test_a_store_that_lost_its_database_is_still_reported_as_damaged(registered:
 
 
 def test_history_lists_versions_and_moves(two: Project, command):
-    found = json.loads(command("history", "iris", "--json").out)
-    assert [item["number"] for item in found["versions"]] == ["1.0.1", "1.0.0"]
-    assert [(item["before"], item["after"]) for item in found["moves"]] == [("1.0.0", "1.0.1"), (None, "1.0.0")]
+    history = json.loads(command("history", "iris", "--json").out)
+    assert [item["number"] for item in history["versions"]] == ["1.0.1", "1.0.0"]
+    assert [(item["before"], item["after"]) for item in history["moves"]] == [("1.0.0", "1.0.1"), (None, "1.0.0")]
     table = command("history", "iris").out
     assert "iris: moves of aliases" in table and "mlops run on main" in table
 
@@ -95,10 +95,10 @@ def test_show_tells_everything_of_the_champion_or_of_a_number(two: Project, comm
 
 
 def test_show_has_a_digest_short_in_the_table_and_whole_as_json(registered: Project, command):
-    found, table = json.loads(command("show", "iris", "--json").out), command("show", "iris").out
-    assert all(len(found["tags"][name]) == 64 for name in ("key", "data_digest", "code_digest"))
-    assert f" {found['tags']['data_digest'][:16]} " in table and found["tags"]["data_digest"][:17] not in table
-    assert table.count(found["model_id"]) == 1 and found["tags"]["git_commit"] in table
+    shown, table = json.loads(command("show", "iris", "--json").out), command("show", "iris").out
+    assert all(len(shown["tags"][name]) == 64 for name in ("key", "data_digest", "code_digest"))
+    assert f" {shown['tags']['data_digest'][:16]} " in table and shown["tags"]["data_digest"][:17] not in table
+    assert table.count(shown["model_id"]) == 1 and shown["tags"]["git_commit"] in table
 
 
 def test_an_unknown_version_ends_with_exit_code_two(two: Project, command):
@@ -235,20 +235,20 @@ def test_training_again_gives_the_same_bytes(registered: Project, command):
 
 def test_tune_makes_a_run_for_the_search_and_a_child_run_for_each_trial(registered: Project, command):
     pytest.importorskip("optuna")
-    found = json.loads(command("tune", "iris", "--trials", "3", "--json").out)
-    assert len(found["trials"]) == 3
-    assert found["trials"][0]["score"] == max(item["score"] for item in found["trials"])
-    assert found["trials"][0]["parameters"] == found["best"]
+    search = json.loads(command("tune", "iris", "--trials", "3", "--json").out)
+    assert len(search["trials"]) == 3
+    assert search["trials"][0]["score"] == max(item["score"] for item in search["trials"])
+    assert search["trials"][0]["parameters"] == search["best"]
     with tracking.open_store(registered) as client:
         experiment = client.get_experiment_by_name("iris").experiment_id
-        children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{found['run_id']}'")
-        parent = client.get_run(found["run_id"])
+        children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{search['run_id']}'")
+        parent = client.get_run(search["run_id"])
     assert len(children) == 3
     assert parent.info.run_name == "iris tune"
-    assert parent.data.params == {key: str(value) for key, value in found["best"].items()}
+    assert parent.data.params == {key: str(value) for key, value in search["best"].items()}
     table = command("tune", "iris", "--trials", "1")
     assert "trials, the best first" in table.out and "mlops run iris --set parameters." in table.err
-    exact = str(found["best"]["regularisation"])
+    exact = str(search["best"]["regularisation"])
     assert f"{float(exact):.5g}" in table.out and exact not in table.out
     assert f"parameters.regularisation={exact}" in table.err
 

@@ -384,6 +384,6 @@ def test_the_token_reaches_git_only_through_the_environment(
     assert credentials(root) == {}
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     git(root, "remote", "set-url", "origin", "https://github.com/ada/demo")
-    found = credentials(root)
-    assert found["GIT_CONFIG_KEY_0"] == "http.https://github.com/.extraheader"
-    assert "secret-token" not in "".join(found.values()) and "secret-token" not in (root / ".git" / "config").read_text()
+    remote = credentials(root)
+    assert remote["GIT_CONFIG_KEY_0"] == "http.https://github.com/.extraheader"
+    assert "secret-token" not in "".join(remote.values()) and "secret-token" not in (root / ".git" / "config").read_text()

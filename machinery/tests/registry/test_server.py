@@ -92,12 +92,12 @@ def test_registrations_that_race_on_a_server_get_numbers_of_their_own_and_a_key_
     assert [code for _, _, code in replies] == [0, 0, 0], replies
     outcomes = [json.loads(reply)[0] for reply, _, _ in replies]
     with tracking.open_store(apart) as client:
-        found = versions.all_of(client, "race-iris")
+        known = versions.all_of(client, "race-iris")
         assert len(client.search_model_versions("name = 'race-iris'")) == 2
-    assert {version.number for version in found} == {"1.0.0", "1.0.1"}
-    assert len({version.tags["key"] for version in found}) == 2
+    assert {version.number for version in known} == {"1.0.0", "1.0.1"}
+    assert len({version.tags["key"] for version in known}) == 2
     assert {outcome["number"] for outcome in outcomes} == {"1.0.0", "1.0.1"}
-    assert [load(apart, version) for version in found] == [51, 51]
+    assert [load(apart, version) for version in known] == [51, 51]
 
 
 def test_the_pages_of_a_server_can_be_reached_by_name_and_by_number(server: str):

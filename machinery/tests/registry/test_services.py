@@ -38,8 +38,8 @@ def as_user(*command: str) -> list[str]:
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
     """The address of an empty PostgreSQL database."""
-    found = shutil.which("initdb") or (str(PROGRAMS[-1]) if PROGRAMS else None)
-    if found is None:
+    program = shutil.which("initdb") or (str(PROGRAMS[-1]) if PROGRAMS else None)
+    if program is None:
         pytest.skip("PostgreSQL's server programs are missing: apt install postgresql")
     if os.getuid() == 0 and not shutil.which("runuser"):
         pytest.skip("root cannot start PostgreSQL without runuser")
@@ -48,7 +48,7 @@ def postgres() -> Iterator[str]:
         nobody = pwd.getpwnam("nobody")
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
     # The wrapper that some systems put on the path takes another data folder; the program itself is wanted.
-    programs = PROGRAMS[-1].parent if PROGRAMS else Path(found).parent
+    programs = PROGRAMS[-1].parent if PROGRAMS else Path(program).parent
     port = free_port()
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
     start = ["initdb", "-D", f"{folder}/data", "-U", "mlops", "--auth=trust", "--encoding=UTF8", "--no-sync"]

@@ -65,8 +65,8 @@ def test_an_image_is_promoted_only_for_the_same_version_key_and_server(
 ) -> None:
     earlier = release("v1.0.0-rc.2", iris=model(**differs))
     this = model()
-    found = plan.promotion("iris", str(this["number"]), str(this["key"]), str(this["server"]), [earlier])
-    assert found == (expected and (*expected, earlier.models["iris"].bundle))
+    promoted = plan.promotion("iris", str(this["number"]), str(this["key"]), str(this["server"]), [earlier])
+    assert promoted == (expected and (*expected, earlier.models["iris"].bundle))
     assert plan.promotion("taxi", "1.0.0", "0" * 64, "0" * 64, [earlier]) is None
 
 
@@ -74,10 +74,10 @@ def test_the_first_that_fits_is_taken() -> None:
     other = f"ghcr.io/ada/demo/iris@sha256:{'9' * 64}"
     earlier = [release("v1.0.0-rc.3", iris=model(key="1" * 64)), release("v1.0.0-rc.2", iris=model(image=other))]
     this = model()
-    found = plan.promotion(
+    promoted = plan.promotion(
         "iris", str(this["number"]), str(this["key"]), str(this["server"]), [*earlier, release("v1.0.0-rc.1")]
     )
-    assert found == ("v1.0.0-rc.2", other, model()["bundle"])
+    assert promoted == ("v1.0.0-rc.2", other, model()["bundle"])
 
 
 @pytest.mark.parametrize(

@@ -55,11 +55,11 @@ def test_it_names_the_image_by_its_digest_and_everything_in_it(text: str) -> Non
 
 
 def test_licences_stand_as_far_as_they_are_known(text: str) -> None:
-    found = {part["name"]: part.get("licenses") for part in json.loads(text)["components"]}
-    assert found["numpy"] == [{"expression": "BSD-3-Clause AND MIT", "acknowledgement": "declared"}] or found["numpy"] == [
-        {"expression": "BSD-3-Clause AND MIT"}
-    ]
-    assert found["x"] is None and found["Some_Package"]
+    licences = {part["name"]: part.get("licenses") for part in json.loads(text)["components"]}
+    assert licences["numpy"] == [{"expression": "BSD-3-Clause AND MIT", "acknowledgement": "declared"}] or licences[
+        "numpy"
+    ] == [{"expression": "BSD-3-Clause AND MIT"}]
+    assert licences["x"] is None and licences["Some_Package"]
 
 
 def test_the_same_image_gives_the_same_document(text: str) -> None:

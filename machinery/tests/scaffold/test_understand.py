@@ -14,7 +14,7 @@ from mlops.scaffold.understand import Table, Wishes, understand
 ROWS = people(200)
 
 
-def found(file: Path, content: str | bytes, target: str = "left", **wishes: object) -> Table:
+def table_of(file: Path, content: str | bytes, target: str = "left", **wishes: object) -> Table:
     """What is understood of a file with this content."""
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     return understand(file, Wishes(target, **wishes))  # type: ignore[arg-type]
@@ -43,7 +43,7 @@ def file(tmp_path: Path) -> Path:
     ids=["BOM", "UTF-16", "tabs", "pipes", "CRLF", "a title above", "quoted"],
 )
 def test_the_same_rows_are_found_however_they_are_written(file: Path, content: bytes) -> None:
-    understood = found(file, content)
+    understood = table_of(file, content)
     pd.testing.assert_frame_equal(understood.rows.reset_index(drop=True), ROWS.astype({"age": float}), check_dtype=False)
     assert (understood.key, understood.split, understood.classes) == (("customer",), "stratified", ("ja", "nein"))
 
@@ -63,7 +63,7 @@ def test_numbers_are_read_without_unit_and_thousands(file: Path, texts: list[str
     column = [texts[number % 3] for number in range(len(ROWS))]
     expected = pd.Series([values[number % 3] for number in range(len(ROWS))], dtype=float, name="price")
     rows = ROWS.drop(columns="score").assign(price=column)
-    understood = found(file, csv(rows, sep=";"))
+    understood = table_of(file, csv(rows, sep=";"))
     assert understood.kinds["price"].kind == "number"
     pd.testing.assert_series_equal(understood.rows["price"].reset_index(drop=True), expected)
     again = table(file, understood.read, {"price": "number"})
@@ -72,18 +72,18 @@ def test_numbers_are_read_without_unit_and_thousands(file: Path, texts: list[str
 
 def test_times_with_a_zone_become_utc(file: Path) -> None:
     rows = ROWS.assign(seen=[f"2024-05-{1 + number % 28:02}T10:00:00+02:00" for number in range(len(ROWS))])
-    understood = found(file, csv(rows))
+    understood = table_of(file, csv(rows))
     assert understood.kinds["seen"].kind == "date"
     assert understood.rows["seen"].iloc[0] == pd.Timestamp("2024-05-01 08:00")
 
 
 def test_names_of_columns_may_be_anything(file: Path) -> None:
     rows = ROWS.rename(columns={"score": "class", "city": "Stadt / Ort", "age": "größe", "left": "will leave?"})
-    assert found(file, csv(rows), "will leave?").inputs == ["class", "Stadt / Ort", "größe"]
+    assert table_of(file, csv(rows), "will leave?").inputs == ["class", "Stadt / Ort", "größe"]
 
 
 def test_an_index_that_was_written_along_names_the_rows_and_is_no_input(file: Path) -> None:
-    understood = found(file, ROWS.drop(columns="customer").to_csv())
+    understood = table_of(file, ROWS.drop(columns="customer").to_csv())
     assert understood.key == ("Unnamed: 0",)
     assert "Unnamed: 0" not in understood.inputs
 
@@ -92,7 +92,7 @@ def test_a_series_of_each_group_is_split_by_time(file: Path) -> None:
     days = pd.date_range("2024-01-01", periods=60)
     rows = pd.DataFrame([(shop, day) for shop in ("A", "B", "C") for day in days], columns=["shop", "day"])
     rows["sales"] = np.random.default_rng(0).normal(100, 10, len(rows)).round(2)
-    understood = found(file, csv(rows), "sales")
+    understood = table_of(file, csv(rows), "sales")
     assert (understood.task, understood.split, understood.time, understood.key) == (
         "regression",
         "time",
@@ -103,7 +103,7 @@ def test_a_series_of_each_group_is_split_by_time(file: Path) -> None:
 
 def test_rows_of_one_patient_stay_together(file: Path) -> None:
     rows = ROWS.drop(columns="customer").assign(patient_id=[f"P{number // 4}" for number in range(len(ROWS))])
-    understood = found(file, csv(rows))
+    understood = table_of(file, csv(rows))
     assert (understood.split, understood.group) == ("group", "patient_id")
 
 
@@ -119,4 +119,4 @@ def test_rows_of_one_patient_stay_together(file: Path) -> None:
 )
 def test_a_wish_that_cannot_be_is_one_line_with_the_way_out(file: Path, target: str, wishes: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        found(file, csv(), target, **wishes)
+        table_of(file, csv(), target, **wishes)

@@ -137,10 +137,10 @@ def with_types(*names: str) -> SimpleNamespace:
 
 
 def test_a_package_of_the_model_is_installed_with_what_it_requires():
-    found = contents.requirements(ROOT, with_types("optuna.samplers.TPESampler", "sklearn.tree._tree.Tree"))
-    added = contents.pins(found).keys() - contents.pins((ROOT / "requirements" / "serve-skops.txt").read_text()).keys()
+    lines = contents.requirements(ROOT, with_types("optuna.samplers.TPESampler", "sklearn.tree._tree.Tree"))
+    added = contents.pins(lines).keys() - contents.pins((ROOT / "requirements" / "serve-skops.txt").read_text()).keys()
     assert {"optuna", "sqlalchemy", "alembic", "colorlog"} <= added
-    assert all("--hash=sha256:" in pin for pin in contents.pins(found).values())
+    assert all("--hash=sha256:" in pin for pin in contents.pins(lines).values())
 
 
 def test_a_model_of_scikit_learn_alone_installs_the_lock_of_its_format():

@@ -74,9 +74,9 @@ def stopping(process):
 @pytest.mark.servers
 def test_mlflow_models_serve_answers_from_the_alias(registered):
     uri, rows, predictions = registered
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
     serve = ("models", "serve", "-m", "models:/iris@champion", "--env-manager", "local", "-p", str(port))
     with stopping(mlflow(uri, *serve)):
         assert answers(f"http://127.0.0.1:{port}", rows, 120) == predictions

@@ -50,16 +50,16 @@ def differences(kind, model, bundle, count):
     def rows_of(frame):
         return frame_to_rows(frame, bundle.signature)
 
-    found = [largest_difference(model.predict(fresh), scored(load(bundle, 1, EVERY), rows_of, fresh))]
+    gaps = [largest_difference(model.predict(fresh), scored(load(bundle, 1, EVERY), rows_of, fresh))]
     if bundle.format == "onnx" and hasattr(model, "predict_proba"):
         expected = model.predict_proba(fresh)
         if isinstance(expected, list):  # one array a target: held to by the labels
-            return found
-        found.append(largest_difference(expected, scored(scores_of(bundle), rows_of, fresh)))
+            return gaps
+        gaps.append(largest_difference(expected, scored(scores_of(bundle), rows_of, fresh)))
     elif bundle.format == "onnx" and hasattr(model, "score_samples") and hasattr(model, "offset_"):
         expected = model.decision_function(fresh)[:, None]
-        found.append(largest_difference(expected, scored(scores_of(bundle), rows_of, fresh)))
-    return found
+        gaps.append(largest_difference(expected, scored(scores_of(bundle), rows_of, fresh)))
+    return gaps
 
 
 # What the configuration of a team has to name: its own function, and how scikit-learn itself wraps one.
@@ -79,11 +79,11 @@ def check(name, count, tmp_path):
         began = time.perf_counter()
         bundle = build(candidate, tmp_path / "bundle", "kind", VERSION, trusted=TRUSTED.get(name, ()))
         seconds = time.perf_counter() - began
-        found = differences(kind, model, bundle, count)
+        gaps = differences(kind, model, bundle, count)
     reason = bundle.content["passed_over"].get("onnx", "")
-    print(f"| {name} | {bundle.format} | {seconds:.1f} | {' / '.join(f'{value:.1e}' for value in found)} | {reason} |")
+    print(f"| {name} | {bundle.format} | {seconds:.1f} | {' / '.join(f'{value:.1e}' for value in gaps)} | {reason} |")
     assert bundle.format == kind.form, reason
-    assert max(found) <= TOLERANCE
+    assert max(gaps) <= TOLERANCE
 
 
 def test_forty_of_forty_eight_kinds_are_served_as_onnx():

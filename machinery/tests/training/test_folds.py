@@ -19,19 +19,19 @@ ROWS = pd.DataFrame(
 
 
 def test_by_time_what_is_judged_is_later_by_more_than_the_gap_in_days() -> None:
-    found = list(folds(ROWS, Split(method="time", column="day", holdout=5, gap=7), None, 4, 0))
-    assert len(found) == 4
-    for fitted, judged in found:
+    parts = list(folds(ROWS, Split(method="time", column="day", holdout=5, gap=7), None, 4, 0))
+    assert len(parts) == 4
+    for fitted, judged in parts:
         apart = ROWS["day"].iloc[judged].min() - ROWS["day"].iloc[fitted].max()
         assert apart > pd.Timedelta(days=7)
-    together = pd.concat([ROWS["day"].iloc[judged] for _, judged in found])
+    together = pd.concat([ROWS["day"].iloc[judged] for _, judged in parts])
     assert not together.index.duplicated().any() and len(together) == 320
 
 
 def test_a_group_is_on_one_side() -> None:
-    found = list(folds(ROWS, Split(method="group", column="group", holdout=0.2), "label", 4, 0))
-    assert sorted(np.concatenate([judged for _, judged in found])) == list(range(400))
-    for fitted, judged in found:
+    parts = list(folds(ROWS, Split(method="group", column="group", holdout=0.2), "label", 4, 0))
+    assert sorted(np.concatenate([judged for _, judged in parts])) == list(range(400))
+    for fitted, judged in parts:
         assert not set(ROWS["group"].iloc[fitted]) & set(ROWS["group"].iloc[judged])
 
 

@@ -52,7 +52,7 @@ CASES = [
 def test_each_rule_refuses_for_its_own_reason(what, candidate, baseline, champion, reason):
     verdict = gate.decide(RULES, candidate, baseline, champion)
     assert verdict.passed == (reason is None)
-    assert [found[: len(str(reason))] for found in verdict.reasons] == ([] if reason is None else [reason])
+    assert [reported[: len(str(reason))] for reported in verdict.reasons] == ([] if reason is None else [reason])
 
 
 def test_every_broken_rule_is_named():
@@ -151,7 +151,7 @@ def claims_hold(module) -> bool:
     try:
         for _, candidate, baseline, champion, reason in CASES:
             verdict = module.decide(RULES, candidate, baseline, champion)
-            if [found[: len(str(reason))] for found in verdict.reasons] != ([] if reason is None else [reason]):
+            if [reported[: len(str(reason))] for reported in verdict.reasons] != ([] if reason is None else [reason]):
                 return False
         words = [
             module.decide(RULES, GOOD, BASELINE, CHAMPION, interval=pair).word

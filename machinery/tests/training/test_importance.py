@@ -21,10 +21,10 @@ from mlops.training.train import train
 def test_the_inputs_that_decide_come_first_and_the_rest_lose_nothing(project):
     use_case = churn.make(project)
     candidate, _ = train(project, use_case)
-    found = {item["input"]: item for item in candidate.manifest["importance"]}
-    assert list(found)[:2] == ["calls", "months"] and set(found) == {*churn.NUMBERS, "plan"}
-    assert all(found[name]["low"] > 0.05 for name in ("calls", "months"))
-    assert all(found[name]["low"] < 0 < found[name]["high"] and found[name]["loss"] < 0.05 for name in ("age", "price"))
+    losses = {item["input"]: item for item in candidate.manifest["importance"]}
+    assert list(losses)[:2] == ["calls", "months"] and set(losses) == {*churn.NUMBERS, "plan"}
+    assert all(losses[name]["low"] > 0.05 for name in ("calls", "months"))
+    assert all(losses[name]["low"] < 0 < losses[name]["high"] and losses[name]["loss"] < 0.05 for name in ("age", "price"))
     again, _ = train(project, use_case, again=True)
     assert again.manifest["importance"] == candidate.manifest["importance"]
     text = report.write(project, use_case, candidate, evaluate(use_case, candidate, None), []).read_text()
@@ -40,10 +40,10 @@ def rows(count=300):
 def test_the_contributions_of_a_linear_model_add_up_to_what_it_says(scaler):
     inputs = rows()
     model = make_pipeline(scaler, LinearRegression()).fit(inputs, 2 * inputs["a"] - inputs["b"] + 1)
-    found = contributions(model, inputs, "y")
-    coefficients = {name: part["coefficient"] for name, part in found["inputs"].items()}
+    shares = contributions(model, inputs, "y")
+    coefficients = {name: part["coefficient"] for name, part in shares["inputs"].items()}
     assert coefficients == pytest.approx({"a": 2.0, "b": -1.0, "c": 0.0}, abs=1e-9)
-    assert found["base"] == pytest.approx(float(np.mean(2 * inputs["a"] - inputs["b"] + 1)))
+    assert shares["base"] == pytest.approx(float(np.mean(2 * inputs["a"] - inputs["b"] + 1)))
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_contributions_are_served_on_request_as_log_odds(project, tmp_path):
     bundle = build(candidate.path, tmp_path / "b", "churn", {"number": "1.0.0"})
     assert available(bundle.content) == ("contributions", "probabilities")
     given, predict = frame_to_rows(candidate.holdout(), bundle.signature), load(bundle)
-    found = compute(predict, bundle.content, given, predict(given, None), ["contributions", "probabilities"])
-    answer = as_json(found, bundle.content)
+    shares = compute(predict, bundle.content, given, predict(given, None), ["contributions", "probabilities"])
+    answer = as_json(shares, bundle.content)
     assert list(answer["contributions"][0]) == ["base", *churn.NUMBERS]
     odds = np.log([row["yes"] / row["no"] for row in answer["probabilities"]])
     np.testing.assert_allclose([sum(row.values()) for row in answer["contributions"]], odds, rtol=1e-6)

@@ -173,8 +173,8 @@ def test_a_holdout_by_time_moves_on() -> None:
     ] == []
     thinned = later.drop(index=[0, 1])
     thinned = pd.concat([later.iloc[:1], thinned])
-    found = holdout.compare(thinned, days, ["id"], {"method": "time", "column": "id"})
-    assert [(item.rule, item.new) for item in found if item.blocks] == [("holdout.rows", 39)]
+    findings = holdout.compare(thinned, days, ["id"], {"method": "time", "column": "id"})
+    assert [(item.rule, item.new) for item in findings if item.blocks] == [("holdout.rows", 39)]
 
 
 def test_few_holdout_rows_are_reported_and_fewer_than_configured_refuse(iris: UseCase, trained: Candidate) -> None:
@@ -200,8 +200,8 @@ def test_a_new_input_that_alone_beats_the_champion_is_named(iris: UseCase, train
 
     truth = np.arange(51) % 3
     wrong = Predictions((truth + 1) % 3, np.eye(3)[(truth + 1) % 3])
-    found = judgement.of_champion(iris, ours, theirs, truth, wrong, 0.9)
-    assert "leaks.single_input.petal_length" in [item.rule for item in found]
+    findings = judgement.of_champion(iris, ours, theirs, truth, wrong, 0.9)
+    assert "leaks.single_input.petal_length" in [item.rule for item in findings]
 
 
 def test_a_saved_model_that_is_not_the_trained_one_is_refused(iris: UseCase, trained: Candidate, project: Project) -> None:

@@ -52,10 +52,10 @@ def blocking(rows: pd.DataFrame, target: str, classes: bool) -> list[str]:
     inputs = [name for name in rows if name != target]
     truth = holdout[target]
     simple = np.mean(truth != training[target].mode()[0]) if classes else np.mean((truth - training[target].mean()) ** 2)
-    found, _ = leaks.of_single_inputs(training, holdout, inputs, target, float(simple), classes, 0.95)
-    found += leaks.of_duplicates(training[inputs], holdout[inputs], training[target], SHARE)
-    found += leaks.of_row_numbers(rows, inputs, False)
-    return [item.rule for item in found if item.blocks]
+    findings, _ = leaks.of_single_inputs(training, holdout, inputs, target, float(simple), classes, 0.95)
+    findings += leaks.of_duplicates(training[inputs], holdout[inputs], training[target], SHARE)
+    findings += leaks.of_row_numbers(rows, inputs, False)
+    return [item.rule for item in findings if item.blocks]
 
 
 @pytest.mark.parametrize("table", [churn, wine, diabetes])
@@ -120,8 +120,8 @@ FORWARD = [looking_forward, looking_forward_with_gaps_filled, centred, target_en
 def test_features_that_know_other_rows_are_found(project: Project, features: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
     use_case = replace(load_use_case(project, "iris"), features=features)
     interim = stages.read_interim(project, use_case)
-    found = leaks.of_features(use_case, interim, features(interim))
-    assert [(item.rule, item.blocks) for item in found] == [("leaks.features", True)]
+    findings = leaks.of_features(use_case, interim, features(interim))
+    assert [(item.rule, item.blocks) for item in findings] == [("leaks.features", True)]
 
 
 def test_a_lag_is_no_leak_in_whatever_order_the_rows_stand(project: Project) -> None:

@@ -191,8 +191,8 @@ def scored(seed=0, count=3000):
 
 def chosen(rule, **changes):
     truth, seen = scored()
-    found = choose(config(threshold=rule, **changes), truth, seen, np.array(["no", "yes"]))
-    return truth, seen.predictions.probabilities[:, 1], found["value"]
+    decision = choose(config(threshold=rule, **changes), truth, seen, np.array(["no", "yes"]))
+    return truth, seen.predictions.probabilities[:, 1], decision["value"]
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,13 @@ def cells(line: str) -> list[str]:
 
 def tables(markdown: str) -> list[list[list[str]]]:
     """The rows of each table, its rule of dashes among them."""
-    found: list[list[list[str]]] = [[]]
+    parsed: list[list[list[str]]] = [[]]
     for line in markdown.splitlines():
         if line.startswith("|"):
-            found[-1].append(cells(line))
-        elif found[-1]:
-            found.append([])
-    return [table for table in found if table]
+            parsed[-1].append(cells(line))
+        elif parsed[-1]:
+            parsed.append([])
+    return [table for table in parsed if table]
 
 
 def test_report_has_well_formed_tables_and_its_plots(evaluated: tuple) -> None:

@@ -145,8 +145,8 @@ def test_manifest_says_what_the_candidate_was_made_from(project: Project, iris: 
 
 
 def test_no_path_of_this_machine_is_in_a_candidate(project: Project, trained: Candidate) -> None:
-    found = [file for file in trained.path.rglob("*") if file.is_file() and str(project.root).encode() in file.read_bytes()]
-    assert found == []
+    named = [file for file in trained.path.rglob("*") if file.is_file() and str(project.root).encode() in file.read_bytes()]
+    assert named == []
 
 
 @pytest.mark.parametrize("name", ["model/model.skops", "model/MLmodel", "holdout.parquet", "features.skops", "manifest.json"])

@@ -103,12 +103,12 @@ class Project:
         pulled = self.mlops("store", "pull", "--force")
         assert pulled.returncode == 0, pulled.stderr
         database = self.root / "models" / "mlflow.db"
-        found: dict[str, dict[str, str]] = {}
+        models: dict[str, dict[str, str]] = {}
         if database.is_file():
             with closing(sqlite3.connect(database)) as connection:
                 for name, alias, number in connection.execute(ALIASES):
-                    found.setdefault(name, {})[alias] = number
-        return found
+                    models.setdefault(name, {})[alias] = number
+        return models
 
     def run(
         self, workflow: str, event: str, payload: dict[str, Any], *more: str, token: str = "workflow-token", bot: str = ""
@@ -240,20 +240,20 @@ def _without_unknown(text: str) -> str:
 
 def stand_in_files() -> dict[str, Path]:
     """Return action@commit → the file of its stand-in, as each stand-in names what it stands for."""
-    found = {}
+    files = {}
     for file in sorted(ACTIONS.rglob("action.yml")):
         name = yaml.safe_load(file.read_text(encoding="utf-8"))["name"]
-        found[name.removeprefix("Stand-in for ").split(" ")[0]] = file
-    return found
+        files[name.removeprefix("Stand-in for ").split(" ")[0]] = file
+    return files
 
 
 def stand_ins() -> dict[str, Path]:
     """Return repository@commit → the folder that stands for it; actions below a repository's top have folders of their own."""
-    found = {}
+    actions = {}
     for action, file in stand_in_files().items():
         owner, name, *below = action.partition("@")[0].split("/")
-        found[f"{owner}/{name}@{action.partition('@')[2]}"] = file.parents[len(below)]
-    return found
+        actions[f"{owner}/{name}@{action.partition('@')[2]}"] = file.parents[len(below)]
+    return actions
 
 
 def _files(use_cases: tuple[str, ...], keep: tuple[str, ...]) -> Iterator[str]:

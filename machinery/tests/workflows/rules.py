@@ -35,21 +35,21 @@ WRITES = {
 
 def findings(name: str, workflow: dict[str, Any], text: str) -> list[str]:
     """Return everything that a workflow does not keep to."""
-    found = list(_of_workflow(workflow))
+    faults = list(_of_workflow(workflow))
     for job_id, job in workflow["jobs"].items():
-        found += [f"{job_id}: {finding}" for finding in _of_job(name, job_id, job)]
+        faults += [f"{job_id}: {finding}" for finding in _of_job(name, job_id, job)]
         for step in job.get("steps", []):
-            found += [f"{job_id}: {finding}" for finding in _of_step(step)]
-    return found + list(_of_text(text))
+            faults += [f"{job_id}: {finding}" for finding in _of_step(step)]
+    return faults + list(_of_text(text))
 
 
 def pins(texts: Iterable[str]) -> dict[str, set[tuple[str, str]]]:
     """Return action → its (commit, version) pairs; each action is to have exactly one."""
-    found: dict[str, set[tuple[str, str]]] = {}
+    pinned: dict[str, set[tuple[str, str]]] = {}
     for text in texts:
         for action, sha, version in re.findall(r"uses: ([\w.-]+/[\w.-]+)[\w./-]*@([0-9a-f]{40}) # (v\S+)", text):
-            found.setdefault(action, set()).add((sha, version))
-    return found
+            pinned.setdefault(action, set()).add((sha, version))
+    return pinned
 
 
 def _of_workflow(workflow: dict[str, Any]) -> Iterator[str]:

@@ -83,8 +83,8 @@ def proposals_read(root: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> li
 
 def candidates_read(root: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(releases.candidates, "read", lambda path: path)
-    found = {name: releases._below(root / path, name, "0123456789abcdef") for name in NAMES}
-    return [name for name, place in found.items() if place is not None]
+    candidates = {name: releases._below(root / path, name, "0123456789abcdef") for name in NAMES}
+    return [name for name, place in candidates.items() if place is not None]
 
 
 def reports_read(root: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -97,9 +97,9 @@ def images_read(root: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> list[
     names = [name for name in NAMES if any(folder.glob(f"**/{name}.cdx.json"))]
     if not names:
         return []
-    found = assets.gather("v1.0.0", "0" * 40, folder, names)
+    gathered = assets.gather("v1.0.0", "0" * 40, folder, names)
     assert [file.name for file in assets.beside(folder, names)] == [f"{name}.cdx.json" for name in names]
-    return sorted(found)  # type: ignore[call-overload]
+    return sorted(gathered)  # type: ignore[call-overload]
 
 
 def deployment_read(root: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -211,8 +211,8 @@ def test_the_root_of_an_artifact_is_that_of_the_action(path: str, hidden: str, h
         write(tmp_path / "work" / name, name)
     inputs = {"name": "n", "path": path, "include-hidden-files": hidden}
     warning = upload.upload(inputs, tmp_path / "work", tmp_path / "store")
-    found = {file.relative_to(tmp_path / "store/n").as_posix() for file in (tmp_path / "store").rglob("*") if file.is_file()}
-    assert found == held and bool(warning) is not bool(held)
+    files = {file.relative_to(tmp_path / "store/n").as_posix() for file in (tmp_path / "store").rglob("*") if file.is_file()}
+    assert files == held and bool(warning) is not bool(held)
 
 
 def test_no_files_the_same_name_twice_and_a_bad_name_end_as_the_action_does(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_each_change_by_hand_is_named_with_its_click(doctor: Doctor, api: FakeGi
     code, checks = doctor("admin-token")
     expected, text = CHANGES[name]
     assert (code, states(checks, "differs")) == (2, expected)
-    assert any(text in checks[what]["found"] for what in expected)
+    assert any(text in checks[what]["detail"] for what in expected)
     assert all("/settings" in checks[what]["fix"] for what in expected)
 
 
@@ -125,11 +125,11 @@ def test_a_plan_without_rulesets_is_no_difference(doctor: Doctor, api: FakeGitHu
     api.plan_has_rulesets = False
     checks = doctor("admin-token")[1]
     rows = [checks[what] for what in ("ruleset main", "required checks of main")]
-    assert [(row["state"], "plan" in row["found"]) for row in rows] == [("unknown", True)] * 2
+    assert [(row["state"], "plan" in row["detail"]) for row in rows] == [("unknown", True)] * 2
 
 
 @pytest.mark.parametrize(
-    ("found", "wanted", "lines"),
+    ("actual", "wanted", "lines"),
     [
         ({"a": 1, "b": 2}, {"a": 1}, []),
         ({"a": 1}, {"a": 2}, ["a is 1, expected 2"]),
@@ -139,5 +139,5 @@ def test_a_plan_without_rulesets_is_no_difference(doctor: Doctor, api: FakeGitHu
         ({"r": [{"type": "t", "n": 1}]}, {"r": [{"type": "t", "n": 2}]}, ["r[t].n is 1, expected 2"]),
     ],
 )
-def test_differences_are_named_by_their_place(found: Any, wanted: Any, lines: list[str]) -> None:
-    assert list(health.differences(found, wanted)) == lines
+def test_differences_are_named_by_their_place(actual: Any, wanted: Any, lines: list[str]) -> None:
+    assert list(health.differences(actual, wanted)) == lines

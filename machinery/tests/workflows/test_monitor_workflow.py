@@ -101,8 +101,8 @@ def test_5_merging_it_trains_a_challenger_through_the_gate(project: Project, git
     project.forget_artifacts()
     run = project.run("train.yml", "push", events.push("dev", commit=commit))
     assert run.names("success") == {"plan", "train", "test", "register"}, run.log[-4000:]
-    found = project.registry()["iris"]
-    assert found["champion"] == "1.0.0" and found["challenger"] > "1.0.0"
+    entry = project.registry()["iris"]
+    assert entry["champion"] == "1.0.0" and entry["challenger"] > "1.0.0"
 
 
 def test_6_when_the_drift_is_gone_the_issue_is_closed(project: Project, github: FakeGitHub) -> None:

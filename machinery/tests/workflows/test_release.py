@@ -23,8 +23,8 @@ pytestmark = [
 
 def asset(github: FakeGitHub, name: str, file: str) -> bytes:
     """The content of an asset of a release."""
-    (found,) = [row for row in github.releases if row["tag_name"] == name]
-    (held,) = [row for row in found["assets"] if row["name"] == file]
+    (release,) = [row for row in github.releases if row["tag_name"] == name]
+    (held,) = [row for row in release["assets"] if row["name"] == file]
     return github.assets[held["id"]]
 
 
@@ -67,9 +67,9 @@ def test_3_a_candidate_is_built_tested_pushed_published_and_verified(
     assert (published["prerelease"], published["draft"], published["tag_name"]) == (True, False, "v1.0.0-rc.1")
     names = {row["name"] for row in published["assets"]}
     assert {"release.json", "iris.cdx.json", "iris.card.md"} <= names
-    found = model(github, "v1.0.0-rc.1")
-    repository, _, digest = found["image"].partition("@")
-    assert repository == f"{registry_host}/{NAME}/iris" and found["number"] == "1.0.0" and found["promoted"] == ""
+    image = model(github, "v1.0.0-rc.1")
+    repository, _, digest = image["image"].partition("@")
+    assert repository == f"{registry_host}/{NAME}/iris" and image["number"] == "1.0.0" and image["promoted"] == ""
     assert digest_at(registry_host, f"{NAME}/iris", "v1.0.0-rc.1") == digest
     assert logins(releasing) == []
     parts = {part["name"] for part in json.loads(asset(github, "v1.0.0-rc.1", "iris.cdx.json"))["components"]}

@@ -61,17 +61,17 @@ def story(tmp_path_factory: pytest.TempPathFactory, github: FakeGitHub, registry
         file.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
         config = root / "config" / "iris.yaml"
         watched = WATCHED.format(log=service / "log", labels=service / "labels.csv")
-        text, found = re.subn(r"(?m)^monitor: .*\n", watched, config.read_text(encoding="utf-8"))
-        assert found == 1, "iris is not watched"
+        text, count = re.subn(r"(?m)^monitor: .*\n", watched, config.read_text(encoding="utf-8"))
+        assert count == 1, "iris is not watched"
         config.write_text(text, encoding="utf-8")
 
     try:
         yield offline.make(tmp_path_factory.mktemp("story"), github.url, changes=configure)
     finally:
         for what, remove in (("container", ("ls", "--all")), ("network", ("ls",))):
-            found = registry.docker(what, *remove, "--quiet", "--filter", f"name=^/?{name}-").split()
-            if found:
-                registry.docker(what, "rm", *(["--force"] if what == "container" else []), *found)
+            leftovers = registry.docker(what, *remove, "--quiet", "--filter", f"name=^/?{name}-").split()
+            if leftovers:
+                registry.docker(what, "rm", *(["--force"] if what == "container" else []), *leftovers)
         registry.remove_images(registry_host)
 
 

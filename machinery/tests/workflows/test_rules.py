@@ -239,13 +239,13 @@ def test_what_answers_a_workflow_run_checks_out_nothing_of_the_pull_request() ->
 
 def test_each_action_has_one_pin_everywhere() -> None:
     texts = [file.read_text(encoding="utf-8") for file in GITHUB.rglob("*.yml")]
-    found = rules.pins(texts)
-    assert found and {action: pair for action, pair in found.items() if len(pair) > 1} == {}
+    pinned = rules.pins(texts)
+    assert pinned and {action: pair for action, pair in pinned.items() if len(pair) > 1} == {}
 
 
 def test_every_action_that_runs_offline_has_a_stand_in_for_its_pin() -> None:
     texts = [file.read_text(encoding="utf-8") for file in GITHUB.rglob("*.yml")]
-    pinned = {f"{action}@{sha}" for action, found in rules.pins(texts).items() for sha, _ in found}
+    pinned = {f"{action}@{sha}" for action, versions in rules.pins(texts).items() for sha, _ in versions}
     elsewhere = ("actions/checkout@", "github/codeql-action@", "docker/", "anchore/", "softprops/")
     assert {pin for pin in pinned if not pin.startswith(elsewhere)} == set(offline.stand_ins())
 
@@ -286,8 +286,8 @@ def test_each_rule_finds_what_it_is_there_for(line: str, finding: str) -> None:
     head = PLAIN.replace("steps: []", "steps:")
     step = line if line.strip().startswith("-") else f"      - run: make\n{line}"
     text = f"{head}{step}\n"
-    found = rules.findings("x.yml", yaml.safe_load(text), text)
-    assert len(found) >= 1 and any(finding in each for each in found)
+    findings = rules.findings("x.yml", yaml.safe_load(text), text)
+    assert len(findings) >= 1 and any(finding in each for each in findings)
 
 
 @pytest.mark.parametrize(

@@ -118,8 +118,8 @@ def test_8_a_better_model_becomes_the_champion(project: Project) -> None:
     assert project.mlops("gitflow", "start", "release", "minor").returncode == 0
     project.merge("release/1.1.0", "main")
     assert push(project, "main").jobs["register"] == "success"
-    found = project.registry()["iris"]
-    assert found["champion"] == found["challenger"] and found["champion"] > "1.0.0"
+    entry = project.registry()["iris"]
+    assert entry["champion"] == entry["challenger"] and entry["champion"] > "1.0.0"
 
 
 def test_9_no_run_left_a_credential_or_a_second_store_behind(project: Project) -> None:

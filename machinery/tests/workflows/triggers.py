@@ -48,11 +48,11 @@ def starts(on: Any, event: str, ref: str = "", action: str = "", workflow: str =
 
 def fits(name: str, patterns: list[str]) -> bool:
     """Return whether a branch or tag fits; the last pattern that fits decides, `!` takes out again."""
-    found = False
+    matched = False
     for pattern in patterns:
         if re.fullmatch(_regex(pattern.removeprefix("!")), name):
-            found = not pattern.startswith("!")
-    return found
+            matched = not pattern.startswith("!")
+    return matched
 
 
 def _push(filters: dict[str, Any], ref: str) -> bool:

@@ -61,11 +61,11 @@ def code(root: Path, bundle: Bundle) -> list[Path]:
 
 def modules(root: Path, bundle: Bundle) -> set[str]:
     """The packages beside the standard library that the model's types, and the code that comes with them, import."""
-    found = {name.partition(".")[0] for name in _types(bundle)}
+    names = {name.partition(".")[0] for name in _types(bundle)}
     package = root / "src" / use_case_code.PACKAGE
     for file in code(root, bundle):
-        found |= {module.partition(".")[0] for _, module in use_case_code.imports(file, package)}
-    return found - set(sys.stdlib_module_names) - {use_case_code.PACKAGE, "mlops"}
+        names |= {module.partition(".")[0] for _, module in use_case_code.imports(file, package)}
+    return names - set(sys.stdlib_module_names) - {use_case_code.PACKAGE, "mlops"}
 
 
 def _types(bundle: Bundle) -> list[str]:
@@ -88,7 +88,7 @@ def distributions(names: Iterable[str]) -> set[str]:
             raise UserError(
                 f"the model imports {name}, which no installed package brings: install it, and name it in setup.py"
             )
-    return {canonical(found) for name in names for found in brought[name]}
+    return {canonical(distribution) for name in names for distribution in brought[name]}
 
 
 def closure(names: Iterable[str]) -> Iterator[str]:
@@ -118,15 +118,15 @@ def _required(name: str) -> list[str]:
 
 def pins(lock: str) -> dict[str, str]:
     """Package to its lines in a lock file: the pin with its hashes."""
-    found: dict[str, list[str]] = {}
+    pinned: dict[str, list[str]] = {}
     name = ""
     for line in lock.splitlines():
         if match := PIN.match(line):
             name = canonical(match[1])
-            found[name] = [line]
+            pinned[name] = [line]
         elif name and line.startswith(" ") and not line.lstrip().startswith("#"):
-            found[name].append(line)
-    return {name: "\n".join(lines) for name, lines in found.items()}
+            pinned[name].append(line)
+    return {name: "\n".join(lines) for name, lines in pinned.items()}
 
 
 def canonical(name: str) -> str:

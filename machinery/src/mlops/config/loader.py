@@ -75,8 +75,8 @@ def place_of(project: Project, name: str, path: tuple[str, ...], overrides: Sequ
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """`, did you mean 'x'?` for the choice that resembles the word most, or nothing."""
-    found = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
-    return f", did you mean {found[0]!r}?" if found else ""
+    matches = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return f", did you mean {matches[0]!r}?" if matches else ""
 
 
 def _load_env_file(file: Path) -> None:
@@ -145,7 +145,7 @@ def _yaml(text: str) -> tuple[Any, yaml.ScalarNode | None]:
 def _key_twice(node: yaml.Node | None) -> yaml.ScalarNode | None:
     """The first key that its mapping holds already; YAML itself would take the last one without a word."""
     if isinstance(node, yaml.SequenceNode):
-        return next((found for child in node.value if (found := _key_twice(child))), None)
+        return next((duplicate for child in node.value if (duplicate := _key_twice(child))), None)
     if not isinstance(node, yaml.MappingNode):
         return None
     seen = set()
@@ -154,8 +154,8 @@ def _key_twice(node: yaml.Node | None) -> yaml.ScalarNode | None:
             if key.value in seen:
                 return key
             seen.add(key.value)
-        if found := _key_twice(value):
-            return found
+        if duplicate := _key_twice(value):
+            return duplicate
     return None
 
 
@@ -177,13 +177,13 @@ def _from_environment(stem: str) -> list[tuple[str, tuple[str, ...], Any]]:
 
 
 def _from_overrides(overrides: Sequence[str]) -> list[tuple[str, tuple[str, ...], Any]]:
-    found = []
+    values = []
     for override in overrides:
         path, sign, value = override.partition("=")
         if not sign or not path:
             raise UserError(f"--set {override}: key=value is expected, as in --set parameters.seed=3")
-        found.append((f"--set {path}", tuple(path.split(".")), _value(value, f"--set {path}")))
-    return found
+        values.append((f"--set {path}", tuple(path.split(".")), _value(value, f"--set {path}")))
+    return values
 
 
 def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any, origin: str) -> None:
@@ -198,7 +198,7 @@ def _explain(
     error: ValidationError, file: Path, text: str, model: type[BaseModel], origins: Mapping[tuple[str, ...], str]
 ) -> str:
     # A misspelt key is also a missing one; its name says more.
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     path = tuple(str(part) for part in first["loc"])
     where = _place(path, file, text, origins)
     key = ".".join(path) or "file"
@@ -218,10 +218,10 @@ def _line(text: str, path: tuple[str, ...]) -> int:
     node, line = yaml.compose(text), 1
     for part in path:
         children = node.value if isinstance(node, yaml.MappingNode) else []
-        found = next(((key, value) for key, value in children if key.value == part), None)
-        if found is None:
+        pair = next(((key, value) for key, value in children if key.value == part), None)
+        if pair is None:
             break
-        line, node = found[0].start_mark.line + 1, found[1]
+        line, node = pair[0].start_mark.line + 1, pair[1]
     return line
 
 

@@ -88,8 +88,8 @@ def _csv(file: Path, texts: Sequence[str]) -> pd.DataFrame:
     rows = pd.read_csv(file, float_precision="round_trip", dtype=dict.fromkeys(texts, str))
     if not isinstance(rows.index, pd.RangeIndex):
         # pandas takes what is too much in every row for an index.
-        found = len(names) + rows.index.nlevels
-        raise DataError(f"{file}: row 2: rule {len(names)} values, as many as there are columns, found {found}; {HINT}")
+        values = len(names) + rows.index.nlevels
+        raise DataError(f"{file}: row 2: rule {len(names)} values, as many as there are columns, found {values}; {HINT}")
     for name in _rounded(rows):
         with suppress(ValueError):  # decimals, and what is too long for 64 bits
             rows[name] = pd.read_csv(file, usecols=[name], dtype={name: "Int64"})[name]

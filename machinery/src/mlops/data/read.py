@@ -26,11 +26,11 @@ def kinds_of(schema: DataFrameSchema) -> dict[str, Kind]:
     """
     from pandera.dtypes import is_datetime, is_string
 
-    found: dict[str, Kind] = {}
+    kinds: dict[str, Kind] = {}
     for name, column in schema.columns.items():
         if column.dtype is not None and getattr(column.dtype, "tz", None) is None:
-            found[name] = "text" if is_string(column.dtype) else "date" if is_datetime(column.dtype) else "number"
-    return found
+            kinds[name] = "text" if is_string(column.dtype) else "date" if is_datetime(column.dtype) else "number"
+    return kinds
 
 
 def table(file: Path, read: Read, kinds: Mapping[str, Kind]) -> pd.DataFrame:
@@ -185,16 +185,16 @@ def dates(values: pd.Series, formats: tuple[str, ...]) -> pd.Series:
 
     if pd.api.types.is_datetime64_any_dtype(values):
         return wall_clock(values)
-    found = pd.Series(pd.NaT, index=values.index, dtype="datetime64[ns]")
+    moments = pd.Series(pd.NaT, index=values.index, dtype="datetime64[ns]")
     for form in formats:
-        left = values[found.isna() & values.notna()]
+        left = values[moments.isna() & values.notna()]
         if not left.empty:
             parsed = pd.to_datetime(left.astype(str).str.strip(), format=form, errors="coerce", utc=True)
-            found.loc[left.index] = parsed.dt.tz_localize(None).astype("datetime64[ns]")
-    left = values[found.isna() & values.notna()]
+            moments.loc[left.index] = parsed.dt.tz_localize(None).astype("datetime64[ns]")
+    left = values[moments.isna() & values.notna()]
     if not left.empty:
         raise ValueError(
             f"column {values.name}: {str(left.iloc[0])[:40]!r} in none of its formats ({', '.join(formats)}); "
             "add one to data.read.dates in the use case's configuration"
         )
-    return found
+    return moments

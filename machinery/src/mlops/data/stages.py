@@ -45,13 +45,13 @@ def raw(project: Project, use_case: UseCase) -> Raw:
     Raises DataError where there is none, or naming the file, column, row and rule that is broken.
     """
     folder = project.data / "raw" / use_case.name
-    found = _raw_files(folder, patterns(use_case))
-    if not found:
+    files = _raw_files(folder, patterns(use_case))
+    if not files:
         raise DataError(
             f"{folder}: no raw data ({', '.join(patterns(use_case))}); add some with: mlops data add {use_case.name} FILE"
         )
     schema = _schema(use_case, "raw")
-    sets = tuple(datasets.inspect(file, schema, use_case.config.data.read) for file in found)
+    sets = tuple(datasets.inspect(file, schema, use_case.config.data.read) for file in files)
     new = [item for item in sets if item.created]
     if new and len(sets) > 1:
         schemas.refuse_shared_keys([(item.path, rows_of(use_case, item.path)) for item in sets], schema)
@@ -127,8 +127,8 @@ def patterns(use_case: UseCase) -> tuple[str, ...]:
 
 def _raw_files(folder: Path, names: tuple[str, ...]) -> list[Path]:
     """The raw files in order of their names; what a killed process left half-written has a dot before its name."""
-    found = {file for pattern in names for file in folder.glob(pattern)}
-    return sorted(file for file in found if not file.name.startswith("."))
+    files = {file for pattern in names for file in folder.glob(pattern)}
+    return sorted(file for file in files if not file.name.startswith("."))
 
 
 def rows_of(use_case: UseCase, file: Path) -> pd.DataFrame:

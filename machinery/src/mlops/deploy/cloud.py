@@ -101,8 +101,8 @@ def _databricks(request: DeploymentRequest, exists: bool) -> list[Step]:
     return [Step("create_endpoint", {"config": {"name": request.endpoint, "config": config}})]
 
 
-def _named(found: Sequence[Any], endpoint: str) -> bool:
-    return any(dict(item).get("name") == endpoint for item in found)
+def _named(endpoints: Sequence[Any], endpoint: str) -> bool:
+    return any(dict(item).get("name") == endpoint for item in endpoints)
 
 
 def _sagemaker_has(client: Any, endpoint: str) -> bool:

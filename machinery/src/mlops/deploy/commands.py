@@ -197,8 +197,8 @@ def _check(project: Project, name: str, to: str, repair: bool, record: bool, jso
     faults = deployment.check(project, name, to)
     if json:
         console.as_json(faults)
-    for environment, found in faults.items():
-        for fault in found or ["answers as it was deployed"]:
+    for environment, messages in faults.items():
+        for fault in messages or ["answers as it was deployed"]:
             console.note(f"{environment}: {fault}")
     if not faults:
         console.note("no environment has a target, so nothing runs that could be checked")
@@ -211,8 +211,8 @@ def _show_checks(where: str, checks: Sequence[Check], json: bool) -> None:
         return console.as_json(
             {"where": where, "ok": all(check.ok for check in checks), "checks": [check._asdict() for check in checks]}
         )
-    rows = [("kept" if check.ok else "BROKEN", check.name, check.found) for check in checks]
-    console.table(f"Contract of {where}", ("", "clause", "found"), rows)
+    rows = [("kept" if check.ok else "BROKEN", check.name, check.detail) for check in checks]
+    console.table(f"Contract of {where}", ("", "clause", "detail"), rows)
 
 
 def _show_plan(steps: dict[str, list[str]], json: bool) -> None:

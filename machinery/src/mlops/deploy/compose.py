@@ -88,30 +88,30 @@ class ComposeTarget:
 
     def running(self, use_case: str) -> Service | None:
         """Return what runs now, None where nothing does."""
-        found = self.serving(use_case, self.containers(use_case))
-        return found.service if found else None
+        service = self.serving(use_case, self.containers(use_case))
+        return service.service if service else None
 
     def serving(self, use_case: str, known: list[Container]) -> Container | None:
         """Return the container that answers: the one that has proved itself, or the one that the proxy went back to."""
         proven = next((item for item in known if item.runs and item.proven), None)
         beside = [item for item in known if item.runs and item is not proven]
-        if proven and beside and (found := self.returned(use_case)):
-            return next((item for item in beside if item.slot == found.old), proven)
+        if proven and beside and (returned := self.returned(use_case)):
+            return next((item for item in beside if item.slot == returned.old), proven)
         return proven
 
     def returned(self, use_case: str) -> guard.Report | None:
         """Return why the proxy went back to the old service by itself, None where it did not."""
-        found = guard.report(Proxy(self.docker, f"{self.name(use_case)}-proxy"))
-        return found if found and found.state == "returned" else None
+        report = guard.report(Proxy(self.docker, f"{self.name(use_case)}-proxy"))
+        return report if report and report.state == "returned" else None
 
     def own_return(self, use_case: str) -> Return | None:
         """Return the return that the proxy made by itself since the last deployment, None where there was none."""
         known = self.containers(use_case)
-        found = self.returned(use_case) if known else None
-        if found is None:
+        returned = self.returned(use_case) if known else None
+        if returned is None:
             return None
-        left, now = (next((item for item in known if item.slot == slot), None) for slot in (found.new, found.old))
-        return Return(left.service.number, now.service, found.reason, found.moment) if left and now else None
+        left, now = (next((item for item in known if item.slot == slot), None) for slot in (returned.new, returned.old))
+        return Return(left.service.number, now.service, returned.reason, returned.moment) if left and now else None
 
     def plan(self, service: Service) -> list[str]:
         """Return what `deploy` would do, one line each, without doing it."""
@@ -191,8 +191,8 @@ class ComposeTarget:
         """Return the services' containers, the newest first."""
         filters = [part for label in self._labels(use_case) for part in ("--filter", f"label={label}")]
         ids = self.docker("ps", "--all", "--quiet", "--no-trunc", *filters, "--filter", f"label={LABEL}slot").split()
-        found = [details for details in map(self.docker.inspect, ids) if details]
-        containers = [_container(details, use_case) for details in found]
+        inspected = [details for details in map(self.docker.inspect, ids) if details]
+        containers = [_container(details, use_case) for details in inspected]
         return sorted(containers, key=lambda item: item.created, reverse=True)
 
     def _settle(self, front: Proxy, use_case: str) -> tuple[Container | None, list[Container]]:
@@ -294,8 +294,8 @@ class ComposeTarget:
         if not rows:
             return console.note("shadow: the prediction log of the old service is empty, nothing was compared")
         with tunnel(front, old.name) as url, contract.explained("shadow"):
-            found = shadow.compare(url, new, rows, wanted.differ, token)
-        console.note(f"shadow: {found}" if found else "shadow: the log leaves columns out, nothing was compared")
+            comparison = shadow.compare(url, new, rows, wanted.differ, token)
+        console.note(f"shadow: {comparison}" if comparison else "shadow: the log leaves columns out, nothing was compared")
 
     def _leave(self, front: Proxy, slot: str, old: Container | None, use_case: str, watched: bool) -> None:
         """End a deployment: the old service is stopped, or runs on beside the new one while the proxy watches that."""
@@ -334,7 +334,7 @@ def _answers(url: str, manifest: contract.Manifest, token: str, seconds: float =
         if not checks:
             return
         if time.monotonic() > deadline:
-            raise DeployFailed(checks[0].found)
+            raise DeployFailed(checks[0].detail)
         time.sleep(proxy.TICK)
 
 

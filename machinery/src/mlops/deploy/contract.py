@@ -31,7 +31,7 @@ class Check(NamedTuple):
 
     name: str
     ok: bool
-    found: str
+    detail: str
 
 
 class Broken(Exception):
@@ -161,7 +161,7 @@ def check_version(url: str, manifest: Manifest, token: str = "") -> list[Check]:
 def hold(url: str, manifest: Manifest, limit: float = LIMIT, token: str = "") -> list[Check]:
     """Return the checks where all are kept; raise DeployFailed naming those that are not."""
     checks = check(url, manifest, limit, token)
-    if broken := [f"{item.name}: {item.found}" for item in checks if not item.ok]:
+    if broken := [f"{item.name}: {item.detail}" for item in checks if not item.ok]:
         raise DeployFailed(f"the contract is broken: {'; '.join(broken)}")
     return checks
 

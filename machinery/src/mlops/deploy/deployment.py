@@ -107,8 +107,8 @@ def _of_image(project: Project, use_case: str, image: str) -> Service:
 def _ensure_built(project: Project, bundle: Bundle, tag: str) -> None:
     from mlops.bundle.image import build
 
-    found = docker.Docker().inspect(tag, "image")
-    labels = (found or {}).get("Config", {}).get("Labels") or {}
+    image = docker.Docker().inspect(tag, "image")
+    labels = (image or {}).get("Config", {}).get("Labels") or {}
     if labels.get("io.mlops.bundle.sha256") != bundle.digest:
         with console.step(f"building the image of {bundle.name} {bundle.number}"):
             build(project.root, bundle, tag)
@@ -178,38 +178,38 @@ def deploy_one(target: Target | None, service: Service, request: DeploymentReque
 
 def own_return(target: Target | None, use_case: str, environment: str) -> Deployment | None:
     """Return the entry for the return that a target made by itself since the last deployment; the same at each call."""
-    found = target.own_return(use_case) if isinstance(target, targets.Repairable) else None
-    if found is None:
+    returned = target.own_return(use_case) if isinstance(target, targets.Repairable) else None
+    if returned is None:
         return None
     return Deployment(
         use_case=use_case,
         environment=environment,
         action="return",
         result=DEPLOYED,
-        number=found.service.number,
-        image=found.service.image,
-        bundle=found.service.bundle,
+        number=returned.service.number,
+        image=returned.service.image,
+        bundle=returned.service.bundle,
         tag="",
-        before=found.left,
+        before=returned.left,
         who="the proxy",
-        why=f"{found.left} failed after its deployment: {found.reason}",
+        why=f"{returned.left} failed after its deployment: {returned.reason}",
         alias=environment,
-        stamp=found.moment * 10**9,
-        when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found.moment)),
+        stamp=returned.moment * 10**9,
+        when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(returned.moment)),
     )
 
 
 def record_returns(project: Project, use_case: str, environment: str = "") -> list[Deployment]:
     """Write what the targets did by themselves into the log, and return what it did not hold yet."""
     names = [environment] if environment else sorted(project.deploy)
-    found = [own_return(targets.of(project, name), use_case, name) for name in names]
-    return deployment_log.record(project, [item for item in found if item])
+    returns = [own_return(targets.of(project, name), use_case, name) for name in names]
+    return deployment_log.record(project, [item for item in returns if item])
 
 
 def check(project: Project, use_case: str, environment: str = "") -> dict[str, list[str]]:
     """Return environment → what is wrong with what runs there, of one environment or of all that have a target."""
-    found = {name: targets.of(project, name) for name in ([environment] if environment else sorted(project.deploy))}
-    return {name: target.check(use_case) for name, target in found.items() if target}
+    targets_by_name = {name: targets.of(project, name) for name in ([environment] if environment else sorted(project.deploy))}
+    return {name: target.check(use_case) for name, target in targets_by_name.items() if target}
 
 
 def repair(project: Project, use_case: str, environment: str) -> str:

@@ -158,14 +158,14 @@ def check_bundle(service: Service, manifest: Manifest) -> None:
 
 def why_gone(docker: Docker, name: str) -> str:
     """Return why a container does not run, "" where it does."""
-    found = docker.inspect(name)
-    if found and found["State"]["Running"]:
+    details = docker.inspect(name)
+    if details and details["State"]["Running"]:
         return ""
-    if found is None:
+    if details is None:
         return f"the container {name} was removed"
     logs = docker.run("logs", "--tail", "50", name)
     message = last_line(logs.stderr) or last_line(logs.stdout)
-    how = reason_of_end(found["State"], found.get("HostConfig", {}).get("Memory", 0))
+    how = reason_of_end(details["State"], details.get("HostConfig", {}).get("Memory", 0))
     return f"the container ended{how}{f': {message}' if message else ''}"
 
 
@@ -193,8 +193,8 @@ def running(image: str, memory: str = MEMORY, variables: tuple[str, ...] = (), p
     created = docker("create", *HARDENED, *limits, *given, "--publish", f"127.0.0.1::{PORT}", image)
     try:
         docker("start", created)
-        found = docker.inspect(created) or {}
-        ports = found.get("NetworkSettings", {}).get("Ports", {}).get(f"{PORT}/tcp") or []
+        details = docker.inspect(created) or {}
+        ports = details.get("NetworkSettings", {}).get("Ports", {}).get(f"{PORT}/tcp") or []
         # A container that has ended has no port; why it ended says more.
         if not ports:
             raise DeployFailed(why_gone(docker, created) or "the container has no port")

@@ -98,10 +98,10 @@ class Cluster:
 
     def running(self, use_case: str) -> Service | None:
         """Return what the Deployment of a use case runs, None where there is none."""
-        found = self._get(f"deployment/{name_of(use_case)}")
-        if found is None:
+        deployment = self._get(f"deployment/{name_of(use_case)}")
+        if deployment is None:
             return None
-        template = found["spec"]["template"]
+        template = deployment["spec"]["template"]
         notes = template["metadata"].get("annotations", {})
         if not {NUMBER, DIGEST} <= set(notes):
             raise UserError(
@@ -113,10 +113,10 @@ class Cluster:
     def check(self, use_case: str) -> list[str]:
         """Return what is wrong with the Deployment: no pod of it is ready."""
         name = name_of(use_case)
-        found = self._get(f"deployment/{name}")
-        if found is None or found.get("status", {}).get("readyReplicas", 0):
+        deployment = self._get(f"deployment/{name}")
+        if deployment is None or deployment.get("status", {}).get("readyReplicas", 0):
             return []
-        why = self._why(found["spec"]["selector"]["matchLabels"]) or "no reason is known"
+        why = self._why(deployment["spec"]["selector"]["matchLabels"]) or "no reason is known"
         return [f"no pod of {name} in {self.settings.namespace} is ready: {why}; mlops rollback {use_case} goes back"]
 
     def plan(self, service: Service) -> list[str]:
@@ -182,15 +182,15 @@ class Cluster:
         for pod in self._pods(selector):
             for held in pod.get("status", {}).get("containerStatuses", []):
                 state = held.get("state", {})
-                if found := state.get("waiting") or state.get("terminated"):
-                    return f"{found.get('reason', '')}: {found.get('message', '')}".strip(": ").split("\n")[0]
+                if cause := state.get("waiting") or state.get("terminated"):
+                    return f"{cause.get('reason', '')}: {cause.get('message', '')}".strip(": ").split("\n")[0]
         return ""
 
     def _pods(self, selector: dict[str, str]) -> list[Object]:
         """Return the pods that a selector finds and that are not on their way out."""
         labels = ",".join(f"{key}={value}" for key, value in selector.items())
-        found = json.loads(self._kubectl("get", "pods", f"--selector={labels}", "--output=json"))["items"]
-        return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+        pods = json.loads(self._kubectl("get", "pods", f"--selector={labels}", "--output=json"))["items"]
+        return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
 
     def _get(self, name: str) -> Object | None:
         """Return an object of the cluster, None where it does not exist."""
@@ -213,10 +213,10 @@ class Cluster:
 
     def _manifest(self, service: Service, name: str) -> Manifest:
         """Read what the image promises from a pod; its digest, which the release names, says whether it can be believed."""
-        found = Manifest.parse(self._kubectl("exec", name, "--", "cat", MANIFEST, strip=False).encode())
-        if found.digest != service.bundle:
-            raise DeployFailed(f"the pod holds bundle {found.digest[:12]}, {service.bundle[:12]} was to be deployed")
-        return found
+        manifest = Manifest.parse(self._kubectl("exec", name, "--", "cat", MANIFEST, strip=False).encode())
+        if manifest.digest != service.bundle:
+            raise DeployFailed(f"the pod holds bundle {manifest.digest[:12]}, {service.bundle[:12]} was to be deployed")
+        return manifest
 
     @contextmanager
     def _forwarded(self, name: str) -> Iterator[str]:
@@ -234,8 +234,8 @@ class Cluster:
         deadline = time.monotonic() + self.settings.timeout
         while time.monotonic() < deadline:
             ended = process.poll() is not None
-            if found := FORWARDED.search(_content(stdout)):
-                return int(found[1])
+            if match := FORWARDED.search(_content(stdout)):
+                return int(match[1])
             if ended:
                 break
             time.sleep(0.02)

@@ -21,9 +21,9 @@ def locked(docker: Docker, name: str, image: str, seconds: float, who: str, say:
     """
     deadline, noted = time.monotonic() + seconds, False
     while (held := _take(docker, name, image, who)) is None:
-        found = docker.inspect(name)
-        holder = ((found or {}).get("Config", {}).get("Labels") or {}).get("io.mlops.who", "somebody")
-        if found and found["State"]["Status"] in ("exited", "dead"):
+        container = docker.inspect(name)
+        holder = ((container or {}).get("Config", {}).get("Labels") or {}).get("io.mlops.who", "somebody")
+        if container and container["State"]["Status"] in ("exited", "dead"):
             docker.remove(name)
             continue
         if time.monotonic() > deadline:

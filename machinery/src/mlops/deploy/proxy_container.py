@@ -64,14 +64,14 @@ def started(docker: Docker, wanted: Wanted) -> Iterator[Proxy]:
     if _own(docker, wanted, wanted.name) is None and _own(docker, wanted, aside):
         docker("rename", aside, wanted.name)  # whoever moved the proxy was killed between its last two steps
     docker.remove(aside)
-    found = _own(docker, wanted, wanted.name)
-    if found and published_by(found) != _address(wanted.published):
-        with _moved(docker, wanted, aside, published_by(found)) as proxy:
+    container = _own(docker, wanted, wanted.name)
+    if container and published_by(container) != _address(wanted.published):
+        with _moved(docker, wanted, aside, published_by(container)) as proxy:
             yield proxy
         return
-    if not found:
+    if not container:
         _run(docker, wanted, wanted.name)
-    elif not found["State"]["Running"]:
+    elif not container["State"]["Running"]:
         docker("start", wanted.name)
     proxy = Proxy(docker, wanted.name)
     _wait_for_socket(proxy)
@@ -102,10 +102,10 @@ def _moved(docker: Docker, wanted: Wanted, aside: str, before: tuple[str, str]) 
 
 def _own(docker: Docker, wanted: Wanted, name: str) -> dict[str, Any] | None:
     """Return what Docker knows of this environment's proxy; raise UserError where its name is somebody else's."""
-    found = docker.inspect(name)
-    if found is None:
+    container = docker.inspect(name)
+    if container is None:
         return None
-    labels = found["Config"]["Labels"] or {}
+    labels = container["Config"]["Labels"] or {}
     for label in wanted.labels:
         key, _, value = label.partition("=")
         if labels.get(key) != value:
@@ -113,7 +113,7 @@ def _own(docker: Docker, wanted: Wanted, name: str) -> dict[str, Any] | None:
                 f"the container {name} on {docker.shown} is not this environment's ({key} is {labels.get(key)!r}, not "
                 f"{value!r}): rename the project or the environment in config/project.yaml"
             )
-    return found
+    return container
 
 
 def _address(published: str) -> tuple[str, str]:
@@ -122,9 +122,9 @@ def _address(published: str) -> tuple[str, str]:
     return address.strip("[]"), port
 
 
-def published_by(found: dict[str, Any]) -> tuple[str, str]:
+def published_by(container: dict[str, Any]) -> tuple[str, str]:
     """Return address and port that a container is published on."""
-    ports = (found["HostConfig"].get("PortBindings") or {}).get(f"{PORT}/tcp") or [{}]
+    ports = (container["HostConfig"].get("PortBindings") or {}).get(f"{PORT}/tcp") or [{}]
     return ports[0].get("HostIp", ""), ports[0].get("HostPort", "")
 
 

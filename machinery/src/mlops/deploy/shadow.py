@@ -58,10 +58,10 @@ def compare(old: str, new: str, rows: list[dict[str, Any]], differ: float, token
         times_new.append(new_seconds)
     if not requests:
         return None
-    found = Comparison(requests, different, 1000 * statistics.median(times_old), 1000 * statistics.median(times_new))
+    comparison = Comparison(requests, different, 1000 * statistics.median(times_old), 1000 * statistics.median(times_new))
     if different > differ * requests:
-        raise DeployFailed(f"{found}, more than the {differ:.0%} that are allowed")
-    return found
+        raise DeployFailed(f"{comparison}, more than the {differ:.0%} that are allowed")
+    return comparison
 
 
 def _timed(ask: Asker, row: dict[str, Any]) -> tuple[Any, float]:

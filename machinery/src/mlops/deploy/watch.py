@@ -43,5 +43,5 @@ def _answered(ask: Asker, alive: Callable[[], str]) -> tuple[int, int]:
         raise DeployFailed(alive() or f"/metrics of the new service: {broken}") from None
     if answer.status_code != 200:
         raise DeployFailed(f"/metrics of the new service answers {answer.status_code}")
-    found = [(match[1], value) for name, value in counters(answer.text).items() if (match := SCORED.fullmatch(name))]
-    return int(sum(value for _, value in found)), int(sum(value for status, value in found if status.startswith("5")))
+    samples = [(match[1], value) for name, value in counters(answer.text).items() if (match := SCORED.fullmatch(name))]
+    return int(sum(value for _, value in samples)), int(sum(value for status, value in samples if status.startswith("5")))

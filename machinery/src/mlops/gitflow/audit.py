@@ -51,9 +51,9 @@ def parse(text: str) -> Audit:
     """Return what pip-audit's JSON holds."""
     rows = json.loads(text)["dependencies"]
     known = [row for row in rows if "skip_reason" not in row]
-    found = [
+    advisories = [
         f"{row['name']} {row['version']}: {item['id']}, fixed in {', '.join(item['fix_versions']) or 'no version yet'}"
         for row in known
         for item in row["vulns"]
     ]
-    return Audit(len(known), tuple(row["name"] for row in rows if "skip_reason" in row), tuple(found))
+    return Audit(len(known), tuple(row["name"] for row in rows if "skip_reason" in row), tuple(advisories))

@@ -49,21 +49,21 @@ def merge_problems(merge: Merge, root: Path) -> list[str]:
     if merge.queued:
         return []
     pending = fragments.in_folder(root)
-    found = branches.problems(merge.head, merge.base, merge.foreign) or fragments.name_problems(pending)
-    if found or merge.base != branches.MAIN:
-        return found
+    problems = branches.problems(merge.head, merge.base, merge.foreign) or fragments.name_problems(pending)
+    if problems or merge.base != branches.MAIN:
+        return problems
     changelog = root / CHANGELOG
-    found = versions.release_problems(
+    problems = versions.release_problems(
         merge.head,
         (root / SETUP).read_text(encoding="utf-8"),
         changelog.read_text(encoding="utf-8") if changelog.is_file() else "",
         remote_tags(root),
     )
     if pending:
-        found.append(
+        problems.append(
             f"{len(pending)} fragments are not in the changelog, first {pending[0]}: run `mlops gitflow collect` and push"
         )
-    return found
+    return problems
 
 
 def tag_problems(name: str, root: Path) -> list[str]:
@@ -73,8 +73,8 @@ def tag_problems(name: str, root: Path) -> list[str]:
         raise UserError(f"there is no tag {name} here: git fetch origin --tags")
     commit = git("rev-parse", f"refs/tags/{name}^{{commit}}", root=root)
     holding = [branch for branch in wanted if _holds(branch, commit, root)] or _merged(name, commit, root)
-    found = tags.problems(name, versions.project_version(git("show", f"{commit}:{SETUP}", root=root)), holding)
-    return found + versions.entry_problems(tags.parse(name).version, text_at(commit, CHANGELOG, root))
+    problems = tags.problems(name, versions.project_version(git("show", f"{commit}:{SETUP}", root=root)), holding)
+    return problems + versions.entry_problems(tags.parse(name).version, text_at(commit, CHANGELOG, root))
 
 
 def remote_tags(root: Path) -> list[str]:

@@ -32,8 +32,8 @@ def pull_requests(repository: github.Repository, run: dict[str, Any]) -> list[in
     owner = (run.get("head_repository") or {}).get("owner", {}).get("login", "")
     if not owner:
         return []
-    found = github.listed(repository, "pulls", state="open", head=f"{owner}:{run['head_branch']}")
-    return [pull["number"] for pull in found if pull["head"]["sha"] == run["head_sha"]]
+    pulls = github.listed(repository, "pulls", state="open", head=f"{owner}:{run['head_branch']}")
+    return [pull["number"] for pull in pulls if pull["head"]["sha"] == run["head_sha"]]
 
 
 def reports(folder: Path) -> list[str]:
@@ -41,14 +41,14 @@ def reports(folder: Path) -> list[str]:
 
     No symbolic link is followed.
     """
-    found = []
+    texts = []
     models = sorted([*folder.glob("*/report.md"), *folder.glob("*/*/report.md")])
     for file in [*models, folder / NOTEBOOKS]:
         way = [file, *file.parents][: len(file.relative_to(folder).parts)]
         if FOLDER.fullmatch(way[-1].name) and file.is_file() and not any(place.is_symlink() for place in way):
             with open(file, encoding="utf-8", errors="replace") as text:
-                found.append(text.read(READ))
-    return found
+                texts.append(text.read(READ))
+    return texts
 
 
 def body(texts: list[str], link: str) -> str:

@@ -80,14 +80,14 @@ def call(repository: Repository, method: str, path: str, body: Any = None, **que
 
 def listed(repository: Repository, path: str, key: str = "", **query: str | int) -> list[Any]:
     """Return all pages of a list; `key` names the field that holds it where the answer is an object."""
-    found: list[Any] = []
+    items: list[Any] = []
     for page in range(1, PAGES + 1):
         answer = call(repository, "GET", path, per_page=100, page=page, **query)
         rows = answer.get(key, []) if key else answer
-        found += rows
+        items += rows
         if len(rows) < 100:
             break
-    return found
+    return items
 
 
 def open_pull_request(repository: Repository, head: str, base: str, title: str, body: str) -> dict[str, Any]:

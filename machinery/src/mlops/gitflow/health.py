@@ -23,7 +23,7 @@ class Check(NamedTuple):
 
     what: str
     state: str
-    found: str
+    detail: str
     fix: str = ""
 
 
@@ -35,23 +35,23 @@ def examine(repository: github.Repository, folder: Path) -> list[Check]:
     return checks + [_environment(repository, name, patterns) for name, patterns in protect.ENVIRONMENTS.items()]
 
 
-def differences(found: Any, wanted: Any, place: str = "") -> Iterator[str]:
-    """Yield where `found` lacks or contradicts what is wanted, a line each; fields that only GitHub has are none."""
+def differences(actual: Any, wanted: Any, place: str = "") -> Iterator[str]:
+    """Yield where `actual` lacks or contradicts what is wanted, a line each; fields that only GitHub has are none."""
     if isinstance(wanted, dict):
         for key, value in wanted.items():
             below = f"{place}.{key}" if place else key
-            if not isinstance(found, dict) or key not in found:
+            if not isinstance(actual, dict) or key not in actual:
                 yield f"{below} is missing"
             else:
-                yield from differences(found[key], value, below)
+                yield from differences(actual[key], value, below)
     elif isinstance(wanted, list):
-        yield from _list_differences(found if isinstance(found, list) else [], wanted, place)
-    elif found != wanted:
-        yield f"{place} is {found!r}, expected {wanted!r}"
+        yield from _list_differences(actual if isinstance(actual, list) else [], wanted, place)
+    elif actual != wanted:
+        yield f"{place} is {actual!r}, expected {wanted!r}"
 
 
-def _list_differences(found: list[Any], wanted: list[Any], place: str) -> Iterator[str]:
-    known = {_identity(item): item for item in found}
+def _list_differences(actual: list[Any], wanted: list[Any], place: str) -> Iterator[str]:
+    known = {_identity(item): item for item in actual}
     for item in wanted:
         name = _identity(item)
         if name not in known:
@@ -106,9 +106,9 @@ def _token(repository: github.Repository) -> Check:
         settings = github.call(repository, "GET", "actions/permissions/workflow")
     except github.GitHubError as refused:
         return _unknown(what, refused, f"{page} → Workflow permissions")
-    found = list(differences(settings, protect.PERMISSIONS))
+    differing = list(differences(settings, protect.PERMISSIONS))
     fix = f"{page} → Workflow permissions: read; allow GitHub Actions to create pull requests (else an issue holds the link)"
-    return Check(what, DIFFERS if found else OK, "; ".join(found) or "as expected", fix if found else "")
+    return Check(what, DIFFERS if differing else OK, "; ".join(differing) or "as expected", fix if differing else "")
 
 
 def _ruleset(repository: github.Repository, wanted: dict[str, Any]) -> Check:
@@ -118,11 +118,11 @@ def _ruleset(repository: github.Repository, wanted: dict[str, Any]) -> Check:
         row = next((row for row in rows if row["name"] == wanted["name"]), None)
         if row is None:
             return Check(what, DIFFERS, "missing", f"{page} → New ruleset → Import a ruleset, or make protect APPLY=1")
-        found = list(differences(github.call(repository, "GET", f"rulesets/{row['id']}"), wanted))
+        differing = list(differences(github.call(repository, "GET", f"rulesets/{row['id']}"), wanted))
     except github.GitHubError as refused:
         return _unknown(what, refused, page)
     fix = f"{page}/{row['id']}, or make protect APPLY=1"
-    return Check(what, DIFFERS if found else OK, "; ".join(found) or "as expected", fix if found else "")
+    return Check(what, DIFFERS if differing else OK, "; ".join(differing) or "as expected", fix if differing else "")
 
 
 def _required(repository: github.Repository, branch: str, expected: set[str]) -> Check:
@@ -154,9 +154,9 @@ def _environment(repository: github.Repository, name: str, patterns: dict[str, s
         )
     lacking = [pattern for pattern in patterns if pattern not in allowed]
     more = [pattern for pattern in allowed if pattern not in patterns]
-    found = [f"{pattern} may not deploy" for pattern in lacking] + [f"{pattern} may deploy as well" for pattern in more]
+    differing = [f"{pattern} may not deploy" for pattern in lacking] + [f"{pattern} may deploy as well" for pattern in more]
     fix = f"{page} → {name} → Deployment branches and tags: {', '.join(patterns)}"
-    return Check(what, DIFFERS if found else OK, "; ".join(found) or ", ".join(allowed), fix if found else "")
+    return Check(what, DIFFERS if differing else OK, "; ".join(differing) or ", ".join(allowed), fix if differing else "")
 
 
 def _contexts(rulesets: list[dict[str, Any]], branch: str) -> set[str]:

@@ -33,13 +33,13 @@ class Outcome(NamedTuple):
 
 def wanted_rulesets(folder: Path) -> list[dict[str, Any]]:
     """Return the rulesets kept as JSON in the folder; raise UserError for a file that cannot be read."""
-    found = []
+    rulesets = []
     for file in sorted(folder.glob("*.json")):
         try:
-            found.append(json.loads(file.read_text(encoding="utf-8")))
+            rulesets.append(json.loads(file.read_text(encoding="utf-8")))
         except ValueError as error:
             raise UserError(f"{file}: not JSON ({error})") from error
-    return found
+    return rulesets
 
 
 def protect(repository: github.Repository, folder: Path, reviewers: list[str], apply: bool) -> list[Outcome]:

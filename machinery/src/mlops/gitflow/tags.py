@@ -45,13 +45,13 @@ def branches_for(name: str) -> tuple[str, ...]:
 def problems(name: str, project_version: str, on: Iterable[str]) -> list[str]:
     """Return why a tag may not be deployed; `on` are the branches that hold its commit, an empty list is a pass."""
     tag = parse(name)
-    found = []
+    reasons = []
     wanted = branches_for(name)
     if not set(wanted) & set(on):
-        found.append(f"{name} is not on {' or '.join(wanted)}: tag a commit of that branch with `mlops gitflow tag`")
+        reasons.append(f"{name} is not on {' or '.join(wanted)}: tag a commit of that branch with `mlops gitflow tag`")
     if tag.version != project_version:
-        found.append(f"{name} tags a commit whose setup.py says {project_version}: tag the commit of that version")
-    return found
+        reasons.append(f"{name} tags a commit whose setup.py says {project_version}: tag the commit of that version")
+    return reasons
 
 
 def next_candidate(version: str, tags: Iterable[str]) -> str:

@@ -33,10 +33,10 @@ def raised(version: str, level: str) -> str:
 
 def project_version(setup_py: str) -> str:
     """Return the version in the text of setup.py; raise UserError unless it stands there exactly once."""
-    found = ASSIGNMENT.findall(setup_py)
-    if len(found) != 1:
-        raise UserError(f'setup.py has {len(found)} lines version="x.y.z", it must have exactly one: fix it there')
-    return found[0][2]
+    assigned = ASSIGNMENT.findall(setup_py)
+    if len(assigned) != 1:
+        raise UserError(f'setup.py has {len(assigned)} lines version="x.y.z", it must have exactly one: fix it there')
+    return assigned[0][2]
 
 
 def with_version(setup_py: str, version: str) -> str:
@@ -109,12 +109,12 @@ def release_problems(branch: str, setup_py: str, changelog: str, tags: Iterable[
     version = version_of(branch)
     if not version:
         return []
-    found = []
+    problems = []
     project = project_version(setup_py)
     if project != version:
-        found.append(f'the branch says {version}, setup.py says {project}: set version="{version}" in setup.py')
-    found += entry_problems(version, changelog)
+        problems.append(f'the branch says {version}, setup.py says {project}: set version="{version}" in setup.py')
+    problems += entry_problems(version, changelog)
     newest_tag = latest(tags)
     if newest_tag and parts(version) <= parts(newest_tag):
-        found.append(f"{version} is not greater than the latest tag v{newest_tag}: rename the branch to a higher version")
-    return found
+        problems.append(f"{version} is not greater than the latest tag v{newest_tag}: rename the branch to a higher version")
+    return problems

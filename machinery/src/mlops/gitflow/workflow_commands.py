@@ -129,11 +129,11 @@ def record(commit: str = typer.Argument("HEAD", help="The commit."), json: bool 
 
     project = load_project()
     sha = git("rev-parse", "--verify", f"{commit}^{{commit}}", root=project.root)
-    found = releases.read(project, sha)
+    release_record = releases.read(project, sha)
     if json:
-        as_json({"commit": sha, "versions": found})
+        as_json({"commit": sha, "versions": release_record})
     else:
-        table(f"Commit {sha[:12]}", ["use case", "version"], sorted(found.items()))
+        table(f"Commit {sha[:12]}", ["use case", "version"], sorted(release_record.items()))
 
 
 def summary(name: str = typer.Argument(help="Use case.")) -> None:
@@ -282,7 +282,7 @@ def doctor(json: bool = JSON) -> None:
     if json:
         as_json([check._asdict() for check in checks])
     else:
-        table("GitHub", ("what", "state", "found", "how to fix"), checks)
+        table("GitHub", ("what", "state", "detail", "how to fix"), checks)
     if any(check.state == health.DIFFERS for check in checks):
         raise typer.Exit(2)
 
@@ -300,18 +300,18 @@ def audit(
     from mlops.errors import GateRefused
     from mlops.gitflow import audit as auditing
 
-    found = auditing.run(project_root() / lock)
+    result = auditing.run(project_root() / lock)
     if json:
-        as_json(found._asdict() if found else None)
-    if found is None:
+        as_json(result._asdict() if result else None)
+    if result is None:
         runner.notice(f"{lock} was NOT audited: no source of advisories answers here", "warning")
         return
-    unknown = f", {len(found.unknown)} unknown to the source: {', '.join(found.unknown)}" if found.unknown else ""
-    note(f"{lock}: {found.audited} packages audited{unknown}")
-    for advisory in found.advisories:
+    unknown = f", {len(result.unknown)} unknown to the source: {', '.join(result.unknown)}" if result.unknown else ""
+    note(f"{lock}: {result.audited} packages audited{unknown}")
+    for advisory in result.advisories:
         runner.notice(advisory, "error")
-    if found.advisories:
-        raise GateRefused(f"{lock}: {len(found.advisories)} advisories: raise the packages (make lock) or replace them")
+    if result.advisories:
+        raise GateRefused(f"{lock}: {len(result.advisories)} advisories: raise the packages (make lock) or replace them")
 
 
 def load_project() -> Project:

@@ -56,8 +56,8 @@ def curve(positive: NDArray, scores: NDArray) -> Curve:
 
 def roc_auc(positive: NDArray, scores: NDArray) -> float:
     """The chance that a positive row has a higher score than another one; not a number where a side is empty."""
-    found = curve(positive, scores)
-    hits, false = np.append(0, found.hits), np.append(0, found.false)
+    points = curve(positive, scores)
+    hits, false = np.append(0, points.hits), np.append(0, points.false)
     area = float(np.sum(np.diff(false) * (hits[1:] + hits[:-1]) / 2))
     total = float(hits[-1] * false[-1])
     return area / total if total else float("nan")
@@ -65,20 +65,20 @@ def roc_auc(positive: NDArray, scores: NDArray) -> float:
 
 def average_precision(positive: NDArray, scores: NDArray) -> float:
     """The mean precision over the thresholds, weighted by the recall that each adds."""
-    found = curve(positive, scores)
-    return float(np.sum(np.diff(np.append(0, found.recall)) * found.precision))
+    points = curve(positive, scores)
+    return float(np.sum(np.diff(np.append(0, points.recall)) * points.precision))
 
 
 def recall_at_precision(positive: NDArray, scores: NDArray, at: float) -> float:
     """The highest recall of a threshold whose precision is `at` or more; 0 where there is none."""
-    found = curve(positive, scores)
-    return float(np.max(np.where(found.precision >= at, found.recall, 0.0)))
+    points = curve(positive, scores)
+    return float(np.max(np.where(points.precision >= at, points.recall, 0.0)))
 
 
 def precision_at_recall(positive: NDArray, scores: NDArray, at: float) -> float:
     """The highest precision of a threshold whose recall is `at` or more."""
-    found = curve(positive, scores)
-    return float(np.max(found.precision[found.recall >= at], initial=0.0)) if found.hits[-1] else float("nan")
+    points = curve(positive, scores)
+    return float(np.max(points.precision[points.recall >= at], initial=0.0)) if points.hits[-1] else float("nan")
 
 
 def calibration_error(right: NDArray, confidence: NDArray, bins: int = BINS) -> float:

@@ -116,17 +116,17 @@ def monitored(
     project = load_project()
     names = [only] if only else project.use_cases
     addresses = {name: load_use_case_config(project, name).monitor.log_uri for name in names}
-    found = [name for name, address in addresses.items() if address]
+    watched = [name for name, address in addresses.items() if address]
     # Storage needs packages that the main job has no use for.
-    group = "dev" if any("://" in addresses[name] for name in found) else "base"
-    runner.output("use_cases", dumps(found))
+    group = "dev" if any("://" in addresses[name] for name in watched) else "base"
+    runner.output("use_cases", dumps(watched))
     runner.output("group", group)
     if json:
-        console.as_json({"use_cases": found, "group": group})
-    if not found:
+        console.as_json({"use_cases": watched, "group": group})
+    if not watched:
         runner.summary(f"### Monitor\n\n{HOW}")
     elif not json:
-        console.table("Watched", ["use case", "prediction log"], [(name, addresses[name]) for name in found])
+        console.table("Watched", ["use case", "prediction log"], [(name, addresses[name]) for name in watched])
 
 
 def _show(check: Check) -> None:

@@ -67,9 +67,9 @@ def check(profile: Mapping[str, Any], table: pd.DataFrame, monitor: Monitor) -> 
     if unknown is not None:
         raise ConfigError(f"monitor.features.{unknown}: the model has no such input{nearest(unknown, features)}")
     alpha = monitor.thresholds.alpha / (len(TESTS) * (len(features) + 1))
-    found = [_input(name, features[name], table, monitor, alpha) for name in features]
-    found.sort(key=lambda item: (-severity(item.verdict), -(item.psi or 0), item.name))
-    return [_output(profile["outputs"], table, monitor, alpha), *found]
+    findings = [_input(name, features[name], table, monitor, alpha) for name in features]
+    findings.sort(key=lambda item: (-severity(item.verdict), -(item.psi or 0), item.name))
+    return [_output(profile["outputs"], table, monitor, alpha), *findings]
 
 
 def severity(verdict: str) -> int:
@@ -134,17 +134,17 @@ def _judged(
     }
     shift = None
     present = before["rows"] - before["missing"]
-    outside, found = unreadable, dict[str, tuple[float, float]]()
+    outside, measures = unreadable, dict[str, tuple[float, float]]()
     if present and len(known):
         if before["kind"] == "number":
-            beyond, found, shift = _numbers(before, known.to_numpy(), present)
+            beyond, measures, shift = _numbers(before, known.to_numpy(), present)
         else:
-            beyond, found = _categories(before, known)
+            beyond, measures = _categories(before, known)
         outside += beyond
     if present and (seen := rows - gone):
         # Of rows like the training rows, this share lies beyond all of them: 2 / (n + 1) where order decides.
         expected = min(present, 2 if before["kind"] == "number" else 0)
-        measured |= found | {"unseen": (outside / seen, statistics.rise_chance(outside, seen, expected, present))}
+        measured |= measures | {"unseen": (outside / seen, statistics.rise_chance(outside, seen, expected, present))}
     verdict, reasons = _verdict(measured, {"missing": gone / rows}, own, monitor, alpha)
     measure = "ks" if before["kind"] == "number" else "js"
     value = {statistic: pair[0] for statistic, pair in measured.items()}
@@ -174,11 +174,11 @@ def _numbers(
     edges = statistics.bin_edges(values, len(now))
     counts = statistics.bin_counts(values, edges) * (present / len(values))
     index = statistics.psi(counts, statistics.bin_counts(now, edges))
-    found = {
+    measures = {
         "psi": (index, statistics.psi_chance(index, len(edges) + 1, present, len(now))),
         "ks": statistics.ks(values, now, present),
     }
-    return outside, found, statistics.shift(values, now, before["deviation"])
+    return outside, measures, statistics.shift(values, now, before["deviation"])
 
 
 def _categories(before: Mapping[str, Any], now: pd.Series) -> tuple[int, dict[str, tuple[float, float]]]:

@@ -69,17 +69,17 @@ def join(project: Project, use_case: UseCase, labels: Labels, table: pd.DataFram
     import pandas as pd
 
     if labels.kind == "request":
-        on, found = _by_request(labels.rows, use_case.config.target.column)
-        return table.merge(found, on=on, how="inner")
+        on, labelled = _by_request(labels.rows, use_case.config.target.column)
+        return table.merge(labelled, on=on, how="inner")
     processed = labels.rows if labels.kind == "own" else _processed(project, use_case, labels.rows)
     inputs = [name for name in schema if name in table and name in processed]
     if not inputs:
         return table.iloc[:0].assign(**{TRUTH: []})
     target = use_case.config.target.column
-    found = pd.DataFrame({name: _comparable(processed[name]) for name in inputs})
-    found = _agreeing(found.assign(**{TRUTH: processed[target].to_numpy()}), inputs)
+    labelled = pd.DataFrame({name: _comparable(processed[name]) for name in inputs})
+    labelled = _agreeing(labelled.assign(**{TRUTH: processed[target].to_numpy()}), inputs)
     keys = pd.DataFrame({name: _comparable(table[name], processed[name]) for name in inputs})
-    joined = keys.merge(found, on=inputs, how="left")
+    joined = keys.merge(labelled, on=inputs, how="left")
     known = joined[TRUTH].notna().to_numpy()
     return table[known].assign(**{TRUTH: joined.loc[known, TRUTH].to_numpy()}).reset_index(drop=True)
 
@@ -104,13 +104,13 @@ def _parsed(place: Path, address: str, use_case: UseCase) -> pd.DataFrame:
     import pandas as pd
 
     if place.is_dir():
-        found = sorted({file for pattern in stages.RAW for file in place.rglob(pattern) if not file.name.startswith(".")})
+        files = sorted({file for pattern in stages.RAW for file in place.rglob(pattern) if not file.name.startswith(".")})
     else:
-        found = [place]
-    if not found:
+        files = [place]
+    if not files:
         raise DataError(f"{address}: no labels there ({', '.join(stages.RAW)}); correct monitor.labels")
     dates = {name: kind for name, kind in kinds_of(use_case.schema("raw")).items() if kind == "date"}
-    return pd.concat([_checked(parse(file, ["request"], kinds=dates), file, use_case) for file in found], ignore_index=True)
+    return pd.concat([_checked(parse(file, ["request"], kinds=dates), file, use_case) for file in files], ignore_index=True)
 
 
 def _checked(rows: pd.DataFrame, file: Path, use_case: UseCase) -> pd.DataFrame:
@@ -134,8 +134,8 @@ def _checked(rows: pd.DataFrame, file: Path, use_case: UseCase) -> pd.DataFrame:
 def _by_request(rows: pd.DataFrame, target: str) -> tuple[list[str], pd.DataFrame]:
     on = [REQUEST, ROW] if "row" in rows else [REQUEST]
     names = {"request": REQUEST, "row": ROW, target: TRUTH}
-    found = rows.rename(columns=names)[[*on, TRUTH]].dropna()
-    return on, _agreeing(found.astype({REQUEST: str}), on)
+    labelled = rows.rename(columns=names)[[*on, TRUTH]].dropna()
+    return on, _agreeing(labelled.astype({REQUEST: str}), on)
 
 
 def _agreeing(rows: pd.DataFrame, on: list[str]) -> pd.DataFrame:

@@ -148,14 +148,14 @@ def read(place: Path, use_case: str, address: str, since: datetime, until: datet
 
     Raises UserError where no such file is there.
     """
-    found = files_of(place, use_case)
-    if not found:
+    files = files_of(place, use_case)
+    if not files:
         raise UserError(
             f"{address}: no prediction log {use_case}.jsonl there; start the server with MLOPS_SERVE_PREDICTION_LOG, "
             "and correct monitor.log_uri or --log"
         )
-    log = Log(address, since, until, files=len(found))
-    for file in found:
+    log = Log(address, since, until, files=len(files))
+    for file in files:
         _read_file(file, log)
     for traffic in log.versions.values():
         traffic.records.sort(key=lambda record: record[TIME])
@@ -167,8 +167,8 @@ def files_of(place: Path, use_case: str) -> list[Path]:
     if place.is_file():
         return [place]
     name = re.compile(rf"{re.escape(use_case)}\.jsonl(?:\.(\d+))?(?:\.gz)?")
-    found = [(file.parent, int(match[1] or 0), file) for file in place.rglob("*") if (match := name.fullmatch(file.name))]
-    return [file for _, _, file in sorted(found, key=lambda item: (item[0], -item[1])) if file.is_file()]
+    files = [(file.parent, int(match[1] or 0), file) for file in place.rglob("*") if (match := name.fullmatch(file.name))]
+    return [file for _, _, file in sorted(files, key=lambda item: (item[0], -item[1])) if file.is_file()]
 
 
 def moment(text: str) -> datetime:

@@ -302,7 +302,7 @@ def _daily(table: pd.DataFrame, traffic: Traffic, regression: bool) -> list[dict
     if table[PREDICTION].map(lambda value: isinstance(value, list | dict)).any():
         return [{"day": day, "rows": rows} for day, rows in sorted(traffic.days.items())]
     numeric = regression and pd.api.types.is_numeric_dtype(table[PREDICTION])
-    found = []
+    days = []
     for day, predictions in table.groupby(table[TIME].map(lambda time: time.date().isoformat()))[PREDICTION]:
         row: dict[str, Any] = {"day": day, "rows": traffic.days[str(day)]}
         if numeric:
@@ -311,5 +311,5 @@ def _daily(table: pd.DataFrame, traffic: Traffic, regression: bool) -> list[dict
         else:
             counts = predictions.map(reference.as_category, na_action="ignore").value_counts(normalize=True)
             row["shares"] = {str(name): float(share) for name, share in counts.sort_index().items()}
-        found.append(row)
-    return found
+        days.append(row)
+    return days

@@ -178,9 +178,9 @@ def _svg(figure: Figure, title: str) -> str:
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": title, "font.family": ["sans-serif"]}):
         target = io.StringIO()
         figure.savefig(target, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    found = re.search(r"<svg.*</svg>", target.getvalue(), re.DOTALL)
-    assert found, "matplotlib writes an svg element"
-    text = re.sub(r"<metadata>.*?</metadata>", "", found[0], flags=re.DOTALL)
+    match = re.search(r"<svg.*</svg>", target.getvalue(), re.DOTALL)
+    assert match, "matplotlib writes an svg element"
+    text = re.sub(r"<metadata>.*?</metadata>", "", match[0], flags=re.DOTALL)
     text = re.sub(r'\sxmlns:xlink="[^"]*"', ' xmlns:xlink="http://www.w3.org/1999/xlink"', text)
     # The same ids in two pictures of one page would mix up their clip paths.
     unique = re.sub(r"\W", "", title)

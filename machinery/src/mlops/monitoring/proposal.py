@@ -81,18 +81,18 @@ def labelled_rows(use_case: UseCase, check: Check) -> tuple[pd.DataFrame | None,
     """The rows with a known outcome in the columns of the raw data, or None and why there are none."""
     import pandas as pd
 
-    found = check.labels
-    if found is None or found.kind == "own":
+    labelled = check.labels
+    if labelled is None or labelled.kind == "own":
         return None, "no outcomes have come: set `monitor.labels` in the use case's configuration to where they arrive"
     columns = labels.raw_columns(use_case)
-    if found.kind == "raw":
-        return found.rows[columns], ""
+    if labelled.kind == "raw":
+        return labelled.rows[columns], ""
     joined = [item.joined for item in check.versions if item.joined is not None and len(item.joined)]
     if not joined:
         return None, "none of the labels belongs to a row of the log yet"
-    on = {"request": REQUEST, "row": ROW} if "row" in found.rows else {"request": REQUEST}
+    on = {"request": REQUEST, "row": ROW} if "row" in labelled.rows else {"request": REQUEST}
     rows = pd.concat(joined, ignore_index=True)
-    given = found.rows.rename(columns=on).astype({REQUEST: str}).drop_duplicates(list(on.values()))
+    given = labelled.rows.rename(columns=on).astype({REQUEST: str}).drop_duplicates(list(on.values()))
     # What the labels say of a column is newer than what the log says.
     logged = rows.drop(columns=[name for name in given if name in rows and name not in on.values()] + [TRUTH])
     rows = logged.merge(given, on=list(on.values()), how="inner")
@@ -189,22 +189,22 @@ def _title(use_case: UseCase, branch: str) -> str:
 
 
 def _set_aside(
-    project: Project, use_case: UseCase, check: Check, found: Proposal, aside: Path, checkout: Path | None
+    project: Project, use_case: UseCase, check: Check, proposal: Proposal, aside: Path, checkout: Path | None
 ) -> Proposal:
     """Leave the proposal for the job that may write; the link opens its pull request where that job may not."""
     from mlops.monitoring import proposed
 
-    link = compare_link(project.root, branches.DEV, found.branch)
+    link = compare_link(project.root, branches.DEV, proposal.branch)
     facts = {
-        "branch": found.branch,
-        "title": _title(use_case, found.branch),
-        "body": f"{body(use_case, check, found.rows)}\n{approval.IF_THEY_WAIT}\n",
+        "branch": proposal.branch,
+        "title": _title(use_case, proposal.branch),
+        "body": f"{body(use_case, check, proposal.rows)}\n{approval.IF_THEY_WAIT}\n",
         "link": link,
         "issue": f"Drift in service: {use_case.name}",
     }
     proposed.set_aside(aside / use_case.name, facts, checkout)
     runner.output("proposed", "true")
-    return Proposal(found.branch, found.rows, "", link, f"{found.message}. Its pull request: {link}")
+    return Proposal(proposal.branch, proposal.rows, "", link, f"{proposal.message}. Its pull request: {link}")
 
 
 def _opened(project: Project, use_case: UseCase, check: Check, branch: str, rows: int, message: str) -> Proposal:

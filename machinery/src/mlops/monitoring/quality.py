@@ -60,7 +60,7 @@ def check(use_case: UseCase, manifest: Mapping[str, Any], joined: pd.DataFrame) 
     truth, predictions, classes = _encoded(manifest, joined)
     measures = _measures(use_case, classes)
     level = 1 - 2 * min(CHANCE, CHANCE_OF_ALL / max(1, len(measures)))
-    found = []
+    results = []
     for name, measure in measures.items():
         rule = config.metrics[name]
         limit = config.monitor.quality.get(name, rule.limit)
@@ -75,8 +75,8 @@ def check(use_case: UseCase, manifest: Mapping[str, Any], joined: pd.DataFrame) 
         )
         value, holdout = measure(truth, predictions), manifest["metrics"].get(name)
         verdict, reason = judge(rule, value, (low, high), limit, holdout, len(truth))
-        found.append(Quality(name, value, low, high, limit, holdout, verdict, reason, level))
-    return found
+        results.append(Quality(name, value, low, high, limit, holdout, verdict, reason, level))
+    return results
 
 
 def unknown_classes(manifest: Mapping[str, Any], joined: pd.DataFrame) -> dict[str, int]:
@@ -96,13 +96,13 @@ def _measures(use_case: UseCase, classes: np.ndarray | None) -> dict[str, Measur
     """The configured metrics that values alone allow, those of the use case's own `evaluate` included."""
     standard = measures_of(use_case.config, classes)
     own = use_case.evaluate if use_case.evaluate and not takes_probabilities(use_case.evaluate) else None
-    found: dict[str, Measure] = {}
+    measures: dict[str, Measure] = {}
     for name in use_case.config.metrics:
         if name in standard and name not in NEED_PROBABILITIES:
-            found[name] = standard[name]
+            measures[name] = standard[name]
         elif name not in standard and own is not None:
-            found[name] = own_measure(own, name, classes)
-    return found
+            measures[name] = own_measure(own, name, classes)
+    return measures
 
 
 def _encoded(manifest: Mapping[str, Any], joined: pd.DataFrame) -> tuple[np.ndarray, Predictions, np.ndarray | None]:

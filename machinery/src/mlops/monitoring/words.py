@@ -102,7 +102,7 @@ def _where(
     Inside it is beyond the limit of drift and beyond chance, shared out over the slices; outside below that of a warning.
     """
     limits = monitor.thresholds.ks if before["kind"] == "number" else monitor.thresholds.js
-    found = []
+    candidates = []
     all_slices = _slices(profile, table, moved)
     slices = [(name, rows) for name, rows in all_slices if min(rows.sum(), (~rows).sum()) >= ROWS_IN_SLICE]
     for name, rows in slices:
@@ -111,8 +111,10 @@ def _where(
         if inside >= limits.drift and outside < limits.warn and chance < monitor.thresholds.alpha / len(slices):
             # As a change of level is sought: the best split, not the one with the purest half.
             weight = float(np.sqrt(rows.mean() * (1 - rows.mean())))
-            found.append((weight * (inside - outside), f"{name} ({rows.mean():.0%} of the rows); elsewhere it is as it was"))
-    return max(found)[1] if found else ""
+            candidates.append(
+                (weight * (inside - outside), f"{name} ({rows.mean():.0%} of the rows); elsewhere it is as it was")
+            )
+    return max(candidates)[1] if candidates else ""
 
 
 def _distance(before: Mapping[str, Any], values: pd.Series) -> tuple[float, float]:
@@ -166,10 +168,10 @@ def row_faults(profile: Mapping[str, Any], table: pd.DataFrame) -> list[RowFault
             faults["out of range"][name] = (values < before["lowest"]) | (values > before["highest"])
         elif before["kind"] == "category" and not before["rarer"]:
             faults["unseen category"][name] = values.notna() & ~values.isin(before["counts"])
-    found = []
+    counted = []
     for fault, columns in faults.items():
         counts = {name: int(rows.sum()) for name, rows in columns.items() if rows.any()}
         if counts:
             rows = int(pd.DataFrame(columns).any(axis=1).sum())
-            found.append(RowFault(fault, rows, tuple(sorted(counts, key=lambda name: (-counts[name], name)))))
-    return sorted(found, key=lambda item: -item.rows)
+            counted.append(RowFault(fault, rows, tuple(sorted(counts, key=lambda name: (-counts[name], name)))))
+    return sorted(counted, key=lambda item: -item.rows)

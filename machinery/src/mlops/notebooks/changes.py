@@ -102,21 +102,21 @@ def cell_changes(base: Notebook, head: Notebook, diff: Diff) -> list[CellChange]
     """Return the changed cells in the order of the new notebook."""
     operations: Diff = next((op["diff"] for op in diff if op.get("key") == "cells"), [])
     shift = 0
-    found: list[CellChange] = []
+    changes: list[CellChange] = []
     for op in operations:
         key = op["key"]
         if op["op"] == "addrange":
             for number, cell in enumerate(op["valuelist"], key + shift + 1):
-                found.append(CellChange("added", None, cell, None, number))
+                changes.append(CellChange("added", None, cell, None, number))
             shift += len(op["valuelist"])
         elif op["op"] == "removerange":
             for number, cell in enumerate(base["cells"][key : key + op["length"]], key + 1):
-                found.append(CellChange("removed", cell, None, number, None))
+                changes.append(CellChange("removed", cell, None, number, None))
             shift -= op["length"]
         else:
             after = head["cells"][key + shift]
-            found.append(CellChange("changed", base["cells"][key], after, key + 1, key + shift + 1))
-    return found
+            changes.append(CellChange("changed", base["cells"][key], after, key + 1, key + shift + 1))
+    return changes
 
 
 def _merge_base(root: Path, base: str, head: str) -> str:

@@ -38,8 +38,8 @@ def html(element: object) -> str:
     text = element.decode() if isinstance(element, bytes) else str(element)
     if UNSEEN.search(text):
         soup = bs4.BeautifulSoup(text, "html.parser")
-        for found in soup.find_all(UNSEEN_TAGS):
-            found.decompose()
+        for tag in soup.find_all(UNSEEN_TAGS):
+            tag.decompose()
         text = str(soup)
     protocols = {"http", "https", "mailto", "data"}
     return bleach.clean(text, tags=TAGS, attributes=_stays, protocols=protocols, strip=True)

@@ -45,23 +45,23 @@ def export(
     if not formats or set(formats) - set(exports.FORMATS):
         raise UserError(f"--format {format_}: py, html or py,html is expected")
     named = {path for path in paths or [] if path.suffix == ".ipynb"}
-    found = [path for path in _find(paths) if path in named or content.is_marked(path.parent)]
+    paths_to_check = [path for path in _find(paths) if path in named or content.is_marked(path.parent)]
     if check:
-        _report_stale(found, _folders(paths), json)
+        _report_stale(paths_to_check, _folders(paths), json)
         return
-    with console.step(f"exporting {len(found)} notebooks"):
-        folders = content.folders_below(output, found) if output else [path.parent for path in found]
-        written, failed = exports.export_all(dict(zip(found, folders, strict=True)), formats, sanitize)
+    with console.step(f"exporting {len(paths_to_check)} notebooks"):
+        folders = content.folders_below(output, paths_to_check) if output else [path.parent for path in paths_to_check]
+        written, failed = exports.export_all(dict(zip(paths_to_check, folders, strict=True)), formats, sanitize)
         removed = [] if output else [gone for folder in _folders(paths) for gone in exports.prune(folder)]
     reasons = {str(path): reason for path, reason in failed.items()}
     if json:
-        console.as_json({"notebooks": len(found), "written": written, "removed": removed, "failed": reasons})
+        console.as_json({"notebooks": len(paths_to_check), "written": written, "removed": removed, "failed": reasons})
         raise typer.Exit(1 if failed else 0)
     for path in written:
         console.note(f"written {path}")
     for path in removed:
         console.note(f"removed {path}: its notebook is gone")
-    console.note(f"{len(found)} notebooks, {len(written)} files written, {len(removed)} removed")
+    console.note(f"{len(paths_to_check)} notebooks, {len(written)} files written, {len(removed)} removed")
     for reason in list(failed.values())[1:]:
         console.note(reason)
     if failed:
@@ -80,16 +80,16 @@ def check(
     """
     from mlops.notebooks import rules
 
-    found = _find(paths)
-    with console.step(f"checking {len(found)} notebooks"):
-        faults = rules.check(_root(), found, flake8, _folders(paths))
+    paths_to_check = _find(paths)
+    with console.step(f"checking {len(paths_to_check)} notebooks"):
+        faults = rules.check(_root(), paths_to_check, flake8, _folders(paths))
     if json:
         console.as_json([vars(fault) for fault in faults])
     elif faults:
         rows = [(fault.notebook, fault.rule, fault.where, fault.what, fault.hint) for fault in faults]
         console.table("Rules broken", ("notebook", "rule", "where", "what", "how to fix"), rows)
     else:
-        console.note(f"{len(found)} notebooks keep the rules")
+        console.note(f"{len(paths_to_check)} notebooks keep the rules")
     raise typer.Exit(1 if faults else 0)
 
 
@@ -108,9 +108,9 @@ def run(
     """
     from mlops.notebooks import execute
 
-    found = _find(paths)
+    paths_to_check = _find(paths)
     results = []
-    for result in execute.run(found, output or _root() / "output" / "notebooks", timeout, write):
+    for result in execute.run(paths_to_check, output or _root() / "output" / "notebooks", timeout, write):
         console.note(f"{result.notebook}: {result.error or 'ran'} ({result.seconds:.1f} s)")
         results.append(result)
     if json:
@@ -141,14 +141,14 @@ def review(
     from mlops.notebooks import review as reviews
 
     with console.step("comparing notebooks"):
-        found = changes.between(_root(), base, head or None, [str(path.resolve()) for path in paths or []])
-        index = pages.write(found, output)
-        text = reviews.markdown(found, link or runner.page())
+        reviewed = changes.between(_root(), base, head or None, [str(path.resolve()) for path in paths or []])
+        index = pages.write(reviewed, output)
+        text = reviews.markdown(reviewed, link or runner.page())
         files.write_text(output / "review.md", text)
-    runner.output("notebooks", str(len(found)))
-    if found and runner.event_name():
+    runner.output("notebooks", str(len(reviewed)))
+    if reviewed and runner.event_name():
         runner.summary(text)
-    rows = [reviews.summary(change) for change in found]
+    rows = [reviews.summary(change) for change in reviewed]
     if json:
         console.as_json({"index": index, "markdown": output / "review.md", "notebooks": rows})
         return
@@ -222,8 +222,8 @@ def _find(paths: list[Path] | None) -> list[Path]:
         return find(paths)
     folder = _root() / "notebooks"
     here = Path.cwd()
-    found = find([folder]) if folder.is_dir() else []
-    return [path.relative_to(here) if path.is_relative_to(here) else path for path in found]
+    paths_to_check = find([folder]) if folder.is_dir() else []
+    return [path.relative_to(here) if path.is_relative_to(here) else path for path in paths_to_check]
 
 
 def _folders(paths: list[Path] | None) -> list[Path]:
@@ -231,14 +231,14 @@ def _folders(paths: list[Path] | None) -> list[Path]:
     from mlops.notebooks.content import marked_folders
 
     here = Path.cwd()
-    found = marked_folders(paths or [_root() / "notebooks"])
-    return [path.relative_to(here) if not paths and path.is_relative_to(here) else path for path in found]
+    folders = marked_folders(paths or [_root() / "notebooks"])
+    return [path.relative_to(here) if not paths and path.is_relative_to(here) else path for path in folders]
 
 
-def _report_stale(found: list[Path], folders: list[Path], json: bool) -> None:
+def _report_stale(orphans: list[Path], folders: list[Path], json: bool) -> None:
     from mlops.notebooks import export as exports
 
-    stale = [(str(path), reason) for path in found if (reason := _stale(path))]
+    stale = [(str(path), reason) for path in orphans if (reason := _stale(path))]
     stale += [(str(gone), "its notebook is gone") for folder in folders for gone in exports.orphans(folder)]
     if json:
         console.as_json([{"notebook": name, "reason": reason} for name, reason in stale])
@@ -246,7 +246,7 @@ def _report_stale(found: list[Path], folders: list[Path], json: bool) -> None:
         rows = [(name, reason, f"mlops notebooks export {name}") for name, reason in stale]
         console.table("Exports that are stale", ("notebook", "what", "how to fix"), rows)
     else:
-        console.note(f"{len(found)} notebooks, their exports are in step")
+        console.note(f"{len(orphans)} notebooks, their exports are in step")
     raise typer.Exit(1 if stale else 0)
 
 

@@ -107,15 +107,15 @@ def find(paths: Iterable[Path]) -> list[Path]:
 
     Raises UserError for a path that is not there, or a file that is no notebook.
     """
-    found: set[Path] = set()
+    files: set[Path] = set()
     for path in paths:
         if path.is_dir():
-            found.update(_walk(path))
+            files.update(_walk(path))
         elif path.suffix == ".ipynb" and path.is_file():
-            found.add(path)
+            files.add(path)
         else:
             raise UserError(f"{path}: no notebook and no folder; give a .ipynb file or a folder that holds some")
-    return sorted(found)
+    return sorted(files)
 
 
 def marked_folders(paths: Iterable[Path]) -> list[Path]:

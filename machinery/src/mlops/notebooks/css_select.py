@@ -24,14 +24,14 @@ def select(selector: str, tag: Tag, *arguments: Any, **options: Any) -> list[Tag
     """Return the tags below `tag` that match, in the order of the document."""
     known = KNOWN.get(selector)
     if known and not any(arguments[1:]) and not options:  # after the namespaces, which HTML has none of: limit and flags
-        found = known(tag)
-        if not any(match.find_parent("template") for match in found):  # whether these count differs between versions
-            return found
+        matches = known(tag)
+        if not any(match.find_parent("template") for match in matches):  # whether these count differs between versions
+            return matches
     return _soupsieve().select(selector, tag, *arguments, **options)
 
 
 def _in_notebook(name: str) -> Callable[[Tag], list[Tag]]:
-    return lambda tag: [found for found in tag.find_all("div", class_=name) if found.find_parent(class_="jp-Notebook")]
+    return lambda tag: [cell for cell in tag.find_all("div", class_=name) if cell.find_parent(class_="jp-Notebook")]
 
 
 KNOWN: dict[str, Callable[[Tag], list[Tag]]] = {

@@ -120,12 +120,12 @@ def orphans(folder: Path) -> list[Path]:
     """Return the exports in a marked folder whose notebook is gone (renamed or deleted)."""
     if not content.is_marked(folder):
         return []
-    found: list[Path] = []
+    orphaned: list[Path] = []
     for child in sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink()):
         if not (folder / f"{child.name}.ipynb").exists():
             targets = (child / f"{child.name}.{kind}" for kind in FORMATS)
-            found.extend(target for target in targets if target.is_file() and _is_ours(target))
-    return found
+            orphaned.extend(target for target in targets if target.is_file() and _is_ours(target))
+    return orphaned
 
 
 def prune(folder: Path) -> list[Path]:

@@ -54,12 +54,12 @@ def check(root: Path, notebooks: Mapping[Path, Notebook]) -> list[Finding]:
     scripts = {path: parsed for path, notebook in notebooks.items() if (parsed := script(notebook))}
     if not scripts:
         return []
-    found = []
+    faults = []
     for path, line, code, text in _reports(root, scripts):
         place = scripts[path].places[line - 1] if line <= len(scripts[path].places) else None
         if place and _holds(scripts[path], place[1], code, text):
-            found.append(Finding(path, place[0], place[1].number, code, text))
-    return found
+            faults.append(Finding(path, place[0], place[1].number, code, text))
+    return faults
 
 
 def script(notebook: Notebook) -> Script | None:

@@ -121,7 +121,7 @@ def _below(path: Path, top: Path) -> str:
 
 def definitions(source: Path) -> dict[str, str]:
     """Return the functions and classes at the top of the modules below a folder: `{name: file:line}`."""
-    found: dict[str, str] = {}
+    defined: dict[str, str] = {}
     for path in sorted(source.rglob("*.py")):
         try:
             tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -129,8 +129,8 @@ def definitions(source: Path) -> dict[str, str]:
             continue
         for node in tree.body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                found.setdefault(node.name, f"{path.relative_to(source.parent)}:{node.lineno}")
-    return found
+                defined.setdefault(node.name, f"{path.relative_to(source.parent)}:{node.lineno}")
+    return defined
 
 
 def execution_order(notebook: Notebook, name: str) -> Iterator[Fault]:
@@ -213,17 +213,17 @@ def imports_source(code: Sequence[Code], packages: set[str], root: Path, name: s
     """A notebook stands on the project's code: it imports from src/ or from the machinery, and what it imports is there."""
     if not packages or not code:
         return
-    found = False
+    imported = False
     for cell in code:
         for module in _imported(cell.tree):
             top = module.partition(".")[0]
-            found = found or top in packages or top == "mlops"
+            imported = imported or top in packages or top == "mlops"
             if top not in packages:
                 continue
             place = root / "src" / Path(*module.split("."))
             if not (place.with_suffix(".py").is_file() or place.is_dir()):
                 yield Fault(name, "imports", f"cell {cell.number}", f"src/ has no module {module}", "import what is there")
-    if not found:
+    if not imported:
         modules = ", ".join(sorted(packages))
         yield Fault(
             name,

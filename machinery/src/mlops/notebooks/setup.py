@@ -76,11 +76,13 @@ def enable_extension() -> Path:
 
 def examine(root: Path) -> list[Finding]:
     """Return what notebooks need and whether it is there, with the command that repairs it."""
-    found = [_packages(), *_git(root)]
+    findings = [_packages(), *_git(root)]
     enabled = extension_file().is_file()
-    found.append(Finding("save hook", enabled, str(extension_file()) if enabled else "not enabled", "" if enabled else HINT))
-    found.append(_kernel())
-    return [*found, *_exports(root)]
+    findings.append(
+        Finding("save hook", enabled, str(extension_file()) if enabled else "not enabled", "" if enabled else HINT)
+    )
+    findings.append(_kernel())
+    return [*findings, *_exports(root)]
 
 
 def _guarded(program: str, command: str, otherwise: str, first: str = "") -> str:
@@ -100,7 +102,7 @@ def _git(root: Path) -> list[Finding]:
         git.git("rev-parse", "--git-dir", root=root)
     except UserError:
         return [Finding("git", False, f"{root} is no git repository", "git init")]
-    found = []
+    findings = []
     wanted = git_settings()
     for what, key in (("git diff", "diff.jupyternotebook.command"), ("git merge", "merge.jupyternotebook.driver")):
         process = subprocess.run(["git", "-C", str(root), "config", "--get", key], capture_output=True, text=True, check=False)
@@ -108,11 +110,11 @@ def _git(root: Path) -> list[Finding]:
         state = (
             "cell by cell" if value == wanted[key] else "another program" if value else "as text: the driver is not configured"
         )
-        found.append(Finding(what, value == wanted[key], state, "" if value == wanted[key] else HINT))
+        findings.append(Finding(what, value == wanted[key], state, "" if value == wanted[key] else HINT))
     attribute = git.git("check-attr", "merge", "x.ipynb", root=root).rpartition(": ")[2]
     named = attribute == "jupyternotebook"
     state = "names the drivers" if named else f"merge is {attribute}"
-    return [*found, Finding(".gitattributes", named, state, "" if named else HINT)]
+    return [*findings, Finding(".gitattributes", named, state, "" if named else HINT)]
 
 
 def _kernel() -> Finding:
@@ -125,13 +127,15 @@ def _kernel() -> Finding:
 
 def _exports(root: Path) -> list[Finding]:
     """Exports of saves that failed and were not fixed since, and exports without a notebook."""
-    found = []
+    findings = []
     for name, entry in sorted(savehook.last_results().items()):
         path = Path(name)
         if entry["error"] and path.is_file() and path.resolve().is_relative_to(root.resolve()):
-            found.append(Finding("export", False, f"{path} at {entry.get('at')}: {entry['error']}", "fix it and save again"))
+            findings.append(
+                Finding("export", False, f"{path} at {entry.get('at')}: {entry['error']}", "fix it and save again")
+            )
     for folder in content.marked_folders([root]):
-        found.extend(
+        findings.extend(
             Finding("export", False, f"{path} has no notebook", "mlops notebooks export") for path in export.orphans(folder)
         )
-    return found or [Finding("exports", True, "no failed export", "")]
+    return findings or [Finding("exports", True, "no failed export", "")]

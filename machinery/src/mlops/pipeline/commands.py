@@ -124,14 +124,14 @@ def tune(
 
     project = load_project()
     use_case = load_use_case(project, name, tuple(set_))
-    found = search(project, use_case, trials)
+    best = search(project, use_case, trials)
     if json:
-        console.as_json(found)
+        console.as_json(best)
         return
-    names = list(found["trials"][0]["parameters"])
-    rows = [(item["number"], *(_short(item["parameters"][key]) for key in names), item["score"]) for item in found["trials"]]
-    console.table(f"{use_case.name}: trials, the best first", ("trial", *names, found["metric"]), rows)
-    settings = " ".join(f"--set {shlex.quote(f'parameters.{key}={_yaml(value)}')}" for key, value in found["best"].items())
+    names = list(best["trials"][0]["parameters"])
+    rows = [(item["number"], *(_short(item["parameters"][key]) for key in names), item["score"]) for item in best["trials"]]
+    console.table(f"{use_case.name}: trials, the best first", ("trial", *names, best["metric"]), rows)
+    settings = " ".join(f"--set {shlex.quote(f'parameters.{key}={_yaml(value)}')}" for key, value in best["best"].items())
     console.note(f"try the best: mlops run {use_case.name} {settings}")
 
 

@@ -116,7 +116,7 @@ def checked(tree: dict, place: str) -> Answers:
     try:
         return Answers.model_validate(tree)
     except ValidationError as error:
-        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
         key = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"{place}: unknown key {key}{nearest(key, Answers.model_fields)}") from None

@@ -46,14 +46,14 @@ def template(root: Path) -> str:
 def newest(name: str, version: str = "") -> tuple[str, dict[str, Any]] | None:
     """Version and wheel of the newest release of the machinery, or of one version; None where there is none to be had."""
     repo = github.connect(name)
-    found = {}
+    newer = {}
     for release in github.listed(repo, "releases"):
         match = TAG.fullmatch(release["tag_name"])
         wheels = [asset for asset in release.get("assets", []) if vendored.WHEEL.fullmatch(asset["name"])]
         if match and wheels and not release.get("draft") and version in ("", match["version"]):
-            found[match["version"]] = wheels[0]
-    best = max(found, key=Version, default=None)
-    return (best, found[best]) if best else None
+            newer[match["version"]] = wheels[0]
+    best = max(newer, key=Version, default=None)
+    return (best, newer[best]) if best else None
 
 
 def download(root: Path, version: str = "") -> Wheel | None:

@@ -60,26 +60,26 @@ def _metadata(folder: Path) -> list[str]:
 
 def _by_extra(lines: Iterable[str]) -> dict[str, set[str]]:
     """Requirements by the extra that brings them, "" for those that are always needed; written without the extra's marker."""
-    found: dict[str, set[str]] = {"": set()}
+    by_extra: dict[str, set[str]] = {"": set()}
     for line in lines:
         match = EXTRA.search(line)
-        found.setdefault(match["extra"] if match else "", set()).add(EXTRA.sub("", line))
-    return found
+        by_extra.setdefault(match["extra"] if match else "", set()).add(EXTRA.sub("", line))
+    return by_extra
 
 
 def _without_machinery(lines: Iterable[str], brought: dict[str, set[str]]) -> set[str]:
     """The requirements with the machinery replaced by what it brings, the extras that are asked of it included."""
     from packaging.requirements import Requirement
 
-    found: set[str] = set()
+    kept: set[str] = set()
     for line in lines:
         requirement = Requirement(line)
         if requirement.name != MACHINERY:
-            found.add(line)
+            kept.add(line)
             continue
         if unknown := requirement.extras - brought.keys():
             raise UserError(
                 f"setup.py asks for {MACHINERY}[{min(unknown)}]; it has: {', '.join(sorted(brought.keys() - {''}))}"
             )
-        found |= brought[""].union(*(brought[extra] for extra in requirement.extras))
-    return found
+        kept |= brought[""].union(*(brought[extra] for extra in requirement.extras))
+    return kept

@@ -42,14 +42,14 @@ def state(root: Path) -> list[Change]:
     Raises UserError where vendor/machinery.txt names no machinery, or the wheel is not the one that it pins.
     """
     owned = _owned(root)
-    found = []
+    states = []
     for path, content in owned.items():
         file = root / path
         if not file.is_file():
-            found.append(Change(path, "removed", content))
+            states.append(Change(path, "removed", content))
         elif file.read_bytes().replace(b"\r\n", b"\n") != content:
-            found.append(Change(path, "edited", content))
-    return found
+            states.append(Change(path, "edited", content))
+    return states
 
 
 def unsettled(root: Path) -> list[str]:
@@ -154,8 +154,8 @@ def _committed(root: Path, owned: Mapping[str, bytes]) -> dict[str, bytes]:
     """The owned files as the last commit's source has them; those of now where it has none."""
     below = "machinery/src/mlops/project/owned/"
     names = git("ls-tree", "-r", "-z", "--name-only", "HEAD", below, root=root).split("\0")
-    found = {shipped.dotted(name.removeprefix(below)): vendored.blob(root, "HEAD", name) for name in names if name}
-    return {path: content for path, content in found.items() if content is not None} or dict(owned)
+    contents = {shipped.dotted(name.removeprefix(below)): vendored.blob(root, "HEAD", name) for name in names if name}
+    return {path: content for path, content in contents.items() if content is not None} or dict(owned)
 
 
 def _writes(change: Change) -> bool:

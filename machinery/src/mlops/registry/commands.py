@@ -67,14 +67,14 @@ def compare(
 
     project = load_project()
     use_case = load_use_case(project, name)
-    found = comparison.runs_of(project, use_case, last)
-    file = comparison.plot(project, use_case, found)
+    runs = comparison.runs_of(project, use_case, last)
+    file = comparison.plot(project, use_case, runs)
     if json:
-        console.as_json({"runs": found, "plot": file})
+        console.as_json({"runs": runs, "plot": file})
         return
     metrics = list(use_case.config.metrics)
     rows = [
-        (item["name"], item["gate"], *(item["metrics"].get(metric) for metric in metrics), item["branch"]) for item in found
+        (item["name"], item["gate"], *(item["metrics"].get(metric) for metric in metrics), item["branch"]) for item in runs
     ]
     console.table(f"{use_case.name}: runs, the newest first", ("run", "gate", *metrics, "branch"), rows)
     console.note(f"plot {file}")
@@ -93,15 +93,15 @@ def history(name: str = NAME, json: bool = JSON) -> None:
     project = load_project()
     name = name or project.default_use_case
     with tracking.open_store(project, make=False) as client:
-        found = versions.of_use_case(client, project, name)
-        versions.choose(name, found, None)
+        listed = versions.of_use_case(client, project, name)
+        versions.choose(name, listed, None)
         moves = aliases.log(client, versions.qualified(project, name))
     if json:
-        console.as_json({"versions": [vars(item) for item in found], "moves": [vars(item) for item in moves]})
+        console.as_json({"versions": [vars(item) for item in listed], "moves": [vars(item) for item in moves]})
         return
     rows = [
         (item.number, ", ".join(item.aliases) or None, item.tags.get("archived"), item.tags["git_commit"][:12])
-        for item in found
+        for item in listed
     ]
     console.table(f"{name}: versions", ("number", "aliases", "archived", "commit"), rows)
     steps = [(item.when, item.alias, item.before, item.after, item.who, item.why) for item in moves]
@@ -173,16 +173,17 @@ def lineage(
     from mlops.config import load_project
     from mlops.registry import lineage as origins
 
-    found = origins.trace(load_project(), subject, ref or None)
+    traced = origins.trace(load_project(), subject, ref or None)
     if json:
         from dataclasses import asdict
 
-        return console.as_json(asdict(found))
-    console.table(f"{found.origin.use_case} {found.origin.number}: made from", ("what", "is"), origins.rows(found))
-    if not found.deployments:
-        return console.note(f"{found.origin.use_case} {found.origin.number} was not deployed yet")
+        return console.as_json(asdict(traced))
+    console.table(f"{traced.origin.use_case} {traced.origin.number}: made from", ("what", "is"), origins.rows(traced))
+    if not traced.deployments:
+        return console.note(f"{traced.origin.use_case} {traced.origin.number} was not deployed yet")
     went = [
-        (item.when, item.environment or item.alias, item.action, item.result, item.who, item.why) for item in found.deployments
+        (item.when, item.environment or item.alias, item.action, item.result, item.who, item.why)
+        for item in traced.deployments
     ]
     console.table("and went to", ("when", "where", "what", "result", "who", "why"), went)
 

@@ -28,8 +28,8 @@ def runs_of(project: Project, use_case: UseCase, last: int) -> list[dict[str, An
     name = versions.qualified(project, use_case.name)
     with tracking.open_store(project, make=False) as client:
         experiment = client.get_experiment_by_name(name)
-        found = client.search_runs([experiment.experiment_id], "tags.gate != ''", max_results=last) if experiment else []
-    if not found:
+        runs = client.search_runs([experiment.experiment_id], "tags.gate != ''", max_results=last) if experiment else []
+    if not runs:
         raise UserError(f"{use_case.name}: no runs to compare yet; make one with: mlops run {use_case.name}")
     return [
         {
@@ -41,26 +41,26 @@ def runs_of(project: Project, use_case: UseCase, last: int) -> list[dict[str, An
             "parameters": dict(run.data.params),
             "run_id": run.info.run_id,
         }
-        for run in found
+        for run in runs
     ]
 
 
-def plot(project: Project, use_case: UseCase, found: list[dict[str, Any]]) -> Path:
+def plot(project: Project, use_case: UseCase, runs: list[dict[str, Any]]) -> Path:
     """A bar a run for each metric, in the order of time; returns the PNG's path."""
     file = project.output / "reports" / use_case.name / "compare.png"
     with files.replacing(file) as temporary:
-        draw(use_case, found).savefig(temporary, dpi=110, metadata={"Software": None})
+        draw(use_case, runs).savefig(temporary, dpi=110, metadata={"Software": None})
     return file
 
 
-def draw(use_case: UseCase, found: list[dict[str, Any]]) -> Figure:
+def draw(use_case: UseCase, runs: list[dict[str, Any]]) -> Figure:
     """The figure of `plot`: refused runs hatched, limits dashed, on both sides of zero where zero is best."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    ordered, metrics = found[::-1], list(use_case.config.metrics)
+    ordered, metrics = runs[::-1], list(use_case.config.metrics)
     figure = Figure(figsize=(3.6 * len(metrics), 0.4 * len(ordered) + 1.9), layout="constrained")
     FigureCanvasAgg(figure)
     for index, (axes, metric) in enumerate(zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True)):

@@ -75,8 +75,8 @@ def check_reason(why: str) -> str:
 def history(project: Project, use_case: str, environment: str = "") -> list[Deployment]:
     """Return the deployments of a use case, the newest first; those of one environment where it is named."""
     with tracking.open_store(project, make=False) as client:
-        found = _read(client, versions.qualified(project, use_case))
-    return [item for item in found if not environment or item.environment == environment]
+        log = _read(client, versions.qualified(project, use_case))
+    return [item for item in log if not environment or item.environment == environment]
 
 
 def record(project: Project, deployments: Iterable[Deployment]) -> list[Deployment]:
@@ -136,10 +136,10 @@ def read_result(file: Path) -> list[Deployment]:
     """Return the outcomes in a file; raise UserError for one that is not what mlops deploy wrote."""
     content = read_json(file)
     names = {item.name for item in fields(Deployment)}
-    found = content.get("deployments")
-    if not isinstance(found, list) or any(not isinstance(item, dict) or set(item) != names for item in found):
+    entries = content.get("deployments")
+    if not isinstance(entries, list) or any(not isinstance(item, dict) or set(item) != names for item in entries):
         raise UserError(f"{file} is not a result of mlops deploy or rollback: --result writes one")
-    return [Deployment(**item) for item in found]
+    return [Deployment(**item) for item in entries]
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -168,5 +168,5 @@ def _read(client: MlflowClient, name: str) -> list[Deployment]:
     names = {item.name for item in fields(Deployment)}
     contents = [json.loads(value) for key, value in tags.items() if key.startswith(PREFIX)]
     # A later version of this log may hold more; what is known here is shown.
-    found = [Deployment(**{key: value for key, value in content.items() if key in names}) for content in contents]
-    return sorted(found, key=lambda item: item.stamp, reverse=True)
+    entries = [Deployment(**{key: value for key, value in content.items() if key in names}) for content in contents]
+    return sorted(entries, key=lambda item: item.stamp, reverse=True)

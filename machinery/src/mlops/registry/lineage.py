@@ -73,8 +73,8 @@ def origin(project: Project, version: Version) -> Origin:
 
 def pull_request(subject: str) -> int | None:
     """Return the number of the pull request that the first line of a commit's message names."""
-    found = next((match for pattern in PULL_REQUESTS if (match := pattern.search(subject))), None)
-    return int(found[1]) if found else None
+    number = next((match for pattern in PULL_REQUESTS if (match := pattern.search(subject))), None)
+    return int(number[1]) if number else None
 
 
 def subject_of(root: Path, commit: str) -> str | None:
@@ -167,29 +167,29 @@ def _on_this_machine(subject: str) -> Image | None:
         done = subprocess.run(["docker", "image", "inspect", subject], capture_output=True, text=True)
     except FileNotFoundError:
         return None
-    found = json.loads(done.stdout)[0] if done.returncode == 0 else {}
-    labels = found.get("Config", {}).get("Labels") or {}
+    details = json.loads(done.stdout)[0] if done.returncode == 0 else {}
+    labels = details.get("Config", {}).get("Labels") or {}
     if "io.mlops.run" not in labels:
         return None
     title, version = (labels.get(f"org.opencontainers.image.{key}", "") for key in ("title", "version"))
     return Image(subject, title, version, labels["io.mlops.run"])
 
 
-def rows(found: Lineage) -> list[tuple[str, str]]:
+def rows(lineage: Lineage) -> list[tuple[str, str]]:
     """Return a lineage as a table: what, and what it is, from the image back to the data."""
-    origin = found.origin
+    origin = lineage.origin
     dirty = " with uncommitted changes" if origin.dirty else ""
     return [
-        *(("image", image) for image in found.images),
-        *(("bundle", bundle) for bundle in found.bundles),
+        *(("image", image) for image in lineage.images),
+        *(("bundle", bundle) for bundle in lineage.bundles),
         ("version", f"{origin.number} (MLflow's {origin.version})"),
-        ("aliases", ", ".join(found.aliases) or "–"),
+        ("aliases", ", ".join(lineage.aliases) or "–"),
         ("run", origin.run_id),
         ("model", origin.model_id),
         ("commit", f"{origin.commit}{dirty}"),
         ("branch", origin.branch),
         ("pull request", f"#{origin.pull_request}" if origin.pull_request else "–"),
         ("subject", origin.subject or "– (the commit is not in this clone)"),
-        *((f"data {item['file']}", f"{item['rows']} rows, {item['sha256']}") for item in found.data),
+        *((f"data {item['file']}", f"{item['rows']} rows, {item['sha256']}") for item in lineage.data),
         *((name, getattr(origin, name)) for name in ("key", "code", "machinery", "config", "environment")),
     ]

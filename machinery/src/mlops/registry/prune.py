@@ -85,19 +85,19 @@ def _released(client: MlflowClient, project: Project) -> set[tuple[str, str]]:
     experiment = client.get_experiment_by_name(versions.qualified(project, releases.EXPERIMENT))
     if experiment is None:
         return set()
-    found: set[tuple[str, str]] = set()
+    released: set[tuple[str, str]] = set()
     for run in client.search_runs([experiment.experiment_id], max_results=10_000):
         if run.data.tags["git_branch"].startswith(RELEASED):
-            found |= set(json.loads(run.data.tags["versions"]).items())
-    return found
+            released |= set(json.loads(run.data.tags["versions"]).items())
+    return released
 
 
 def _old_runs(client: MlflowClient, experiment_name: str, recent_runs: int, recent_days: float) -> set[str]:
     experiment = client.get_experiment_by_name(experiment_name)
     if experiment is None:
         return set()
-    found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"], max_results=10_000)
-    return {run.info.run_id for run in found[recent_runs:] if run.info.start_time < _since(recent_days)}
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"], max_results=10_000)
+    return {run.info.run_id for run in runs[recent_runs:] if run.info.start_time < _since(recent_days)}
 
 
 def _collect(project: Project, run_ids: list[str], model_ids: list[str]) -> None:

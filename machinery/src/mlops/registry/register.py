@@ -177,8 +177,8 @@ def _stored(project: Project, version: Version, candidate: Candidate, to: Path) 
 
 def _moved(before: list[Version], now: list[Version], own: Version) -> bool:
     """Whether another registration moved the champion while this one was under way."""
-    was, found = versions.by_alias(before, "champion"), versions.by_alias(now, "champion")
-    return found is not None and found.version not in (own.version, was.version if was else None)
+    was, champion = versions.by_alias(before, "champion"), versions.by_alias(now, "champion")
+    return champion is not None and champion.version not in (own.version, was.version if was else None)
 
 
 def as_value(outcome: Outcome) -> dict[str, Any]:
@@ -206,19 +206,19 @@ def refusal(outcome: Outcome) -> GateRefused:
 
 def champion_of(project: Project, known: list[Version], spent: Mapping[str, str] = {}) -> Champion | None:
     """The champion among the known versions; its model is fetched when it is asked. None where there is none."""
-    found = versions.by_alias(known, "champion")
-    if found is None:
+    champion = versions.by_alias(known, "champion")
+    if champion is None:
         return None
-    manifest = versions.manifest_of(project, found)
+    manifest = versions.manifest_of(project, champion)
     return Champion(
-        number=found.number,
-        fetch=partial(_model_of, project, found),
+        number=champion.number,
+        fetch=partial(_model_of, project, champion),
         problem=manifest["problem"],
-        target_number=found.target,
+        target_number=champion.target,
         manifest=manifest,
-        holdout=partial(_holdout_of, project, found),
+        holdout=partial(_holdout_of, project, champion),
         spent=dict(spent),
-        recent=tuple((item.number, _metrics_of(item)) for item in known if item.target == found.target),
+        recent=tuple((item.number, _metrics_of(item)) for item in known if item.target == champion.target),
     )
 
 

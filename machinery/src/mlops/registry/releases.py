@@ -97,14 +97,14 @@ def write(project: Project, numbers: dict[str, str]) -> None:
     with tracking.locked(project), tracking.open_store(project) as client:
         name = versions.qualified(project, EXPERIMENT)
         experiment = runs.experiment(client, project, name, "Which versions belong to which commit")
-        found = client.search_runs([experiment], f"tags.git_commit = '{commit.sha}'", max_results=1)
+        release_runs = client.search_runs([experiment], f"tags.git_commit = '{commit.sha}'", max_results=1)
         tags = {"git_commit": commit.sha, "git_branch": commit.branch, "versions": json.dumps(numbers, sort_keys=True)}
-        if not found:
+        if not release_runs:
             run = client.create_run(experiment, run_name=commit.sha[:12], tags=tags)
             client.set_terminated(run.info.run_id, "FINISHED")
         else:
             for tag, value in tags.items():
-                client.set_tag(found[0].info.run_id, tag, value)
+                client.set_tag(release_runs[0].info.run_id, tag, value)
         tracking.back_up(project)
 
 
@@ -113,12 +113,12 @@ def read(project: Project, commit: str) -> dict[str, str]:
     with tracking.open_store(project) as client:
         experiment = client.get_experiment_by_name(versions.qualified(project, EXPERIMENT))
         ids = [experiment.experiment_id] if experiment else []
-        found = client.search_runs(ids, f"tags.git_commit = '{commit}'", max_results=1) if ids else []
-    if not found:
+        entry = client.search_runs(ids, f"tags.git_commit = '{commit}'", max_results=1) if ids else []
+    if not entry:
         raise UserError(
             f"commit {commit[:12]} has no release record: run the workflow `train` on it and wait for its job register"
         )
-    return dict(json.loads(found[0].data.tags["versions"]))
+    return dict(json.loads(entry[0].data.tags["versions"]))
 
 
 def markdown(entries: Sequence[Entry], alias: str) -> str:
@@ -170,13 +170,13 @@ def _register(project: Project, use_case: UseCase, folder: Path, alias: str, why
 def _as_it_is(project: Project, use_case: UseCase, alias: str) -> Entry:
     """The entry of a use case that was not asked for: it passes where the alias points at a version made from this commit."""
     with tracking.open_store(project) as client:
-        found = versions.by_alias(versions.all_of(client, versions.qualified(project, use_case.name)), alias)
-    if found is None:
+        entry = versions.by_alias(versions.all_of(client, versions.qualified(project, use_case.name)), alias)
+    if entry is None:
         return Entry(use_case.name, "", False, f"not asked for, and has no {alias}", "", None)
-    if found.tags.get("key") != key_of(project, use_case):
-        message = f"not asked for, and {alias} {found.number} was made from other code, configuration or data"
+    if entry.tags.get("key") != key_of(project, use_case):
+        message = f"not asked for, and {alias} {entry.number} was made from other code, configuration or data"
         return Entry(use_case.name, "", False, message, "", None)
-    return Entry(use_case.name, found.number, True, "not asked for", "", None)
+    return Entry(use_case.name, entry.number, True, "not asked for", "", None)
 
 
 def _below(folder: Path, name: str, key: str) -> Candidate | None:
@@ -184,8 +184,8 @@ def _below(folder: Path, name: str, key: str) -> Candidate | None:
 
     Where there are several, it is that of the key, if it is there.
     """
-    found = [manifest.parent for manifest in sorted((folder / name).glob("*/manifest.json"))]
-    chosen = next((path for path in found if path.name == key[:16]), found[0] if found else None)
+    entry = [manifest.parent for manifest in sorted((folder / name).glob("*/manifest.json"))]
+    chosen = next((path for path in entry if path.name == key[:16]), entry[0] if entry else None)
     return candidates.read(chosen) if chosen else None
 
 

@@ -87,10 +87,10 @@ def push(root: Path, folder: Path, expected: str, message: str, limit: int = LIM
     lease = f"--force-with-lease={REF}:{expected}"
     done = run("push", "--quiet", lease, "origin", f"{commit}:{REF}", root=root, env=credentials(root))
     if done.returncode:
-        found = remote_commit(root)
-        if found not in (expected, commit):
-            raise LeaseLost(found)
-        if found != commit:
+        remote = remote_commit(root)
+        if remote not in (expected, commit):
+            raise LeaseLost(remote)
+        if remote != commit:
             raise StoreUnreachable(
                 f"origin refused the store: {last_words(done.stderr)}; the job needs the permission `contents: write`"
             )

@@ -32,23 +32,23 @@ def experiment(client: MlflowClient, project: Project, name: str, description: s
 
     Raises UserError when the name belongs to another project or was deleted.
     """
-    found = client.get_experiment_by_name(name) or _make_experiment(client, project, name, description)
-    if found.lifecycle_stage != "active":
+    existing = client.get_experiment_by_name(name) or _make_experiment(client, project, name, description)
+    if existing.lifecycle_stage != "active":
         raise UserError(
             f"experiment {name} was deleted; restore it with: MLFLOW_TRACKING_URI={shlex.quote(tracking.uri(project))} "
-            f"mlflow experiments restore -x {found.experiment_id}"
+            f"mlflow experiments restore -x {existing.experiment_id}"
         )
-    owner = found.tags.get(OWNER)
+    owner = existing.tags.get(OWNER)
     if owner != project.name:
-        if not _was_ours(client, project, found.experiment_id):
+        if not _was_ours(client, project, existing.experiment_id):
             raise UserError(
                 f"experiment {name} in {tracking.shown(project)} belongs to project {owner}, none of its runs is of a commit "
                 "here; set namespace in config/project.yaml, so that this project has names of its own; if this project was "
                 "renamed, fetch its history: git fetch --unshallow"
             )
-        client.set_experiment_tag(found.experiment_id, OWNER, project.name)
+        client.set_experiment_tag(existing.experiment_id, OWNER, project.name)
         note(f"experiment {name} follows the project from its name {owner} to {project.name}")
-    return found.experiment_id
+    return existing.experiment_id
 
 
 def start(

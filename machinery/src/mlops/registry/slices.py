@@ -42,10 +42,10 @@ def of_classes(
     by: str, classes: np.ndarray, truth: np.ndarray, predictions: Predictions, simple: Predictions
 ) -> list[dict[str, Any]]:
     """Each class: its rows, its recall, its precision, and the mean of both (F1)."""
-    found = []
+    parts = []
     for index, name in enumerate(classes):
         positive = truth == index
-        found.append(
+        parts.append(
             {
                 "by": by,
                 "value": str(name),
@@ -56,7 +56,7 @@ def of_classes(
                 "baseline_f1": _f1(positive, simple.values == index),
             }
         )
-    return found
+    return parts
 
 
 def of_rows(
@@ -76,14 +76,14 @@ def of_rows(
 
     name, measure = metric
     predictions, simple = models
-    found = []
+    parts = []
     for by, labels in _labels(holdout, columns, time).items():
         names = labels.dropna().unique()
         for value in _ordered(names) if len(names) > 1 else []:
             rows = np.flatnonzero((labels == value).to_numpy())
             values = (measure(truth[rows], each.take(rows)) for each in (predictions, simple))
-            found.append(Slice(by, str(value), len(rows), name, *values))
-    return found
+            parts.append(Slice(by, str(value), len(rows), name, *values))
+    return parts
 
 
 def _labels(holdout: pd.DataFrame, columns: Sequence[str], time: str | None) -> dict[str, pd.Series]:

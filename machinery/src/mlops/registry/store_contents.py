@@ -62,12 +62,12 @@ def refuse_lacking(here: Contents, pulled: Contents, files: int, folder: Path) -
 def _rows(database: Path, queries: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
     if not database.is_file():
         return frozenset()
-    found: set[tuple[str, ...]] = set()
+    rows: set[tuple[str, ...]] = set()
     try:
         with contextlib.closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             for query in queries:
                 with contextlib.suppress(sqlite3.OperationalError):
-                    found |= {tuple(map(str, row)) for row in connection.execute(query)}
+                    rows |= {tuple(map(str, row)) for row in connection.execute(query)}
     except sqlite3.DatabaseError:
         return frozenset()
-    return frozenset(found)
+    return frozenset(rows)

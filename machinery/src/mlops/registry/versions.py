@@ -66,8 +66,8 @@ def all_of(client: MlflowClient, name: str) -> list[Version]:
     model = _model(client, name)
     if model is None:
         return []
-    found = client.search_model_versions(f"name = '{name}'", max_results=10_000)
-    versions = [_version(item, model.aliases) for item in found if "number" in item.tags]
+    listed = client.search_model_versions(f"name = '{name}'", max_results=10_000)
+    versions = [_version(item, model.aliases) for item in listed if "number" in item.tags]
     return sorted(versions, key=lambda item: int(item.version), reverse=True)
 
 
@@ -76,10 +76,10 @@ def of_use_case(client: MlflowClient, project: Project, use_case: str) -> list[V
 
     Raises UserError with suggestions for a use case that neither the configuration nor the store has.
     """
-    found = all_of(client, qualified(project, use_case))
-    if not found:
+    listed = all_of(client, qualified(project, use_case))
+    if not listed:
         check_use_case(project, use_case)
-    return found
+    return listed
 
 
 def by_alias(versions: list[Version], alias: str) -> Version | None:
@@ -94,8 +94,8 @@ def by_key(versions: list[Version], key: str) -> Version | None:
 
 def read(client: MlflowClient, name: str, version: str) -> Version:
     """A version by MLflow's count, without reading the others."""
-    found = client.get_model_version(name, version)
-    return _version(found, dict.fromkeys(found.aliases, found.version))
+    model_version = client.get_model_version(name, version)
+    return _version(model_version, dict.fromkeys(model_version.aliases, model_version.version))
 
 
 def refreshed(client: MlflowClient, name: str, known: list[Version]) -> list[Version]:
@@ -134,11 +134,11 @@ def choose(name: str, versions: list[Version], ref: str | None) -> Version:
     if ref is None:
         return by_alias(versions, "champion") or versions[0]
     ref = ref.removeprefix("@")
-    found = next((item for item in versions if item.number == ref or ref in item.aliases), None)
-    if found is None:
+    version = next((item for item in versions if item.number == ref or ref in item.aliases), None)
+    if version is None:
         known = [*(item.number for item in versions), *(alias for item in versions for alias in item.aliases)]
         raise UserError(f"{name}: no version {ref!r}{nearest(ref, known)}; there are: {', '.join(known)}")
-    return found
+    return version
 
 
 def resolve(project: Project, use_case: str, ref: str | None = None) -> Version:
@@ -248,15 +248,15 @@ def give(client: MlflowClient, name: str, version: str, number: str) -> None:
 
 def _newer(client: MlflowClient, name: str, known: list[Version]) -> list[ModelVersion]:
     """The versions that MLflow counted after the known ones, the newest first; no more of the others is read than a page."""
-    last, found, token = max((int(item.version) for item in known), default=0), [], None
+    last, newer, token = max((int(item.version) for item in known), default=0), [], None
     while True:
         order = ["version_number DESC"]
         page = client.search_model_versions(f"name = '{name}'", max_results=PAGE, order_by=order, page_token=token)
         new = [item for item in page if int(item.version) > last]
-        found += new
+        newer += new
         token = page.token
         if len(new) < len(page) or not token:
-            return found
+            return newer
 
 
 def _model(client: MlflowClient, name: str) -> RegisteredModel | None:
@@ -271,16 +271,16 @@ def _model(client: MlflowClient, name: str) -> RegisteredModel | None:
         raise
 
 
-def _version(found: Any, aliases: dict[str, str]) -> Version:
+def _version(model_version: Any, aliases: dict[str, str]) -> Version:
     return Version(
-        name=found.name,
-        version=str(found.version),
-        number=found.tags["number"],
-        run_id=found.run_id,
-        model_id=found.tags["model_id"],
-        aliases=_aliases(str(found.version), aliases),
-        tags=dict(found.tags),
-        created=found.creation_timestamp,
+        name=model_version.name,
+        version=str(model_version.version),
+        number=model_version.tags["number"],
+        run_id=model_version.run_id,
+        model_id=model_version.tags["model_id"],
+        aliases=_aliases(str(model_version.version), aliases),
+        tags=dict(model_version.tags),
+        created=model_version.creation_timestamp,
     )
 
 

@@ -26,15 +26,17 @@ def login(json: bool = JSON) -> None:
     from mlops.release import images
     from mlops.release import plan as planning
 
-    found = planning.credentials()
-    if found:
-        images.login(*found)
-        runner.variable(LOGGED_IN, found[0])
+    credentials = planning.credentials()
+    if credentials:
+        images.login(*credentials)
+        runner.variable(LOGGED_IN, credentials[0])
     host = planning.registry().partition("/")[0]
     if json:
-        console.as_json({"registry": host, "user": found[1] if found else None})
+        console.as_json({"registry": host, "user": credentials[1] if credentials else None})
     else:
-        console.note(f"{host}: logged in as {found[1]}" if found else f"{host}: no password is set, nothing to log in with")
+        console.note(
+            f"{host}: logged in as {credentials[1]}" if credentials else f"{host}: no password is set, nothing to log in with"
+        )
 
 
 def credentials(

@@ -18,12 +18,12 @@ SUFFIXES = (".cdx.json", ".card.md")
 def names(text: str) -> list[str]:
     """The use cases in a JSON list, sorted; raises UserError for anything else."""
     try:
-        found = json.loads(text)
+        listed = json.loads(text)
     except json.JSONDecodeError:
-        found = None
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        listed = None
+    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
         raise UserError(f"{text!r} is no list of use cases in JSON: take the output of mlops release plan")
-    return sorted(found)
+    return sorted(listed)
 
 
 def gather(tag: str, commit: str, folder: Path, names: Sequence[str]) -> Release:
@@ -41,14 +41,14 @@ def gather(tag: str, commit: str, folder: Path, names: Sequence[str]) -> Release
 
 def beside(folder: Path, names: Sequence[str]) -> list[Path]:
     """The bills of materials and model cards of the use cases; a card with plots also as an archive that holds them."""
-    found = []
+    files = []
     for name in names:
         place = folder / name
-        found += [place / f"{name}{suffix}" for suffix in SUFFIXES]
+        files += [place / f"{name}{suffix}" for suffix in SUFFIXES]
         if (place / f"{name}.card").is_dir():
             parts = [place / f"{name}.card.md", *(place / f"{name}.card").iterdir()]
-            found.append(_archive(place, parts, place / f"{name}.card.zip"))
-    return [file for file in found if file.is_file()]
+            files.append(_archive(place, parts, place / f"{name}.card.zip"))
+    return [file for file in files if file.is_file()]
 
 
 def attested(folder: Path, release: Release) -> dict[str, str]:

@@ -255,10 +255,10 @@ def summary(
 
     exists = file.is_file()
     runner.output("result", "true" if exists else "false")
-    found = deployment_log.read_result(file) if exists else []
-    runner.summary(notes.deployments(found) if exists else "### Deployment\n\nNothing was tried: see the log of this job.")
+    entries = deployment_log.read_result(file) if exists else []
+    runner.summary(notes.deployments(entries) if exists else "### Deployment\n\nNothing was tried: see the log of this job.")
     if json:
-        console.as_json([asdict(item) for item in found])
+        console.as_json([asdict(item) for item in entries])
 
 
 def _project() -> Project:

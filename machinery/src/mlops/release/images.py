@@ -60,10 +60,10 @@ def push(image: str, name: str) -> str:
     if image != name:
         docker("tag", image, name)
     output = docker("push", name, hint="start the registry or correct MLOPS_REGISTRY, log in with: mlops release login")
-    found = DIGEST.search(output)
-    if not found:
+    match = DIGEST.search(output)
+    if not match:
         raise UserError(f"docker push {name} named no digest: {output.splitlines()[-1] if output else 'no message'}")
-    return found[1]
+    return match[1]
 
 
 def inventory(image: str) -> dict[str, Any]:

@@ -55,20 +55,20 @@ def _how_to_verify(release: Release, repository: str, attested: Mapping[str, str
     return ["", "```", *(f"gh attestation verify oci://{image} --repo {repository}" for image in images), "```"]
 
 
-def deployments(found: Sequence[Deployment]) -> str:
+def deployments(entries: Sequence[Deployment]) -> str:
     """What a deployment or rollback did, for the summary page of its job."""
     from mlops.registry.deployment_log import VERIFIED
 
     lines = ["### Deployment", "", "| use case | to | result | before | after | by | why |", "|---|---|---|---|---|---|---|"]
-    for item in found:
+    for item in entries:
         sign = "✅" if item.ok else "❌"
         runs = item.number if item.alias else item.before
         cells = (item.use_case, item.environment or item.alias, f"{sign} {item.result}", item.before, runs, item.who, item.why)
         lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
-    messages = [f"{item.use_case} {item.number}: {_cell(item.message)}" for item in found if item.message]
+    messages = [f"{item.use_case} {item.number}: {_cell(item.message)}" for item in entries if item.message]
     lines += ["", *messages] if messages else []
-    if any(item.result == VERIFIED for item in found):
-        environment = found[0].environment
+    if any(item.result == VERIFIED for item in entries):
+        environment = entries[0].environment
         lines += [
             "",
             f"No target is configured for {environment}: the image was started on the runner and kept its contract, nothing "

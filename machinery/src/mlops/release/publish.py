@@ -20,15 +20,15 @@ TYPES = {".json": "application/json", ".md": "text/markdown", ".zip": "applicati
 
 def find(repository: github.Repository, tag: str) -> dict[str, Any] | None:
     """The release of a tag, a draft included, None where there is none; a published one counts before a draft."""
-    found = [row for row in github.listed(repository, "releases") if row["tag_name"] == tag]
-    return min(found, key=lambda row: bool(row["draft"]), default=None)
+    releases = [row for row in github.listed(repository, "releases") if row["tag_name"] == tag]
+    return min(releases, key=lambda row: bool(row["draft"]), default=None)
 
 
 def release_of(repository: github.Repository, tag: str) -> Release | None:
     """What the published release of a tag stands for, None where there is none or it has no release.json."""
-    found = find(repository, tag)
-    asset = next((row for row in (found or {}).get("assets", []) if row["name"] == FILE), None)
-    if found is None or found["draft"] or asset is None:
+    release = find(repository, tag)
+    asset = next((row for row in (release or {}).get("assets", []) if row["name"] == FILE), None)
+    if release is None or release["draft"] or asset is None:
         return None
     return parse(download(repository, asset["url"]).decode("utf-8"), f"{FILE} of {tag}")
 
@@ -45,19 +45,20 @@ def refuse_other_versions(release: Release, record: Mapping[str, str]) -> None:
 
 def fetch(repository: github.Repository, tag: str) -> Release:
     """What the published release of a tag stands for; raises UserError where there is none."""
-    found = release_of(repository, tag)
-    if found is None:
+    release = release_of(repository, tag)
+    if release is None:
         raise UserError(f"{tag} has no published release with a {FILE}: run the workflow `release` on the tag again")
-    return found
+    return release
 
 
 def refuse_moved(repository: github.Repository, tag: str, commit: str) -> None:
     """Raise UserError where the tag's published release stands for another commit: the tag was moved."""
-    found = release_of(repository, tag)
-    if found and found.commit != commit:
+    release = release_of(repository, tag)
+    if release and release.commit != commit:
         raise UserError(
-            f"{tag} is published for commit {found.commit[:12]} and stands at {commit[:12]} now: a published release is not "
-            f"rewritten; put the tag back (git push --force origin {found.commit}:refs/tags/{tag}) or release a higher version"
+            f"{tag} is published for commit {release.commit[:12]} and stands at {commit[:12]} now: a published release "
+            f"is not rewritten; put the tag back (git push --force origin {release.commit}:refs/tags/{tag}) "
+            "or release a higher version"
         )
 
 

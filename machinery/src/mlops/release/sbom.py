@@ -61,14 +61,14 @@ def _python(inventory: dict[str, Any]) -> list[Component]:
     from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
 
-    found = [
+    components = [
         Component(name="cpython", version=inventory["interpreter"], type=ComponentType.PLATFORM, bom_ref="cpython"),
     ]
     for name, version, licence in inventory["python"]:
         purl = PackageURL("pypi", None, name.lower().replace("_", "-"), version)
         licences = [LicenseFactory().make_from_string(licence)] if licence else []
-        found.append(Component(name=name, version=version, bom_ref=str(purl), purl=purl, licenses=licences))
-    return found
+        components.append(Component(name=name, version=version, bom_ref=str(purl), purl=purl, licenses=licences))
+    return components
 
 
 def _system(inventory: dict[str, Any]) -> list[Component]:
@@ -76,9 +76,9 @@ def _system(inventory: dict[str, Any]) -> list[Component]:
     from packageurl import PackageURL
 
     distribution, release = inventory["distribution"] or "debian", inventory["release"]
-    found = []
+    components = []
     for name, version, architecture in inventory["system"]:
         qualifiers = {"arch": architecture, **({"distro": f"{distribution}-{release}"} if release else {})}
         purl = PackageURL("deb", distribution, name, version, qualifiers)
-        found.append(Component(name=name, version=version, bom_ref=str(purl), purl=purl))
-    return found
+        components.append(Component(name=name, version=version, bom_ref=str(purl), purl=purl))
+    return components

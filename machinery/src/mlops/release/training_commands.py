@@ -78,12 +78,12 @@ def target(environment: str = typer.Argument(help="staging or production."), jso
     """
     from mlops import runner
 
-    found = deploys(load_project(), environment)
-    runner.output("deploys", "true" if found else "false")
+    deployed = deploys(load_project(), environment)
+    runner.output("deploys", "true" if deployed else "false")
     if json:
-        console.as_json({"environment": environment, "deploys": found})
+        console.as_json({"environment": environment, "deploys": deployed})
     else:
-        console.note(f"{environment}: {'deployed' if found else 'verified, not deployed'}")
+        console.note(f"{environment}: {'deployed' if deployed else 'verified, not deployed'}")
 
 
 def deploys(project: Project, environment: str) -> bool:

@@ -86,8 +86,8 @@ def tags_at(listed: str, commit: str) -> list[str]:
 
     An annotated tag is listed twice, its commit under its name with `^{}`.
     """
-    found = re.findall(rf"(?m)^{commit}\trefs/tags/(v[^\s^]+)(?:\^\{{\}})?$", listed)
-    return sorted({name for name in found if re.fullmatch(rf"v{VERSION}(?:-rc\.[1-9]\d*)?", name)})
+    matches = re.findall(rf"(?m)^{commit}\trefs/tags/(v[^\s^]+)(?:\^\{{\}})?$", listed)
+    return sorted({name for name in matches if re.fullmatch(rf"v{VERSION}(?:-rc\.[1-9]\d*)?", name)})
 
 
 def resume(repository: github.Repository, tags: Sequence[str], published: Callable[[str], bool]) -> list[str]:

@@ -30,13 +30,13 @@ def files_of(project: Project, name: str) -> list[str]:
     """The files of a use case, below the root: code, configuration, raw data, test, page, notebooks."""
     root = project.root
     folders = [root / "src" / "use_cases" / name, project.data / "raw" / name]
-    found = [file for folder in folders for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
-    found += [root / "config" / f"{name}.yaml", root / "tests" / "use_cases" / f"test_{name}.py", root / "docs" / f"{name}.md"]
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+    files += [root / "config" / f"{name}.yaml", root / "tests" / "use_cases" / f"test_{name}.py", root / "docs" / f"{name}.md"]
     of_it = re.compile(rf"(^|_){re.escape(name)}($|_)")
     for notebook in (root / "notebooks").glob("*.ipynb"):
         if of_it.search(notebook.stem):
-            found += [notebook, *(file for file in notebook.with_suffix("").rglob("*") if file.is_file())]
-    return sorted(str(file.relative_to(root)) for file in found if file.is_file())
+            files += [notebook, *(file for file in notebook.with_suffix("").rglob("*") if file.is_file())]
+    return sorted(str(file.relative_to(root)) for file in files if file.is_file())
 
 
 def copy(project: Project, old: str, new: str) -> list[str]:
@@ -90,14 +90,14 @@ def remove(project: Project, name: str) -> Removal:
 
 def _renamed(project: Project, old: str, new: str) -> dict[str, bytes]:
     """New path → content, of every file of a use case. The sidecar of a data set keeps its digest and is copied as it is."""
-    found = {}
+    renamed = {}
     for path in files_of(project, old):
         target, file = _swapped(path, old, new), project.root / path
         if (project.root / target).exists():
             raise UserError(f"{target} is there already, and is not written over; move it away, or choose another name")
         content = file.read_bytes()
-        found[target] = _swapped(content.decode(), old, new).encode() if file.suffix in TEXTS else content
-    return found
+        renamed[target] = _swapped(content.decode(), old, new).encode() if file.suffix in TEXTS else content
+    return renamed
 
 
 def _swapped(text: str, old: str, new: str) -> str:

@@ -71,10 +71,10 @@ def kind_of(values: pd.Series, read: Read) -> Kind:
         return replace(facts, kind="constant", remark="no value at all")
     if len(unique) == 1 and not facts.missing:
         return replace(facts, kind="constant", remark=f"always {str(unique[0])[:30]}")
-    found = _of_texts(present, facts, read) if is_text(values) else _of_types(present, facts)
+    kind = _of_texts(present, facts, read) if is_text(values) else _of_types(present, facts)
     return replace(
-        found,
-        personal=_personal(str(values.name), present) if found.kind in ("category", "text", "free", "identifier") else "",
+        kind,
+        personal=_personal(str(values.name), present) if kind.kind in ("category", "text", "free", "identifier") else "",
     )
 
 
@@ -126,24 +126,24 @@ def _written_number(texts: pd.Series, unique: pd.Series, facts: Kind, read: Read
 def _unit(unique: pd.Series) -> str:
     """What stands before or behind nearly every number: a currency, a percent sign, a unit."""
     rests = unique[unique.str.contains(r"\d")].str.replace(r"[\d.,'’+\-\s\u00a0\u202f]", "", regex=True)
-    if rests.empty or not (found := rests.mode()[0]) or len(found) > 4 or found.lower() == "e":
+    if rests.empty or not (unit := rests.mode()[0]) or len(unit) > 4 or unit.lower() == "e":
         return ""
-    return str(found) if (rests == found).mean() > 0.9 else ""
+    return str(unit) if (rests == unit).mean() > 0.9 else ""
 
 
 def _number(values: pd.Series, written: pd.Series, facts: Kind) -> Kind:
     low, high = float(values.min()), float(values.max())
     whole = bool((values % 1 == 0).all())
-    found = replace(facts, kind="number", low=low, high=high, whole=whole, distinct=values.nunique())
+    kind = replace(facts, kind="number", low=low, high=high, whole=whole, distinct=values.nunique())
     name = str(written.name)
-    if whole and found.distinct == len(values) and len(values) > 2 and not facts.unit:
+    if whole and kind.distinct == len(values) and len(values) > 2 and not facts.unit:
         if high - low == len(values) - 1 and low in (0, 1):
-            return replace(found, kind="identifier", remark="counts the rows")
+            return replace(kind, kind="identifier", remark="counts the rows")
         if CODES.search(name):
-            return replace(found, kind="identifier", remark="another one in each row")
-    if whole and CODES.search(name) and found.distinct > 20:
-        return replace(found, kind="identifier", remark=f"names {found.distinct} things")
-    return found
+            return replace(kind, kind="identifier", remark="another one in each row")
+    if whole and CODES.search(name) and kind.distinct > 20:
+        return replace(kind, kind="identifier", remark=f"names {kind.distinct} things")
+    return kind
 
 
 def _date(unique: pd.Series, facts: Kind) -> Kind | None:

@@ -14,7 +14,7 @@ def cells(name: str, table: Table) -> list[tuple[str, str]]:
     counted = (
         f"rows[{target}].value_counts(normalize=True).round(3)" if table.classes else f"rows[{target}].describe().round(3)"
     )
-    found = [
+    parts = [
         ("markdown", f"# {name}: a first look\n{description(table)}. The code that the pipeline uses is in\n"
          f"`src/use_cases/{name}/`."),
         ("code", "import matplotlib.pyplot as plt\nfrom mlops import load_project, load_use_case, read_data, stages\n"
@@ -28,8 +28,8 @@ def cells(name: str, table: Table) -> list[tuple[str, str]]:
     ]  # fmt: skip
     if numbers:
         shown = numbers[:6]
-        found += [("markdown", f"## Numbers\nHow {len(shown)} of them are spread."), ("code", _figure(table, shown))]
-    return found
+        parts += [("markdown", f"## Numbers\nHow {len(shown)} of them are spread."), ("code", _figure(table, shown))]
+    return parts
 
 
 def _figure(table: Table, numbers: list[str]) -> str:

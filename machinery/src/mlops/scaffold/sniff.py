@@ -169,11 +169,11 @@ def check_name(rows: pd.DataFrame, name: str, option: str) -> None:
 
 def _present(rows: pd.DataFrame) -> list[str]:
     """Which of the usual words for no value are there."""
-    found: set[str] = set()
+    present: set[str] = set()
     for name in rows:
         if is_text(rows[name]):
-            found |= set(NOTHING[1:]).intersection(rows[name].dropna().unique())
-    return [word for word in NOTHING if word in found]
+            present |= set(NOTHING[1:]).intersection(rows[name].dropna().unique())
+    return [word for word in NOTHING if word in present]
 
 
 def _marks(rows: pd.DataFrame, semicolons: bool) -> tuple[str, str | None]:
@@ -193,7 +193,7 @@ def _marks(rows: pd.DataFrame, semicolons: bool) -> tuple[str, str | None]:
             votes["." if point > comma else ","] += 1
         for mark, hits in ((".", point), (",", comma)):
             if hits >= 0.9 * len(values):
-                groups[mark].update(found[1] for value in values if (found := GROUPED.search(value)))
+                groups[mark].update(match[1] for value in values if (match := GROUPED.search(value)))
     decimal = "," if votes[","] + semicolons / 2 > votes["."] else "."
     usual = [sign for sign, _ in groups[decimal].most_common() if sign != decimal]
     return decimal, usual[0] if usual and usual[0] not in "\u00a0\u202f" else None

@@ -104,17 +104,17 @@ def understand(file: Path, wishes: Wishes) -> Table:
     left_out |= _left_out(rows, kinds, needed)
     time, group, key, split = _structure(rows, kinds, wishes, task, left_out)
     left_out = {name: why for name, why in left_out.items() if name not in (*key, time, group)}
-    found = Table(
+    table = Table(
         file, read, rows, kinds, wishes.target, task, key, time, group, split, left_out, classes,
         _positive(rows[wishes.target], classes, wishes), tuple(notes),
     )  # fmt: skip
-    leaks = {name: why for name, why in leaks_of(found).items() if name not in wishes.keep}
-    found = replace(found, left_out={**left_out, **leaks}, notes=(*notes, *_remarks(found, leaks)))
-    if not found.inputs:
+    leaks = {name: why for name, why in leaks_of(table).items() if name not in wishes.keep}
+    table = replace(table, left_out={**left_out, **leaks}, notes=(*notes, *_remarks(table, leaks)))
+    if not table.inputs:
         raise DataError(
-            f"{file}: no column is left to learn from ({'; '.join(f'{n}: {w}' for n, w in found.left_out.items())})"[:400]
+            f"{file}: no column is left to learn from ({'; '.join(f'{n}: {w}' for n, w in table.left_out.items())})"[:400]
         )
-    return found
+    return table
 
 
 def _read_of(read: Read, kinds: dict[str, Kind]) -> Read:
@@ -201,11 +201,11 @@ def _left_out(rows: pd.DataFrame, kinds: dict[str, Kind], needed: set[str]) -> d
         "identifier": "names rows, measures nothing",
         "free": "free text without words to count",
     }
-    found = {}
+    left_out = {}
     for name, kind in kinds.items():
         if kind.kind in reasons and name not in needed:
-            found[name] = f"{reasons[kind.kind]}: {kind.remark}" if kind.remark else reasons[kind.kind]
-    return found | _copies(rows, [name for name in kinds if name not in found and name not in needed])
+            left_out[name] = f"{reasons[kind.kind]}: {kind.remark}" if kind.remark else reasons[kind.kind]
+    return left_out | _copies(rows, [name for name in kinds if name not in left_out and name not in needed])
 
 
 def _copies(rows: pd.DataFrame, names: Sequence[str]) -> dict[str, str]:
@@ -213,13 +213,13 @@ def _copies(rows: pd.DataFrame, names: Sequence[str]) -> dict[str, str]:
     import pandas as pd
 
     seen: dict[int, str] = {}
-    found = {}
+    copies = {}
     for name in names:
         digest = int(pd.util.hash_pandas_object(rows[name], index=False).sum())
         if digest in seen and rows[seen[digest]].equals(rows[name]):
-            found[name] = f"the same as {seen[digest]}"
+            copies[name] = f"the same as {seen[digest]}"
         seen.setdefault(digest, name)
-    return found
+    return copies
 
 
 def _structure(
@@ -300,11 +300,11 @@ def leaks_of(table: Table) -> dict[str, str]:
     target = sample[table.target]
     if table.classes and target.value_counts().min() < 3:
         return {}
-    found = {name: _knows(sample[name], target, bool(table.classes)) for name in table.of_kind("number", "category", "date")}
+    leaks = {name: _knows(sample[name], target, bool(table.classes)) for name in table.of_kind("number", "category", "date")}
     what = "classes right" if table.classes else "of the variance"
     return {
         name: f"LEAK? it reproduces {table.target} ({score:.1%} {what} by itself); keep it with --keep {name}"
-        for name, score in found.items()
+        for name, score in leaks.items()
         if score >= LEAK
     }
 
@@ -340,20 +340,20 @@ def _knows(values: pd.Series, target: pd.Series, classes: bool) -> float:
 
 def _remarks(table: Table, leaks: dict[str, str]) -> list[str]:
     """What a person should know of the table before it trains."""
-    found = []
+    remarks = []
     if leaks:
-        found.append(f"left out, as each reproduces the target by itself: {', '.join(leaks)}")
+        remarks.append(f"left out, as each reproduces the target by itself: {', '.join(leaks)}")
     if twins := int(
         table.rows.drop(columns=[name for name in table.key if name in table.rows]).astype(str).duplicated().sum()
     ):
-        found.append(f"{twins} rows are alike but for their key")
+        remarks.append(f"{twins} rows are alike but for their key")
     if table.key == (ROW_ID,) or table.key[0] == ROW_ID:
-        found.append(f"no column names a row, so load makes {ROW_ID} of a row's content")
+        remarks.append(f"no column names a row, so load makes {ROW_ID} of a row's content")
     if table.classes and table.positive is not None:
         share = float((table.rows[table.target] == table.positive).mean())
-        found.append(
+        remarks.append(
             f"{table.positive!r} is {share:.1%} of {table.target}{'; the classes are weighted' if share < 0.2 else ''}"
         )
     if personal := [name for name in table.inputs if table.kinds[name].personal]:
-        found.append(f"personal data? {', '.join(personal)}: in serving.personal, or leave them out with --drop")
-    return found
+        remarks.append(f"personal data? {', '.join(personal)}: in serving.personal, or leave them out with --drop")
+    return remarks

@@ -283,7 +283,7 @@ def test(name: str, table: Table, file: str) -> str:
 
 def columns_of(table: Table) -> list[tuple[str, str, int, int, str]]:
     """Each column with its kind, missing values, different values, and what it is used as, in the order of the file."""
-    found = []
+    columns = []
     for name, kind in table.kinds.items():
         if name == table.target:
             use = f"target ({table.task})"
@@ -297,8 +297,8 @@ def columns_of(table: Table) -> list[tuple[str, str, int, int, str]]:
             ]
             parts += ["input"] if name in table.inputs or name in _levels(table) else []
             use = ", ".join(parts) + (f" ({kind.remark})" if kind.remark else "")
-        found.append((name, kind.kind + (f", {kind.personal}?" if kind.personal else ""), kind.missing, kind.distinct, use))
-    return found
+        columns.append((name, kind.kind + (f", {kind.personal}?" if kind.personal else ""), kind.missing, kind.distinct, use))
+    return columns
 
 
 def page(name: str, table: Table, choice: Choice, file: str) -> str:

@@ -114,12 +114,12 @@ def _yaml(text: str) -> str:
 
 def _rules(table: Table, choice: Choice) -> list[tuple[str, str]]:
     """The rule of each metric; a limit only where the model clearly keeps it."""
-    found = []
+    rules = []
     baseline, model = choice.scores["baseline"], choice.scores[choice.candidate.name]
     for place, metric in enumerate(metrics_of(table)):
         lead = abs(baseline[metric] - model[metric])
         better = (model[metric] > baseline[metric]) == (DIRECTIONS[metric] == "higher")
         limit = f", limit: {baseline[metric]:.4g}" if better else ""
         primary = f", tolerance: {lead / 10:.2g}, primary: true" if place == 0 else ""
-        found.append((metric, f"{{direction: {DIRECTIONS[metric]}{limit}{primary}}}"))
-    return found
+        rules.append((metric, f"{{direction: {DIRECTIONS[metric]}{limit}{primary}}}"))
+    return rules

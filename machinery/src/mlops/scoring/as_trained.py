@@ -42,8 +42,8 @@ def use_case(project: Project, manifest: dict[str, Any]) -> Iterator[UseCase]:
 
 
 def _package(name: str) -> Path | None:
-    found = importlib.util.find_spec(f"{use_case_code.PACKAGE}.{name}")
-    return Path(found.origin).parent if found is not None and found.origin else None
+    spec = importlib.util.find_spec(f"{use_case_code.PACKAGE}.{name}")
+    return Path(spec.origin).parent if spec is not None and spec.origin else None
 
 
 def _bound(name: str, config: UseCaseConfig, package: Path) -> UseCase:

@@ -83,10 +83,10 @@ def _score(url: str, token: str, rows: pd.DataFrame, source: Path, include: Sequ
     if include:
         headers["accept"] += f";include={','.join(include)}"
     keys = ("predictions", *include)
-    found = answered(f"{url}/invocations", token, body, headers, keys=keys)
-    if not all(isinstance(values, list) and len(values) == len(rows) for values in found):
+    reply = answered(f"{url}/invocations", token, body, headers, keys=keys)
+    if not all(isinstance(values, list) and len(values) == len(rows) for values in reply):
         raise _another_server(f"{url}/invocations")
-    return dict(zip(keys, found, strict=True))
+    return dict(zip(keys, reply, strict=True))
 
 
 def wait_ready(url: str, seconds: float) -> None:

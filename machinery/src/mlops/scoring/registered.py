@@ -70,10 +70,10 @@ def identity_of(version: versions.Version) -> dict[str, Any]:
 def _kept(folder: Path, identity: dict[str, Any], allow_pickle: bool, personal: tuple[str, ...]) -> Bundle | None:
     """The bundle that is there already, where it is whole and of this version."""
     try:
-        found = verify(folder)
+        bundle = verify(folder)
     except (BundleDamaged, json.JSONDecodeError):
         shutil.rmtree(folder, ignore_errors=True)
         return None
-    same = identity.items() <= found.content["version"].items() and found.content["personal"] == sorted(personal)
-    pickled = found.content.get("pyfunc", {}).get("allow_pickle", allow_pickle)
-    return found if same and pickled == allow_pickle else None
+    same = identity.items() <= bundle.content["version"].items() and bundle.content["personal"] == sorted(personal)
+    pickled = bundle.content.get("pyfunc", {}).get("allow_pickle", allow_pickle)
+    return bundle if same and pickled == allow_pickle else None

@@ -28,10 +28,10 @@ def asks_probabilities(params: Any) -> bool:
 def available(content: dict[str, Any]) -> tuple[str, ...]:
     """What a bundle's manifest allows to be included."""
     coverage = content.get("coverage")
-    found = [name for name in ("probabilities", "contributions") if content.get(name)]
-    found += ["intervals"] if coverage and "width" in coverage else []
-    found += ["sets"] if coverage and "limits" in coverage and content.get("probabilities") else []
-    return tuple(sorted(found))
+    names = [name for name in ("probabilities", "contributions") if content.get(name)]
+    names += ["intervals"] if coverage and "width" in coverage else []
+    names += ["sets"] if coverage and "limits" in coverage and content.get("probabilities") else []
+    return tuple(sorted(names))
 
 
 def read_include(names: Any, content: dict[str, Any]) -> tuple[str, ...]:
@@ -49,8 +49,8 @@ def read_include(names: Any, content: dict[str, Any]) -> tuple[str, ...]:
 
 def read_accept(accept: str, content: dict[str, Any]) -> tuple[str, ...]:
     """What the header accept includes, as in `application/json;include=probabilities`. Raises InvalidRequest."""
-    found = INCLUDE.search(accept) if "include" in accept else None
-    return read_include(found[1].split(","), content) if found else ()
+    match = INCLUDE.search(accept) if "include" in accept else None
+    return read_include(match[1].split(","), content) if match else ()
 
 
 def read_params(params: Any, content: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
@@ -69,22 +69,22 @@ def read_params(params: Any, content: dict[str, Any]) -> tuple[Any, tuple[str, .
 
 def compute(predict: Predict, content: dict[str, Any], rows: Rows, outputs: Any, names: Iterable[str]) -> Extras:
     """Name → array with one row a row, or a list of sets of classes."""
-    found: Extras = {}
+    computed: Extras = {}
     scores = np.empty(0)
     for name in names:
         if name in ("probabilities", "sets") and not len(scores):
             scores = np.asarray(predict(rows, PROBABILITIES), dtype=np.float64)
         if name == "probabilities":
-            found[name] = scores
+            computed[name] = scores
         elif name == "sets":
             limits = np.array([content["coverage"]["limits"][str(label)] for label in classes_of(content)])
-            found[name] = 1 - scores <= limits
+            computed[name] = 1 - scores <= limits
         elif name == "intervals":
             width = content["coverage"]["width"]
-            found[name] = np.column_stack([np.ravel(outputs) - width, np.ravel(outputs) + width])
+            computed[name] = np.column_stack([np.ravel(outputs) - width, np.ravel(outputs) + width])
         else:
-            found[name] = _contributions(content, rows)
-    return found
+            computed[name] = _contributions(content, rows)
+    return computed
 
 
 def _contributions(content: dict[str, Any], rows: Rows) -> np.ndarray:

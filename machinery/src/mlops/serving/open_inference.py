@@ -88,14 +88,14 @@ def integer_bounds(datatype: str) -> tuple[int, int]:
 
 
 def write_infer(
-    outputs: Outputs, bundle: Bundle, identity: str, wanted: list[str] | None, found: extras.Extras
+    outputs: Outputs, bundle: Bundle, identity: str, wanted: list[str] | None, included: extras.Extras
 ) -> dict[str, Any]:
     """The answer's object; `wanted` names the outputs that it holds, None for all predictions.
 
     What is included is a tensor [rows, columns]; what its columns are stands in the metadata.
     """
     predictions = outputs if isinstance(outputs, dict) else {"predictions": outputs}
-    columns = predictions | {name: np.asarray(values) for name, values in found.items()}
+    columns = predictions | {name: np.asarray(values) for name, values in included.items()}
     return {
         "model_name": bundle.name,
         "model_version": bundle.number,
@@ -132,8 +132,14 @@ def metadata(bundle: Bundle) -> dict[str, Any]:
         for column in bundle.signature.columns
     ]
     outputs = [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in _outputs(bundle).items()]
-    found = {"name": bundle.name, "versions": [bundle.number], "platform": bundle.format, "inputs": inputs, "outputs": outputs}
-    return found | ({"optional_outputs": more} if (more := _optional(bundle.content)) else {})
+    included = {
+        "name": bundle.name,
+        "versions": [bundle.number],
+        "platform": bundle.format,
+        "inputs": inputs,
+        "outputs": outputs,
+    }
+    return included | ({"optional_outputs": more} if (more := _optional(bundle.content)) else {})
 
 
 def _optional(content: dict[str, Any]) -> list[dict[str, Any]]:

@@ -84,7 +84,7 @@ def open_log(bundle: Bundle, settings: Settings, dropped: Callable[[], None]) ->
     listener.start()
     chance, content = random.Random(), bundle.content
 
-    def write(request: str, rows: Rows, outputs: Outputs, found: extras.Extras) -> None:
+    def write(request: str, rows: Rows, outputs: Outputs, included: extras.Extras) -> None:
         if settings.prediction_sample < 1 and chance.random() >= settings.prediction_sample:
             return
         record = logging.LogRecord("predictions", logging.INFO, "", 0, "", None, None)
@@ -93,7 +93,7 @@ def open_log(bundle: Bundle, settings: Settings, dropped: Callable[[], None]) ->
             request,
             rows,
             outputs,
-            extras.as_json(found, content),
+            extras.as_json(included, content),
         )
         try:
             waiting.put_nowait(record)
@@ -110,13 +110,13 @@ def open_log(bundle: Bundle, settings: Settings, dropped: Callable[[], None]) ->
 
 def _lines(number: str, shown: list[tuple[int, str, bool]], record: Any) -> str:
     """One JSON object a row: time, version, request, row, inputs, prediction."""
-    time, request, rows, outputs, found = record
+    time, request, rows, outputs, included = record
     lines = []
     for row in range(rows.count):
         inputs = {name: _plain(rows.column(place)[row], whole) for place, name, whole in shown}
         answer = {name: values[row] for name, values in outputs.items()} if isinstance(outputs, dict) else outputs[row]
         content = {"time": time, "version": number, "request": request, "row": row, "inputs": inputs, "prediction": answer}
-        content |= {name: values[row] for name, values in found.items()}
+        content |= {name: values[row] for name, values in included.items()}
         lines.append(json.dumps(content, default=_default))
     return "\n".join(lines)
 

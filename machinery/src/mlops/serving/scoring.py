@@ -62,9 +62,9 @@ def answer(scorer: Scorer, parsed: ParsedRequest, outputs: Outputs) -> Answer:
     names = (*parsed.include, *(name for name in scorer.logged if name not in parsed.include))
     if not names:
         return parsed.write(outputs, {})
-    found = extras.compute(scorer.predict, scorer.bundle.content, parsed.rows, outputs, names)
-    written = parsed.write(outputs, {name: found[name] for name in parsed.include})
-    return written._replace(extras=found)
+    included = extras.compute(scorer.predict, scorer.bundle.content, parsed.rows, outputs, names)
+    written = parsed.write(outputs, {name: included[name] for name in parsed.include})
+    return written._replace(extras=included)
 
 
 def read(scorer: Scorer, endpoint: str, body: bytes, content_type: str, accept: str, request: str) -> ParsedRequest:
@@ -119,11 +119,11 @@ def _invocations(scorer: Scorer, body: bytes, media_type: str, accept: str, requ
         params, more = extras.read_params(params, content)
         include = tuple(dict.fromkeys((*include, *more)))
 
-    def write(outputs: Outputs, found: extras.Extras) -> Answer:
+    def write(outputs: Outputs, included: extras.Extras) -> Answer:
         if in_arrow:
-            payload = arrow.write_arrow(outputs, extras.as_columns(found, content))
+            payload = arrow.write_arrow(outputs, extras.as_columns(included, content))
             return Answer(payload, arrow.CONTENT_TYPE, rows, outputs)
-        reply = {"predictions": _listed(outputs, finite=True)} | extras.as_json(found, content)
+        reply = {"predictions": _listed(outputs, finite=True)} | extras.as_json(included, content)
         return Answer(json.dumps(reply).encode(), JSON, rows, outputs)
 
     return ParsedRequest(rows, params, write, include)
@@ -152,8 +152,8 @@ def _typed(scorer: Scorer, body: bytes, media_type: str, accept: str, request: s
     include = () if names is None else extras.read_include(names, content)
     model = {"model": scorer.bundle.name, "version": scorer.bundle.number}
 
-    def write(outputs: Outputs, found: extras.Extras) -> Answer:
-        reply = {"predictions": _listed(outputs, finite=True)} | extras.as_json(found, content) | model
+    def write(outputs: Outputs, included: extras.Extras) -> Answer:
+        reply = {"predictions": _listed(outputs, finite=True)} | extras.as_json(included, content) | model
         return Answer(json.dumps(reply).encode(), JSON, rows, outputs)
 
     return ParsedRequest(rows, None, write, include)
@@ -168,8 +168,8 @@ def _infer(scorer: Scorer, body: bytes, media_type: str, accept: str, request: s
     rows, identity, wanted = open_inference.read_infer(body, scorer.bundle)
     include = tuple(name for name in wanted or () if name in extras.available(scorer.bundle.content))
 
-    def write(outputs: Outputs, found: extras.Extras) -> Answer:
-        content = open_inference.write_infer(outputs, scorer.bundle, identity or request, wanted, found)
+    def write(outputs: Outputs, included: extras.Extras) -> Answer:
+        content = open_inference.write_infer(outputs, scorer.bundle, identity or request, wanted, included)
         return Answer(json.dumps(content).encode(), JSON, rows, outputs)
 
     return ParsedRequest(rows, None, write, include)

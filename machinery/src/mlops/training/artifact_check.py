@@ -35,7 +35,7 @@ def check(predict: Predict, inputs: pd.DataFrame, recorded: Predictions) -> list
         "in another order of rows": (order, lambda: predict(inputs.iloc[order])),
         "one row at a time": (few, lambda: _one_by_one(predict, inputs, few)),
     }
-    found = []
+    findings = []
     for way, (rows, request) in ways.items():
         try:
             difference = _difference(request(), recorded.take(rows))
@@ -43,9 +43,9 @@ def check(predict: Predict, inputs: pd.DataFrame, recorded: Predictions) -> list
             difference = f"it cannot predict ({first_line(error)})"
         if difference:
             name = way.replace(" ", "_")
-            found.append(Finding(f"artifact.{name}", f"the saved model, {way}, is not what was trained: {difference}"))
+            findings.append(Finding(f"artifact.{name}", f"the saved model, {way}, is not what was trained: {difference}"))
             break
-    return found
+    return findings
 
 
 def _one_by_one(predict: Predict, inputs: pd.DataFrame, rows: np.ndarray) -> Predictions:

@@ -107,8 +107,8 @@ def find(project: Project, use_case: str, key: str) -> Candidate | None:
 def newest(project: Project, use_case: str) -> Candidate:
     """The candidate that was made last; raises UserError where there is none."""
     # A folder that a killed process left behind has a dot before its name.
-    found = (project.output / "candidates" / use_case).glob("[!.]*/manifest.json")
-    ordered = sorted(found, key=lambda file: file.stat().st_mtime)
+    files = (project.output / "candidates" / use_case).glob("[!.]*/manifest.json")
+    ordered = sorted(files, key=lambda file: file.stat().st_mtime)
     if not ordered:
         raise UserError(f"{use_case}: no candidate under {project.output}; make one with: mlops train {use_case}")
     return read(ordered[-1].parent)

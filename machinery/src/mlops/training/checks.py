@@ -39,8 +39,8 @@ def run(
     primary: Measure,
 ) -> tuple[Check, ...]:
     """The checks that the configuration asks for, on the holdout."""
-    found = list(_coverage(config, manifest, truth, predictions, classes))
-    return tuple([*found, *_slices(config, holdout, truth, predictions, primary)])
+    findings = list(_coverage(config, manifest, truth, predictions, classes))
+    return tuple([*findings, *_slices(config, holdout, truth, predictions, primary)])
 
 
 def judged(verdict: Verdict, checks: tuple[Check, ...]) -> Verdict:

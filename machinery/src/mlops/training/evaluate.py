@@ -36,25 +36,25 @@ def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None)
     predictions, simple = recorded(holdout, PREDICTION, classes), recorded(holdout, BASELINE, classes)
     new_question = champion is not None and champion.target_number != config.target.number
     rival = None if new_question else champion
-    found = judgement.judged(use_case, candidate, judgement.of_rules(use_case, candidate, holdout, rival), rival)
+    findings = judgement.judged(use_case, candidate, judgement.of_rules(use_case, candidate, holdout, rival), rival)
     differs = [] if rival is None else differences(candidate.manifest["problem"], rival.problem)
-    differs = judgement.not_excused(differs, found)
+    differs = judgement.not_excused(differs, findings)
     theirs = None if rival is None or differs else _predictions_of(use_case, rival, holdout, classes)
     measured = metrics_of(use_case, truth, predictions, classes)
-    found = [*found, *judgement.of_candidate(use_case, candidate, holdout, truth, predictions)]
+    findings = [*findings, *judgement.of_candidate(use_case, candidate, holdout, truth, predictions)]
     if rival is not None and theirs is not None:
-        found += judgement.of_champion(use_case, candidate, rival, truth, theirs, measured[config.primary])
-    found = judgement.judged(use_case, candidate, found, rival)
-    found += idle(found, config.acknowledge)
+        findings += judgement.of_champion(use_case, candidate, rival, truth, theirs, measured[config.primary])
+    findings = judgement.judged(use_case, candidate, findings, rival)
+    findings += idle(findings, config.acknowledge)
     verdict = decide(
-        judgement.law(config, rival, found),
+        judgement.law(config, rival, findings),
         measured,
         metrics_of(use_case, truth, simple, classes),
         None if theirs is None else metrics_of(use_case, truth, theirs, classes),
         differs,
         None if theirs is None else _interval(use_case, predictions, theirs, truth, classes),
         new_question,
-        found,
+        findings,
     )
     checked = checks.run(config, candidate.manifest, holdout, truth, predictions, classes, primary_measure(use_case, classes))
     number = champion.number if champion else None
@@ -85,9 +85,9 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     A champion can be asked as long as every input that it needs is there in the same type; new inputs beside them are
     no difference.
     """
-    found = [part for part in ("target", "split") if ours[part] != theirs[part]]
+    differing = [part for part in ("target", "split") if ours[part] != theirs[part]]
     missing = [name for name, kind in theirs["schema"].items() if ours["schema"].get(name) != kind]
-    return [*found, f"schema (input {missing[0]})"] if missing else found
+    return [*differing, f"schema (input {missing[0]})"] if missing else differing
 
 
 def _interval(

@@ -70,9 +70,9 @@ def decide(
     rows, reasons = [], []
     for name, rule in rules.items():
         against = None if champion is None else champion[name]
-        found = _faults(rule, candidate[name], baseline[name], against)
-        rows.append(Row(name, candidate[name], against, baseline[name], limit(rule), "; ".join(found) or "passes"))
-        reasons += [f"{name} {fault}: {details}" for fault, details in found.items()]
+        faults = _faults(rule, candidate[name], baseline[name], against)
+        rows.append(Row(name, candidate[name], against, baseline[name], limit(rule), "; ".join(faults) or "passes"))
+        reasons += [f"{name} {fault}: {details}" for fault, details in faults.items()]
     reasons += [
         f"{part} is not the champion's: restore it, or raise target.number where the question is a new one" for part in differs
     ]

@@ -37,16 +37,16 @@ def compare(ours: pd.DataFrame, theirs: pd.DataFrame, key: list[str], split: Map
         sum((differs(mine[name], other[name]) for name in inputs), start=differs(mine[TRUTH], mine[TRUTH])).gt(0).sum()
     )
     spare = ours[TRUTH].nunique() if split["method"] == "stratified" else 0
-    found = []
+    findings = []
     if gone > spare:
         detail = f"{gone} of the champion's {len(theirs)} holdout rows are gone: bring them back, or acknowledge it"
-        found.append(Finding("holdout.rows", detail, True, len(theirs), len(theirs) - gone))
+        findings.append(Finding("holdout.rows", detail, True, len(theirs), len(theirs) - gone))
     if targets:
         detail = f"{targets} holdout rows have another target than the champion's: restore them, or acknowledge it"
-        found.append(Finding("holdout.targets", detail, True, 0, targets))
+        findings.append(Finding("holdout.targets", detail, True, 0, targets))
     if new or changed:
-        found.append(Finding("holdout", f"beside the champion's: {new} rows new, {changed} with other inputs", False))
-    return found
+        findings.append(Finding("holdout", f"beside the champion's: {new} rows new, {changed} with other inputs", False))
+    return findings
 
 
 def baseline_differs(ours: pd.DataFrame, theirs: pd.DataFrame, key: list[str]) -> bool:

@@ -45,15 +45,15 @@ def of_inputs(
     known = predict(model, rows, classes)
     before = [goodness(direction, measure(truth[draw], known.take(draw))) for draw in draws]
     chance = np.random.default_rng(config.seed)
-    found = []
+    entries = []
     for name in names:
         shuffled = np.stack([chance.permutation(draw) for draw in draws])
         tried = rows.iloc[draws.ravel()].reset_index(drop=True)
         tried[name] = rows[name].iloc[shuffled.ravel()].reset_index(drop=True)
         predictions = predict(model, tried, classes)
         losses = [before[turn] - _good(predictions, truth[draw], turn, direction, measure) for turn, draw in enumerate(draws)]
-        found.append({"input": str(name), **_interval(np.array(losses))})
-    return sorted(found, key=lambda item: -item["loss"])
+        entries.append({"input": str(name), **_interval(np.array(losses))})
+    return sorted(entries, key=lambda item: -item["loss"])
 
 
 def _good(predictions: Predictions, truth: np.ndarray, turn: int, direction: str, measure: Measure) -> float:
@@ -98,13 +98,13 @@ def contributions(model: Any, rows: pd.DataFrame, target: str) -> dict[str, Any]
     return {"of": target, "base": float(steps[0]), "inputs": inputs}
 
 
-def table(found: list[dict[str, Any]], metric: str) -> list[str]:
+def table(entries: list[dict[str, Any]], metric: str) -> list[str]:
     """A Markdown table of the inputs, at most twenty; no lines where nothing is known."""
-    if not found:
+    if not entries:
         return []
     head = [f"| input | loss of {metric} | 95 % interval |", "|:--|--:|:--|"]
     lines = [
         f"| {item['input'].replace('|', chr(92) + '|')} | {item['loss']:.4f} | {item['low']:.4f} to {item['high']:.4f} |"
-        for item in found[:20]
+        for item in entries[:20]
     ]
     return [*head, *lines]

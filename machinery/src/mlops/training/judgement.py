@@ -32,17 +32,17 @@ def of_rules(use_case: UseCase, candidate: Candidate, rows: pd.DataFrame, champi
     if champion is None or not champion.manifest:
         return []
     theirs, ours = champion.manifest, candidate.manifest
-    found = rules.changes(ours["config"], theirs["config"])
+    findings = rules.changes(ours["config"], theirs["config"])
     their_rows = champion.holdout() if champion.holdout else None
     key, split = list(use_case.config.key), ours["config"]["split"]
-    if their_rows is not None and not any(item.rule == "key" or item.rule.startswith("split.") for item in found):
-        found += holdout.compare(rows, their_rows, key, split)
+    if their_rows is not None and not any(item.rule == "key" or item.rule.startswith("split.") for item in findings):
+        findings += holdout.compare(rows, their_rows, key, split)
     digests = [manifest.get("baseline_digest", "") for manifest in (theirs, ours)]
     same_data = theirs.get("parts", {}).get("data") == ours.get("parts", {}).get("data")
     other = same_data and their_rows is not None and holdout.baseline_differs(rows, their_rows, key)
     if all(digests) and (digests[0] != digests[1] or other):
-        found.append(rules.change("baseline", *digests))
-    return found
+        findings.append(rules.change("baseline", *digests))
+    return findings
 
 
 def of_candidate(
@@ -53,14 +53,14 @@ def of_candidate(
 
     classes = candidate.manifest["classes"]
     known = np.array(classes) if classes else None
-    found = [Finding(**item) for item in candidate.manifest.get("checks", [])]
-    found += _few_rows(use_case, truth, predictions, known)
+    findings = [Finding(**item) for item in candidate.manifest.get("checks", [])]
+    findings += _few_rows(use_case, truth, predictions, known)
     inputs = list(candidate.manifest["problem"]["schema"])
     try:
         model = tracking.load_model(candidate.path / "model", use_case.config.serving.trust)
-        return [*found, *artifact_check.check(lambda part: predict(model, part, known), rows[inputs], predictions)]
+        return [*findings, *artifact_check.check(lambda part: predict(model, part, known), rows[inputs], predictions)]
     except Exception as error:  # whatever keeps it from loading keeps it from being served
-        return [*found, Finding("artifact.load", f"the saved model cannot be loaded ({first_line(error)})")]
+        return [*findings, Finding("artifact.load", f"the saved model cannot be loaded ({first_line(error)})")]
 
 
 def of_champion(
@@ -69,28 +69,28 @@ def of_champion(
     """A new input that alone beats the champion, and a recent version that was better by more than the tolerance."""
     config, classes = use_case.config, candidate.manifest["classes"]
     error = error_of(truth, theirs, classes)
-    found = []
+    findings = []
     for name, alone in candidate.manifest.get("single_inputs", {}).items():
         if name not in champion.problem["schema"] and alone["error"] + 2 * alone["deviation"] < error:
             detail = f"the new input {name} alone beats champion {champion.number}: is it known when the model is asked?"
-            found.append(Finding(f"leaks.single_input.{name}", detail))
-    return [*found, *_lost_by_small_steps(config, champion, value)]
+            findings.append(Finding(f"leaks.single_input.{name}", detail))
+    return [*findings, *_lost_by_small_steps(config, champion, value)]
 
 
-def judged(use_case: UseCase, candidate: Candidate, found: Sequence[Finding], champion: Champion | None) -> list[Finding]:
+def judged(use_case: UseCase, candidate: Candidate, findings: Sequence[Finding], champion: Champion | None) -> list[Finding]:
     """The findings with the reasons of those that the configuration acknowledges."""
-    return acknowledged(found, use_case.config.acknowledge, champion.spent if champion else {}, candidate.key)
+    return acknowledged(findings, use_case.config.acknowledge, champion.spent if champion else {}, candidate.key)
 
 
-def law(config: UseCaseConfig, champion: Champion | None, found: Sequence[Finding]) -> dict[str, Metric]:
+def law(config: UseCaseConfig, champion: Champion | None, findings: Sequence[Finding]) -> dict[str, Metric]:
     """The rules of the metrics: the stricter of ours and the champion's, but for those that were acknowledged."""
     theirs = champion.manifest["config"]["metrics"] if champion and champion.manifest else {}
-    return rules.strictest(config.metrics, theirs, {item.rule for item in found if item.reason})
+    return rules.strictest(config.metrics, theirs, {item.rule for item in findings if item.reason})
 
 
-def not_excused(differs: Sequence[str], found: Sequence[Finding]) -> list[str]:
+def not_excused(differs: Sequence[str], findings: Sequence[Finding]) -> list[str]:
     """What two problems do not share, without a split whose every change was acknowledged."""
-    split = [item for item in found if item.rule == "key" or item.rule.startswith("split.")]
+    split = [item for item in findings if item.rule == "key" or item.rule.startswith("split.")]
     excused = bool(split) and all(item.reason for item in split)
     return [part for part in differs if not (part == "split" and excused)]
 

@@ -34,19 +34,19 @@ def of_features(use_case: UseCase, interim: pd.DataFrame, processed: pd.DataFram
     With a split by time that is the order of time. Else the features of any half are those of all rows, unless the rows have a
     time in whose order they look backward only.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for parts in _orders(use_case, interim):
-        found = []
+        findings = []
         for part in parts:
             try:
-                found = _compare(use_case, part, use_case.features(part.copy()), processed)
+                findings = _compare(use_case, part, use_case.features(part.copy()), processed)
             except Exception as error:  # the code is the user's: some features need many rows
-                found = [Finding("leaks.features", f"not computed on part of the rows ({first_line(error)})", False)]
-            if found:
+                findings = [Finding("leaks.features", f"not computed on part of the rows ({first_line(error)})", False)]
+            if findings:
                 break
-        if not found:
+        if not findings:
             return []
-    return found
+    return findings
 
 
 def of_duplicates(training: pd.DataFrame, holdout: pd.DataFrame, target: pd.Series, share: float) -> list[Finding]:
@@ -84,15 +84,15 @@ def of_row_numbers(rows: pd.DataFrame, inputs: list[str], by_time: bool) -> list
     """
     import pandas as pd
 
-    found = []
+    findings = []
     for name in inputs if len(rows) >= 20 else []:
         values = rows[name]
         if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values) or not values.is_unique:
             continue
         whole = values.notna().all() and (values % 1 == 0).all()
         if whole and values.max() - values.min() < 1.1 * len(rows):
-            found.append(Finding(f"leaks.row_number.{name}", f"input {name} numbers the rows: leave it out", not by_time))
-    return found
+            findings.append(Finding(f"leaks.row_number.{name}", f"input {name} numbers the rows: leave it out", not by_time))
+    return findings
 
 
 def of_single_inputs(
@@ -106,7 +106,7 @@ def of_single_inputs(
     import numpy as np
 
     training, holdout = _thinned(training), _thinned(holdout)
-    found, alone = [], {}
+    findings, alone = [], {}
     one, other = (_target(rows[target], classes) for rows in (training, holdout))
     for name in inputs:
         forth = _errors(training[name], one, holdout[name], other, classes)
@@ -118,8 +118,8 @@ def of_single_inputs(
         if baseline > 0 and upper <= (1 - share) * baseline:
             left = f"it leaves {both.mean() / baseline:.2%} of the baseline's error"
             detail = f"input {name} alone nearly determines {target}: {left}"
-            found.append(Finding(f"leaks.single_input.{name}", f"{detail}; is it known when the model is asked?"))
-    return found, alone
+            findings.append(Finding(f"leaks.single_input.{name}", f"{detail}; is it known when the model is asked?"))
+    return findings, alone
 
 
 def _orders(use_case: UseCase, interim: pd.DataFrame) -> Iterator[list[pd.DataFrame]]:

@@ -121,12 +121,12 @@ def calibration(evaluation: Evaluation, bins: int = 10) -> Figure:
         places = np.minimum((confidence * bins).astype(int), bins - 1)
         filled = [place for place in range(bins) if (places == place).any()]
         stated = [confidence[places == place].mean() for place in filled]
-        found = [right[places == place].mean() for place in filled]
+        shares = [right[places == place].mean() for place in filled]
         rows = [int((places == place).sum()) for place in filled]
-        axes.plot(stated, found, color=colour, linewidth=1, label=name)
-        axes.scatter(stated, found, s=[12 + 200 * number / len(places) for number in rows], color=colour)
+        axes.plot(stated, shares, color=colour, linewidth=1, label=name)
+        axes.scatter(stated, shares, s=[12 + 200 * number / len(places) for number in rows], color=colour)
         if name == "this model":
-            for x, y, number in zip(stated, found, rows, strict=True):
+            for x, y, number in zip(stated, shares, rows, strict=True):
                 axes.annotate(str(number), (x, y), (0, -14), textcoords="offset points", ha="center", fontsize=8)
     axes.set(
         xlabel="probability of the predicted class (numbers: rows)",

@@ -23,8 +23,8 @@ def precision_recall(evaluation: Evaluation, index: int) -> Figure:
     figure, axes = new_figure(1, 1, (5, 4.4))
     for name, predictions, colour in models_of(evaluation)[:-1]:
         assert predictions.probabilities is not None
-        found = curve(positive, predictions.probabilities[:, index])
-        axes.step(found.recall, found.precision, color=colour, linewidth=1.2, where="post", label=name)
+        points = curve(positive, predictions.probabilities[:, index])
+        axes.step(points.recall, points.precision, color=colour, linewidth=1.2, where="post", label=name)
         flagged = predictions.values == index
         if evaluation.threshold is not None and flagged.any():
             recall, precision = (flagged & positive).sum() / positive.sum(), positive[flagged].mean()

@@ -29,15 +29,15 @@ def _range(values: pd.Series) -> dict[str, Any]:
     import pandas as pd
 
     present = values.dropna()
-    found: dict[str, Any] = {"missing": int(values.isna().sum())}
+    facts: dict[str, Any] = {"missing": int(values.isna().sum())}
     if present.empty:
-        return found
+        return facts
     if pd.api.types.is_datetime64_any_dtype(present):
-        return {**found, "low": present.min().isoformat(), "high": present.max().isoformat()}
+        return {**facts, "low": present.min().isoformat(), "high": present.max().isoformat()}
     if pd.api.types.is_numeric_dtype(present) and not pd.api.types.is_bool_dtype(present):
-        return {**found, "low": float(present.min()), "high": float(present.max())}
+        return {**facts, "low": float(present.min()), "high": float(present.max())}
     values_ = sorted(map(str, present.unique()))
-    return {**found, "values": values_} if len(values_) <= MOST else {**found, "distinct": len(values_)}
+    return {**facts, "values": values_} if len(values_) <= MOST else {**facts, "distinct": len(values_)}
 
 
 def _outside(values: pd.Series, known: dict[str, Any]) -> pd.Series:

@@ -39,13 +39,13 @@ def of_column(values: pd.Series) -> dict[str, Any]:
     """The profile of one column: kind (number or category), rows, missing, and its values or counts."""
     import pandas as pd
 
-    found = values.dropna()
-    facts: dict[str, Any] = {"rows": len(values), "missing": len(values) - len(found)}
-    if pd.api.types.is_bool_dtype(found) or not (
-        pd.api.types.is_numeric_dtype(found) or pd.api.types.is_datetime64_any_dtype(found)
+    present = values.dropna()
+    facts: dict[str, Any] = {"rows": len(values), "missing": len(values) - len(present)}
+    if pd.api.types.is_bool_dtype(present) or not (
+        pd.api.types.is_numeric_dtype(present) or pd.api.types.is_datetime64_any_dtype(present)
     ):
-        return {"kind": "category", **facts, **_counts(found.map(as_category))}
-    numbers = as_numbers(found)
+        return {"kind": "category", **facts, **_counts(present.map(as_category))}
+    numbers = as_numbers(present)
     if 0 < numbers.nunique() <= min(LEVELS, len(numbers) / ROWS_A_LEVEL):
         return {"kind": "category", **facts, **_counts(numbers.map(as_category))}
     return {"kind": "number", **facts, **_spread(numbers.to_numpy(dtype=float))}

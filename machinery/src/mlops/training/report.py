@@ -75,9 +75,9 @@ def markdown(candidate: Candidate, evaluation: Evaluation, notes: list[str], dra
     """
     lines = [summary(candidate, evaluation, notes), "", *chart(candidate, evaluation), ""]
     lines += [f"![{name.removesuffix('.png')}](plots/{name})" for name in drawn]
-    if found := candidate.manifest.get("importance"):
+    if losses := candidate.manifest.get("importance"):
         metric = next(name for name, rule in candidate.manifest["config"]["metrics"].items() if rule["primary"])
-        lines += ["", "<details><summary>What it relies on</summary>", "", *importance.table(found, metric), "", "</details>"]
+        lines += ["", "<details><summary>What it relies on</summary>", "", *importance.table(losses, metric), "", "</details>"]
     lines += ["", "<details><summary>What it was made from</summary>", "", "| | |", "|:--|:--|"]
     lines += [_row(pair) for pair in _facts(candidate.manifest)]
     return "\n".join([*lines, "", "</details>", ""])
@@ -167,12 +167,12 @@ def _facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _threshold(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     """The row of the threshold, where the model has one."""
-    found = manifest.get("threshold")
-    if not found:
+    threshold = manifest.get("threshold")
+    if not threshold:
         return []
-    least = f" {found['at_least']:g}" if found.get("at_least") else ""
-    chosen = f", by rule {found['rule']}{least} on {found['rows']} training rows" if found.get("rule") else ""
-    return [("threshold", f"{found['value']:.6g} for {found['positive']}{chosen}")]
+    least = f" {threshold['at_least']:g}" if threshold.get("at_least") else ""
+    chosen = f", by rule {threshold['rule']}{least} on {threshold['rows']} training rows" if threshold.get("rule") else ""
+    return [("threshold", f"{threshold['value']:.6g} for {threshold['positive']}{chosen}")]
 
 
 def _cells(row: tuple[Any, ...]) -> list[str]:

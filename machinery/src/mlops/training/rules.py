@@ -50,18 +50,18 @@ def strictest(ours: Mapping[str, Metric], theirs: Mapping[str, Any], excused: Co
 
 def changes(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[Finding]:
     """Each rule of the champion's configuration that ours gives up or loosens; what becomes stricter is no finding."""
-    found = [*_of_metrics(ours["metrics"], theirs["metrics"])]
+    changed = [*_of_metrics(ours["metrics"], theirs["metrics"])]
     was, now = _primary(theirs["metrics"]), _primary(ours["metrics"])
-    found += [("primary", was, now)] if was != now else []
+    changed += [("primary", was, now)] if was != now else []
     for name in sorted({*theirs["split"], *ours["split"]}):
         old, new = theirs["split"].get(name), ours["split"].get(name)
-        found += [(f"split.{name}", old, new)] if old != new else []
-    found += _of_decisions(ours, theirs)
-    found += [("key", theirs["key"], ours["key"])] if theirs["key"] != ours["key"] else []
+        changed += [(f"split.{name}", old, new)] if old != new else []
+    changed += _of_decisions(ours, theirs)
+    changed += [("key", theirs["key"], ours["key"])] if theirs["key"] != ours["key"] else []
     for name, old in theirs.get("checks", {}).items():
         new = ours["checks"].get(name)
-        found += [(f"checks.{name}", old, new)] if new is None or (new < old) == (name in LARGER) and new != old else []
-    return [change(*item) for item in found]
+        changed += [(f"checks.{name}", old, new)] if new is None or (new < old) == (name in LARGER) and new != old else []
+    return [change(*item) for item in changed]
 
 
 def change(rule: str, old: Any, new: Any) -> Finding:

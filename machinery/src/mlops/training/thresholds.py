@@ -32,22 +32,22 @@ def choose(config: UseCaseConfig, truth: np.ndarray, seen: OutOfFold | None, cla
     if rule.value is not None:
         return {**facts, "value": rule.value}
     assert seen is not None and seen.predictions.probabilities is not None
-    found = curve(truth[seen.rows] == index, seen.predictions.probabilities[:, index])
+    points = curve(truth[seen.rows] == index, seen.predictions.probabilities[:, index])
     costs = cost_matrix(config.costs, list(classes)) if rule.rule == "cost" else None
-    value = _between(found.scores, _place(rule, found, costs, index))
+    value = _between(points.scores, _place(rule, points, costs, index))
     return {**facts, "value": value, "rule": rule.rule, "at_least": rule.at_least, "rows": len(seen.rows)}
 
 
-def _place(rule: Threshold, found: Curve, costs: np.ndarray | None, index: int) -> int:
+def _place(rule: Threshold, points: Curve, costs: np.ndarray | None, index: int) -> int:
     """The place on the curve that the rule takes."""
     import numpy as np
 
     if costs is not None:
-        return int(np.argmin(_costs(found, costs, index)))
+        return int(np.argmin(_costs(points, costs, index)))
     if rule.rule == "f1":
-        return int(np.argmax(2 * found.hits / (found.hits + found.false + found.hits[-1])))
+        return int(np.argmax(2 * points.hits / (points.hits + points.false + points.hits[-1])))
     assert rule.at_least is not None
-    kept, other = (found.recall, found.precision) if rule.rule == "recall" else (found.precision, found.recall)
+    kept, other = (points.recall, points.precision) if rule.rule == "recall" else (points.precision, points.recall)
     if not (kept >= rule.at_least).any():
         raise ConfigError(
             f"threshold: no threshold has a {rule.rule} of {rule.at_least:g} on the training rows, at most {kept.max():.4f}; "
@@ -56,11 +56,11 @@ def _place(rule: Threshold, found: Curve, costs: np.ndarray | None, index: int) 
     return int(np.argmax(np.where(kept >= rule.at_least, other, -1.0)))
 
 
-def _costs(found: Curve, costs: np.ndarray, index: int) -> np.ndarray:
+def _costs(points: Curve, costs: np.ndarray, index: int) -> np.ndarray:
     """What all rows cost together at each threshold."""
     rest = 1 - index
-    missed, passed = found.hits[-1] - found.hits, found.false[-1] - found.false
-    flagged = found.hits * costs[index, index] + found.false * costs[rest, index]
+    missed, passed = points.hits[-1] - points.hits, points.false[-1] - points.false
+    flagged = points.hits * costs[index, index] + points.false * costs[rest, index]
     return flagged + missed * costs[index, rest] + passed * costs[rest, rest]
 
 

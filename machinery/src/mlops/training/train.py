@@ -56,8 +56,8 @@ def train(project: Project, use_case: UseCase, again: bool = False) -> tuple[Can
     with phase(f"{use_case.name}: raw data checked"):
         raw = stages.raw(project, use_case)
     parts = keys.parts_of(project, use_case, raw.sha256)
-    if not again and (found := candidates.find(project, use_case.name, parts.key)):
-        return found, False
+    if not again and (candidate := candidates.find(project, use_case.name, parts.key)):
+        return candidate, False
     with phase(f"{use_case.name}: rows and features"):
         rows, _ = stages.read_processed(project, use_case)
     folder = candidates.folder(project, use_case.name, parts.key)
@@ -87,8 +87,8 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
     (model, decided), predictions, simple, seconds, opened = _fitted(use_case, training, holdout, classes)
     truth = as_truth(holdout[target], classes)
     error = error_of(truth, simple, classes)
-    found, alone = _checked(use_case, rows, training, holdout, error)
-    found += [*facts["checks"], *file_access.finding(opened)]
+    findings, alone = _checked(use_case, rows, training, holdout, error)
+    findings += [*facts["checks"], *file_access.finding(opened)]
     _write_holdout(folder / "holdout.parquet", holdout, use_case, predictions, simple, classes)
     outputs = predictions.values if classes is None else classes[predictions.values]
     # What the years have changed is no drift: with a split by time, the last period is what the model has proved itself on.
@@ -117,7 +117,7 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
         "task": config.task,
         "config": config.model_dump(mode="json"),
         "problem": problem(use_case, rows),
-        "checks": as_values(found),
+        "checks": as_values(findings),
         "single_inputs": alone,
         "baseline_digest": rules.of_baseline(use_case.baseline),
         "classes": None if classes is None else classes.tolist(),
@@ -164,10 +164,10 @@ def _checked(
     """The findings of the checks on rows and seed, and what each input reaches alone; `error` is the baseline's."""
     config, inputs = use_case.config, use_case.inputs(rows)
     target, classes, checks = config.target.column, config.task == "classification", config.checks
-    found, alone = leaks.of_single_inputs(training, holdout, inputs, target, error, classes, checks.single_input)
-    found += leaks.of_duplicates(training[inputs], holdout[inputs], training[target], checks.duplicates)
-    found += leaks.of_row_numbers(rows, inputs, config.split.method == "time")
-    return [*found, *seeds.check(use_case, training, inputs)], alone
+    findings, alone = leaks.of_single_inputs(training, holdout, inputs, target, error, classes, checks.single_input)
+    findings += leaks.of_duplicates(training[inputs], holdout[inputs], training[target], checks.duplicates)
+    findings += leaks.of_row_numbers(rows, inputs, config.split.method == "time")
+    return [*findings, *seeds.check(use_case, training, inputs)], alone
 
 
 def problem(use_case: UseCase, rows: pd.DataFrame) -> dict[str, Any]:

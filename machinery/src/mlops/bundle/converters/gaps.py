@@ -60,7 +60,7 @@ def _missing(graph: Graph, name: str, text: bool, value: Any) -> str:
         if value is not None and not isinstance(value, str):
             raise NotImplementedError(f"an imputer of texts where {value!r} is missing: a request has null")
         key = NULL if value is None else value
-        found = graph.node(
+        mask = graph.node(
             "LabelEncoder",
             name,
             domain="ai.onnx.ml",
@@ -69,7 +69,7 @@ def _missing(graph: Graph, name: str, text: bool, value: Any) -> str:
             values_int64s=[1],
             default_int64=0,
         )
-        return graph.node("Cast", found, to=9)
+        return graph.node("Cast", mask, to=9)
     if not isinstance(value, int | float | np.number):
         raise NotImplementedError(f"an imputer of numbers where {value!r} is missing")
     return graph.node("IsNaN", name) if value != value else graph.operation("Equal", name, [float(value)])

@@ -63,13 +63,13 @@ class Graph:
 
     def columns(self) -> list[tuple[str, bool]]:
         """Each input column [rows, 1], and whether it is text; numbers are float64."""
-        found = []
+        columns = []
         for variable in self.operator.inputs:
             text = is_text(variable)
             name = variable.full_name if text else self.to_double(variable.full_name)
             width = variable.type.shape[1] or self.model.n_features_in_
-            found += [(name if width == 1 else self.pick(name, [place]), text) for place in range(width)]
-        return found
+            columns += [(name if width == 1 else self.pick(name, [place]), text) for place in range(width)]
+        return columns
 
     def pick(self, name: str, places: Any) -> str:
         """Some columns of a matrix, [rows, len(places)]."""

@@ -85,8 +85,8 @@ def _normal_share(graph: Graph, name: str) -> str:
     pieces = []
     for start in edges[:-1]:
         fitted = Chebyshev.interpolate(_shifted(ndtr, start), DEGREE, domain=[0.0, width])
-        found = fitted.convert(kind=Polynomial, domain=[-1, 1], window=[-1, 1]).coef
-        pieces.append(np.pad(found, (0, DEGREE + 1 - len(found))))
+        coefficients = fitted.convert(kind=Polynomial, domain=[-1, 1], window=[-1, 1]).coef
+        pieces.append(np.pad(coefficients, (0, DEGREE + 1 - len(coefficients))))
     inside = graph.node("Clip", name, graph.constant(np.array(-TAIL)), graph.constant(np.array(TAIL)))
     return curves.piecewise(graph, inside, edges[1:-1], edges[:-1], np.array(pieces)[:, None, :])
 

@@ -22,12 +22,12 @@ FORBIDDEN = '":<>|*?\r\n'
 
 def search_paths(patterns: list[str]) -> list[str]:
     """Return where each pattern's wildcards begin, without those that lie below another."""
-    found = []
+    paths = []
     for pattern in patterns:
         parts = pattern.split(os.sep)
         plain = next((place for place, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts))
-        found.append(os.sep.join(parts[:plain]) or os.sep)
-    unique = list(dict.fromkeys(found))
+        paths.append(os.sep.join(parts[:plain]) or os.sep)
+    unique = list(dict.fromkeys(paths))
     return [path for path in unique if not any(str(parent) in unique for parent in Path(path).parents)]
 
 
@@ -40,12 +40,12 @@ def root_of(paths: list[str], files: list[str]) -> str:
 
 def matching(patterns: list[str], paths: list[str], hidden: bool) -> list[str]:
     """Return the files that the patterns match, and all below the folders that they match."""
-    found: set[str] = set()
+    files: set[str] = set()
     for pattern in patterns:
         for place in glob.glob(pattern, recursive=True, include_hidden=True):
             below = [place] if os.path.isfile(place) else glob.glob(f"{place}/**", recursive=True, include_hidden=True)
-            found |= {os.path.normpath(file) for file in below if os.path.isfile(file)}
-    return sorted(file for file in found if hidden or not _hidden(file, paths))
+            files |= {os.path.normpath(file) for file in below if os.path.isfile(file)}
+    return sorted(file for file in files if hidden or not _hidden(file, paths))
 
 
 def upload(inputs: dict[str, str], workspace: Path, store: Path) -> str:
