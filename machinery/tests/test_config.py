@@ -46,8 +46,8 @@ WRONG = {
         "split.method: Input should be 'hash', 'group', 'stratified' or",
     ),
     "missing key": ("task: classification\n", "", "description", "key task is missing"),
-    "key twice": ("seed: 34", "seed: 34\nseed: 35", "seed: 35", "key seed stands there twice"),
-    "key twice below": ("degree: 3", "degree: 3\n  degree: 4", "degree: 4", "key degree stands there twice"),
+    "key twice": ("seed: 34", "seed: 34\nseed: 35", "seed: 35", "duplicate key seed"),
+    "key twice below": ("degree: 3", "degree: 3\n  degree: 4", "degree: 4", "duplicate key degree"),
     "holdout of all rows": ("holdout: 0.3", "holdout: 1.5", "holdout", "split: holdout is a share below 1 for method hash"),
     "split without its column": ("method: hash", "method: group", "split:", "split: method group needs a column"),
     "two primary metrics": (

@@ -68,7 +68,7 @@ app.add_typer(release.app, name="release")
 
 @app.command()
 def doctor(json: bool = typer.Option(False, "--json", help="Print the result as JSON.")) -> None:
-    """Look whether this machine and project have what the commands need; exit code 2 where something is missing.
+    """Check that this machine and project have what the commands need; exit code 2 where something is missing.
 
     Example: mlops doctor
     """

@@ -115,7 +115,7 @@ def _read(file: Path, model: type[Model], overrides: Sequence[str], extra: Mappi
 def _parse(file: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = file.read_text(encoding="utf-8")
-        tree, twice = _yaml(text)
+        tree, duplicate = _yaml(text)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -125,15 +125,15 @@ def _parse(file: Path) -> tuple[str, dict[str, Any]]:
     tree = tree or {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{file}:1: keys and values are expected, found {type(tree).__name__}")
-    if twice:
-        raise ConfigError(f"{file}:{twice.start_mark.line + 1}: key {twice.value} stands there twice; leave one")
+    if duplicate:
+        raise ConfigError(f"{file}:{duplicate.start_mark.line + 1}: duplicate key {duplicate.value}; leave one")
     return text, tree
 
 
 def _yaml(text: str) -> tuple[Any, yaml.ScalarNode | None]:
-    """What a text holds, and the first key that stands there twice; raises YAMLError for all that cannot be read."""
+    """What a text holds, and the first duplicate key; raises YAMLError for all that cannot be read."""
     try:
-        return yaml.safe_load(text), _key_twice(yaml.compose(text))
+        return yaml.safe_load(text), _duplicate_key(yaml.compose(text))
     except RecursionError:
         raise yaml.YAMLError("a value holds itself, or its brackets are nested too deeply") from None
     except yaml.YAMLError:
@@ -142,10 +142,10 @@ def _yaml(text: str) -> tuple[Any, yaml.ScalarNode | None]:
         raise yaml.YAMLError(f"{error}; put a text that looks like a date or a number in quotation marks") from None
 
 
-def _key_twice(node: yaml.Node | None) -> yaml.ScalarNode | None:
+def _duplicate_key(node: yaml.Node | None) -> yaml.ScalarNode | None:
     """The first key that its mapping holds already; YAML itself would take the last one without a word."""
     if isinstance(node, yaml.SequenceNode):
-        return next((duplicate for child in node.value if (duplicate := _key_twice(child))), None)
+        return next((duplicate for child in node.value if (duplicate := _duplicate_key(child))), None)
     if not isinstance(node, yaml.MappingNode):
         return None
     seen = set()
@@ -154,7 +154,7 @@ def _key_twice(node: yaml.Node | None) -> yaml.ScalarNode | None:
             if key.value in seen:
                 return key
             seen.add(key.value)
-        if duplicate := _key_twice(value):
+        if duplicate := _duplicate_key(value):
             return duplicate
     return None
 

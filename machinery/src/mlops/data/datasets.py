@@ -91,7 +91,7 @@ def write(file: Path, rows: pd.DataFrame, schema: DataFrameSchema) -> Dataset:
 
 
 def inspect(file: Path, schema: DataFrameSchema, how: Read | None = None) -> Dataset:
-    """A raw file as it lies there; `made` tells that it is new, valid, and still to be recorded.
+    """A raw file as it lies there; `created` says that it is new, valid, and still to be recorded.
 
     Raises DataError when the file breaks the schema, or differs from what was recorded before. Nothing is written.
     """

@@ -176,7 +176,7 @@ def setup(json: bool = JSON) -> None:
 
 @app.command()
 def doctor(json: bool = JSON) -> None:
-    """Look whether git, Jupyter and the exports are as they should be; exit code 2 where something is missing.
+    """Check that git, Jupyter and the exports are set up; exit code 2 where something is missing.
 
     Example: mlops notebooks doctor
     """

@@ -39,7 +39,7 @@ class Move:
 def move(client: MlflowClient, versions: list[Version], alias: str, to: Version, why: str) -> Move | None:
     """Point an alias at a version, the log first and the alias last; None where it points there already.
 
-    A move that the store refuses leaves no line in the log. Raises UserError for an alias that may not be.
+    A move that the store refuses leaves no line in the log. Raises UserError for an invalid alias.
     """
     check(alias)
     now = by_alias(versions, alias)

@@ -13,7 +13,7 @@ from mlops.registry.versions import Version
 def move(project: Project, use_case: str, alias: str, ref: str, why: str) -> tuple[Move | None, Version]:
     """Point an alias at the version of a number or alias; None as move where it points there already.
 
-    Raises UserError for an unknown version, an archived one, or an alias that may not be.
+    Raises UserError for an unknown version, an archived one, or an invalid alias.
     """
     aliases.check(alias)
     with tracking.locked(project), tracking.open_store(project) as client:

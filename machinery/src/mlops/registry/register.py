@@ -46,7 +46,7 @@ REQUIRED_TAGS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a registration did: `version` is None where the gate refused, `made` tells a new version from a known one."""
+    """What a registration did: `version` is None where the gate refused, `created` distinguishes a new version from a known one."""
 
     use_case: str
     passed: bool
@@ -86,7 +86,7 @@ def register(project: Project, use_case: UseCase, candidate: Candidate, alias: s
 
     The same key is registered once: again, the gate is asked about the version in the store, to which the alias would move.
     A refusal is logged as a run with its reasons.
-    Raises UserError for a candidate without its tags or an alias that may not be, StoreUnreachable as `open_store` does.
+    Raises UserError for a candidate without its tags or an invalid alias, StoreUnreachable as `open_store` does.
     """
     aliases.check(alias)
     tags = tags_of(candidate)

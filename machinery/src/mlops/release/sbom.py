@@ -17,7 +17,7 @@ NAMESPACE = uuid.UUID("6a1d3d0e-6d2b-5c3c-9f0b-2f8a2b1f7c11")
 
 
 def cyclonedx(image: str, number: str, inventory: dict[str, Any], created: str) -> str:
-    """The bill of materials of an image (a name with a digest) as a text in JSON; `made` is a time as ISO 8601.
+    """The bill of materials of an image (a name with a digest) as a text in JSON; `created` is a time as ISO 8601.
 
     Raises UserError where the library for it is not installed.
     """

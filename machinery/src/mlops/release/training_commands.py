@@ -22,7 +22,7 @@ def wait(
     poll: float = typer.Option(15.0, "--poll", min=0.01, help="Seconds between two looks."),
     json: bool = JSON,
 ) -> None:
-    """Look whether the training run of the tagged commit is done; one that is under way starts the release when it ends.
+    """Check whether the training run of the tagged commit is done; one that is under way starts the release when it ends.
 
     Where there is no such run, the plan finds out whether the commit was registered.
 

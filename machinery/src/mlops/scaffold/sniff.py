@@ -34,7 +34,7 @@ NOTHING = ("", " ", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "Null", "n
 def sniff(file: Path, target: str) -> tuple[Read, pd.DataFrame]:
     """How the file is written, and its cells; dates, units and further words for no value are found column by column.
 
-    Raises DataError for a file that is empty or cannot be read as a table, and for column names that are there twice.
+    Raises DataError for a file that is empty or cannot be read as a table, and for duplicate column names.
     """
     if not file.stat().st_size:
         raise DataError(f"{file}: the file is empty; at least a line of column names and rows are expected")
