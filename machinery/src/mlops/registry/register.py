@@ -46,7 +46,7 @@ REQUIRED_TAGS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a registration did: `version` is None where the gate refused, `created` distinguishes a new version from a known one."""
+    """What a registration did: `version` is None where the gate refused, `created` is False for a known version."""
 
     use_case: str
     passed: bool
