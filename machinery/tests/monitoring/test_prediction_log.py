@@ -11,7 +11,7 @@ import pytest
 
 from mlops.errors import UserError
 from mlops.monitoring import log
-from mlops.monitoring.log import REQUEST, PREDICTION, TIME
+from mlops.monitoring.log import PREDICTION, REQUEST, TIME
 
 START, END = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 31, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from mlops import tracking
 from mlops.errors import UserError, first_line
 from mlops.metrics.measures import Predictions, encode, paired_bootstrap
 from mlops.training import checks, judgement
-from mlops.training.candidate import BASELINE, PROBABILITY, PREDICTION, TRUTH, Candidate
+from mlops.training.candidate import BASELINE, PREDICTION, PROBABILITY, TRUTH, Candidate
 from mlops.training.evaluation import Champion, Evaluation
 from mlops.training.findings import idle
 from mlops.training.fitting import as_truth, metrics_of, one_hot, predict, primary_measure

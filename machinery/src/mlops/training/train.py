@@ -20,7 +20,7 @@ from mlops.data import stages
 from mlops.metrics.measures import Predictions
 from mlops.training import candidate as candidates
 from mlops.training import conformal, file_access, folds, importance, leaks, reference, rules, seeds, thresholds
-from mlops.training.candidate import BASELINE, PROBABILITY, PREDICTION, TRUTH, Candidate
+from mlops.training.candidate import BASELINE, PREDICTION, PROBABILITY, TRUTH, Candidate
 from mlops.training.findings import Finding, as_values
 from mlops.training.fitting import (
     as_predictions,
