@@ -161,6 +161,8 @@ class Project:
             "STAND_IN_ARTIFACTS": str(self.work / "artifacts"),
             "STAND_IN_ATTESTED": str(self.work / "attested"),
             "STAND_IN_CACHES": str(self.work / "caches"),
+            # Jobs that GitHub gives a machine each share one here.
+            "OMP_NUM_THREADS": "1",
             "MYPY_CACHE_DIR": str(self.work / "mypy"),
             "BLACK_CACHE_DIR": str(self.work / "black"),
         }
