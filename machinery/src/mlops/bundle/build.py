@@ -261,7 +261,7 @@ def _write_onnx(
 
 
 def _batchable(raw: bytes, signature: Signature, layout: dict[str, Any], holdout: Rows) -> bool:
-    """Whether a row's answer is the same to the last bit alone and in the company of others, up to models.MAX_BATCH_ROWS rows.
+    """Whether a row's answer is the same to the last bit alone and in a batch of up to models.MAX_BATCH_ROWS rows.
 
     Only then may a server score the rows of several requests together. Sums that are taken in another order differ a little.
     A graph that goes through its training rows, as nearest neighbours and Gaussian processes do, is not tried: there a row
