@@ -10,13 +10,15 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mlops import console, git, keys, tracking, use_case_code
 from mlops.config import Project, load_project
 from mlops.errors import MlopsError
 from mlops.pythons import supported_pythons
-from mlops.use_case import load_use_case
+from mlops.use_case import UseCase, load_use_case
 
 # Free space below which a registration may fail half-way (it would leave no version behind).
 ENOUGH_BYTES = 500_000_000
@@ -38,9 +40,7 @@ def examine() -> list[Finding]:
     project, finding = _try("project", load_project, lambda value: str(value.root))
     if project is None:
         return [*first, finding]
-    checks = [
-        _try(f"use case {name}", lambda name=name: load_use_case(project, name), _described)[1] for name in project.use_cases
-    ]
+    checks = [_try(f"use case {name}", partial(load_use_case, project, name), _described)[1] for name in project.use_cases]
     commit = _try("commit", lambda: git.commit(project.root), lambda value: f"{value.sha[:12]} on {value.branch}")[1]
     store = _try("store", lambda: _open(project), str)[1]
     return [*first, finding, _code(project), commit, *checks, _lock(project), store, _space(project)]
@@ -81,7 +81,7 @@ def _tool(name: str, hint: str) -> Finding:
     return Finding(name, place is not None, place or "not there", "" if place else hint)
 
 
-def _try(what: str, look: Callable, describe: Callable[..., str]) -> tuple:
+def _try(what: str, look: Callable[[], Any], describe: Callable[..., str]) -> tuple[Any, Finding]:
     try:
         value = look()
     except (MlopsError, OSError) as error:
@@ -89,7 +89,7 @@ def _try(what: str, look: Callable, describe: Callable[..., str]) -> tuple:
     return value, Finding(what, True, describe(value))
 
 
-def _described(use_case) -> str:
+def _described(use_case: UseCase) -> str:
     return use_case.config.description
 
 

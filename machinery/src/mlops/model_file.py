@@ -21,7 +21,7 @@ def write(file: Path, model: Any) -> list[str]:
 
     data = reproducible(skops.io.dumps(model))
     file.write_bytes(data)
-    return skops.io.get_untrusted_types(data=data)
+    return list(skops.io.get_untrusted_types(data=data))
 
 
 def read(file: Path, trusted: list[str]) -> Any:

@@ -203,7 +203,7 @@ def description(folder: Path) -> dict[str, Any]:
     flavors = content.get("flavors") if isinstance(content, dict) else None
     if not isinstance(flavors, dict) or not all(isinstance(flavor, dict) for flavor in flavors.values()):
         raise Untrusted(f"{path}: names no flavors; the file was changed or is damaged")
-    return content
+    return dict(content)
 
 
 def load_model(folder: Path, trust: Collection[str] = ()) -> Any:

@@ -36,7 +36,7 @@ def times(project: Project) -> dict[Path, int]:
 
 def test_second_run_does_no_work_and_says_so(project: Project) -> None:
     first = mlops("data", "processed", "iris")
-    assert (first.code, "(made)" in first.err) == (0, True)
+    assert (first.code, "(created)" in first.err) == (0, True)
     before = times(project)
     second = mlops("data", "processed", "iris")
     assert (second.code, "(up to date, nothing to do)" in second.err) == (0, True)

@@ -15,9 +15,9 @@ import pytest
 import yaml
 from checkouts import ROOT, git
 from command import mlops
+from thin_projects import committed, created
 
 from mlops import vendored
-from mlops.errors import ConfigError
 from mlops.project import answers, new, shipped, transaction, update, wheel
 from mlops.project.wheel import Wheel
 
@@ -40,12 +40,6 @@ update.update(Path(sys.argv[1]), wheel.opened(Path(sys.argv[2])))
 """
 TRAIN, PULL, DEPLOY = (f".github/workflows/{name}.yml" for name in ("train", "pull-request", "deploy"))
 pytestmark = pytest.mark.usefixtures("environment")
-
-
-@pytest.fixture(scope="module")
-def first() -> Wheel:
-    """The machinery as this tree has it."""
-    return new.own_wheel()
 
 
 def released(
@@ -96,19 +90,6 @@ def later(first: Wheel) -> list[Wheel]:
     added = {owned(".github/workflows/audit.yml"): b"name: audit\n"}
     second = released(first, "1.1.0", second_edit, added)
     return [second, released(second, "1.2.0", third_edit)]
-
-
-def created(folder: Path, machinery: Wheel, **choices: object) -> Path:
-    """A project in a git repository."""
-    new.create(folder, answers.Answers(**{"use_case": "iris", **choices}), machinery)  # type: ignore[arg-type]
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    committed(folder, "First commit")
-    return folder
-
-
-def committed(folder: Path, message: str) -> None:
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--allow-empty", "-m", message)
 
 
 def replaced(path: str, old: str, replacement: str) -> Callable[[Path], None]:
@@ -202,68 +183,6 @@ def test_no_edit_is_lost_over_three_versions(name: str, first: Wheel, later: lis
         assert yaml.safe_load(file.read_text())["name"], file
 
 
-def test_a_project_has_at_most_100_files_and_names_nobody_else(first: Wheel, tmp_path: Path) -> None:
-    root = created(tmp_path / "churn-models", first, name="churn-models", owner="Acme", description="Who leaves")
-    files = git(root, "ls-files").splitlines()
-    assert len(files) <= 100
-    texts = {path: (root / path).read_text() for path in files if not path.endswith((".whl", ".csv"))}
-    ours = re.compile(r"mlops-template|MLOps Template|template's authors", re.IGNORECASE)
-    assert [path for path, text in texts.items() if ours.search(text)] == []
-    assert "Acme" in texts["LICENSE"] and 'name="churn-models"' in texts["setup.py"]
-    assert not [path for path in files if path.startswith(("machinery/", "src/mlops/"))]
-
-
-@pytest.mark.parametrize("example", [*shipped.examples(), "none"])
-def test_what_a_project_points_to_is_in_it_or_among_the_pages_of_its_wheel(example: str, first: Wheel, tmp_path: Path) -> None:
-    root = created(tmp_path / "p", first, use_case=example, target="kubernetes")
-    packed = zipfile.ZipFile(io.BytesIO(first.content)).namelist()
-    named = []
-    for path in git(root, "ls-files").splitlines():
-        if path.endswith((".whl", ".csv", ".parquet", ".xlsx", ".json")) or path.startswith("requirements/"):
-            continue
-        text = (root / path).read_text(encoding="utf-8")
-        links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text) if path.endswith(".md") else []
-        named += [page for page in re.findall(r"mlops docs ([a-z][a-z-]*)`", text)]
-        points = [*re.findall(r"(?<![\w/.])docs/[\w-]+\.md", text), *re.findall(r"machinery/(?:docs|tests|src)[\w./-]*", text)]
-        assert [link for link in links if not (root / path).parent.joinpath(link).exists()] == [], path
-        assert [point for point in points if not (root / point).exists()] == [], path
-    assert named and {f"mlops/project/data/source/machinery/docs/{page}.md" for page in named} <= set(packed)
-
-
-def test_the_pages_are_listed_and_shown(command) -> None:
-    assert "deploy" in command("docs").out
-    assert command("docs", "deploy").out == (ROOT / "machinery/docs/deploy.md").read_text(encoding="utf-8")
-    unknown = command("docs", "deplyo")
-    assert unknown.code == 2 and "no page 'deplyo', did you mean 'deploy'?" in unknown.err
-
-
-def test_a_folder_with_a_modules_name_or_a_blank_gives_a_name_and_a_line_to_copy(
-    first: Wheel, command, tmp_path: Path
-) -> None:
-    file = tmp_path / first.name
-    file.write_bytes(first.content)
-    done = command("new", str(tmp_path / "my work" / "copy"), "--defaults", "--wheel", str(file))
-    assert (done.code, done.err.count("next: cd '")) == (0, 1), done.err
-    assert "name: copy-models" in (tmp_path / "my work/copy/config/project.yaml").read_text()
-
-
-@pytest.mark.parametrize("example", [*shipped.examples(), "none"])
-@pytest.mark.parametrize("target", ["none", "kubernetes"])
-def test_every_choice_makes_a_project_whose_configuration_is_read(
-    example: str, target: str, first: Wheel, tmp_path: Path
-) -> None:
-    from mlops.config import load_project
-
-    root = created(
-        tmp_path / "p", first, use_case=example, target=target, pythons=("3.12",), tracking="https://models.example.org"
-    )
-    project = load_project(root)
-    assert project.use_cases == ([] if example == "none" else [example])
-    assert project.default_use_case == ("" if example == "none" else example)
-    assert (root / "deploy/kubernetes/overlays/staging/kustomization.yaml").is_file() is (target == "kubernetes")
-    assert re.findall(r"Python :: (3\.\d+)", (root / "setup.py").read_text()) == ["3.12"]
-
-
 def test_training_code_that_only_reads_otherwise_trains_nothing_anew(first: Wheel, later: list[Wheel]) -> None:
     from mlops import keys
 
@@ -325,31 +244,6 @@ def test_a_wheel_whose_path_has_a_blank_goes_through_make(first: Wheel, tmp_path
     root = created(tmp_path / "project", first)
     shown = subprocess.run(["make", "--dry-run", "update", "WHEEL=/my work/x.whl"], cwd=root, capture_output=True, text=True)
     assert 'update --wheel "/my work/x.whl"' in shown.stdout
-
-
-def test_a_link_to_an_empty_folder_is_one(first: Wheel, tmp_path: Path) -> None:
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "link").symlink_to("disk")
-    new.create(tmp_path / "link", answers.Answers(), first)
-    assert (tmp_path / "link").is_symlink() and (tmp_path / "disk/Makefile").is_file()
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("name: numpy", "numpy is the name of a module that is installed"),
-        ("tracking: not a url", "tracking: MLflow keeps no registry at 'not a url'"),
-        ("pythons: 3.9", "Python 3.9 is not supported; there are: 3.11, 3.12, 3.13"),
-    ],
-)
-def test_an_answer_that_cannot_be_is_refused_by_its_key(text: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "answers.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=re.escape(message)):
-        answers.from_file(tmp_path / "answers.yaml")
-
-
-def test_one_python_need_be_no_list() -> None:
-    assert answers.checked({"pythons": 3.12}, "answers").pythons == ("3.12",)
 
 
 def test_what_cannot_be_updated_is_one_line_and_nothing_changes(first: Wheel, later: list[Wheel], tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ def _write_onnx(
 
 
 def _batchable(raw: bytes, signature: Signature, layout: dict[str, Any], holdout: Rows) -> bool:
-    """Whether a row's answer is the same to the last bit alone and in the company of others, up to models.MAX_BATCH_ROWS rows.
+    """Whether a row's answer is the same to the last bit alone and in a batch of up to models.MAX_BATCH_ROWS rows.
 
     Only then may a server score the rows of several requests together. Sums that are taken in another order differ a little.
     A graph that goes through its training rows, as nearest neighbours and Gaussian processes do, is not tried: there a row
@@ -275,7 +275,7 @@ def _batchable(raw: bytes, signature: Signature, layout: dict[str, Any], holdout
 
     def answers(predict: models.Predict, size: int) -> list[Any]:
         parts = [matrix[start : start + size] for start in range(0, len(matrix), size)]
-        return np.concatenate([predict(Rows(len(part), part, []), None) for part in parts]).tolist()
+        return list(np.concatenate([predict(Rows(len(part), part, []), None) for part in parts]).tolist())
 
     for threads in (1, 2, 4):  # a model may share its work out in another way for each
         predict = models.load_onnx(raw, signature, layout, threads)
@@ -308,7 +308,7 @@ def _estimator(source: Path, flavors: dict[str, Any], signature: Signature, read
 
 def predict_method(flavors: dict[str, Any]) -> str:
     """The method of a scikit-learn model that is its prediction."""
-    return flavors["flavors"]["python_function"].get("predict_fn", "predict")
+    return str(flavors["flavors"]["python_function"].get("predict_fn", "predict"))
 
 
 def _write_skops(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from mlops import console
+
+if TYPE_CHECKING:
+    from mlops.data.datasets import Dataset
 
 app = typer.Typer(no_args_is_help=True, help="Raw → interim → processed: make, list and add data sets.")
 
@@ -98,7 +103,7 @@ def add(
     _show("raw", [stages.add(project, load_use_case(project, name), file, source, licence)], json)
 
 
-def _show(stage: str, sets: list, json: bool) -> None:
+def _show(stage: str, sets: Iterable[Dataset], json: bool) -> None:
     if json:
         console.as_json([vars(item) for item in sets])
         return

@@ -62,11 +62,11 @@ def read(file: Path, schema: DataFrameSchema | None = None, how: Read | None = N
     record = _record(file)
     _check_digest(file, record["sha256"])
     if schema is not None and record["schema"] != schemas.to_json(schema):
-        raise DataError(f"{sidecar(file)}: its schema is not the use case's; {_mend(file)}")
+        raise DataError(f"{sidecar(file)}: its schema is not the use case's; {_hint(file)}")
     schema = schema or schemas.from_json(record["schema"])
     rows = rows_of(file, schema, how)
     if len(rows) != record["rows"]:
-        raise DataError(f"{file}: {len(rows)} rows, but {sidecar(file).name} says {record['rows']}; {_mend(file)}")
+        raise DataError(f"{file}: {len(rows)} rows, but {sidecar(file).name} says {record['rows']}; {_hint(file)}")
     return schemas.validate(rows, schema, file)
 
 
@@ -96,7 +96,7 @@ def inspect(file: Path, schema: DataFrameSchema, how: Read | None = None) -> Dat
     Raises DataError when the file breaks the schema, or differs from what was recorded before. Nothing is written.
     """
     if not file.is_file():
-        raise DataError(f"{file}: is not a file that can be read; {_mend(file)}")
+        raise DataError(f"{file}: is not a file that can be read; {_hint(file)}")
     recorded = _record(file) if sidecar(file).is_file() else None
     sha256 = digests.of_file(file)
     if recorded and recorded["sha256"] != sha256:
@@ -128,25 +128,25 @@ def _record(file: Path) -> dict[str, Any]:
     try:
         record = json.loads(beside.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{file}: {beside.name} is missing, so nothing says what must hold; {_mend(file)}") from None
+        raise DataError(f"{file}: {beside.name} is missing, so nothing says what must hold; {_hint(file)}") from None
     except json.JSONDecodeError as error:
-        raise DataError(f"{beside}:{error.lineno}: not JSON ({error.msg}); {_mend(file)}") from None
+        raise DataError(f"{beside}:{error.lineno}: not JSON ({error.msg}); {_hint(file)}") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{beside}: not UTF-8 (byte {error.start}); {_mend(file)}") from None
+        raise DataError(f"{beside}: not UTF-8 (byte {error.start}); {_hint(file)}") from None
     for key, kind in {"sha256": str, "rows": int, "schema": dict}.items():
         if not isinstance(record, dict) or not isinstance(record.get(key), kind):
-            raise DataError(f"{beside}: key {key} is missing or of another type; {_mend(file)}")
+            raise DataError(f"{beside}: key {key} is missing or of another type; {_hint(file)}")
     if not isinstance(record["schema"].get("columns"), dict):
-        raise DataError(f"{beside}: key schema.columns is missing or of another type; {_mend(file)}")
-    return record
+        raise DataError(f"{beside}: key schema.columns is missing or of another type; {_hint(file)}")
+    return dict(record)
 
 
 def _check_digest(file: Path, recorded: str) -> None:
     if digests.of_file(file) != recorded:
-        raise DataError(f"{file}: damaged or changed, its digest is not the one in {sidecar(file).name}; {_mend(file)}")
+        raise DataError(f"{file}: damaged or changed, its digest is not the one in {sidecar(file).name}; {_hint(file)}")
 
 
-def _mend(file: Path) -> str:
+def _hint(file: Path) -> str:
     """Raw data come from outside and are restored; all else can be made again."""
     if file.parent.parent.name == "raw":
         return "restore the file and its schema: git checkout"

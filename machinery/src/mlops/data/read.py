@@ -86,7 +86,7 @@ def _csv(file: Path, read: Read, numeric: set[str], rows: int | None) -> pd.Data
     names = head.columns if read.header else [f"column_{number + 1}" for number in range(head.shape[1])]
     text = {name: str for name in names if str(name).strip() not in numeric}
     try:
-        frame = pd.read_csv(  # type: ignore[call-overload]
+        frame: pd.DataFrame = pd.read_csv(  # type: ignore[call-overload]
             file,
             names=None if read.header else names,
             index_col=False if read.header and len(set(names)) < 2 else None,
@@ -173,7 +173,8 @@ def wall_clock(values: pd.Series) -> pd.Series:
             f"column {values.name}: clocks in {values.dt.tz} show {twice[twice.duplicated()].iloc[0]} twice, as they are set "
             "back; write the column in UTC"
         )
-    return local.astype("datetime64[ns]")
+    moments: pd.Series = local.astype("datetime64[ns]")
+    return moments
 
 
 def dates(values: pd.Series, formats: tuple[str, ...]) -> pd.Series:

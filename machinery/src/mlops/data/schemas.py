@@ -39,7 +39,7 @@ def to_json(schema: DataFrameSchema) -> dict[str, Any]:
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Only registered checks may be serialized")
-        return json.loads(schema.to_json())
+        return dict(json.loads(schema.to_json()))
 
 
 def from_json(value: dict[str, Any]) -> DataFrameSchema:
@@ -163,7 +163,7 @@ def _same_key(keys: pd.DataFrame) -> tuple[int, int] | None:
 
 
 def _first_of(wanted: np.ndarray) -> int:
-    return wanted.tolist().index(True)
+    return int(wanted.tolist().index(True))
 
 
 def _key(keys: pd.DataFrame, position: int) -> str:

@@ -248,7 +248,7 @@ def same(expected: Any, got: Any) -> bool:
     if isinstance(got, float) and not math.isfinite(got):
         return expected is None
     if _number(expected) and _number(got):
-        return abs(expected - got) <= TOLERANCE * max(1.0, abs(expected))
+        return bool(abs(expected - got) <= TOLERANCE * max(1.0, abs(expected)))
     return type(expected) is type(got) and bool(expected == got)
 
 

@@ -52,9 +52,11 @@ class Docker:
         done = self.run(*arguments, stdin=stdin, timeout=timeout)
         if done.returncode:
             raise UserError(self.failure(arguments, done))
-        return done.stdout.decode().strip()
+        return str(done.stdout.decode().strip())
 
-    def run(self, *arguments: str, stdin: bytes | None = None, timeout: float | None = None) -> subprocess.CompletedProcess:
+    def run(
+        self, *arguments: str, stdin: bytes | None = None, timeout: float | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run a docker command and return how it ended; raise UserError where Docker is not there or does not answer."""
         try:
             done = subprocess.run(
@@ -77,7 +79,7 @@ class Docker:
         """The host in words."""
         return self.host or os.environ.get("DOCKER_HOST") or "this machine"
 
-    def failure(self, arguments: tuple[str, ...], done: subprocess.CompletedProcess) -> str:
+    def failure(self, arguments: tuple[str, ...], done: subprocess.CompletedProcess[bytes]) -> str:
         """Return one line for a command that failed."""
         if missing := MISSING.search(done.stderr.decode(errors="replace")):
             return f"the folder {missing[1]} does not exist on {self.shown}: create it there, or correct prediction_log"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops.deploy import docker, proxy_container
 from mlops.deploy.contract import LIMIT, Asker, Broken
@@ -51,7 +51,7 @@ def _nothing_runs(target: ComposeTarget, use_case: str, known: list[Container]) 
     )
 
 
-def _of_proxy(target: ComposeTarget, use_case: str, running: Container, front: dict | None) -> list[str]:
+def _of_proxy(target: ComposeTarget, use_case: str, running: Container, front: dict[str, Any] | None) -> list[str]:
     address, fix = target.address(use_case), repair_command(target, use_case)
     name = f"{target.name(use_case)}-proxy"
     if front is None or not front["State"]["Running"]:

@@ -230,7 +230,7 @@ class Cluster:
                 process.terminate()
                 process.wait()
 
-    def _port(self, process: subprocess.Popen, stdout: Any, failed: Any, name: str) -> int:
+    def _port(self, process: subprocess.Popen[str], stdout: Any, failed: Any, name: str) -> int:
         deadline = time.monotonic() + self.settings.timeout
         while time.monotonic() < deadline:
             ended = process.poll() is not None
@@ -323,7 +323,7 @@ def layer_of(service: Service, namespace: str, overlay: str) -> Object:
 
 def is_a(kind: str, item: Object, name: str) -> bool:
     """Whether an object is the one of that kind and name."""
-    return item["kind"] == kind and item["metadata"]["name"] == name
+    return bool(item["kind"] == kind and item["metadata"]["name"] == name)
 
 
 def service_of(objects: Sequence[Object]) -> Object:

@@ -40,7 +40,7 @@ def locked(docker: Docker, name: str, image: str, seconds: float, who: str, say:
         docker.remove(name)
 
 
-def _take(docker: Docker, name: str, image: str, who: str) -> subprocess.Popen | None:
+def _take(docker: Docker, name: str, image: str, who: str) -> subprocess.Popen[bytes] | None:
     """Start the container that is the lock; None where its name is taken, which Docker gives only once."""
     command = ["docker", "run", "--rm", "--interactive", "--name", name, "--network", "none", *HARDENED]
     command += ["--label", f"io.mlops.who={who}", "--entrypoint", "cat", image]

@@ -20,7 +20,7 @@ def tunnel(proxy: Proxy, container: str, port: int = PORT) -> Iterator[str]:
     """
     listener = socket.create_server(("127.0.0.1", 0))
     command = ["docker", "exec", "-i", proxy.name, "socat", "-t5", "-", f"TCP:{container}:{port}"]
-    children: list[subprocess.Popen] = []
+    children: list[subprocess.Popen[bytes]] = []
 
     def serve() -> None:
         while True:

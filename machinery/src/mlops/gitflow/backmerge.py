@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mlops.gitflow.branches import DEV, MAIN
 
@@ -63,3 +63,13 @@ def issue_body(decision: Decision, main_commit: str, link: str) -> str:
         "To have it opened next time: allow it under Settings → Actions → General → Workflow permissions, "
         "or store a token as the secret `MLOPS_BOT_TOKEN`.\n"
     )
+
+
+def sentence(result: dict[str, Any]) -> str:
+    """Return what `mlops gitflow backmerge` did, in a sentence for the summary of a run."""
+    if result["pull_request"]:
+        return f"Pull request: {result['pull_request']} ({result['reason']})\n\n{result['hint']}".rstrip()
+    if result["issue"]:
+        return f"The token may not open pull requests here; the link is in the issue {result['issue']} ({result['reason']})"
+    pushed = f", branch `{result['branch']}`" if result["branch"] else ""
+    return f"{result['action']}: {result['reason']}{pushed}"

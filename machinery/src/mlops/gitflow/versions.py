@@ -36,7 +36,7 @@ def project_version(setup_py: str) -> str:
     assigned = ASSIGNMENT.findall(setup_py)
     if len(assigned) != 1:
         raise UserError(f'setup.py has {len(assigned)} lines version="x.y.z", it must have exactly one: fix it there')
-    return assigned[0][2]
+    return str(assigned[0][2])
 
 
 def with_version(setup_py: str, version: str) -> str:

@@ -163,7 +163,7 @@ def backmerge(dry_run: bool = DRY_RUN, json: bool = JSON) -> None:
         _close_issue(root)
     if json:
         as_json(result)
-    runner.summary(f"### Back-merge\n\n{_sentence(result)}")
+    runner.summary(f"### Back-merge\n\n{rules.sentence(result)}")
 
 
 def bootstrap(dry_run: bool = DRY_RUN) -> None:
@@ -184,12 +184,7 @@ def bootstrap(dry_run: bool = DRY_RUN) -> None:
         git("push", "--quiet", "origin", source, root=root, env=credentials(root))
     rows = [("default branch", default if default == branches.MAIN else f"❗ {default}: {RENAME}")]
     rows += [("branch `dev`", "there" if dev_exists else "would be created" if dry_run else "created from `main`")]
-    rows.append(
-        (
-            "model store",
-            "tracking server" if os.environ.get("MLFLOW_TRACKING_URI") else "in this repository",
-        )
-    )
+    rows.append(("model store", "tracking server" if os.environ.get("MLFLOW_TRACKING_URI") else "in this repository"))
     rows += [(f"{outcome.what}", outcome.state) for outcome in _outcomes(root, [], apply=False)]
     lines = ["### What is set up", "", "| what | state |", "|---|---|", *(f"| {what} | {state} |" for what, state in rows), ""]
     lines += [
@@ -383,15 +378,6 @@ def _close_issue(root: Path) -> None:
         github.close_issues(github.connect(repository(root)), rules.TITLE)
     except MlopsError as error:
         runner.notice(f"an issue that asks for the back-merge may be out of date: {error}")
-
-
-def _sentence(result: dict[str, Any]) -> str:
-    if result["pull_request"]:
-        return f"Pull request: {result['pull_request']} ({result['reason']})\n\n{result['hint']}".rstrip()
-    if result["issue"]:
-        return f"The token may not open pull requests here; the link is in the issue {result['issue']} ({result['reason']})"
-    pushed = f", branch `{result['branch']}`" if result["branch"] else ""
-    return f"{result['action']}: {result['reason']}{pushed}"
 
 
 def _minutes(job: dict[str, Any]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,10 +30,10 @@ class Predictions:
     probabilities: (n, k) for classification, None for regression.
     """
 
-    values: NDArray
-    probabilities: NDArray | None = None
+    values: NDArray[Any]
+    probabilities: NDArray[Any] | None = None
 
-    def take(self, rows: NDArray) -> Predictions:
+    def take(self, rows: NDArray[Any]) -> Predictions:
         """The predictions of some rows, in the order asked for."""
         return Predictions(self.values[rows], None if self.probabilities is None else self.probabilities[rows])
 
@@ -175,7 +175,7 @@ def bootstrap(
     return float(low), float(high)
 
 
-def resampled(size: int, count: int, block: int, seed: int) -> Iterator[NDArray]:
+def resampled(size: int, count: int, block: int, seed: int) -> Iterator[NDArray[Any]]:
     """The rows of each resample: blocks of neighbours, cut to the number of rows that there are."""
     random = np.random.default_rng(seed)
     block = min(block, size)

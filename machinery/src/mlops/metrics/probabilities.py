@@ -24,28 +24,28 @@ if TYPE_CHECKING:
 
 BINS = 10
 # Takes which rows are of a class, (n,), and its probabilities, (n,).
-Score = Callable[["NDArray", "NDArray"], float]
+Score = Callable[["NDArray[Any]", "NDArray[Any]"], float]
 
 
 class Curve(NamedTuple):
     """True and false positives of each threshold, from the strictest; `scores` are the thresholds."""
 
-    scores: NDArray
-    hits: NDArray
-    false: NDArray
+    scores: NDArray[Any]
+    hits: NDArray[Any]
+    false: NDArray[Any]
 
     @property
-    def recall(self) -> NDArray:
+    def recall(self) -> NDArray[Any]:
         """The share of the positives that is at or above each threshold."""
         return self.hits / self.hits[-1] if self.hits[-1] else np.full(len(self.hits), np.nan)
 
     @property
-    def precision(self) -> NDArray:
+    def precision(self) -> NDArray[Any]:
         """The share of what is at or above each threshold that is positive."""
-        return self.hits / (self.hits + self.false)
+        return np.asarray(self.hits / (self.hits + self.false))
 
 
-def curve(positive: NDArray, scores: NDArray) -> Curve:
+def curve(positive: NDArray[Any], scores: NDArray[Any]) -> Curve:
     """The curve of n scores, `positive` (n,) saying which rows are; equal scores are one threshold."""
     order = np.argsort(-scores, kind="stable")
     ordered, truth = scores[order], positive[order].astype(float)
@@ -54,7 +54,7 @@ def curve(positive: NDArray, scores: NDArray) -> Curve:
     return Curve(ordered[last], hits, last + 1 - hits)
 
 
-def roc_auc(positive: NDArray, scores: NDArray) -> float:
+def roc_auc(positive: NDArray[Any], scores: NDArray[Any]) -> float:
     """The chance that a positive row has a higher score than another one; not a number where a side is empty."""
     points = curve(positive, scores)
     hits, false = np.append(0, points.hits), np.append(0, points.false)
@@ -63,25 +63,25 @@ def roc_auc(positive: NDArray, scores: NDArray) -> float:
     return area / total if total else float("nan")
 
 
-def average_precision(positive: NDArray, scores: NDArray) -> float:
+def average_precision(positive: NDArray[Any], scores: NDArray[Any]) -> float:
     """The mean precision over the thresholds, weighted by the recall that each adds."""
     points = curve(positive, scores)
     return float(np.sum(np.diff(np.append(0, points.recall)) * points.precision))
 
 
-def recall_at_precision(positive: NDArray, scores: NDArray, at: float) -> float:
+def recall_at_precision(positive: NDArray[Any], scores: NDArray[Any], at: float) -> float:
     """The highest recall of a threshold whose precision is `at` or more; 0 where there is none."""
     points = curve(positive, scores)
     return float(np.max(np.where(points.precision >= at, points.recall, 0.0)))
 
 
-def precision_at_recall(positive: NDArray, scores: NDArray, at: float) -> float:
+def precision_at_recall(positive: NDArray[Any], scores: NDArray[Any], at: float) -> float:
     """The highest precision of a threshold whose recall is `at` or more."""
     points = curve(positive, scores)
     return float(np.max(points.precision[points.recall >= at], initial=0.0)) if points.hits[-1] else float("nan")
 
 
-def calibration_error(right: NDArray, confidence: NDArray, bins: int = BINS) -> float:
+def calibration_error(right: NDArray[Any], confidence: NDArray[Any], bins: int = BINS) -> float:
     """The mean distance of stated probability and observed share over equal bins, weighted by their rows.
 
     Source: Naeini, Cooper and Hauskrecht 2015, Obtaining well calibrated probabilities using Bayesian binning.
@@ -110,7 +110,7 @@ def brier(truth: np.ndarray, predictions: Predictions) -> float:
     return distance / 2 if columns.shape[1] == 2 else distance
 
 
-def _brier_of_class(positive: NDArray, scores: NDArray) -> float:
+def _brier_of_class(positive: NDArray[Any], scores: NDArray[Any]) -> float:
     return float(np.mean((scores - positive) ** 2))
 
 
@@ -136,12 +136,12 @@ def _f1(index: int, truth: np.ndarray, predictions: Predictions) -> float:
     return 2 * int((positive & flagged).sum()) / total if total else float("nan")
 
 
-def expected_cost(matrix: NDArray, truth: np.ndarray, predictions: Predictions) -> float:
+def expected_cost(matrix: NDArray[Any], truth: np.ndarray, predictions: Predictions) -> float:
     """The mean cost of a row, by a matrix of the cost of each prediction (column) for each truth (row)."""
     return float(np.mean(matrix[truth, predictions.values]))
 
 
-def _probabilities(predictions: Predictions) -> NDArray:
+def _probabilities(predictions: Predictions) -> NDArray[Any]:
     assert predictions.probabilities is not None, "a classifier's predictions carry probabilities"
     return predictions.probabilities
 
@@ -214,7 +214,7 @@ def faults(config: UseCaseConfig) -> Iterator[tuple[tuple[str, ...], str]]:
             yield ("metrics", name), "metrics.expected_cost needs costs, what each mistake costs"
 
 
-def cost_matrix(costs: Costs | Mapping[str, Mapping[str, float]], classes: list[Any]) -> NDArray:
+def cost_matrix(costs: Costs | Mapping[str, Mapping[str, float]], classes: list[Any]) -> NDArray[Any]:
     """The cost of each prediction (column) for each truth (row); what is not named costs 0."""
     matrix = np.zeros((len(classes), len(classes)))
     for truth, row in costs.items():

@@ -167,7 +167,8 @@ def _unknown(checkout: Project, use_case: UseCase, rows: pd.DataFrame) -> pd.Dat
 def _texts(keys: pd.DataFrame, schema: object) -> pd.DataFrame:
     """Keys in the types of the schema, as texts: two spellings of a date are the same key."""
     columns = schema.columns  # type: ignore[attr-defined]
-    return keys.apply(lambda column: column.astype(str(columns[column.name].dtype)).astype(str))
+    texts: pd.DataFrame = keys.apply(lambda column: column.astype(str(columns[column.name].dtype)).astype(str))
+    return texts
 
 
 def _commit(checkout: Project, use_case: UseCase, rows: pd.DataFrame, branch: str, check: Check) -> None:

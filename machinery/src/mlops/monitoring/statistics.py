@@ -6,6 +6,7 @@ Sizes are judged by limits in the configuration; a probability only keeps small 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ BINS = 10
 ROWS_A_BIN = 10
 
 
-def psi(before: Sequence[float] | NDArray, now: Sequence[float] | NDArray) -> float:
+def psi(before: Sequence[float] | NDArray[Any], now: Sequence[float] | NDArray[Any]) -> float:
     """The population stability index of two lists of counts over the same bins.
 
     The sum over bins of (now - before) × ln(now / before) of the shares; half a row is added to each bin, as a bin without
@@ -25,10 +26,10 @@ def psi(before: Sequence[float] | NDArray, now: Sequence[float] | NDArray) -> fl
     return float(np.sum((two - one) * np.log(two / one)))
 
 
-def shares(counts: Sequence[float] | NDArray) -> NDArray:
+def shares(counts: Sequence[float] | NDArray[Any]) -> NDArray[Any]:
     """Counts as shares that sum to 1, after half a row is added to each."""
     smooth = np.asarray(counts, dtype=float) + 0.5
-    return smooth / smooth.sum()
+    return np.asarray(smooth / smooth.sum())
 
 
 def psi_chance(value: float, bins: int, before: int, now: int) -> float:
@@ -41,18 +42,18 @@ def psi_chance(value: float, bins: int, before: int, now: int) -> float:
     return float(chi2.sf(value / (1 / before + 1 / now), max(1, bins - 1)))
 
 
-def bin_edges(reference: NDArray, rows: int) -> NDArray:
+def bin_edges(reference: NDArray[Any], rows: int) -> NDArray[Any]:
     """The inner edges of bins that hold equally many reference values, fewer where `rows` or distinct values are few."""
     number = int(np.clip(min(len(reference), rows) // ROWS_A_BIN, 2, BINS))
     return np.unique(np.quantile(reference, np.arange(1, number) / number, method="inverted_cdf"))
 
 
-def bin_counts(values: NDArray, edges: NDArray) -> NDArray:
+def bin_counts(values: NDArray[Any], edges: NDArray[Any]) -> NDArray[Any]:
     """How many values lie in each bin; a value on an edge belongs to the bin below it."""
     return np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
 
 
-def ks(reference: NDArray, now: NDArray, rows: int) -> tuple[float, float]:
+def ks(reference: NDArray[Any], now: NDArray[Any], rows: int) -> tuple[float, float]:
     """The Kolmogorov–Smirnov distance and its probability by chance, `rows` being how many the reference stands for."""
     from scipy.stats import ks_2samp, kstwo
 
@@ -61,21 +62,21 @@ def ks(reference: NDArray, now: NDArray, rows: int) -> tuple[float, float]:
     return distance, float(kstwo.sf(distance, effective))
 
 
-def shift(reference: NDArray, now: NDArray, deviation: float) -> float | None:
+def shift(reference: NDArray[Any], now: NDArray[Any], deviation: float) -> float | None:
     """The Wasserstein distance in standard deviations of the reference; None where the reference does not vary."""
     from scipy.stats import wasserstein_distance
 
     return float(wasserstein_distance(reference, now) / deviation) if deviation > 0 else None
 
 
-def jensen_shannon(before: Sequence[float] | NDArray, now: Sequence[float] | NDArray) -> float:
+def jensen_shannon(before: Sequence[float] | NDArray[Any], now: Sequence[float] | NDArray[Any]) -> float:
     """The Jensen–Shannon distance of two lists of counts: 0 for alike, 1 for nothing in common."""
     from scipy.spatial.distance import jensenshannon
 
     return float(jensenshannon(before, now, base=2))
 
 
-def chi_square_chance(before: Sequence[float] | NDArray, now: Sequence[float] | NDArray) -> float:
+def chi_square_chance(before: Sequence[float] | NDArray[Any], now: Sequence[float] | NDArray[Any]) -> float:
     """The probability by chance of two lists of counts over the same categories (chi-square test of homogeneity)."""
     from scipy.stats import chi2_contingency
 
@@ -93,7 +94,7 @@ def rise_chance(count: int, rows: int, count_before: int, rows_before: int) -> f
 
 
 def block_interval(
-    measure: Callable[[NDArray], float], rows: int, resamples: int, block: int, seed: int, level: float
+    measure: Callable[[NDArray[Any]], float], rows: int, resamples: int, block: int, seed: int, level: float
 ) -> tuple[float, float]:
     """The interval of a measure of rows at a level, over resamples of moving blocks of neighbours (Künsch 1989).
 
@@ -109,7 +110,7 @@ def block_interval(
     return float(low), float(high)
 
 
-def over_categories(before: Mapping[str, int], now: Mapping[str, int]) -> tuple[NDArray, NDArray]:
+def over_categories(before: Mapping[str, int], now: Mapping[str, int]) -> tuple[NDArray[Any], NDArray[Any]]:
     """The counts of both over the categories of either, in the same order; rare ones of both are taken together.
 
     A category with fewer than five rows in the pooled table says nothing on its own (Cochran's rule for chi-square).

@@ -39,7 +39,7 @@ class CellChange:
     @property
     def outputs_changed(self) -> bool:
         before, after = self.before or {}, self.after or {}
-        return before.get("outputs", []) != after.get("outputs", [])
+        return bool(before.get("outputs", []) != after.get("outputs", []))
 
 
 @dataclass(frozen=True)

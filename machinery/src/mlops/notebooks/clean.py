@@ -42,7 +42,7 @@ def html(element: object) -> str:
             tag.decompose()
         text = str(soup)
     protocols = {"http", "https", "mailto", "data"}
-    return bleach.clean(text, tags=TAGS, attributes=_stays, protocols=protocols, strip=True)
+    return str(bleach.clean(text, tags=TAGS, attributes=_stays, protocols=protocols, strip=True))
 
 
 def _stays(tag: str, name: str, value: str) -> bool:

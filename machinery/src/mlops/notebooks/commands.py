@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from mlops import console
+
+if TYPE_CHECKING:
+    from mlops.notebooks.execute import Execution
 
 app = typer.Typer(help="Notebooks: exported at each save, checked, executed, reviewed.", no_args_is_help=True)
 
@@ -260,6 +264,6 @@ def _stale(path: Path) -> str | None:
         return str(error)
 
 
-def _execution_row(result) -> tuple:
+def _execution_row(result: Execution) -> tuple[str | None, ...]:
     differing = ", ".join(f"cell {number}" for number in result.differing) or None
     return (result.notebook, f"{result.seconds:.1f}", result.error or "ran", differing, result.copy)

@@ -197,7 +197,7 @@ def _converted(notebook: Notebook, name: str) -> Notebook:
     import nbformat
 
     try:
-        return json.loads(json.dumps(nbformat.convert(nbformat.from_dict(notebook), 4)))
+        return dict(json.loads(json.dumps(nbformat.convert(nbformat.from_dict(notebook), 4))))
     except Exception as error:  # nbformat raises whatever the broken structure leads to
         raise UserError(f"{name}: nbformat {notebook['nbformat']} cannot be converted; save it in JupyterLab") from error
 

@@ -27,7 +27,7 @@ def select(selector: str, tag: Tag, *arguments: Any, **options: Any) -> list[Tag
         matches = known(tag)
         if not any(match.find_parent("template") for match in matches):  # whether these count differs between versions
             return matches
-    return _soupsieve().select(selector, tag, *arguments, **options)
+    return list(_soupsieve().select(selector, tag, *arguments, **options))
 
 
 def _in_notebook(name: str) -> Callable[[Tag], list[Tag]]:

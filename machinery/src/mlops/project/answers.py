@@ -7,7 +7,7 @@ import keyword
 import re
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator
@@ -111,7 +111,7 @@ def from_file(file: Path) -> Answers:
     return checked(tree, str(file))
 
 
-def checked(tree: dict, place: str) -> Answers:
+def checked(tree: dict[str, Any], place: str) -> Answers:
     """The answers in a mapping; raises ConfigError naming the key that is unknown or cannot be."""
     try:
         return Answers.model_validate(tree)

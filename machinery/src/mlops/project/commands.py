@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -214,7 +214,7 @@ def _answers(defaults: bool, file: str, name: str) -> Answers:
 
     if file:
         return from_file(Path(file))
-    given: dict = {"name": name} if name else {}
+    given: dict[str, Any] = {"name": name} if name else {}
     if defaults:
         return checked(given, "--defaults")
     for key, field in Answers.model_fields.items():
@@ -234,7 +234,7 @@ def _name_of(folder: Path) -> str:
     return f"{name}-models" if taken(name) else name
 
 
-def _show_result(written: dict, json: bool, following: str) -> None:
+def _show_result(written: dict[str, Any], json: bool, following: str) -> None:
     removed = sorted(path for path, content in written.items() if content is None)
     kept = sorted(path for path, content in written.items() if content is not None)
     if json:

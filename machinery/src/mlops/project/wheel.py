@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -62,7 +63,7 @@ class Wheel:
             names = [name for name in archive.namelist() if name.startswith(OWNED) and not name.endswith("/")]
             return {dotted(name.removeprefix(OWNED)): archive.read(name) for name in names}
 
-    def _read(self, wanted) -> tuple[str, bytes]:
+    def _read(self, wanted: Callable[[str], bool]) -> tuple[str, bytes]:
         with zipfile.ZipFile(io.BytesIO(self.content)) as archive:
             name = next(name for name in archive.namelist() if wanted(name))
             return name, archive.read(name)

@@ -66,7 +66,9 @@ def write(card: Card, file: Path) -> None:
         text.write_text(markdown(card.facts, folder.name), encoding="utf-8")
 
 
-def _facts(project: Project, use_case: UseCase, version: Version, candidate: Candidate, report: dict) -> dict[str, Any]:
+def _facts(
+    project: Project, use_case: UseCase, version: Version, candidate: Candidate, report: dict[str, Any]
+) -> dict[str, Any]:
     import numpy as np
 
     from mlops.metrics.own import measures_of_version

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlops import tracking
+from mlops import damage, tracking
 from mlops.config import Project
 from mlops.errors import StoreUnreachable
 from mlops.registry import releases, versions
@@ -40,9 +40,9 @@ def prune(project: Project, recent_runs: int = RECENT_RUNS, recent_days: float =
     Kept are: versions with an alias or in a release record of main, release/* or hotfix/*, the `recent_runs` newest runs of
     each experiment, and all runs of the last `recent_days`.
     """
-    if not tracking.is_embedded(project) or not _has_old(project.store / tracking.DATABASE, recent_runs, recent_days):
+    if not tracking.is_embedded(project) or not _has_old(project.store / damage.DATABASE, recent_runs, recent_days):
         return Pruned(0, 0, 0)
-    before = _size(project.store / tracking.ARTIFACTS)
+    before = _size(project.store / damage.ARTIFACTS)
     with tracking.locked(project), tracking.open_store(project) as client:
         kept_versions = _released(client, project)
         gone_runs: list[str] = []
@@ -63,7 +63,7 @@ def prune(project: Project, recent_runs: int = RECENT_RUNS, recent_days: float =
             gone_runs += sorted(old)
     if gone_runs:
         _collect(project, gone_runs, gone_models)
-    return Pruned(len(gone_runs), gone_versions, before - _size(project.store / tracking.ARTIFACTS))
+    return Pruned(len(gone_runs), gone_versions, before - _size(project.store / damage.ARTIFACTS))
 
 
 def _has_old(database: Path, recent_runs: int, recent_days: float) -> bool:
@@ -72,7 +72,7 @@ def _has_old(database: Path, recent_runs: int, recent_days: float) -> bool:
         return False
     with contextlib.closing(sqlite3.connect(database)) as connection:
         count, oldest = connection.execute("SELECT count(*), min(start_time) FROM runs").fetchone()
-    return count > recent_runs and oldest < _since(recent_days)
+    return bool(count > recent_runs and oldest < _since(recent_days))
 
 
 def _since(days: float) -> float:
@@ -109,9 +109,9 @@ def _collect(project: Project, run_ids: list[str], model_ids: list[str]) -> None
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise StoreUnreachable(f"{project.store}: what is not needed could not be removed ({reason}); fetch the store again")
-    for folder in _emptied(project.store / tracking.ARTIFACTS, {*run_ids, *model_ids}):
+    for folder in _emptied(project.store / damage.ARTIFACTS, {*run_ids, *model_ids}):
         shutil.rmtree(folder)
-    with contextlib.closing(sqlite3.connect(project.store / tracking.DATABASE)) as connection:
+    with contextlib.closing(sqlite3.connect(project.store / damage.DATABASE)) as connection:
         connection.execute("VACUUM")
 
 

@@ -21,7 +21,7 @@ from mlops.training.report import summary
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
+    from mlflow.entities import DatasetInput, Experiment
 
 OWNER = "mlops.project"
 RECENT = 20  # runs of an experiment whose commits tell whether it is of this repository
@@ -98,7 +98,7 @@ def start(
         # Another process may be writing the same report: its unfinished files, whose names begin with a dot, are left out.
         finished = shutil.copytree(report.parent, scratch / "report", ignore=shutil.ignore_patterns(".*"))
         client.log_artifacts(run.info.run_id, str(finished), "report")
-    return run.info.run_id
+    return str(run.info.run_id)
 
 
 def log_model(client: MlflowClient, experiment_id: str, run_id: str, name: str, candidate: Candidate) -> str:
@@ -172,7 +172,7 @@ def _was_ours(client: MlflowClient, project: Project, experiment_id: str) -> boo
     return any(git.run("cat-file", "-e", f"{sha}^{{commit}}", root=project.root).returncode == 0 for sha in commits if sha)
 
 
-def _log_datasets(client: MlflowClient, run_id: str, datasets: list) -> None:
+def _log_datasets(client: MlflowClient, run_id: str, datasets: list[DatasetInput]) -> None:
     """Log what a run was trained on.
 
     Runs of an experiment share their data sets. A server looks whether one is there and then inserts it, so of two runs that
@@ -188,7 +188,7 @@ def _log_datasets(client: MlflowClient, run_id: str, datasets: list) -> None:
         client.log_inputs(run_id, datasets)
 
 
-def _datasets(manifest: dict[str, Any]) -> list:
+def _datasets(manifest: dict[str, Any]) -> list[DatasetInput]:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     columns = [{"name": name, "type": kind} for name, kind in manifest["problem"]["schema"].items()]

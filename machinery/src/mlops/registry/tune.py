@@ -94,7 +94,7 @@ def _log(client: Any, experiment: str, use_case: UseCase, done: list[dict[str, A
 
     metric, now = f"cross_validated/{use_case.config.primary}", int(time.time() * 1000)
     tags = {"use_case": use_case.name, "kind": "tune", "mlflow.user": who()}
-    parent = client.create_run(experiment, run_name=f"{use_case.name} tune", tags=tags).info.run_id
+    parent: str = client.create_run(experiment, run_name=f"{use_case.name} tune", tags=tags).info.run_id
     for item in [{**done[0], "number": None}, *done]:
         run_id = parent
         if item["number"] is not None:

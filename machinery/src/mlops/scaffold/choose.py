@@ -159,7 +159,7 @@ def choose(table: Table, packages: Mapping[str, Mapping[str, str]], raw: pd.Data
 
 def _processed(module: ModuleType, table: Table, raw: pd.DataFrame) -> pd.DataFrame:
     """The processed rows, of a large table a sample: the last ones of a series, of others every n-th."""
-    rows = module.features(module.load(raw))
+    rows: pd.DataFrame = module.features(module.load(raw))
     if len(rows) <= SAMPLE:
         return rows.sort_values(table.time, ignore_index=True) if table.split == "time" else rows
     if table.split == "time":
@@ -202,9 +202,10 @@ def _folds(table: Table, rows: pd.DataFrame) -> Iterator[tuple[np.ndarray, np.nd
     from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
 
     if table.split == "time":
-        return TimeSeriesSplit(FOLDS).split(rows)
-    if table.split == "group":
-        return GroupKFold(FOLDS).split(rows, groups=rows[table.group])
-    if table.classes:
-        return StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(rows, rows[table.target])
-    return KFold(FOLDS, shuffle=True, random_state=0).split(rows)
+        yield from TimeSeriesSplit(FOLDS).split(rows)
+    elif table.split == "group":
+        yield from GroupKFold(FOLDS).split(rows, groups=rows[table.group])
+    elif table.classes:
+        yield from StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(rows, rows[table.target])
+    else:
+        yield from KFold(FOLDS, shuffle=True, random_state=0).split(rows)

@@ -112,7 +112,7 @@ async def _body(receive: Receive, headers: dict[bytes, bytes], limit: int, timeo
     try:
         async with asyncio.timeout(timeout):
             message = await receive()
-            body = message.get("body", b"")
+            body: bytes = message.get("body", b"")
             if message.get("more_body"):
                 body = await _rest(receive, body, limit)
     except TimeoutError:

@@ -123,7 +123,7 @@ def _present(view: Any) -> np.ndarray | None:
     if validity is None or not validity.size_bytes:
         return None
     bits = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")
-    return bits[view.offset : view.offset + view.length] == 1
+    return np.asarray(bits[view.offset : view.offset + view.length] == 1)
 
 
 def _unreadable(column: Column) -> InvalidRequest:

@@ -136,7 +136,7 @@ def as_columns(extras: Extras, content: dict[str, Any]) -> dict[str, np.ndarray]
 
 def _finite(values: np.ndarray) -> list[Any]:
     if np.isfinite(values).all():
-        return values.tolist()
+        return list(values.tolist())
     return [[value if np.isfinite(value) else None for value in row] for row in values.tolist()]
 
 

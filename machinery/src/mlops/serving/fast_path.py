@@ -2,7 +2,7 @@
 
 Where several clients ask at once, what arrived in one turn of the event loop is scored in one call of the model: much of the
 time of a row is what it takes to call the model at all. Nobody waits for that, and it is done only where the bundle has proved
-that a row's answer does not depend on its company (`batchable` in the manifest).
+that a row's answer does not depend on its batch (`batchable` in the manifest).
 """
 
 from __future__ import annotations
@@ -131,15 +131,15 @@ class Batcher:
 
 
 def _predict(scorer: Scorer, waiting: list[PendingRequest]) -> None:
-    """The outputs of all requests by one call of the model; by one call each, where they cannot be joined."""
+    """The outputs of all requests by one call of the model; by one call each, where they cannot be batched."""
     matrices = [request.parsed.rows.matrix for request in waiting if request.parsed and request.parsed.rows.matrix is not None]
     outputs: Outputs = {}
     plain = all(request.parsed.is_plain for request in waiting if request.parsed)
     if plain and 1 < len(waiting) == len(matrices):
-        joined = np.concatenate(matrices)
+        batch = np.concatenate(matrices)
         # A model that fails on these rows is asked for each request, so that only the one at fault is refused.
         with suppress(Exception):
-            outputs = predict(scorer, Rows(len(joined), joined, []), None)
+            outputs = predict(scorer, Rows(len(batch), batch, []), None)
     if isinstance(outputs, dict):
         for request in waiting:
             request.predict(scorer)

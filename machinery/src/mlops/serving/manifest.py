@@ -32,17 +32,17 @@ class Bundle:
     @property
     def name(self) -> str:
         """The use case that is served."""
-        return self.content["use_case"]
+        return str(self.content["use_case"])
 
     @property
     def number(self) -> str:
         """The version number, 1.2.3."""
-        return self.content["version"]["number"]
+        return str(self.content["version"]["number"])
 
     @property
     def format(self) -> str:
         """onnx, skops or pyfunc."""
-        return self.content["format"]
+        return str(self.content["format"])
 
     @property
     def example(self) -> dict[str, Any]:

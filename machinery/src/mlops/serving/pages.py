@@ -29,7 +29,8 @@ def create(service: Service, lifespan: Any) -> Starlette:
 
 
 def _service(request: Request) -> Service:
-    return request.app.state.service
+    service: Service = request.app.state.service
+    return service
 
 
 def _bundle(request: Request) -> Bundle:

@@ -140,8 +140,9 @@ def _listed(outputs: Outputs, finite: bool = False) -> list[Any]:
         columns = [open_inference.plain(values) if finite else values.tolist() for values in outputs.values()]
         return [dict(zip(outputs, row, strict=True)) for row in zip(*columns, strict=True)]
     if finite and outputs.dtype.kind == "f" and not np.isfinite(outputs).all():
-        return np.where(np.isfinite(outputs), outputs.astype(object), np.array(None, dtype=object)).tolist()
-    return outputs.tolist()
+        outputs = np.where(np.isfinite(outputs), outputs.astype(object), np.array(None, dtype=object))
+    values: list[Any] = outputs.tolist()
+    return values
 
 
 def _typed(scorer: Scorer, body: bytes, media_type: str, accept: str, request: str) -> ParsedRequest:

@@ -29,7 +29,7 @@ def check(predict: Predict, inputs: pd.DataFrame, recorded: Predictions) -> list
     order = np.random.default_rng(0).permutation(size)
     few = np.unique(np.linspace(0, size - 1, min(size, SINGLE_ROWS)).astype(int))
     every = np.arange(size)
-    ways = {
+    ways: dict[str, tuple[np.ndarray, Callable[[], Predictions]]] = {
         "loaded again": (every, lambda: predict(inputs)),
         "asked twice": (every, lambda: predict(inputs)),
         "in another order of rows": (order, lambda: predict(inputs.iloc[order])),

@@ -38,12 +38,12 @@ class Candidate:
     @property
     def use_case(self) -> str:
         """The name of the use case that it was trained for."""
-        return self.manifest["use_case"]
+        return str(self.manifest["use_case"])
 
     @property
     def key(self) -> str:
         """The digest that identifies what it was made from."""
-        return self.manifest["key"]
+        return str(self.manifest["key"])
 
     def holdout(self) -> pd.DataFrame:
         """The holdout rows with truth, predictions and the baseline's predictions."""

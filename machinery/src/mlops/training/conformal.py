@@ -47,14 +47,14 @@ def quantile(errors: np.ndarray, level: float) -> float:
 def covered(chosen: dict[str, Any], truth: np.ndarray, predictions: Predictions, classes: np.ndarray | None) -> np.ndarray:
     """Whether each row's interval or set holds the truth, (n,)."""
     if classes is None:
-        return np.abs(truth - predictions.values) <= chosen["width"]
+        return np.asarray(np.abs(truth - predictions.values) <= chosen["width"])
     assert predictions.probabilities is not None
     limits = np.array([chosen["limits"][str(name)] for name in classes.tolist()])
-    return 1 - predictions.probabilities[np.arange(len(truth)), truth] <= limits[truth]
+    return np.asarray(1 - predictions.probabilities[np.arange(len(truth)), truth] <= limits[truth])
 
 
 def set_sizes(chosen: dict[str, Any], predictions: Predictions, classes: np.ndarray) -> np.ndarray:
     """How many classes each row's set has, (n,)."""
     assert predictions.probabilities is not None
     limits = np.array([chosen["limits"][str(name)] for name in classes.tolist()])
-    return (1 - predictions.probabilities <= limits).sum(axis=1)
+    return np.asarray((1 - predictions.probabilities <= limits).sum(axis=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlops.metrics.measures import Predictions
 from mlops.training.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -14,13 +15,13 @@ if TYPE_CHECKING:
 TRUTH, CANDIDATE, CHAMPION, BASELINE = "#222222", "#0072B2", "#E69F00", "#BBBBBB"
 
 
-def models_of(evaluation: Evaluation) -> list:
+def models_of(evaluation: Evaluation) -> list[tuple[str, Predictions, str]]:
     """Name, predictions and colour of each model, the baseline last."""
     champion = [("champion", evaluation.champion, CHAMPION)] if evaluation.champion else []
     return [("this model", evaluation.candidate, CANDIDATE), *champion, ("baseline", evaluation.baseline, BASELINE)]
 
 
-def new_figure(rows: int, columns: int, size: tuple[float, float], **options) -> tuple[Figure, Any]:
+def new_figure(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -41,7 +41,7 @@ def one_hot(values: np.ndarray, size: int) -> np.ndarray:
     """Probabilities (n, size) of a rule that is certain of what it says."""
     import numpy as np
 
-    return np.eye(size)[values]
+    return np.asarray(np.eye(size)[values])
 
 
 def with_threshold(estimator: Any, threshold: dict[str, Any]) -> Any:

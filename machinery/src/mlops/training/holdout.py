@@ -68,4 +68,5 @@ def differs(ours: pd.Series, theirs: pd.Series) -> pd.Series:
         same = np.isclose(ours.to_numpy(dtype=float), theirs.to_numpy(dtype=float), rtol=SAME, atol=0)
     else:
         same = ours.astype(str).to_numpy() == theirs.astype(str).to_numpy()
-    return (~(same | gaps)).astype(int)
+    differing: pd.Series = (~(same | gaps)).astype(int)
+    return differing

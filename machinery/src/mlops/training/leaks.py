@@ -188,7 +188,7 @@ def _errors(known: pd.Series, truth: np.ndarray, judged: pd.Series, target: np.n
     if classes:
         frequent = pd.Series(truth).mode()[0]
         modes = groups.agg(lambda values: values.value_counts().index[0])
-        return (pd.Series(other).map(modes).fillna(frequent).to_numpy() != target).astype(float)
+        return np.asarray((pd.Series(other).map(modes).fillna(frequent).to_numpy() != target).astype(float))
     tries = [pd.Series(other).map(groups.mean()).fillna(float(np.mean(truth))).to_numpy(dtype=float)]
     if pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known) and known.nunique() > 2:
         x, y = known.to_numpy(dtype=float), judged.to_numpy(dtype=float)

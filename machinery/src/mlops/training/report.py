@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,5 +180,5 @@ def _cells(row: tuple[Any, ...]) -> list[str]:
     return ["–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value) for value in row]
 
 
-def _row(cells) -> str:
+def _row(cells: Iterable[object]) -> str:
     return f"| {' | '.join(' '.join(str(cell).split()).replace('|', chr(92) + '|') for cell in cells)} |"

@@ -61,7 +61,8 @@ def _costs(points: Curve, costs: np.ndarray, index: int) -> np.ndarray:
     rest = 1 - index
     missed, passed = points.hits[-1] - points.hits, points.false[-1] - points.false
     flagged = points.hits * costs[index, index] + points.false * costs[rest, index]
-    return flagged + missed * costs[index, rest] + passed * costs[rest, rest]
+    total: np.ndarray = flagged + missed * costs[index, rest] + passed * costs[rest, rest]
+    return total
 
 
 def _between(scores: np.ndarray, place: int) -> float:

@@ -71,7 +71,7 @@ def _unseen(categories: np.ndarray) -> float:
     if categories.dtype.kind == "b":
         raise NotImplementedError("categories that are true or false")
     finite = categories[np.isfinite(categories)]
-    return finite.max(initial=0) + 1
+    return float(finite.max(initial=0) + 1)
 
 
 def _transform(encoder: Any, columns: list[np.ndarray]) -> np.ndarray:

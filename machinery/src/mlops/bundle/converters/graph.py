@@ -19,7 +19,7 @@ class Graph:
 
     def node(self, kind: str, *inputs: str, domain: str = "", version: int | None = None, **attributes: Any) -> str:
         """Add a node with one output; returns its name."""
-        output = self.scope.get_unique_variable_name(kind.lower())
+        output = str(self.scope.get_unique_variable_name(kind.lower()))
         name = self.scope.get_unique_operator_name(kind)
         self.container.add_node(kind, list(inputs), output, op_domain=domain, op_version=version, name=name, **attributes)
         return output
@@ -29,7 +29,7 @@ class Graph:
         from onnx import TensorProto
 
         array = np.asarray(values)
-        name = self.scope.get_unique_variable_name("constant")
+        name = str(self.scope.get_unique_variable_name("constant"))
         kinds = {"f": TensorProto.DOUBLE, "i": TensorProto.INT64, "b": TensorProto.BOOL}
         if array.dtype.kind in "UO":
             texts = [str(value).encode() for value in array.ravel()]

@@ -48,7 +48,7 @@ def _inverse(graph: Graph) -> None:
 def _function(graph: Graph, transformer: Any, name: str) -> str:
     if transformer.inv_kw_args:
         raise NotImplementedError("a function with arguments")
-    return curves.FUNCTIONS[curves.function_name(transformer.inverse_func)](graph, name)
+    return str(curves.FUNCTIONS[curves.function_name(transformer.inverse_func)](graph, name))
 
 
 def _standard(graph: Graph, transformer: Any, name: str) -> str:
