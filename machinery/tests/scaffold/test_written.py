@@ -8,12 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy
+from sklearn.metrics import recall_score
 from tables import Trained, people
 
 from mlops.config import Project
 from mlops.scaffold import choose
 from mlops.scaffold.add import Added, add
 from mlops.scaffold.understand import Wishes
+from mlops.training.evaluate import evaluate
+from mlops.training.train import train
+from mlops.use_case import load_use_case
 
 # Lines of Python and YAML for a table of twenty columns.
 MOST_LINES = 150
@@ -53,6 +57,22 @@ def test_a_series_of_each_group_trains_and_passes_the_linters(own: Project, trai
     added, outcome = trained(tmp_path / "rows.csv", "sales")
     assert outcome.passed, outcome.evaluation.verdict.reasons
     _lint(own, added)
+
+
+def test_a_rare_class_is_judged_by_its_probability_and_labelled_by_a_threshold(own: Project, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    score = random.normal(size=800)
+    left = np.where(score + random.normal(size=800) / 2 > 1.6, "yes", "no")
+    pd.DataFrame({"score": score, "left": left}).to_csv(tmp_path / "rare.csv", index=False)
+    add(own, "mine", str(tmp_path / "rare.csv"), Wishes("left"))
+    use_case = load_use_case(own, "mine")
+    candidate, _ = train(own, use_case)
+    evaluation = evaluate(use_case, candidate, None)
+    assert evaluation.verdict.passed, evaluation.verdict.reasons
+    assert list(use_case.config.metrics)[0] == "average_precision"
+    # With the most probable class as the label, half of the rare rows would pass unseen.
+    assert evaluation.threshold is not None and evaluation.threshold < 0.5
+    assert recall_score(evaluation.truth, evaluation.candidate.values) > 0.6
 
 
 def _lint(project: Project, added: Added) -> None:

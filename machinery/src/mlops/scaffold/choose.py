@@ -15,10 +15,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mlops import folders
+from mlops.config import UseCaseConfig
 from mlops.errors import DataError, first_line
-from mlops.metrics.measures import DIRECTIONS, Predictions, encode, score
+from mlops.metrics.measures import Predictions, encode
+from mlops.metrics.probabilities import directions, measures_of, values_of
 from mlops.scaffold.understand import Table
+from mlops.training import thresholds
 from mlops.training.fitting import one_hot, predict
+from mlops.training.folds import OutOfFold
 from mlops.training.gate import goodness
 
 if TYPE_CHECKING:
@@ -31,10 +35,12 @@ SAMPLE, SECONDS, FOREST_ROWS, FOLDS = 8_000, 40, 100_000, 3
 METRICS = {
     "regression": ("mae", "rmse"),
     "classification": ("macro_f1", "accuracy"),
-    "imbalanced": ("balanced_accuracy", "macro_f1"),
+    "imbalanced": ("average_precision", "roc_auc", "brier"),
 }
-# Below this share of the rarer of two classes, the classes are weighted and accuracy says little.
+# Below this share of the rarer of two classes accuracy says little: probabilities are judged, and labels go by a threshold.
 IMBALANCE = 0.2
+# Where each metric is best.
+WAYS = directions("regression") | directions("classification")
 
 
 @dataclass(frozen=True)
@@ -52,19 +58,19 @@ class Candidate:
 
 LINEAR = Candidate(
     "linear", "a linear model", True, True,
-    "LogisticRegression(C=1 / regularisation, max_iter=1000{weights}, random_state=seed)",
+    "LogisticRegression(C=1 / regularisation, max_iter=1000, random_state=seed)",
     "Ridge(alpha=regularisation, random_state=seed)",
     {"regularisation": (1.0, "{low: 0.01, high: 100, log: true}")},
 )  # fmt: skip
 FOREST = Candidate(
     "forest", "a random forest", False, True,
-    "RandomForestClassifier(n_estimators=n_estimators, min_samples_leaf=min_samples_leaf{weights}, random_state=seed)",
+    "RandomForestClassifier(n_estimators=n_estimators, min_samples_leaf=min_samples_leaf, random_state=seed)",
     "RandomForestRegressor(n_estimators=n_estimators, min_samples_leaf=min_samples_leaf, random_state=seed)",
     {"n_estimators": (150, "{low: 50, high: 300}"), "min_samples_leaf": (3, "{low: 1, high: 20}")},
 )  # fmt: skip
 BOOSTING = Candidate(
     "boosting", "gradient-boosted trees", False, False,
-    "HistGradientBoostingClassifier(max_iter=max_iter, learning_rate=learning_rate{weights}, random_state=seed)",
+    "HistGradientBoostingClassifier(max_iter=max_iter, learning_rate=learning_rate, random_state=seed)",
     "HistGradientBoostingRegressor(max_iter=max_iter, learning_rate=learning_rate, random_state=seed)",
     {"max_iter": (100, "{low: 50, high: 400}"), "learning_rate": (0.1, "{low: 0.02, high: 0.3, log: true}")},
 )  # fmt: skip
@@ -75,7 +81,8 @@ CANDIDATES = (LINEAR, FOREST, BOOSTING)
 class Choice:
     """The chosen candidate, the mean of each metric over the folds for all of them and the baseline, and what was measured.
 
-    scores: name → metric → mean. deviation: of the primary metric over the folds, for the chosen one.
+    scores: name → metric → mean. deviation: of the primary metric over the folds, for the chosen one. threshold: the mean over
+    the folds of the one with the best F1, where one of two classes is rare.
     """
 
     candidate: Candidate
@@ -84,13 +91,23 @@ class Choice:
     rows: int
     seconds: float
     passed_over: dict[str, str]
+    threshold: float | None = None
 
     @property
     def better(self) -> bool:
         """Whether the chosen one beats the baseline in the primary metric."""
         primary = next(iter(self.scores["baseline"]))
-        way = DIRECTIONS[primary]
+        way = WAYS[primary]
         return goodness(way, self.scores[self.candidate.name][primary]) > goodness(way, self.scores["baseline"][primary])
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The mean of each metric over the folds, the deviation of the first, and the mean threshold with the best F1."""
+
+    means: dict[str, float]
+    deviation: float
+    threshold: float | None
 
 
 def is_imbalanced(table: Table) -> bool:
@@ -130,7 +147,7 @@ def choose(table: Table, packages: Mapping[str, Mapping[str, str]], raw: pd.Data
     """
     started, names = time.monotonic(), metrics_of(table)
     scores: dict[str, dict[str, float]] = {}
-    deviations: dict[str, float] = {}
+    measured: dict[str, Measured] = {}
     passed_over: dict[str, str] = {}
     for candidate in CANDIDATES:
         if candidate is FOREST and len(raw) > FOREST_ROWS:
@@ -142,19 +159,21 @@ def choose(table: Table, packages: Mapping[str, Mapping[str, str]], raw: pd.Data
         with imported(packages[candidate.name]) as module:
             sample = _processed(module, table, raw)
             if not scores:
-                scores["baseline"], _ = _measure(table, sample, names, module, None)
+                scores["baseline"] = _measure(table, sample, names, module, None).means
             try:
-                scores[candidate.name], deviations[candidate.name] = _measure(table, sample, names, module, candidate)
+                measured[candidate.name] = _measure(table, sample, names, module, candidate)
+                scores[candidate.name] = measured[candidate.name].means
             except (ValueError, TypeError) as error:
                 passed_over[candidate.name] = first_line(error)[:200]
-    fitted = [candidate for candidate in CANDIDATES if candidate.name in deviations]
+    fitted = [candidate for candidate in CANDIDATES if candidate.name in measured]
     if not fitted:
         raise DataError(
             f"{table.file}: no estimator can be trained ({'; '.join(passed_over.values())[:300]}); look at the columns"
         )
-    way = DIRECTIONS[names[0]]
+    way = WAYS[names[0]]
     best = max(fitted, key=lambda candidate: goodness(way, scores[candidate.name][names[0]]))
-    return Choice(best, scores, deviations[best.name], len(sample), time.monotonic() - started, passed_over)
+    chosen, seconds = measured[best.name], time.monotonic() - started
+    return Choice(best, scores, chosen.deviation, len(sample), seconds, passed_over, chosen.threshold)
 
 
 def _processed(module: ModuleType, table: Table, raw: pd.DataFrame) -> pd.DataFrame:
@@ -169,14 +188,16 @@ def _processed(module: ModuleType, table: Table, raw: pd.DataFrame) -> pd.DataFr
 
 def _measure(
     table: Table, rows: pd.DataFrame, names: Sequence[str], module: ModuleType, candidate: Candidate | None
-) -> tuple[dict[str, float], float]:
-    """The mean of each metric over the folds, and the deviation of the first; no candidate measures the baseline."""
+) -> Measured:
+    """What the folds show of a candidate; no candidate measures the baseline."""
     import numpy as np
     from threadpoolctl import threadpool_limits
 
     inputs = [name for name in rows if name not in (*table.key, table.target)]
     classes = np.unique(rows[table.target].to_numpy()) if table.classes else None
-    folds = []
+    config = _problem(table, names)
+    measures = measures_of(config, classes)
+    folds, cuts = [], []
     for training, holdout in _folds(table, rows):
         train, held = rows.iloc[training], rows.iloc[holdout]
         if candidate is None:
@@ -193,9 +214,23 @@ def _measure(
                 model = module.build(**parameters, seed=0).fit(train[inputs], train[table.target])
                 predictions = predict(model, held[inputs], classes)
         truth = held[table.target].to_numpy()
-        folds.append(score(table.task, names, truth.astype(float) if classes is None else encode(truth, classes), predictions))
-    means = {name: float(np.mean([fold[name] for fold in folds])) for name in names}
-    return means, float(np.std([fold[names[0]] for fold in folds]))
+        codes = truth.astype(float) if classes is None else encode(truth, classes)
+        folds.append(values_of(measures, names, codes, predictions))
+        if candidate is not None and config.threshold and len(np.unique(codes)) == 2:
+            cuts.append(thresholds.choose(config, codes, OutOfFold(np.arange(len(held)), predictions), classes)["value"])
+    means = {name: float(np.nanmean([fold[name] for fold in folds])) for name in names}
+    return Measured(means, float(np.nanstd([fold[names[0]] for fold in folds])), float(np.mean(cuts)) if cuts else None)
+
+
+def _problem(table: Table, names: Sequence[str]) -> UseCaseConfig:
+    """What the measures need to know of the configuration that will be written."""
+    target: dict[str, Any] = {"column": table.target}
+    rare: dict[str, Any] = {"threshold": {"rule": "f1"}} if is_imbalanced(table) else {}
+    if table.positive is not None:
+        target["positive"] = table.positive
+    metrics = {name: {"direction": WAYS[name], "primary": name == names[0]} for name in names}
+    value = {"description": "-", "task": table.task, "target": target, "key": table.key, "metrics": metrics, **rare}
+    return UseCaseConfig.model_validate({**value, "split": {"method": "hash", "holdout": 0.2}})
 
 
 def _folds(table: Table, rows: pd.DataFrame) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mlops.errors import first_line
-from mlops.scaffold.choose import FOLDS, LINEAR, Candidate, Choice, is_imbalanced, metrics_of
+from mlops.scaffold.choose import FOLDS, LINEAR, Candidate, Choice, metrics_of
 from mlops.scaffold.understand import ROW_ID, Table
 
 if TYPE_CHECKING:
@@ -183,8 +183,7 @@ def _model(table: Table, candidate: Candidate) -> str:
     category_list = f"[name for name in {of_kind}{kept}]" if categories and kept else of_kind if categories else ""
     level_list = '[f"{name}_level" for name in LEVELS]'
     category_list = category_list if categories else level_list if levels else ""
-    weights = ', class_weight="balanced"' if is_imbalanced(table) else ""
-    estimator = (candidate.classifier if table.classes else candidate.regressor).replace("{weights}", weights)
+    estimator = candidate.classifier if table.classes else candidate.regressor
     step = "passthrough" if not candidate.imputed else ""
     number_step = '"passthrough"' if step else _prepared(candidate)
     return render(

@@ -7,8 +7,7 @@ import math
 import re
 
 from mlops.data.read import EXCEL, JSON_LINES
-from mlops.metrics.measures import DIRECTIONS
-from mlops.scaffold.choose import Choice, metrics_of
+from mlops.scaffold.choose import FOREST_ROWS, WAYS, Choice, is_imbalanced, metrics_of
 from mlops.scaffold.understand import ROW_ID, Table
 from mlops.scaffold.write import description, figures, render
 
@@ -28,6 +27,8 @@ def config(name: str, table: Table, choice: Choice) -> str:
         description=_yaml(description(table)),
         task=table.task,
         target=_yaml(table.target),
+        positive=_label(table.positive),
+        threshold=_threshold(table, choice),
         key=", ".join(map(_yaml, table.key)),
         key_words=f" No column does, so `load` makes {ROW_ID} of what a row holds." if ROW_ID in table.key else "",
         split_words=_split(table)[1],
@@ -118,8 +119,20 @@ def _rules(table: Table, choice: Choice) -> list[tuple[str, str]]:
     baseline, model = choice.scores["baseline"], choice.scores[choice.candidate.name]
     for place, metric in enumerate(metrics_of(table)):
         lead = abs(baseline[metric] - model[metric])
-        better = (model[metric] > baseline[metric]) == (DIRECTIONS[metric] == "higher")
+        better = (model[metric] > baseline[metric]) == (WAYS[metric] == "higher")
         limit = f", limit: {baseline[metric]:.4g}" if better else ""
-        primary = f", tolerance: {lead / 10:.2g}, primary: true" if place == 0 else ""
-        rules.append((metric, f"{{direction: {DIRECTIONS[metric]}{limit}{primary}}}"))
-    return rules
+        primary = f", tolerance: {lead / 10 if math.isfinite(lead) else 0:.2g}, primary: true" if place == 0 else ""
+        rules.append((metric, f"{{direction: {WAYS[metric]}{limit}{primary}}}"))
+    labels = ("precision", "recall") if is_imbalanced(table) else ()
+    return rules + [(metric, f"{{direction: {WAYS[metric]}}}") for metric in labels]
+
+
+def _label(value: str | int | None) -> str:
+    return "" if value is None else _yaml(value) if isinstance(value, str) else str(value)
+
+
+def _threshold(table: Table, choice: Choice) -> str:
+    """The rule of the threshold; of a large table the number that the sample gave, as a rule takes five more fits."""
+    if not is_imbalanced(table):
+        return ""
+    return f"{choice.threshold:.3g}" if choice.threshold and len(table.rows) > FOREST_ROWS else "{rule: f1}"
