@@ -53,6 +53,7 @@ def options(
 
 app.add_typer(registry.app)
 app.add_typer(life.app)
+app.add_typer(life.deps, name="deps")
 app.add_typer(scaffold.app)
 app.add_typer(scoring.app)
 app.add_typer(serving.app)

@@ -44,15 +44,18 @@ class Execution:
     differing: list[int]
 
 
-def run(paths: Sequence[Path], output: Path, timeout: int = 600, write: bool = False) -> Iterator[Execution]:
+def run(
+    paths: Sequence[Path], output: Path, timeout: int = 600, write: bool = False, store: bool = True
+) -> Iterator[Execution]:
     """Run the notebooks one after the other; yields a result each.
 
     timeout: seconds that one cell may take. write: put the fresh outputs into the notebook and export it. The executed copy of
-    a notebook that failed stays below `output`. Runs and candidates go to a store of their own, which is thrown away.
+    a notebook that failed stays below `output`. Runs and candidates go to a store of their own, which is thrown away; without
+    `store` none is created beforehand, which saves the seconds that MLflow takes to import.
     A notebook that cannot be read has failed; raises UserError where `output` cannot be a folder.
     """
     files.make_folder(output)
-    with _own_store():
+    with _own_store(store):
         for path, folder in zip(paths, content.folders_below(output, paths), strict=True):
             yield _run_one(path, folder, timeout, write)
 
@@ -133,7 +136,7 @@ def write_back(path: Path, executed: Path) -> None:
 
 
 @contextmanager
-def _own_store() -> Iterator[None]:
+def _own_store(create: bool) -> Iterator[None]:
     """Notebooks log runs and train; here they do so in a folder that goes away, so that running them changes nothing."""
     with folders.work_folder() as folder:
         ours = {
@@ -144,7 +147,8 @@ def _own_store() -> Iterator[None]:
         before = {key: os.environ.get(key) for key in ours}
         os.environ.update(ours)
         try:
-            _make_store()
+            if create:
+                _make_store()
             yield
         finally:
             for key, value in before.items():

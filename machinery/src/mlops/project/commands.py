@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlops.project.merge import Change
 
 app = typer.Typer()
+deps = typer.Typer(help="The packages that the project asks for: setup.py and the lock files in one step.")
 
 FORCE = typer.Option(False, "--force", help="Go on with uncommitted changes.")
 WHEEL = typer.Option("", "--wheel", metavar="FILE", help="A wheel of the machinery.")
@@ -250,3 +251,32 @@ def _show(title: str, changes: Sequence[Change]) -> None:
 
 def _rows(changes: Sequence[Change]) -> list[dict[str, str]]:
     return [{"path": change.path, "action": change.action, "note": change.note} for change in changes]
+
+
+@deps.callback()
+def _group() -> None:
+    """Keep `add` a command of its own where it is the only one."""
+
+
+@deps.command("add")
+def add_package(
+    package: str = typer.Argument(metavar="PACKAGE", help="As pip takes it: lightgbm, or 'lightgbm>=4,<5'."),
+    dev: bool = typer.Option(False, "--dev", help="For tests and tools alone: models and servers do without it."),
+    serve: bool = typer.Option(True, help="Servers and images have it too; without, training alone."),
+    install: bool = typer.Option(True, help="Install what is locked into this environment."),
+    json: bool = JSON,
+) -> None:
+    """Add a package to setup.py, lock it, install it. Where it cannot be locked or installed, nothing has changed.
+
+    Example: mlops deps add lightgbm
+    """
+    from mlops.config import find_root
+    from mlops.project import deps as packages
+
+    added = packages.add(find_root(), package, dev, serve, install)
+    if json:
+        as_json(vars(added))
+        return
+    for path in added.files:
+        note(f"wrote {path}")
+    note(f"{added.line} is locked as {added.version}{' and installed' if install else ''}; commit these files")

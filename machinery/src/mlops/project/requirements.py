@@ -36,15 +36,22 @@ def inputs(machinery: Iterable[str], project: Iterable[str]) -> dict[str, str]:
     }
 
 
-def of_project(root: Path, machinery: Iterable[str] | None = None) -> dict[str, str]:
-    """The texts of base.in and dev.in for the setup.py in `root` and a machinery, that of vendor/machinery.txt by default.
+def of_project(root: Path, machinery: Iterable[str] | None = None, project: Iterable[str] | None = None) -> dict[str, str]:
+    """The texts of base.in and dev.in for a machinery, that of vendor/machinery.txt by default, and a project's requirements.
+
+    project: Requires-Dist lines, those of the setup.py in `root` by default.
 
     Raises UserError where setup.py cannot be read.
     """
     if machinery is None:
         folder = vendored.read(root).folder
         machinery = _metadata(root / folder) if folder else sorted(wheel.present(root).requirements)
-    return inputs(machinery, _metadata(root))
+    return inputs(machinery, _metadata(root) if project is None else project)
+
+
+def of_setup(root: Path) -> list[str]:
+    """The Requires-Dist lines of the project's setup.py; raises UserError where it cannot be read."""
+    return _metadata(root)
 
 
 def _metadata(folder: Path) -> list[str]:

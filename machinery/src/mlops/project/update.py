@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops import folders, vendored
+from mlops import vendored
 from mlops.errors import UserError
 from mlops.git import git
-from mlops.project import merge, requirements, shipped, transaction, wheel
+from mlops.project import locks, merge, requirements, shipped, transaction, wheel
 from mlops.project.merge import Change
 from mlops.project.wheel import Wheel
-
-LOCKS = ("requirements/dev.txt", "requirements/base.txt")
-# The header names the options: Dependabot takes them from there when it compiles a lock again.
-OPTIONS = ("--universal", "--python-version", "3.11")
-COMPILE = ("--quiet", *OPTIONS, "--generate-hashes", "--custom-compile-command", f"make lock # {' '.join(OPTIONS)}")
 
 
 @dataclass(frozen=True)
@@ -96,14 +89,14 @@ def update(root: Path, new: Wheel, force: bool = False, downgrade: bool = False)
     changes = merge.reconcile(old.owned(), new.owned(), _ours(root, {**old.owned(), **new.owned()}))
     written: dict[str, bytes | None] = {new.path: new.content}
     written |= {change.path: change.content for change in changes if _writes(change)}
-    locks = compiled(root, new) if new.requirements != old.requirements else {}
-    written |= locks
+    relocked = compiled(root, new) if new.requirements != old.requirements else {}
+    written |= relocked
     # What names the wheel comes after all that the wheel brings; until then the project is installed as before.
     written[str(vendored.LINE)] = vendored.line(new.path, new.sha256).encode()
     if old.path != new.path:
         written[old.path] = None
     transaction.change(root, written)
-    return Update(old.version, new.version, changes, locks)
+    return Update(old.version, new.version, changes, relocked)
 
 
 def compiled(root: Path, new: Wheel) -> dict[str, bytes]:
@@ -111,20 +104,8 @@ def compiled(root: Path, new: Wheel) -> dict[str, bytes]:
 
     Raises UserError where the requirements cannot be met.
     """
-    uv = next((place for place in (Path(sys.executable).parent / "uv", Path("uv")) if place.is_file()), Path("uv"))
     inputs = requirements.of_project(root, new.requirements)
-    with folders.work_folder() as folder:
-        for lock in LOCKS:
-            (folder / Path(lock).name).write_bytes((root / lock).read_bytes())
-        for path, text in inputs.items():
-            (folder / Path(path).name).write_text(text, encoding="utf-8")
-        for lock, options in (("dev", ()), ("base", ("-c", "dev.txt"))):
-            arguments = [f"{lock}.in", *options, "-o", f"{lock}.txt"]
-            done = subprocess.run([uv, "pip", "compile", *COMPILE, *arguments], cwd=folder, capture_output=True, text=True)
-            if done.returncode:
-                reason = " ".join(line.strip() for line in done.stderr.splitlines() if line.strip())
-                raise UserError(f"the packages that {new.name} needs cannot be locked: {reason[-300:]}; nothing was changed")
-        return {path: (folder / Path(path).name).read_bytes() for path in (*inputs, *LOCKS)}
+    return locks.compiled(root, inputs, ("dev", "base"), f"the packages that {new.name} needs")
 
 
 def refuse_uncommitted(root: Path) -> None:

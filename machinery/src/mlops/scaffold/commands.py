@@ -38,6 +38,7 @@ def add(
     query: str = typer.Option("", "--query", metavar="SQL", help="With the SQLAlchemy URL of a database: what to select."),
     licence: str = typer.Option("", "--licence", help="Under which licence the data may be used."),
     like: str = typer.Option("", "--like", metavar="USE_CASE", help="Instead of --from: copy a use case under the new name."),
+    notebook: bool = typer.Option(True, help="Run the new notebook, so that it is committed with its figures."),
     json: bool = JSON,
 ) -> None:
     """Make a use case of a file: schema, features, model, configuration, test, notebook, page. It asks nothing.
@@ -60,12 +61,15 @@ def add(
         raise UserError(f"--task {task}: classification or regression")
     wishes = Wishes(target, _listed(key), time, group, _listed(drop), _listed(keep), task, positive)
     added = add_use_case(load_project(), name, place, wishes, query, licence, console.note if not json else lambda text: None)
-    _run_notebook(name)
+    if not json:
+        _show(added)
+    if notebook:
+        _run_notebook(name)
     if json:
         from mlops.scaffold.show import as_value
 
         return console.as_json(as_value(added))
-    _show(added)
+    console.note(f"next: mlops run {name}")
 
 
 @app.command()
@@ -122,6 +126,7 @@ def _run_notebook(name: str) -> None:
     """Run the new notebook, so that it is committed with its figures; where its tools are not installed it stays as it is."""
     from mlops.scaffold.show import run_notebook
 
+    console.note(f"running notebooks/01_explore_{name}.ipynb; --no-notebook leaves that for later")
     if reason := run_notebook(name):
         console.note(
             f"notebooks/01_explore_{name}.ipynb is written and not run ({reason}); run it with: mlops notebooks run --write"
@@ -147,4 +152,3 @@ def _show(added: Added) -> None:
     console.note(
         f"{added.lines} lines of Python and YAML, all yours; how the file is read and judged: config/{added.name}.yaml"
     )
-    console.note(f"next: mlops run {added.name}")

@@ -78,5 +78,7 @@ def run_notebook(name: str) -> str:
     from mlops.notebooks import execute
 
     root = find_root()
-    done = list(execute.run([root / "notebooks" / f"01_explore_{name}.ipynb"], root / "output" / "notebooks", write=True))
+    done = list(
+        execute.run([root / "notebooks" / f"01_explore_{name}.ipynb"], root / "output" / "notebooks", write=True, store=False)
+    )
     return next((one.error for one in done if one.error), "")
