@@ -94,6 +94,12 @@ def test_a_type_is_trusted_by_its_name_its_module_or_its_package():
     assert all(trust.allows(name, [entry]) for entry in ("lightgbm", "lightgbm.sklearn", name))
 
 
+def test_a_model_of_lightgbm_needs_its_package_named_and_nothing_else():
+    # What skops lists of a fitted LGBMClassifier, lightgbm 4.7.
+    listed = ["collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier"]
+    assert [name for name in listed if not trust.allows(name, ["lightgbm"])] == []
+
+
 @pytest.mark.parametrize(
     "name",
     ["os.system", "builtins.eval", "numpy.load", "joblib.numpy_pickle.load", "sklearn.datasets._openml.fetch_openml",

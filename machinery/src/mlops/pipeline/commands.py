@@ -51,6 +51,8 @@ def run(
     show_outcomes(outcomes, json)
     for refused in (outcome for outcome in outcomes if not outcome.passed):
         raise refusal(refused)
+    if not json and len(outcomes) == 1 and outcomes[0].version:
+        console.note(f"next: mlops serve {outcomes[0].use_case}")
 
 
 @app.command()
