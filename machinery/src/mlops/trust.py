@@ -34,8 +34,8 @@ FLAVORS = {
 PREDICT = {"predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples", "transform"}
 
 # What fitted models of scikit-learn hold beside public estimators, ufuncs and dtypes, which skops allows by itself: trees,
-# kernels, distances, optimizers, splitters. Classes that only hold numbers, and functions that only compute. LightGBM keeps its
-# parameters in an OrderedDict.
+# kernels, distances, optimizers, splitters. Classes that only hold numbers, and functions that only compute. LightGBM
+# keeps its parameters in an OrderedDict.
 KNOWN = frozenset("""
     builtins.object numpy.dtype numpy.mean scipy.interpolate._bsplines.BSpline scipy.sparse._csr.csr_matrix
     scipy.sparse._csc.csc_matrix scipy._lib.array_api_compat.numpy._aliases.asarray sklearn._loss.loss.HalfTweedieLoss
