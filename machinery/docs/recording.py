@@ -36,7 +36,8 @@ FORM = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http:
 .{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: system-ui, sans-serif; }}
 {styles}
 </style>
-<defs><clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/></clipPath>
+<defs><clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/></clipPath>
 {lines}</defs>
 {chrome}
 <g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
@@ -70,8 +71,8 @@ def customers(rows: int) -> pd.DataFrame:
         }
     )
     risk = complaints - months / 30 + (frame["payment"] == "invoice") + random.normal(0, 0.7, rows)
-    gaps = random.random(rows) < 0.09
-    return frame.assign(monthly_fee=frame["monthly_fee"].mask(gaps), churned=np.where(risk > np.quantile(risk, 0.92), "yes", "no"))
+    gaps, leaves = random.random(rows) < 0.09, risk > np.quantile(risk, 0.92)
+    return frame.assign(monthly_fee=frame["monthly_fee"].mask(gaps), churned=np.where(leaves, "yes", "no"))
 
 
 def record(project: Path) -> Console:
