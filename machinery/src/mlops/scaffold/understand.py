@@ -353,7 +353,7 @@ def _remarks(table: Table, leaks: dict[str, str]) -> list[str]:
         share = float((table.rows[table.target] == table.positive).mean())
         remarks.append(
             f"{table.positive!r} is {share:.1%} of {table.target}"
-            + ("; probabilities are judged, labels go by the threshold with the best F1" if share < 0.2 else "")
+            + ("; probability is judged, labels go by the threshold with the best F1" if share < 0.2 else "")
         )
     if personal := [name for name in table.inputs if table.kinds[name].personal]:
         remarks.append(f"personal data? {', '.join(personal)}: in serving.personal, or leave them out with --drop")
