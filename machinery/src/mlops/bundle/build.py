@@ -17,7 +17,7 @@ import numpy as np
 
 from mlops import files, folders, trust
 from mlops.bundle import categories, scores
-from mlops.bundle.holdout import example, expected, frame_to_rows, widened
+from mlops.bundle.holdout import example, expected, frame_to_rows, typed
 from mlops.bundle.proof import NotConverted, check_probes, compare, probe
 from mlops.bundle.scores import Scores
 from mlops.errors import UserError
@@ -69,7 +69,7 @@ def build(
     raw = json.loads(flavors["signature"]["inputs"])
     params = tuple(json.loads(flavors["signature"].get("params") or "[]"))
     frame = _holdout(candidate, columns_of(raw, str(source)))
-    signature = Signature(widened(columns_of(raw, str(source)), frame), None, params)
+    signature = Signature(typed(columns_of(raw, str(source)), frame), None, params)
     trained = models.load_pyfunc(source, signature, trusted, allow_pickle)
     with _in_one_line(candidate):
         holdout = frame_to_rows(frame, signature)

@@ -86,12 +86,15 @@ def _types(signature: Signature, inputs: str) -> list[tuple[str, Any]]:
 def _column_type(column: Column, inputs: str) -> Any:
     from skl2onnx.common.data_types import BooleanTensorType, DoubleTensorType, Int64TensorType, StringTensorType
 
-    if column.type in INTEGERS and inputs == "typed columns":
+    if column.wide and column.pandas:
+        raise NotConverted(f"column {column.name} has gaps and numbers that no float64 holds")
+    exact = inputs == "typed columns" and not column.pandas  # neither int64 nor bool has a NaN
+    if column.type in INTEGERS and exact:
         return Int64TensorType([None, 1])
-    if column.type in NUMBERS:
+    if column.type == "boolean" and exact:
+        return BooleanTensorType([None, 1])
+    if column.type in NUMBERS or column.type == "boolean":
         return DoubleTensorType([None, 1])
-    if column.type == "boolean":
-        return BooleanTensorType([None, 1]) if inputs == "typed columns" else DoubleTensorType([None, 1])
     if column.type == "string":
         return StringTensorType([None, 1])
     raise NotConverted(f"column {column.name} is a {column.type}")

@@ -79,7 +79,7 @@ def _feed_columns(signature: Signature, session: Any) -> Callable[[Rows], dict[s
 
 
 def _as_input(values: np.ndarray, kind: Any) -> np.ndarray:
-    """A column in a graph's type; a missing text, which graphs do not have, as NULL."""
+    """A column in a graph's type; a missing text, which graphs do not have, as NULL, any other missing value as NaN."""
     if kind is object:
         return np.array([NULL if value is None else value for value in values.tolist()], dtype=object)
     return values.astype(kind)
@@ -118,11 +118,17 @@ def load_pyfunc(folder: Path, signature: Signature, trusted: Collection[str] = (
     finally:
         sys.dont_write_bytecode = writes
 
-    estimator = _estimator(model)
+    raw = _estimator(model)
+    estimator = raw if hasattr(raw, "predict_proba") else None
+    # MLflow's check of its signature refuses gaps in whole numbers and booleans, which the model was trained with.
+    unchecked = raw is not None and any(column.pandas for column in signature.columns)
+    method = model.metadata.flavors["python_function"].get("predict_fn", "predict")
 
     def predict(rows: Rows, params: Any) -> Outputs:
         if asks_probabilities(params) and not signature.params and estimator is not None:
             return _outputs(_call(estimator.predict_proba, to_frame(rows, signature)))
+        if unchecked:
+            return _outputs(_call(getattr(raw, method), to_frame(rows, signature)))
         try:
             return _outputs(_call(lambda frame: model.predict(frame, params=params), to_frame(rows, signature)))
         except MlflowException:
@@ -135,14 +141,14 @@ def load_pyfunc(folder: Path, signature: Signature, trusted: Collection[str] = (
 
 
 def _estimator(model: Any) -> Any:
-    """The classifier behind MLflow's model, where it is one that gives probabilities."""
+    """The scikit-learn model behind MLflow's; None where there is none."""
     from mlflow.exceptions import MlflowException
 
     try:
         raw = model.get_raw_model()
     except (MlflowException, AttributeError, NotImplementedError):
         return None
-    return raw if hasattr(raw, "predict_proba") else None
+    return raw if hasattr(raw, "get_params") else None
 
 
 def _call(answer: Callable[[Any], Any], frame: Any) -> Any:
@@ -158,10 +164,13 @@ def to_frame(rows: Rows, signature: Signature) -> Any:
     import pandas as pd
 
     kinds = {"double": "float64", "float": "float32", "long": "int64", "integer": "int32"}
-    frame = {}
+    frame: dict[str, Any] = {}
     for place, column in enumerate(signature.columns):
         values = rows.column(place)
-        frame[column.name] = values.astype(kinds[column.type]) if column.type in NUMBERS else values
+        if column.pandas:
+            frame[column.name] = pd.Series(values, dtype=column.pandas)
+        else:
+            frame[column.name] = values.astype(kinds[column.type]) if column.type in NUMBERS else values
     return pd.DataFrame(frame)
 
 
