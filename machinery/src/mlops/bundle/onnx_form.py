@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from mlops.bundle.converters import raise_opset, register
 from mlops.bundle.converters.graph import TARGET_OPSET
-from mlops.bundle.proof import NotConverted, compare
-from mlops.serving.model import load_onnx, to_frame
-from mlops.serving.signature import INTEGERS, NUMBERS, Column, Rows, Signature
+from mlops.bundle.proof import NotConverted
+from mlops.serving.signature import INTEGERS, NUMBERS, Column, Signature
 
 # Tried in this order: a matrix is the fastest, columns are needed where a pipeline picks them by name.
 LAYOUTS = ("matrix", "columns", "typed columns")
@@ -42,21 +39,6 @@ def convert(estimator: Any, signature: Signature, inputs: str, method: str = "pr
     except Exception as error:
         raise NotConverted(_first_line(error)) from error
     return raw, converted.graph.output[OUTPUTS[method]].name
-
-
-def check_scores(estimator: Any, raw: bytes, signature: Signature, layout: dict[str, Any], holdout: Rows) -> None:
-    """Raise NotConverted where the graph's probabilities are not the model's: equal labels alone would hide it."""
-    import onnxruntime
-
-    names = [output.name for output in onnxruntime.InferenceSession(raw).get_outputs()]
-    expected = estimator.predict_proba(to_frame(holdout, signature)) if hasattr(estimator, "predict_proba") else None
-    if len(names) < 2 or not isinstance(expected, np.ndarray):  # with several targets it is a list
-        return
-    scores = layout | {"output": names[OUTPUTS["predict_proba"]], "dtype": "float64", "dimensions": 2}
-    try:
-        compare(expected, load_onnx(raw, signature, scores)(holdout, None))
-    except NotConverted as error:
-        raise NotConverted(f"probabilities: {error}") from None
 
 
 def opsets(raw: bytes) -> dict[str, int]:
