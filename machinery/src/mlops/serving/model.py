@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlops import trust
+from mlops.serving import graph
 from mlops.serving.extras import asks_probabilities, deciding
 from mlops.serving.manifest import Bundle
 from mlops.serving.signature import NULL, NUMBERS, InvalidRequest, Rows, Signature
@@ -28,10 +29,23 @@ def load(bundle: Bundle, threads: int = 1, trusted: Collection[str] = (), allow_
     `trusted` and `allow_pickle` are the reader's own; what the bundle says of itself is not asked. Raises Untrusted.
     """
     if bundle.format == "onnx":
-        return load_onnx((bundle.folder / ONNX_FILE).read_bytes(), bundle.signature, bundle.content["onnx"], threads)
+        return _load_onnx_file(bundle, threads)
     if bundle.format == "skops":
         return _load_skops(bundle, trusted)
     return load_pyfunc(bundle.folder / PYFUNC_FOLDER, bundle.signature, trusted, allow_pickle)
+
+
+def _load_onnx_file(bundle: Bundle, threads: int) -> Predict:
+    """The predict function of a bundle's ONNX model. Raises Untrusted for one that a build would not have written."""
+    file = bundle.folder / ONNX_FILE
+    model = file.read_bytes()
+    try:
+        graph.check(model)
+        return load_onnx(model, bundle.signature, bundle.content["onnx"], threads)
+    except trust.Untrusted as error:
+        raise trust.Untrusted(f"{file}: {error}") from None
+    except Exception as error:  # ONNX Runtime has its own exceptions for whatever it does not take
+        raise trust.failed(file, RuntimeError(str(error))) from error
 
 
 def load_onnx(model: bytes, signature: Signature, layout: dict[str, Any], threads: int = 1) -> Predict:
