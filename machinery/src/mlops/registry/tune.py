@@ -76,7 +76,7 @@ def _suggest(trial: Any, key: str, allowed: Range) -> Any:
 
 
 def _cross_validated(use_case: UseCase, training: pd.DataFrame, proposed: dict[str, Any]) -> float:
-    """The mean of the primary metric over folds that are split as the gate splits, at the threshold that training would take."""
+    """The mean of the primary metric over folds split as the gate splits, at the threshold that training would take."""
     import numpy as np
 
     changed = {"parameters": {**use_case.config.parameters, **proposed}}
