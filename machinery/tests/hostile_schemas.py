@@ -103,6 +103,64 @@ def partial(schema: Schema, canary: Path) -> None:
     beside(schema, node("PartialNode", "functools", "partial", content=content))
 
 
+CHECK_ARRAY = node("FunctionNode", "sklearn.utils.validation", "check_array")
+
+
+def _check(**changed: Any) -> Schema:
+    """The partial of check_array that HistGradientBoosting holds, changed."""
+    options = {"ensure_all_finite": node("JsonNode", "builtins", "str", content="false", is_json=True)}
+    kwds = changed.pop("kwds", options)
+    kinds = several("list", *(node("TypeNode", "builtins", "str") for _ in kwds))
+    content = {
+        "func": CHECK_ARRAY,
+        "args": several("tuple"),
+        "kwds": node("DictNode", "builtins", "dict", content=kwds, key_types=kinds),
+        "namespace": text(None),
+    }
+    return node("PartialNode", "functools", "partial", content={**content, **changed})
+
+
+def partial_with_another_function(schema: Schema, canary: Path) -> None:
+    """The honest partial beside one of os.system."""
+    beside(schema, several("list", _check(), _check(func=node("FunctionNode", "os", "system"), args=_touch(canary))))
+
+
+def partial_with_arguments(schema: Schema, canary: Path) -> None:
+    """The honest partial, which brings rows of its own."""
+    beside(schema, _check(args=_touch(canary)))
+
+
+def partial_with_options(schema: Schema, canary: Path) -> None:
+    """The honest partial with an option that calls."""
+    beside(schema, _check(kwds={"estimator": node("FunctionNode", "sklearn.utils.validation", "check_array")}))
+
+
+def partial_with_attributes(schema: Schema, canary: Path) -> None:
+    """The honest partial with attributes of its own."""
+    beside(schema, _check(namespace=node("DictNode", "builtins", "dict", content={}, key_types=several("list"))))
+
+
+def partial_by_reference(schema: Schema, canary: Path) -> None:
+    """The honest partial, whose function's number is that of another one."""
+    other = node("FunctionNode", "numpy", "mean", __id__=77)
+    beside(schema, several("list", other, _check(func={**CHECK_ARRAY, "__id__": 77}), CHECK_ARRAY))
+
+
+def check_array_called(schema: Schema, canary: Path) -> None:
+    """The function of the honest partial, called while the file is loaded."""
+    beside(schema, several("list", _check(), node("ConstructorFromReduceNode", *_of(CHECK_ARRAY), content=_touch(canary))))
+
+
+def partial_by_constructor(schema: Schema, canary: Path) -> None:
+    """A partial that is made by a call."""
+    content = several("tuple", CHECK_ARRAY, text(f"touch {canary}"))
+    beside(schema, node("ConstructorFromReduceNode", "functools", "partial", content=content))
+
+
+def _of(schema: Schema) -> tuple[str, str]:
+    return schema["__module__"], schema["__class__"]
+
+
 def method(schema: Schema, canary: Path) -> None:
     """A bound method of a trusted object that reads a file."""
     owner = node("ObjectNode", "pathlib", "PosixPath")
@@ -196,6 +254,8 @@ def no_schema_keys(schema: Schema, canary: Path) -> Schema:
 
 SCHEMAS = (
     call_system, call_eval, call_popen, operator_call, operator_methodcaller, partial, method, method_of_a_known_type,
+    partial_with_another_function, partial_with_arguments, partial_with_options, partial_with_attributes,
+    partial_by_reference, check_array_called, partial_by_constructor,
     foreign_type, foreign_function, foreign_object, module_at_import, array_with_reducer, array_of_another_class,
     random_generator, default_factory, key_type, unknown_node, deep, old_protocol, no_schema_keys,
 )  # fmt: skip

@@ -191,6 +191,110 @@ def _honest_models():
 HONEST = list(_honest_models())
 
 
+def _with_categories():
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    frame, species = labelled()
+    frame = frame.assign(wide=pd.Categorical(np.where(frame["petal_width"] > 1, "yes", "no")))
+    return HistGradientBoostingClassifier(max_iter=3, categorical_features="from_dtype"), frame, species
+
+
+def test_boosting_with_categories_loads_without_being_named(tmp_path):
+    model, frame, species = _with_categories()
+    bundle = build(make_candidate(tmp_path, model, frame, species), tmp_path / "bundle", "iris", VERSION, form="skops")
+    assert set(trust.CHECK_INPUT) <= set(bundle.content["skops"]["needs"])
+    assert models.load(bundle)
+
+
+@pytest.mark.parametrize(
+    ("names", "advice"),
+    [
+        (["use_cases.iris.model.Clip"], "add `serving: {trust: [use_cases.iris.model]}`"),
+        (["sklearn.new._thing.Thing", "sklearn.new._thing.f"], "trust: [sklearn.new._thing.Thing, sklearn.new._thing.f]"),
+        (["functools.partial", "sklearn.utils.validation.check_array"], "no model of scikit-learn needs it"),
+    ],
+)
+def test_the_hint_names_the_entries_that_are_lacking(tmp_path, monkeypatch, names, advice):
+    monkeypatch.setattr(trust, "needs", lambda file: names)
+    with pytest.raises(trust.Untrusted) as refused:
+        trust.check(tmp_path / "model.skops")
+    assert advice in str(refused.value) and all(name in str(refused.value) for name in names)
+
+
+# What scikit-learn's own instances cannot be fitted on numbers with, and what skops has no form for.
+NEEDS_OTHERS = {"CountVectorizer", "DictVectorizer", "FrozenEstimator", "KernelCenterer", "SparseCoder", "TfidfVectorizer"}
+NO_FORM = {"Birch"}
+
+
+def _fitted(estimator):
+    chance = np.random.default_rng(0)
+    rows = chance.random((60, 4))
+    labels = (rows[:, 0] > 0.5).astype(int)
+    for given in (
+        (rows, labels),
+        (rows, rows[:, 0] + 0.1),
+        (rows, np.c_[labels, 1 - labels]),
+        (rows,),
+        (rows[:, 0], rows[:, 1]),
+    ):
+        try:
+            return estimator.fit(*given)
+        except (ValueError, TypeError, AttributeError):
+            continue
+    return None
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+def test_every_estimator_of_scikit_learn_loads_without_being_named(tmp_path):
+    from sklearn.utils import all_estimators
+    from sklearn.utils._test_common.instance_generator import _construct_instances
+
+    from mlops import model_file
+
+    unfitted, without_form = set(), set()
+    for name, kind in all_estimators():
+        fitted = None if name == "FrozenEstimator" else _fitted(next(iter(_construct_instances(kind))))
+        if fitted is None:
+            unfitted.add(name)
+            continue
+        try:
+            model_file.write(tmp_path / "model.skops", fitted)
+        except UserError:
+            without_form.add(name)
+            continue
+        trust.load(tmp_path / "model.skops")
+    assert (unfitted, without_form) == (NEEDS_OTHERS, NO_FORM)
+
+
+@pytest.mark.parametrize("name", sorted(NEEDS_OTHERS))
+def test_the_estimators_of_other_rows_load_too(tmp_path, name):
+    from sklearn import decomposition, feature_extraction, frozen, linear_model, preprocessing
+
+    from mlops import model_file
+
+    square, texts = np.eye(4), ["red wine", "white wine", "red ink"]
+    fitted = {
+        "CountVectorizer": lambda: feature_extraction.text.CountVectorizer().fit(texts),
+        "TfidfVectorizer": lambda: feature_extraction.text.TfidfVectorizer(ngram_range=(1, 2)).fit(texts),
+        "DictVectorizer": lambda: feature_extraction.DictVectorizer().fit([{"a": 1}, {"b": "x"}]),
+        "FrozenEstimator": lambda: frozen.FrozenEstimator(linear_model.Ridge().fit(square, square[0])),
+        "KernelCenterer": lambda: preprocessing.KernelCenterer().fit(square),
+        "SparseCoder": lambda: decomposition.SparseCoder(square).fit(square),
+    }[name]()
+    model_file.write(tmp_path / "model.skops", fitted)
+    trust.load(tmp_path / "model.skops")
+
+
+def test_a_model_without_a_form_in_skops_is_refused_with_a_hint(tmp_path):
+    from sklearn.cluster import Birch
+
+    from mlops import model_file
+
+    with pytest.raises(UserError, match="Birch.*another estimator"):
+        model_file.write(tmp_path / "model.skops", Birch().fit(np.eye(4)))
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", HONEST)
 def test_an_honest_model_of_scikit_learn_loads_without_being_named(tmp_path, name):

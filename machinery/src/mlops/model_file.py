@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from mlops.errors import UserError, first_line
+
 # skops names objects by their address in memory, which differs from run to run.
 ADDRESS = re.compile(r'("__id__": |"file": ")(\d+)')
 
@@ -15,11 +17,17 @@ ADDRESS = re.compile(r'("__id__": |"file": ")(\d+)')
 def write(file: Path, model: Any) -> list[str]:
     """Write a model in skops format with reproducible bytes.
 
-    Returns the names of the types in it that a reader has to trust explicitly.
+    Returns the names of the types in it that a reader has to trust explicitly. Raises UserError for a model without that form.
     """
     import skops.io
+    from skops.io.exceptions import UnsupportedTypeException
 
-    data = reproducible(skops.io.dumps(model))
+    try:
+        data = reproducible(skops.io.dumps(model))
+    except UnsupportedTypeException as error:
+        raise UserError(
+            f"{type(model).__name__}: skops cannot store it ({first_line(error)}); build another estimator"
+        ) from None
     file.write_bytes(data)
     return list(skops.io.get_untrusted_types(data=data))
 

@@ -29,6 +29,7 @@ from mlops.errors import StoreUnreachable, UserError, first_line
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
+    from mlflow.models import ModelSignature
 
 # Where MLflow keeps absolute paths.
 PATHS = {
@@ -219,14 +220,17 @@ def back_up(project: Project) -> None:
         note(f"{project.store / BACKUP}: not written ({first_line(error)}), so the backup is older than the store; make room")
 
 
-def save_model(folder: Path, model: Any, example: pd.DataFrame, predictions: Any, lock: list[str]) -> None:
+def save_model(
+    folder: Path, model: Any, inputs: pd.DataFrame, example: pd.DataFrame, predictions: Any, lock: list[str]
+) -> None:
     """Write a fitted scikit-learn model as a folder in MLflow's format, with signature and input example.
 
+    inputs: all rows that there are, of which the signature is: a column with gaps is optional.
     lock: the pinned requirements of the model; given, MLflow need not load the model to find them out. The folder holds
     the same bytes for the same model, so it carries no time and no run.
     """
     _quiet()
-    from mlflow.models import Model, infer_signature
+    from mlflow.models import Model
     from mlflow.models.utils import _save_example
     from mlflow.pyfunc import add_to_model
     from mlflow.sklearn import FLAVOR_NAME, SERIALIZATION_FORMAT_SKOPS
@@ -237,7 +241,7 @@ def save_model(folder: Path, model: Any, example: pd.DataFrame, predictions: Any
     folder.mkdir(parents=True)
     trusted = model_file.write(folder / "model.skops", model)
     description = Model(utc_time_created="1980-01-01 00:00:00.000000", model_uuid=None)
-    description.signature = infer_signature(example, predictions)
+    description.signature = _signature(inputs, predictions)
     _save_example(description, example, str(folder))
     add_to_model(description, loader_module="mlflow.sklearn", model_path="model.skops", python_env="python_env.yaml")
     description.add_flavor(
@@ -252,6 +256,23 @@ def save_model(folder: Path, model: Any, example: pd.DataFrame, predictions: Any
     (folder / "requirements.txt").write_text("\n".join(lock) + "\n")
     environment = {"python": platform.python_version(), "dependencies": ["-r requirements.txt"]}
     (folder / "python_env.yaml").write_text(yaml.safe_dump(environment, sort_keys=False))
+
+
+def _signature(inputs: pd.DataFrame, predictions: Any) -> ModelSignature:
+    """The signature of rows: a few of them, as MLflow has it, need not show a column's type nor its gaps."""
+    import pandas as pd
+    from mlflow.models import infer_signature
+    from mlflow.types import ColSpec, Schema
+
+    row = {}
+    for name, values in inputs.items():
+        known = values[values.notna()]
+        row[name] = (values if known.empty else known).head(1).array
+    signature = infer_signature(pd.DataFrame(row), predictions)
+    gaps = inputs.isna().any()
+    columns: list[Any] = [ColSpec(column.type, column.name, required=not gaps[column.name]) for column in signature.inputs]
+    signature.inputs = Schema(columns)
+    return signature
 
 
 def load_model(folder: Path, trusted: Collection[str] = ()) -> Any:

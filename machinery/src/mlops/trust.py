@@ -15,7 +15,7 @@ import re
 import stat
 import sys
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,12 @@ FAMILIES = (
     re.compile(r"sklearn\.gaussian_process\.kernels\.[A-Z]\w+"),
     re.compile(r"sklearn\.metrics\._dist_metrics\.\w+Distance(32|64)?"),
     re.compile(r"sklearn\.metrics\._(classification|regression|ranking)\.\w+_(score|error|loss)"),
-    re.compile(r"sklearn\.model_selection\._split\.[A-Z]\w+(Split|Fold|Out)"),
+    re.compile(r"sklearn\.model_selection\._split\.[A-Z]\w*(Split|Fold|Out)"),
 )
+
+# What HistGradientBoosting with categories holds: a partial of this function. And a type, as a node of skops.
+CHECK_INPUT = ("functools.partial", "sklearn.utils.validation.check_array")
+FLOAT64 = ("TypeNode", "numpy.float64")
 
 
 class Untrusted(UserError):
@@ -98,16 +102,76 @@ def check(file: Path, trust: Collection[str] = ()) -> list[str]:
     """The types of a skops file that `allows` had to allow; raises Untrusted naming the first that it does not."""
     types = needs(file)
     refused = [name for name in types if not allows(name, trust)]
+    if refused and set(CHECK_INPUT) >= set(refused) and _checks_input_only(file):
+        refused = []
     if refused:
-        raise Untrusted(f"{file} needs {refused[0]}, which is not trusted here: {_advice(refused[0])}")
+        raise Untrusted(f"{file} needs {', '.join(refused[:3])}, which is not trusted here: {_advice(refused)}")
     return types
 
 
-def _advice(name: str) -> str:
-    """What to do about a type that is not trusted; what comes with Python or scikit-learn is none that a model needs."""
-    if name.partition(".")[0] in (*sys.stdlib_module_names, "sklearn", "numpy", "scipy", "joblib", "skops", "mlflow"):
+def _checks_input_only(file: Path) -> bool:
+    """Whether each `functools.partial` of a file is what HistGradientBoosting with categories checks its rows with.
+
+    That is `partial(check_array, dtype=[numpy.float64], ensure_all_finite=…)`. What is looked at are the nodes that skops
+    will build from, so that no reference in the file leads elsewhere. False wherever another node has one of the two names.
+    """
+    try:
+        from skops.io._audit import get_tree
+        from skops.io._utils import read_schema
+
+        with zipfile.ZipFile(file) as archive:
+            nodes = list(_nodes(get_tree(*read_schema(archive), trusted=None), set()))
+        partials = [node for node in nodes if type(node).__name__ == "PartialNode"]
+        known = {id(node) for node in partials} | {id(node.func) for node in partials}
+        return all(map(_checks_input, partials)) and all(
+            _named(node) not in CHECK_INPUT or id(node) in known for node in nodes
+        )
+    except (Exception, RecursionError):  # another skops, or a crafted schema: then it is not known
+        return False
+
+
+def _checks_input(node: Any) -> bool:
+    parts = (node, node.func, node.args, node.kwds, node.namespace)
+    return (
+        [type(part).__name__ for part in parts] == ["PartialNode", "FunctionNode", "TupleNode", "DictNode", "JsonNode"]
+        and (_named(node), _named(node.func)) == CHECK_INPUT
+        and not node.args.content
+        and all(_is_option(name, option) for name, option in node.kwds.content.items())
+        and node.namespace.content == "null"
+    )
+
+
+def _is_option(name: str, node: Any) -> bool:
+    kind = type(node).__name__
+    if name == "dtype":
+        return kind == "ListNode" and all((type(item).__name__, _named(item)) == FLOAT64 for item in node.content)
+    return name == "ensure_all_finite" and kind == "JsonNode"
+
+
+def _nodes(node: Any, seen: set[int]) -> Iterator[Any]:
+    """A node of a skops file and all below it, each once."""
+    if id(node) in seen or not hasattr(node, "children"):
+        return
+    seen.add(id(node))
+    yield node
+    for child in node.children.values():
+        below = child.values() if isinstance(child, dict) else child if isinstance(child, list) else [child]
+        for item in below:
+            yield from _nodes(item, seen)
+
+
+def _named(node: Any) -> str:
+    return f"{node.module_name}.{node.class_name}"
+
+
+def _advice(names: list[str]) -> str:
+    """What to do about types that are not trusted: what comes with Python or numpy is none that a model needs."""
+    packages = {name.partition(".")[0] for name in names}
+    if packages & {*sys.stdlib_module_names, "numpy", "scipy", "joblib", "skops", "mlflow"}:
         return "no model of scikit-learn needs it; unless your own code put it there, the file was changed"
-    return f"where you know it, add `serving: {{trust: [{name.rpartition('.')[0]}]}}` to the use case's configuration"
+    # Of scikit-learn only what is named: its module may hold more than computes.
+    entries = dict.fromkeys(name if name.startswith("sklearn.") else name.rpartition(".")[0] for name in names)
+    return f"where you know it, add `serving: {{trust: [{', '.join(entries)}]}}` to the use case's configuration"
 
 
 def load(file: Path, trust: Collection[str] = ()) -> Any:

@@ -166,3 +166,9 @@ def test_of_a_huge_log_an_even_sample_is_kept_and_every_row_counts(monkeypatch: 
     assert 500 <= len(table) <= 1000
     assert np.diff(table[PREDICTION]).tolist() == [traffic.stride] * (len(table) - 1)
     assert (table[TIME].iloc[0], traffic.first, traffic.last) == (times[0], times[0], times[-1])
+
+
+def test_logged_probabilities_are_kept_where_they_are(tmp_path: Path) -> None:
+    write(tmp_path / "iris.jsonl", line(request="a", probabilities={"no": 0.9, "yes": 0.1}), line(request="b"))
+    rows = read(tmp_path).versions["1.0.0"].table().set_index(REQUEST)
+    assert rows.loc["a", log.PROBABILITIES] == {"no": 0.9, "yes": 0.1} and rows.loc["b", log.PROBABILITIES] != {}

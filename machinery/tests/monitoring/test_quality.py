@@ -1,5 +1,6 @@
 """The alarm over the quality in service: how often it is false, and what it finds, by simulation with fixed seeds."""
 
+import churn
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from mlops.config import Metric, Project
 from mlops.monitoring import quality
 from mlops.monitoring.labels import TRUTH
-from mlops.monitoring.log import PREDICTION
+from mlops.monitoring.log import PREDICTION, PROBABILITIES
 from mlops.use_case import UseCase, load_use_case
 
 CLASSES = ["setosa", "versicolor", "virginica"]
@@ -86,3 +87,35 @@ def test_classes_that_are_numbers_are_the_same_in_whatever_form_they_come() -> N
     manifest = {"classes": [0, 1], "metrics": {}}
     assert quality.unknown_classes(manifest, joined) == {"2": 1}
     assert quality.unknown_classes(manifest, joined.assign(**{TRUTH: ["0", "one", "1"]})) == {"one": 1}
+
+
+def leavers(rows: int = 400) -> pd.DataFrame:
+    """Labelled rows of a model whose probabilities are off by a little."""
+    random = np.random.default_rng(4)
+    likely = random.random(rows) ** 3
+    truth = np.where(random.random(rows) < likely, "yes", "no")
+    given = np.clip(likely + random.normal(scale=0.05, size=rows), 0.001, 0.999)
+    table = pd.DataFrame({TRUTH: truth, PREDICTION: np.where(given >= 0.5, "yes", "no")})
+    return table.assign(**{PROBABILITIES: [{"no": 1 - value, "yes": value} for value in given]})
+
+
+def test_metrics_of_probabilities_are_those_of_the_logged_ones(project: Project) -> None:
+    from sklearn import metrics
+
+    rows = leavers()
+    truth, given = rows[TRUTH] == "yes", rows[PROBABILITIES].map(lambda row: row["yes"])
+    measured = quality.check(churn.make(project), {"classes": ["no", "yes"], "metrics": {}}, rows)
+    values = {row.metric: row.value for row in measured}
+    assert values.keys() == churn.CONFIG["metrics"].keys()
+    assert values["roc_auc"] == pytest.approx(metrics.roc_auc_score(truth, given))
+    assert values["average_precision"] == pytest.approx(metrics.average_precision_score(truth, given))
+    assert values["log_loss"] == pytest.approx(metrics.log_loss(truth, given))
+    assert values["brier"] == pytest.approx(metrics.brier_score_loss(truth, given))
+
+
+def test_without_them_or_with_some_alone_only_labels_are_measured(project: Project) -> None:
+    rows, use_case = leavers(), churn.make(project)
+    some = rows.assign(**{PROBABILITIES: [None, *rows[PROBABILITIES][1:]]})
+    for table in (rows.drop(columns=PROBABILITIES), some):
+        names = {row.metric for row in quality.check(use_case, {"classes": ["no", "yes"], "metrics": {}}, table)}
+        assert names == {"expected_cost", "recall"}

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import hostile
 import pytest
@@ -15,8 +17,12 @@ from mlops.registry import versions
 from mlops.registry.register import champion_of, register
 from mlops.registry.versions import Version
 from mlops.scoring import registered as bundles
+from mlops.serving.signature import NULL
 from mlops.training.train import train
 from mlops.use_case import UseCase, load_use_case
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SEED = ("seed=5",)
 
@@ -25,36 +31,52 @@ def champion(project: Project) -> Version:
     return versions.resolve(project, "iris", "champion")
 
 
-def with_gaps(use_case: UseCase) -> UseCase:
-    """The use case with a column of whole numbers that has gaps, which a server cannot take as such."""
-    import pandas as pd
+def with_column(use_case: UseCase, values: Callable[["pd.Series"], Any], dtype: Any) -> UseCase:
+    """The use case with one more input, computed of the flower's number."""
     from pandera.pandas import Column
+    from sklearn.compose import make_column_transformer
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.pipeline import make_pipeline
 
-    def features(rows: pd.DataFrame) -> pd.DataFrame:
-        features = use_case.features(rows)
-        doors = pd.array([None if flower % 3 == 0 else flower % 5 for flower in features["flower"]], dtype="Int64")
-        return features.assign(doors=doors)
+    numbers = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
+
+    def features(rows: "pd.DataFrame") -> "pd.DataFrame":
+        known = use_case.features(rows)
+        return known.assign(extra=values(known["flower"]))
 
     def schema(stage: str):
-        schema = use_case.schema(stage)
-        return schema.add_columns({"doors": Column("Int64", nullable=True)}) if stage == "processed" else schema
+        known = use_case.schema(stage)
+        return known.add_columns({"extra": Column(dtype, nullable=True)}) if stage == "processed" else known
 
-    def build(seed: int, **_: object) -> HistGradientBoostingClassifier:
-        return HistGradientBoostingClassifier(max_iter=20, random_state=seed)
+    def build(seed: int, **_: object) -> Any:
+        boosting = HistGradientBoostingClassifier(max_iter=20, random_state=seed)
+        return boosting if dtype == "Int64" else make_pipeline(make_column_transformer(("passthrough", numbers)), boosting)
 
     return replace(use_case, features=features, schema=schema, build=build)
 
 
+def trained_with(project: Project, values: Callable[["pd.Series"], Any], dtype: Any):
+    shutil.rmtree(project.data / "processed" / "iris")
+    use_case = with_column(load_use_case(project, "iris", SEED), values, dtype)
+    candidate, _ = train(project, use_case)
+    return register(project, use_case, candidate, "champion", "a test")
+
+
+def test_a_model_of_whole_numbers_with_gaps_becomes_the_champion_and_is_served(registered: Project) -> None:
+    import pandas as pd
+
+    outcome = trained_with(
+        registered, lambda flowers: pd.array([None if n % 3 == 0 else n % 5 for n in flowers], dtype="Int64"), "Int64"
+    )
+    assert outcome.passed, outcome.reasons
+    served = bundles.bundle(registered, "iris", "champion", None, None)
+    extra = next(column for column in served.signature.columns if column.name == "extra")
+    assert served.number == outcome.version.number and extra.gaps and not extra.required
+
+
 def test_a_model_that_no_server_can_take_is_refused_before_the_alias_moves(registered: Project) -> None:
     before = champion(registered)
-    shutil.rmtree(registered.data / "processed" / "iris")
-    use_case = with_gaps(load_use_case(registered, "iris", SEED))
-    candidate, _ = train(registered, use_case)
-    outcome = register(registered, use_case, candidate, "champion", "a test")
-    if outcome.passed:  # where the server takes gaps in whole numbers, the bundle is there
-        assert bundles.bundle(registered, "iris", "champion", None, None).number == outcome.version.number
-        return
+    outcome = trained_with(registered, lambda flowers: [NULL for _ in flowers], "object")
     assert any("no server can take the model" in reason and "\n" not in reason for reason in outcome.reasons)
     assert champion(registered).version == before.version
 

@@ -17,6 +17,7 @@ from mlops.bundle.build import build
 from mlops.bundle.holdout import frame_to_rows
 from mlops.bundle.proof import FLOAT32_LIMIT
 from mlops.errors import UserError
+from mlops.serving import extras
 from mlops.serving import model as models
 from mlops.serving.manifest import Bundle, BundleDamaged, verify
 from mlops.serving.model import load
@@ -107,13 +108,10 @@ def test_a_model_without_an_onnx_form_is_served_as_skops_and_the_reason_is_kept(
 
 
 def test_probabilities_that_differ_are_no_onnx_though_every_label_is_equal(flowers, tmp_path, monkeypatch):
-    from mlops.bundle import onnx_form
+    def off_by_little(predict, scores, layout):
+        return extras.deciding(predict, lambda rows: scores(rows) + 1e-6, layout)
 
-    def off_by_little(raw, signature, layout, threads=1):
-        predict = models.load_onnx(raw, signature, layout, threads)
-        return lambda rows, params: predict(rows, params) + 1e-6
-
-    monkeypatch.setattr(onnx_form, "load_onnx", off_by_little)
+    monkeypatch.setattr(models, "deciding", off_by_little)
     bundle = build(flowers, tmp_path / "bundle", "iris", VERSION)
     assert bundle.format == "skops"
     assert "probabilities: answers differ by 1.0e-06" in bundle.content["passed_over"]["onnx"]

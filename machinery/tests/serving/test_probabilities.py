@@ -216,3 +216,19 @@ def test_requests_that_include_something_are_not_taken_together_with_others(flow
         batcher.answer()
     assert "probabilities" not in replies["plain"] and len(replies["full"]["probabilities"][0]) == 3
     assert replies["plain"]["predictions"] == replies["full"]["predictions"]
+
+
+def test_the_log_keeps_probabilities_where_a_metric_of_the_version_is_taken_of_them(flowers, tmp_path):
+    from mlops.metrics.probabilities import NEED_PROBABILITIES
+    from mlops.serving import extras, service
+    from mlops.serving.settings import Settings
+
+    assert extras.OF_PROBABILITIES == NEED_PROBABILITIES  # an image has no mlops.metrics
+    kept = {}
+    for metric in ("log_loss", "accuracy"):
+        bundle = build(flowers, tmp_path / metric, "iris", VERSION | {"metrics": {metric: 0.5}})
+        state = service.create(bundle.folder, Settings(access_log=False, prediction_log=str(tmp_path / f"{metric}-log")))
+        service.start(state)
+        kept[metric] = state.scorer.logged
+        state.close_log()
+    assert kept == {"log_loss": ("probabilities",), "accuracy": ()}

@@ -1,5 +1,6 @@
 """What the gate judges beside the metrics: the champion's rules, its holdout, and the saved model itself."""
 
+import json
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -8,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from churn import CONFIG
 
-from mlops.config import Metric, Project
+from mlops.config import Metric, Project, UseCaseConfig
 from mlops.config.checks import Acknowledgement
 from mlops.errors import UserError
 from mlops.metrics.measures import Predictions
@@ -139,6 +141,31 @@ def test_rules_of_a_candidate_cannot_be_set_where_it_is_registered(project: Proj
     looser = load_use_case(project, "iris", ("metrics.accuracy.limit=0.1",))
     with pytest.raises(UserError, match="metrics.accuracy.limit is 0.1 here, but the candidate was trained under 0.9"):
         rules.refuse_others("iris", looser.config, trained.manifest["config"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "before", "after", "path"),
+    [
+        ("threshold", None, 0.3, "threshold is"),
+        ("threshold", {"rule": "cost"}, {"rule": "f1"}, "threshold.rule is f1 here, .* under cost"),
+        ("costs", CONFIG["costs"], {"yes": {"no": 5}, "no": {"yes": 1}}, "costs.yes.no is 5.0 here, .* under 10.0"),
+        ("coverage", None, {"level": 0.8}, "coverage is"),
+        ("coverage", {"level": 0.9}, {"level": 0.9, "within": 0.2}, "coverage.within is 0.2 here, .* under 0.02"),
+        (
+            "slice_limits",
+            {"plan": {"limit": 0.4}},
+            {"plan": {"limit": 0.1}},
+            "slice_limits.plan.limit is 0.1 here, .* under 0.4",
+        ),
+        ("slice_limits", {"plan": {"limit": 0.4}}, {}, "slice_limits is None here"),
+    ],
+)
+def test_a_decision_of_a_candidate_is_its_own_too(rule: str, before: object, after: object, path: str) -> None:
+    then, here = (UseCaseConfig.model_validate({**CONFIG, rule: value}) for value in (before, after))
+    recorded = json.loads(json.dumps(then.model_dump(mode="json")))
+    rules.refuse_others("churn", then, recorded)
+    with pytest.raises(UserError, match=path):
+        rules.refuse_others("churn", here, recorded)
 
 
 def test_an_own_metric_cannot_shadow_one_of_the_machinery(iris: UseCase) -> None:

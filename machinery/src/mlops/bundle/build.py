@@ -17,7 +17,7 @@ import numpy as np
 
 from mlops import files, folders, trust
 from mlops.bundle import categories, scores
-from mlops.bundle.holdout import example, expected, frame_to_rows, widened
+from mlops.bundle.holdout import example, expected, frame_to_rows, typed
 from mlops.bundle.proof import NotConverted, check_probes, compare, probe
 from mlops.bundle.scores import Scores
 from mlops.errors import UserError
@@ -69,7 +69,7 @@ def build(
     raw = json.loads(flavors["signature"]["inputs"])
     params = tuple(json.loads(flavors["signature"].get("params") or "[]"))
     frame = _holdout(candidate, columns_of(raw, str(source)))
-    signature = Signature(widened(columns_of(raw, str(source)), frame), None, params)
+    signature = Signature(typed(columns_of(raw, str(source)), frame), None, params)
     trained = models.load_pyfunc(source, signature, trusted, allow_pickle)
     with _in_one_line(candidate):
         holdout = frame_to_rows(frame, signature)
@@ -245,11 +245,10 @@ def _write_onnx(
             layout["opsets"] = onnx_form.opsets(raw)
             if onnx_form.has_loop(raw):
                 layout["chunk"] = CHUNK
-            onnx_form.check_scores(scores.plain(estimator), raw, signature, layout, holdout)
             layout |= scores.onnx_layout(raw, yardstick.scores)
             converted = models.load_onnx(raw, signature, layout)
             evidence = _evidence(yardstick, converted(holdout, None))
-            facts = scores.proved(yardstick.scores, lambda: converted(holdout, PROBABILITIES), compare)
+            facts = scores.proved(yardstick.scores, lambda: converted(holdout, PROBABILITIES))
             check_probes(trained, converted, signature, holdout)
         except NotConverted as error:
             reasons.append(f"as {inputs}: {error}")
@@ -319,7 +318,7 @@ def _write_skops(
     method = predict_method(flavors)
     rows = models.to_frame(yardstick.holdout, signature)
     evidence = _evidence(yardstick, np.asarray(getattr(estimator, method)(rows)))
-    facts = scores.proved(yardstick.scores, lambda: estimator.predict_proba(rows), compare)
+    facts = scores.proved(yardstick.scores, lambda: estimator.predict_proba(rows))
     shutil.copyfile(source / flavor["pickled_model"], folder / models.SKOPS_FILE)
     return {"skops": {"needs": trust.needs(folder / models.SKOPS_FILE), "method": method}, "evidence": evidence, **facts}
 

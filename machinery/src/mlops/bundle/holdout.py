@@ -12,8 +12,11 @@ from mlops.serving import model as models
 from mlops.serving.signature import INTEGERS, NUMBERS, SAFE, Column, InvalidRequest, Rows, Signature, from_columns
 
 
-def widened(columns: Sequence[Column], frame: Any) -> tuple[Column, ...]:
-    """The columns, those marked `wide` that hold whole numbers which float64 does not tell apart."""
+def typed(columns: Sequence[Column], frame: Any) -> tuple[Column, ...]:
+    """The columns, with the type that they have in a holdout.
+
+    Those are marked `wide` that hold whole numbers which float64 does not tell apart.
+    """
 
     def is_wide(column: Column) -> bool:
         if column.type != "long" or column.name not in frame:
@@ -21,7 +24,18 @@ def widened(columns: Sequence[Column], frame: Any) -> tuple[Column, ...]:
         values = frame[column.name].dropna()
         return not values.empty and max(abs(int(values.max())), abs(int(values.min()))) > SAFE
 
-    return tuple(replace(column, wide=is_wide(column)) for column in columns)
+    return tuple(replace(column, wide=is_wide(column), pandas=_pandas_type(column, frame)) for column in columns)
+
+
+def _pandas_type(column: Column, frame: Any) -> str:
+    """The column's type in pandas, where a model may tell it from the plain one: one with gaps, or of categories."""
+    kind = str(frame[column.name].dtype) if column.name in frame else ""
+    if kind == "category":
+        return kind
+    if column.type == "boolean":
+        return "" if kind == "bool" else kind  # boolean, or object
+    nullable = {"long": "Int64", "integer": "Int32"}.get(column.type, "")
+    return nullable if kind[:1].isupper() else ""
 
 
 def frame_to_rows(frame: Any, signature: Signature) -> Rows:

@@ -80,7 +80,8 @@ def rows_of(frame: Any, bundle: Bundle, most: int = 500) -> dict[str, Any]:
     exact = json.loads(text)
     for place, name in enumerate(names):
         if rows[name].dtype.kind in "fiu":  # to_json rounds to 15 digits
-            for row, value in zip(exact["data"], rows[name].tolist(), strict=True):
+            known = rows[name].astype(object).where(rows[name].notna(), None)
+            for row, value in zip(exact["data"], known.tolist(), strict=True):
                 row[place] = value
     return {"dataframe_split": exact, "recorded": rows["__prediction__"].tolist()}
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from mlops.bundle.converters import raise_opset, register
 from mlops.bundle.converters.graph import TARGET_OPSET
-from mlops.bundle.proof import NotConverted, compare
-from mlops.serving.model import load_onnx, to_frame
-from mlops.serving.signature import INTEGERS, NUMBERS, Column, Rows, Signature
+from mlops.bundle.proof import NotConverted
+from mlops.serving.signature import INTEGERS, NUMBERS, Column, Signature
 
 # Tried in this order: a matrix is the fastest, columns are needed where a pipeline picks them by name.
 LAYOUTS = ("matrix", "columns", "typed columns")
@@ -44,21 +41,6 @@ def convert(estimator: Any, signature: Signature, inputs: str, method: str = "pr
     return raw, converted.graph.output[OUTPUTS[method]].name
 
 
-def check_scores(estimator: Any, raw: bytes, signature: Signature, layout: dict[str, Any], holdout: Rows) -> None:
-    """Raise NotConverted where the graph's probabilities are not the model's: equal labels alone would hide it."""
-    import onnxruntime
-
-    names = [output.name for output in onnxruntime.InferenceSession(raw).get_outputs()]
-    expected = estimator.predict_proba(to_frame(holdout, signature)) if hasattr(estimator, "predict_proba") else None
-    if len(names) < 2 or not isinstance(expected, np.ndarray):  # with several targets it is a list
-        return
-    scores = layout | {"output": names[OUTPUTS["predict_proba"]], "dtype": "float64", "dimensions": 2}
-    try:
-        compare(expected, load_onnx(raw, signature, scores)(holdout, None))
-    except NotConverted as error:
-        raise NotConverted(f"probabilities: {error}") from None
-
-
 def opsets(raw: bytes) -> dict[str, int]:
     """The operator sets that the model declares."""
     import onnx
@@ -86,12 +68,15 @@ def _types(signature: Signature, inputs: str) -> list[tuple[str, Any]]:
 def _column_type(column: Column, inputs: str) -> Any:
     from skl2onnx.common.data_types import BooleanTensorType, DoubleTensorType, Int64TensorType, StringTensorType
 
-    if column.type in INTEGERS and inputs == "typed columns":
+    if column.wide and column.pandas:
+        raise NotConverted(f"column {column.name} has gaps and numbers that no float64 holds")
+    exact = inputs == "typed columns" and not column.pandas  # neither int64 nor bool has a NaN
+    if column.type in INTEGERS and exact:
         return Int64TensorType([None, 1])
-    if column.type in NUMBERS:
+    if column.type == "boolean" and exact:
+        return BooleanTensorType([None, 1])
+    if column.type in NUMBERS or column.type == "boolean":
         return DoubleTensorType([None, 1])
-    if column.type == "boolean":
-        return BooleanTensorType([None, 1]) if inputs == "typed columns" else DoubleTensorType([None, 1])
     if column.type == "string":
         return StringTensorType([None, 1])
     raise NotConverted(f"column {column.name} is a {column.type}")

@@ -50,17 +50,17 @@ def probe(trained: models.Predict, signature: Signature, holdout: Rows) -> Signa
     columns = []
     for place, column in enumerate(signature.columns):
         takes = {name: _takes(trained, holdout, place, column, value) for name, value in PROBES.items()}
-        columns.append(replace(column, nan=takes["nan"], infinity=takes["infinity"]))
+        needed = column.required or not takes["nan"]  # what is left out is missing
+        columns.append(replace(column, required=needed, nan=takes["nan"], infinity=takes["infinity"]))
     beyond = [place for place, column in enumerate(columns) if column.type == "double"]
     large = all(_takes(trained, holdout, place, columns[place], 2 * FLOAT32_LIMIT) for place in beyond)
     return replace(signature, columns=tuple(columns), limit=None if large else FLOAT32_LIMIT)
 
 
 def _takes(trained: models.Predict, holdout: Rows, place: int, column: Column, value: float) -> bool:
-    if column.type in INTEGERS or column.type == "boolean":
-        return False
-    if column.type not in NUMBERS and value == value:
-        return False
+    if column.type in INTEGERS or column.type not in NUMBERS:
+        if value == value or not replace(column, nan=True).gaps:
+            return False
     try:
         with warnings.catch_warnings(action="ignore"):
             trained(_with_value(holdout, place, column, value), None)
@@ -76,8 +76,8 @@ def _with_value(rows: Rows, place: int, column: Column, value: float) -> Rows:
         matrix[0, place] = value
         return Rows(1, matrix, [])
     arrays = [array[:1].copy() for array in rows.arrays]
-    missing = {"string": None, "datetime": np.datetime64("NaT")}
-    arrays[place][0] = missing.get(column.type, value)
+    missing = {"string": None, "boolean": None, "datetime": np.datetime64("NaT")}
+    arrays[place][0] = None if column.wide else missing.get(column.type, value)
     return Rows(1, None, arrays)
 
 

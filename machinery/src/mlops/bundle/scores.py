@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlops.bundle.proof import NotConverted, compare
 from mlops.errors import UserError
 from mlops.serving.extras import PROBABILITIES
 from mlops.serving.signature import Rows
@@ -85,11 +86,18 @@ def onnx_layout(raw: bytes, known: Scores | None) -> dict[str, Any]:
     return {"scores": outputs[1]} | ({"threshold": known.threshold} if known.threshold else {})
 
 
-def proved(known: Scores | None, predict: Callable[[], Any], compare: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """The manifest's part on probabilities, with the evidence of `compare`, which raises where a form gives others."""
+def proved(known: Scores | None, predict: Callable[[], Any]) -> dict[str, Any]:
+    """The manifest's part on probabilities, with the evidence that a form gives those of the trained model.
+
+    Raises NotConverted where it gives others: equal labels alone would hide it.
+    """
     if known is None:
         return {}
-    return described(known) | {"scores_evidence": compare(known.holdout, np.asarray(predict(), dtype=np.float64))}
+    try:
+        evidence = compare(known.holdout, np.asarray(predict(), dtype=np.float64))
+    except NotConverted as error:
+        raise NotConverted(f"probabilities: {error}") from None
+    return described(known) | {"scores_evidence": evidence}
 
 
 def described(known: Scores | None) -> dict[str, Any]:

@@ -29,6 +29,7 @@ KEPT = 50_000
 STORAGE = re.compile(r"(?!file://)\w[\w+.-]+://")
 KEYS = {"time": str, "version": str, "request": str, "row": int, "inputs": dict}
 TIME, REQUEST, ROW, PREDICTION = "__time__", "__request__", "__row__", "__prediction__"
+PROBABILITIES = "__probabilities__"  # class to probability, where the log has them
 
 
 @dataclass
@@ -51,6 +52,8 @@ class Traffic:
         """Count one row, and keep it where its turn has come."""
         if self.rows % self.stride == 0:
             facts = {TIME: time, REQUEST: record["request"], ROW: record["row"], PREDICTION: record["prediction"]}
+            if isinstance(record.get("probabilities"), dict):
+                facts[PROBABILITIES] = record["probabilities"]
             self.records.append({**record["inputs"], **facts})
             if len(self.records) > KEPT:
                 self.records, self.stride = self.records[::2], self.stride * 2

@@ -14,7 +14,7 @@ from mlops.metrics.measures import Measure, Predictions, encode
 from mlops.metrics.own import own_measure, takes_probabilities
 from mlops.metrics.probabilities import NEED_PROBABILITIES, measures_of
 from mlops.monitoring.labels import TRUTH
-from mlops.monitoring.log import PREDICTION
+from mlops.monitoring.log import PREDICTION, PROBABILITIES
 from mlops.monitoring.statistics import block_interval
 from mlops.training.reference import as_category
 
@@ -58,7 +58,7 @@ def check(use_case: UseCase, manifest: Mapping[str, Any], joined: pd.DataFrame) 
     if unknown is not None:
         raise ConfigError(f"monitor.quality.{unknown}: no metric of the use case{nearest(unknown, config.metrics)}")
     truth, predictions, classes = _encoded(manifest, joined)
-    measures = _measures(use_case, classes)
+    measures = _measures(use_case, classes, predictions.probabilities is not None)
     level = 1 - 2 * min(CHANCE, CHANCE_OF_ALL / max(1, len(measures)))
     results = []
     for name, measure in measures.items():
@@ -92,13 +92,15 @@ def _class_name(value: Any) -> str:
     return value if isinstance(value, str) else as_category(value)
 
 
-def _measures(use_case: UseCase, classes: np.ndarray | None) -> dict[str, Measure]:
-    """The configured metrics that values alone allow, those of the use case's own `evaluate` included."""
+def _measures(use_case: UseCase, classes: np.ndarray | None, probabilities: bool) -> dict[str, Measure]:
+    """The configured metrics, those of the use case's own `evaluate` included; of probabilities only where there are any."""
     standard = measures_of(use_case.config, classes)
-    own = use_case.evaluate if use_case.evaluate and not takes_probabilities(use_case.evaluate) else None
+    own = use_case.evaluate
+    if own is not None and classes is not None and takes_probabilities(own) and not probabilities:
+        own = None
     measures: dict[str, Measure] = {}
     for name in use_case.config.metrics:
-        if name in standard and name not in NEED_PROBABILITIES:
+        if name in standard and (probabilities or name not in NEED_PROBABILITIES):
             measures[name] = standard[name]
         elif name not in standard and own is not None:
             measures[name] = own_measure(own, name, classes)
@@ -114,7 +116,24 @@ def _encoded(manifest: Mapping[str, Any], joined: pd.DataFrame) -> tuple[np.ndar
     # A class that training did not have is one more, which the model can never say.
     names = np.array(sorted({*labels, *truth, *predictions}), dtype=object)
     classes = np.array([labels.get(name, name) for name in names], dtype=object)
-    return encode(truth, names), Predictions(encode(predictions, names)), classes
+    probabilities = _probabilities(manifest["classes"], names, joined)
+    return encode(truth, names), Predictions(encode(predictions, names), probabilities), classes
+
+
+def _probabilities(known: list[Any], names: np.ndarray, joined: pd.DataFrame) -> np.ndarray | None:
+    """The logged probabilities, [rows, names], 0 for what is no class of the model; None where not every row has them.
+
+    Some rows alone are those of the clients that asked for probabilities, which need not be like the others.
+    """
+    if PROBABILITIES not in joined:
+        return None
+    rows, keys = joined[PROBABILITIES].tolist(), [str(name) for name in known]  # as the log writes a class
+    if not all(isinstance(row, dict) and all(isinstance(row.get(key), int | float) for key in keys) for row in rows):
+        return None
+    found = np.zeros((len(rows), len(names)))
+    places = np.searchsorted(names, [_class_name(name) for name in known])
+    found[:, places] = [[row[key] for key in keys] for row in rows]
+    return found
 
 
 def judge(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlops import tracking
@@ -10,14 +11,17 @@ from mlops.config import Project, Range
 from mlops.console import step
 from mlops.data import stages
 from mlops.errors import UserError
+from mlops.metrics.probabilities import NEED_PROBABILITIES
 from mlops.registry import runs, versions
 from mlops.registry.aliases import who
-from mlops.training.fitting import as_truth, predict, primary_measure
-from mlops.training.folds import folds
+from mlops.training import thresholds
+from mlops.training.fitting import as_truth, fit, predict, primary_measure
+from mlops.training.folds import folds, out_of_fold
 from mlops.training.gate import goodness
 from mlops.training.split import split
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from mlops.use_case import UseCase
@@ -72,20 +76,31 @@ def _suggest(trial: Any, key: str, allowed: Range) -> Any:
 
 
 def _cross_validated(use_case: UseCase, training: pd.DataFrame, proposed: dict[str, Any]) -> float:
-    """The mean of the primary metric over folds that are split as the gate splits."""
+    """The mean of the primary metric over folds split as the gate splits, at the threshold that training would take."""
     import numpy as np
 
+    changed = {"parameters": {**use_case.config.parameters, **proposed}}
+    use_case = replace(use_case, config=use_case.config.model_copy(update=changed))
     config, inputs = use_case.config, use_case.inputs(training)
     target, number = training[config.target.column], config.tune.folds if config.tune else 4
     classes = np.unique(target.to_numpy()) if config.task == "classification" else None
     parts = folds(training, config.split, None if classes is None else config.target.column, number, config.seed)
     scores, measure = [], primary_measure(use_case, classes)
     for fitted, judged in parts:
-        model = use_case.build(**{**config.parameters, **proposed}, seed=config.seed)
-        model.fit(training[inputs].iloc[fitted], target.iloc[fitted])
+        rows = training.iloc[fitted]
+        model = fit(use_case, rows[inputs], target.iloc[fitted], _threshold(use_case, rows, classes))
         predictions = predict(model, training[inputs].iloc[judged], classes)
         scores.append(measure(as_truth(target.iloc[judged], classes), predictions))
     return float(np.mean(scores))
+
+
+def _threshold(use_case: UseCase, rows: pd.DataFrame, classes: np.ndarray | None) -> dict[str, Any]:
+    """The threshold chosen on the rows that a model is fitted on; empty where the primary metric is one of probabilities."""
+    config = use_case.config
+    if config.threshold is None or config.primary in NEED_PROBABILITIES:
+        return {}
+    seen = out_of_fold(use_case, rows, classes) if config.threshold.rule else None
+    return thresholds.choose(config, as_truth(rows[config.target.column], classes), seen, classes)
 
 
 def _log(client: Any, experiment: str, use_case: UseCase, done: list[dict[str, Any]]) -> str:

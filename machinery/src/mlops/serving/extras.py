@@ -15,6 +15,10 @@ from mlops.serving.signature import InvalidRequest, Rows
 
 # The params by which MLflow's protocol asks for probabilities in place of labels; the model's function takes them as well.
 PROBABILITIES = {"predict_method": "predict_proba"}
+# The metrics of probabilities: where a version has one, the prediction log keeps these, so that it can be watched.
+OF_PROBABILITIES = frozenset(
+    """average_precision brier calibration_error log_loss precision_at_recall recall_at_precision roc_auc""".split()
+)
 INCLUDE = re.compile(r'include="?([\w,]+)"?')
 Predict = Callable[[Rows, Any], Any]
 Extras = dict[str, Any]
@@ -32,6 +36,13 @@ def available(content: dict[str, Any]) -> tuple[str, ...]:
     names += ["intervals"] if coverage and "width" in coverage else []
     names += ["sets"] if coverage and "limits" in coverage and content.get("probabilities") else []
     return tuple(sorted(names))
+
+
+def logged(content: dict[str, Any]) -> tuple[str, ...]:
+    """What a prediction log keeps beside the predictions: what a threshold decides on, or a metric is taken of."""
+    metrics = content["version"].get("metrics") or {}
+    needed = content.get("threshold") or OF_PROBABILITIES & metrics.keys()
+    return ("probabilities",) if content.get("probabilities") and needed else ()
 
 
 def read_include(names: Any, content: dict[str, Any]) -> tuple[str, ...]:

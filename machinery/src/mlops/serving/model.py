@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlops import trust
+from mlops.serving import graph
 from mlops.serving.extras import asks_probabilities, deciding
 from mlops.serving.manifest import Bundle
 from mlops.serving.signature import NULL, NUMBERS, InvalidRequest, Rows, Signature
@@ -28,10 +29,23 @@ def load(bundle: Bundle, threads: int = 1, trusted: Collection[str] = (), allow_
     `trusted` and `allow_pickle` are the reader's own; what the bundle says of itself is not asked. Raises Untrusted.
     """
     if bundle.format == "onnx":
-        return load_onnx((bundle.folder / ONNX_FILE).read_bytes(), bundle.signature, bundle.content["onnx"], threads)
+        return _load_onnx_file(bundle, threads)
     if bundle.format == "skops":
         return _load_skops(bundle, trusted)
     return load_pyfunc(bundle.folder / PYFUNC_FOLDER, bundle.signature, trusted, allow_pickle)
+
+
+def _load_onnx_file(bundle: Bundle, threads: int) -> Predict:
+    """The predict function of a bundle's ONNX model. Raises Untrusted for one that a build would not have written."""
+    file = bundle.folder / ONNX_FILE
+    model = file.read_bytes()
+    try:
+        graph.check(model)
+        return load_onnx(model, bundle.signature, bundle.content["onnx"], threads)
+    except trust.Untrusted as error:
+        raise trust.Untrusted(f"{file}: {error}") from None
+    except Exception as error:  # ONNX Runtime has its own exceptions for whatever it does not take
+        raise trust.failed(file, RuntimeError(str(error))) from error
 
 
 def load_onnx(model: bytes, signature: Signature, layout: dict[str, Any], threads: int = 1) -> Predict:
@@ -80,7 +94,7 @@ def _feed_columns(signature: Signature, session: Any) -> Callable[[Rows], dict[s
 
 
 def _as_input(values: np.ndarray, kind: Any) -> np.ndarray:
-    """A column in a graph's type; a missing text, which graphs do not have, as NULL."""
+    """A column in a graph's type; a missing text, which graphs do not have, as NULL, any other missing value as NaN."""
     if kind is object:
         return np.array([NULL if value is None else value for value in values.tolist()], dtype=object)
     return values.astype(kind)
@@ -119,11 +133,17 @@ def load_pyfunc(folder: Path, signature: Signature, trusted: Collection[str] = (
     finally:
         sys.dont_write_bytecode = writes
 
-    estimator = _estimator(model)
+    raw = _estimator(model)
+    estimator = raw if hasattr(raw, "predict_proba") else None
+    # MLflow's check of its signature refuses gaps in whole numbers and booleans, which the model was trained with.
+    unchecked = raw is not None and any(column.pandas for column in signature.columns)
+    method = model.metadata.flavors["python_function"].get("predict_fn", "predict")
 
     def predict(rows: Rows, params: Any) -> Outputs:
         if asks_probabilities(params) and not signature.params and estimator is not None:
             return _outputs(_call(estimator.predict_proba, to_frame(rows, signature)))
+        if unchecked:
+            return _outputs(_call(getattr(raw, method), to_frame(rows, signature)))
         try:
             return _outputs(_call(lambda frame: model.predict(frame, params=params), to_frame(rows, signature)))
         except MlflowException:
@@ -136,14 +156,14 @@ def load_pyfunc(folder: Path, signature: Signature, trusted: Collection[str] = (
 
 
 def _estimator(model: Any) -> Any:
-    """The classifier behind MLflow's model, where it is one that gives probabilities."""
+    """The scikit-learn model behind MLflow's; None where there is none."""
     from mlflow.exceptions import MlflowException
 
     try:
         raw = model.get_raw_model()
     except (MlflowException, AttributeError, NotImplementedError):
         return None
-    return raw if hasattr(raw, "predict_proba") else None
+    return raw if hasattr(raw, "get_params") else None
 
 
 def _call(answer: Callable[[Any], Any], frame: Any) -> Any:
@@ -159,10 +179,13 @@ def to_frame(rows: Rows, signature: Signature) -> Any:
     import pandas as pd
 
     kinds = {"double": "float64", "float": "float32", "long": "int64", "integer": "int32"}
-    frame = {}
+    frame: dict[str, Any] = {}
     for place, column in enumerate(signature.columns):
         values = rows.column(place)
-        frame[column.name] = values.astype(kinds[column.type]) if column.type in NUMBERS else values
+        if column.pandas:
+            frame[column.name] = pd.Series(values, dtype=column.pandas)
+        else:
+            frame[column.name] = values.astype(kinds[column.type]) if column.type in NUMBERS else values
     return pd.DataFrame(frame)
 
 

@@ -83,17 +83,17 @@ def column_schema(column: Column, limit: float | None) -> dict[str, Any]:
     if column.type in INTEGERS:
         low, high = column.bounds
         # JSON tools compare bounds as float64: the largest long that is one lies below 2^63 - 1.
-        return {"type": "integer", "minimum": low, "maximum": min(high, 2**63 - 1024)}
-    if column.type in NUMBERS:
+        schema = {"type": "integer", "minimum": low, "maximum": min(high, 2**63 - 1024)}
+    elif column.type in NUMBERS:
         bound_ = min(limit or DOUBLE_MAX, FLOAT_MAX if column.type == "float" else DOUBLE_MAX)
         schema = {"type": "number", "minimum": -bound_, "maximum": bound_}
     elif column.type == "boolean":
-        return {"type": "boolean"}
+        schema = {"type": "boolean"}
     elif column.type == "datetime":
         schema = {"type": "string", "format": "date-time"}
     else:
         schema = {"type": "string"}
-    return schema | ({"type": [schema["type"], "null"]} if column.nan else {})
+    return schema | ({"type": [schema["type"], "null"]} if column.gaps else {})
 
 
 def _predict_body(row: dict[str, Any], example: dict[str, Any], most: int, include: tuple[str, ...]) -> dict[str, Any]:

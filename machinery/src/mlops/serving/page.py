@@ -61,11 +61,13 @@ def _field(column: Column, value: Any) -> str:
     name, shown = html.escape(column.name, quote=True), html.escape(_shown(value), quote=True)
     kind = "integer" if column.type in INTEGERS else "number" if column.type in FLOATS else column.type
     if kind == "boolean":
-        choice = f"<select name='{name}' data-kind=boolean><option{' selected' if value else ''}>true</option>"
-        choice += f"<option{'' if value else ' selected'}>false</option></select>"
-        return f"<label><span>{name}<i>{column.type}</i></span>{choice}</label>"
+        words = {"true": value is True, "false": value is False} | ({"": value is None} if column.gaps else {})
+        choice = "".join(f"<option{' selected' if chosen else ''}>{word}</option>" for word, chosen in words.items())
+        return (
+            f"<label><span>{name}<i>{column.type}</i></span><select name='{name}' data-kind=boolean>{choice}</select></label>"
+        )
     step = {"integer": "type=number step=1", "number": "type=number step=any"}.get(kind, "type=text")
-    need = "" if column.nan or not column.required else " required"
+    need = "" if column.gaps or not column.required else " required"
     entry = f"<input name='{name}' data-kind={kind} {step} value='{shown}'{need} autocomplete=off>"
     return f"<label><span>{name}<i>{column.type}</i></span>{entry}</label>"
 

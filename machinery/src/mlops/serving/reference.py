@@ -50,7 +50,7 @@ def _scoring(path: str, content: dict[str, Any]) -> str:
 
 
 def _column(column: Column, schema: dict[str, Any], example: Any) -> str:
-    takes = ["may be missing"] if not column.required else ["null"] if column.nan else []
+    takes = ["may be missing"] if not column.required else ["null"] if column.gaps else []
     low, high = schema.get("minimum"), schema.get("maximum")
     if high is not None and abs(high) not in (DOUBLE_MAX, FLOAT_MAX):
         takes.append(f"{low:.6g} to {high:.6g}")

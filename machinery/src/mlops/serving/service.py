@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops.serving import prediction_log
+from mlops.serving import extras, prediction_log
 from mlops.serving.manifest import Bundle, verify
 from mlops.serving.model import load
 from mlops.serving.probes import is_probe
@@ -80,8 +80,7 @@ def threads(settings: Settings) -> int:
 def start(service: Service) -> None:
     """Verify the bundle, load its model and let it answer its own example once. Raises MlopsError for a damaged bundle."""
     bundle = verify(service.folder)
-    # Where a threshold decides, the log keeps what it was decided on.
-    logged = ("probabilities",) if service.settings.prediction_log and bundle.content.get("threshold") else ()
+    logged = extras.logged(bundle.content) if service.settings.prediction_log else ()
     settings = service.settings
     predict = load(bundle, threads(settings), settings.trusted, settings.allow_pickle)
     scorer = Scorer(bundle, predict, settings.max_rows, logged)

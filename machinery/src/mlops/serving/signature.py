@@ -61,6 +61,7 @@ class Column:
 
     `wide` marks 64-bit whole numbers beyond what float64 tells apart: they stay int64 from the request to the model.
     A column of whole numbers that is not wide refuses such values. `values` are the categories of a model that refuses others.
+    `pandas` is the type that the column had in training where it is not the plain one: Int64, Int32, boolean, category.
     """
 
     name: str
@@ -70,6 +71,12 @@ class Column:
     infinity: bool = True
     wide: bool = False
     values: Sequence[Any] | None = None
+    pandas: str = ""
+
+    @property
+    def gaps(self) -> bool:
+        """Whether a value may be missing: numpy's whole numbers and booleans cannot be."""
+        return self.nan and (bool(self.pandas) or self.type not in INTEGERS | {"boolean"})
 
     @cached_property
     def known(self) -> frozenset[Any]:
@@ -152,14 +159,13 @@ def from_columns(signature: Signature, values: Sequence[Sequence[Any] | np.ndarr
     if signature.numeric:
         return from_matrix(signature, np.column_stack(arrays) if arrays else np.empty((0, 0)))
     for column, array in zip(signature.columns, arrays, strict=True):
-        if column.type in NUMBERS:
+        if column.type in NUMBERS and not column.wide:
             _check_special(column, array)
-    places = [place for place, column in enumerate(signature.columns) if column.type in NUMBERS]
+    places = [place for place, column in enumerate(signature.columns) if column.type in NUMBERS and not column.wide]
     for place in places:
-        if signature.limit is not None and np.abs(arrays[place]).max(initial=0.0) > signature.limit:
+        if signature.limit is not None and np.nanmax(np.abs(arrays[place]), initial=0.0) > signature.limit:
             raise _too_large(signature.columns[place])
-        if not signature.columns[place].wide:
-            arrays[place] = _fit(signature.columns[place], arrays[place])
+        arrays[place] = _fit(signature.columns[place], arrays[place])
     return _with_known_categories(signature, Rows(count, None, arrays))
 
 
@@ -179,7 +185,10 @@ def _with_known_categories(signature: Signature, rows: Rows) -> Rows:
 
 
 def to_array(column: Column, values: Sequence[Any] | np.ndarray, strict: bool = False) -> np.ndarray:
-    """One column as an array: float64, int64 where wide, bool, object for text, datetime64[ns]; raises InvalidRequest."""
+    """One column as an array: float64, int64 where wide, bool, object for text, datetime64[ns]; raises InvalidRequest.
+
+    Where a wide or boolean column had a nullable type in training, it is an array of objects, None where a value is missing.
+    """
     if column.wide:
         return _wide(column, values, strict)
     if column.type in NUMBERS:
@@ -210,15 +219,18 @@ def _numbers(column: Column, values: Sequence[Any] | np.ndarray, strict: bool) -
 
 def _wide(column: Column, values: Sequence[Any] | np.ndarray, strict: bool) -> np.ndarray:
     """64-bit whole numbers, none of them rounded on the way; what came as a fraction or a large float is refused."""
-    whole = []
+    whole: list[int | None] = []
     for row, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):
         if value is None or value != value:
-            raise _missing(column, row)
+            if not column.gaps:
+                raise _missing(column, row)
+            whole.append(None)
+            continue
         number = _to_int(value, strict)
         if number is None or not BOUNDS["long"][0] <= number <= BOUNDS["long"][1]:
             raise _wrong_type(column, row)
         whole.append(number)
-    return np.array(whole, dtype=np.int64)
+    return np.array(whole, dtype=object if column.pandas else np.int64)
 
 
 def _to_int(value: Any, strict: bool) -> int | None:
@@ -261,8 +273,14 @@ def _booleans(column: Column, values: Sequence[Any] | np.ndarray, strict: bool) 
     for row, value in enumerate(values):
         if isinstance(value, bool | np.bool_) or (not strict and type(value) in (int, float) and value in allowed):
             continue
+        if value is None or value != value:
+            if not column.gaps:
+                raise _missing(column, row)
+            continue
         raise _wrong_type(column, row)
-    return np.array(values, dtype=bool)
+    if not column.pandas:
+        return np.array(values, dtype=bool)
+    return np.array([None if value is None or value != value else bool(value) for value in values], dtype=object)
 
 
 def _texts(column: Column, values: Sequence[Any] | np.ndarray) -> np.ndarray:
@@ -317,12 +335,11 @@ def _too_large(column: Column) -> InvalidRequest:
 
 def _check_special(column: Column, values: np.ndarray) -> None:
     """Refuse NaN and infinity where the trained model refuses them, or where the type cannot hold them."""
-    whole = column.type in INTEGERS
     missing = np.isnan(values)
-    if missing.any() and (whole or not column.nan):
+    if missing.any() and not column.gaps:
         raise _missing(column, int(np.argmax(missing)))
     infinite = np.isinf(values)
-    if infinite.any() and (whole or not column.infinity):
+    if infinite.any() and (column.type in INTEGERS or not column.infinity):
         row = int(np.argmax(infinite))
         raise InvalidRequest(f"Invalid input. Column {column.name!r}, row {row}: the number is infinite.", column.name)
 
@@ -345,7 +362,7 @@ def _fit(column: Column, values: np.ndarray) -> np.ndarray:
         return single
     if column.type in INTEGERS:
         low, high = column.bounds
-        wrong = (np.floor(values) != values) | (values < low) | (values > high)
+        wrong = ((np.floor(values) != values) | (values < low) | (values > high)) & ~np.isnan(values)
         if wrong.any():
             raise _wrong_type(column, int(np.argmax(wrong)))
     return values

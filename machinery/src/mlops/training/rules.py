@@ -15,6 +15,8 @@ from mlops.training.findings import Finding
 
 # What a candidate was trained under: none of it may be another where it is registered.
 RULES = ("task", "target", "key", "split", "metrics", "bootstrap", "checks")
+# The same, of which a configuration without them holds no trace.
+DECISIONS = ("threshold", "costs", "coverage", "slice_limits")
 # Larger is stricter for these checks, smaller for the others.
 LARGER = ("holdout_rows", "versions")
 
@@ -22,9 +24,10 @@ LARGER = ("holdout_rows", "versions")
 def refuse_others(use_case: str, config: UseCaseConfig, trained: Mapping[str, Any]) -> None:
     """Raise UserError naming the first rule that is not the one that a candidate was trained under."""
     ours = config.model_dump(mode="json")
-    for name in RULES:
-        if name in trained and ours[name] != trained[name]:
-            path, here, then = _difference(name, ours[name], trained[name])
+    for name in (*RULES, *DECISIONS):
+        known = name in trained or name in DECISIONS
+        if known and ours.get(name) != trained.get(name):
+            path, here, then = _difference(name, ours.get(name), trained.get(name))
             raise UserError(
                 f"{use_case}: {path} is {here} here, but the candidate was trained under {then}: "
                 f"train it again under these rules: mlops train {use_case}"

@@ -96,9 +96,8 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
     spread = reference.profile(known[inputs], outputs, classes is not None)
     files.write_text(folder / "reference.json", json.dumps(spread, separators=(",", ":")) + "\n")
     answers = holdout[target].head(3).to_frame()
-    tracking.save_model(
-        folder / "model", model, holdout[inputs].head(3), answers, [f"{name}=={installed(name)}" for name in PACKAGES]
-    )
+    lock = [f"{name}=={installed(name)}" for name in PACKAGES]
+    tracking.save_model(folder / "model", model, rows[inputs], holdout[inputs].head(3), answers, lock)
     trust.check(folder / "model" / "model.skops", config.serving.trust)
     plain = without_threshold(model)
     if hasattr(plain, "steps") and len(plain.steps) > 1:
