@@ -66,7 +66,7 @@ def load_onnx(model: bytes, signature: Signature, layout: dict[str, Any], thread
     def run(inputs: dict[str, np.ndarray], count: int) -> np.ndarray:
         if not chunk or count <= chunk:
             values: np.ndarray = session.run(outputs, inputs)[0]
-        return values
+            return values
         parts = [{name: given[start : start + chunk] for name, given in inputs.items()} for start in range(0, count, chunk)]
         return np.concatenate([session.run(outputs, part)[0] for part in parts])
 
