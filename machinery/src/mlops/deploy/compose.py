@@ -26,7 +26,7 @@ from mlops.deploy import contract, docker, guard, health, proxy, proxy_container
 from mlops.deploy.docker import HARDENED, Docker
 from mlops.deploy.lock import locked
 from mlops.deploy.proxy import Proxy, other_than
-from mlops.deploy.targets import DeployFailed, Return, Service
+from mlops.deploy.targets import Container, DeployFailed, Return, Service
 from mlops.deploy.tunnel import tunnel
 from mlops.errors import UserError
 from mlops.registry import aliases
@@ -35,20 +35,6 @@ LABEL = "io.mlops."
 PROVEN = "unless-stopped"
 DRAIN = 40.0  # seconds for requests that are in work when a container is replaced; a prediction takes at most 30
 LOGS = "/predictions"
-
-
-@dataclass(frozen=True)
-class Container:
-    """A service's container on the host; `slot` is its place behind the proxy."""
-
-    id: str
-    name: str
-    slot: str
-    service: Service
-    runs: bool
-    proven: bool
-    created: str
-    address: str
 
 
 def target(project: Project, environment: str, chosen: Environment) -> ComposeTarget:

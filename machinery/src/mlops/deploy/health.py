@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from mlops.deploy import docker, proxy_container
+from mlops.deploy import docker, guard, proxy_container
 from mlops.deploy.contract import LIMIT, Asker, Broken
 from mlops.deploy.proxy import Proxy
+from mlops.deploy.targets import Container
 from mlops.deploy.tunnel import tunnel
 from mlops.errors import UserError
 
-if TYPE_CHECKING:
-    from mlops.deploy.compose import ComposeTarget, Container
+
+class Host(Protocol):
+    """What is asked of an environment on a host with Docker; see mlops.deploy.compose.ComposeTarget."""
+
+    @property
+    def environment(self) -> str: ...
+    @property
+    def docker(self) -> docker.Docker: ...
+    def name(self, use_case: str) -> str: ...
+    def port(self, use_case: str) -> int: ...
+    def address(self, use_case: str) -> str: ...
+    def containers(self, use_case: str) -> list[Container]: ...
+    def serving(self, use_case: str, known: list[Container]) -> Container | None: ...
+    def returned(self, use_case: str) -> guard.Report | None: ...
 
 
-def check(target: ComposeTarget, use_case: str) -> list[str]:
+def check(target: Host, use_case: str) -> list[str]:
     """Return each fault of a use case's service in an environment, with the command that repairs it."""
     known = target.containers(use_case)
     running = target.serving(use_case, known)
@@ -38,12 +51,12 @@ def check(target: ComposeTarget, use_case: str) -> list[str]:
     return faults
 
 
-def repair_command(target: ComposeTarget, use_case: str) -> str:
+def repair_command(target: Host, use_case: str) -> str:
     """Return the command that brings the proxy back."""
     return f"mlops deployments {use_case} --to {target.environment} --repair"
 
 
-def _nothing_runs(target: ComposeTarget, use_case: str, known: list[Container]) -> str:
+def _nothing_runs(target: Host, use_case: str, known: list[Container]) -> str:
     why = docker.why_gone(target.docker, known[0].id) if known else "its container is gone"
     return (
         f"no service of {use_case} runs in {target.environment}, nothing answers at {target.address(use_case)}: {why}; "
@@ -51,7 +64,7 @@ def _nothing_runs(target: ComposeTarget, use_case: str, known: list[Container]) 
     )
 
 
-def _of_proxy(target: ComposeTarget, use_case: str, running: Container, front: dict[str, Any] | None) -> list[str]:
+def _of_proxy(target: Host, use_case: str, running: Container, front: dict[str, Any] | None) -> list[str]:
     address, fix = target.address(use_case), repair_command(target, use_case)
     name = f"{target.name(use_case)}-proxy"
     if front is None or not front["State"]["Running"]:

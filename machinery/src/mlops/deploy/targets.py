@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from mlops.config import Project
@@ -40,6 +41,20 @@ class Service(NamedTuple):
     number: str
     image: str
     bundle: str
+
+
+@dataclass(frozen=True)
+class Container:
+    """A service's container on the host; `slot` is its place behind the proxy."""
+
+    id: str
+    name: str
+    slot: str
+    service: Service
+    runs: bool
+    proven: bool
+    created: str
+    address: str
 
 
 class Target(Protocol):
