@@ -37,7 +37,8 @@ PREDICT = {"predict", "predict_proba", "predict_log_proba", "decision_function",
 # kernels, distances, optimizers, splitters. Classes that only hold numbers, and functions that only compute. LightGBM
 # keeps its parameters in an OrderedDict.
 KNOWN = frozenset("""
-    builtins.object numpy.dtype numpy.mean scipy.interpolate._bsplines.BSpline scipy.sparse._csr.csr_matrix
+    builtins.object numpy.dtype numpy.mean scipy.interpolate._bsplines.BSpline
+    scipy.interpolate._bsplines._BSpline scipy.sparse._csr.csr_matrix
     scipy.sparse._csc.csc_matrix scipy._lib.array_api_compat.numpy._aliases.asarray sklearn._loss.loss.HalfTweedieLoss
     sklearn._loss.loss.HalfTweedieLossIdentity sklearn.calibration._CalibratedClassifier
     sklearn.calibration._SigmoidCalibration sklearn.calibration._TemperatureScaling
