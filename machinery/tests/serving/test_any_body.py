@@ -54,6 +54,15 @@ def test_a_flipped_byte_in_an_arrow_stream_is_read_or_refused(place, flip):
     read_or_refuse(lambda body, known: read_arrow(body, known, 100), bytes(raw), MIXED)
 
 
+def test_a_negative_number_anywhere_in_an_arrow_stream_ends_no_process():
+    from mlops.serving.arrow import read_arrow
+
+    raw = to_arrow(pd.DataFrame({"a": [1.0, 2.0], "b": ["x", None], "x": [1, 2], "y": [True, False]}))
+    for place in range(7, len(raw), 8):
+        negative = raw[:place] + bytes([raw[place] ^ 0x80]) + raw[place + 1 :]
+        read_or_refuse(lambda body, known: read_arrow(body, known, 100), negative, MIXED)
+
+
 def infer(body, signature):
     """An inference request to a model of this signature that has no outputs but its predictions."""
     content = {"onnx": {"dtype": "<f8"}, "signature": {"outputs": []}}

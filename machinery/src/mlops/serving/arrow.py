@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from mlops.serving.signature import (
 )
 
 CONTENT_TYPE = "application/vnd.apache.arrow.stream"
+CONTINUATION = 0xFFFFFFFF  # what stands before the size of a message
 PLAIN = {"DOUBLE": "f8", "FLOAT": "f4", "HALF_FLOAT": "f2"} | {
     f"{sign}INT{8 * size}": f"{sign.lower()[:1] or 'i'}{size}" for sign in ("", "U") for size in (1, 2, 4, 8)
 }
@@ -30,6 +32,7 @@ def read_arrow(body: bytes, signature: Signature, max_rows: int) -> Rows:
     import nanoarrow
 
     try:
+        _check_lengths(body)
         stream = nanoarrow.ArrayStream.from_readable(io.BytesIO(body))
         fields = [field.name for field in stream.schema.fields]
         kinds = [field.type.name for field in stream.schema.fields]
@@ -58,6 +61,33 @@ def read_arrow(body: bytes, signature: Signature, max_rows: int) -> Rows:
         plain = column.type in NUMBERS and all(isinstance(part, np.ndarray) for part in parts) and parts
         columns.append(np.concatenate(parts) if plain else [value for part in parts for value in part])
     return from_columns(signature, columns)
+
+
+def _check_lengths(body: bytes) -> None:
+    """Raise ValueError for a message whose body does not lie in the stream: nanoarrow would read before it, and end the process.
+
+    The length is the fourth field of the table that each message begins with. Source: the Arrow columnar format, "Encapsulated
+    message format"; FlatBuffers, "Internals".
+    """
+    place = 0
+    while place + 4 <= len(body):
+        (size,) = struct.unpack_from("<I", body, place)
+        place += 4
+        if size == CONTINUATION:
+            (size,) = struct.unpack_from("<I", body, place)
+            place += 4
+        if not size:
+            return
+        root = place + struct.unpack_from("<I", body, place)[0]
+        fields = root - struct.unpack_from("<i", body, root)[0]
+        if fields < 0:
+            raise ValueError("a message's table of fields lies before the stream")
+        (width,) = struct.unpack_from("<H", body, fields)
+        offset = struct.unpack_from("<H", body, fields + 10)[0] if width > 10 else 0
+        length = struct.unpack_from("<q", body, root + offset)[0] if offset else 0
+        if not 0 <= length <= len(body) - place - size:
+            raise ValueError("a message's body does not lie in the stream")
+        place += size + length
 
 
 def _matrix(batches: list[Any], signature: Signature, places: list[Any], dtypes: list[np.dtype], count: int) -> np.ndarray:
