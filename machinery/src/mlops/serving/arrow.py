@@ -64,7 +64,7 @@ def read_arrow(body: bytes, signature: Signature, max_rows: int) -> Rows:
 
 
 def _check_lengths(body: bytes) -> None:
-    """Raise ValueError for a message whose body does not lie in the stream; nanoarrow would read elsewhere and end the process.
+    """Raise ValueError for a message whose body does not lie in the stream; nanoarrow would read elsewhere and crash.
 
     The length is the fourth field of the table that each message begins with. Source: the Arrow columnar format, "Encapsulated
     message format"; FlatBuffers, "Internals".
