@@ -44,6 +44,8 @@ def names(target: ComposeTarget) -> dict[str, str]:
 def interrupted(target: ComposeTarget, service: Service, by: signal.Signals) -> None:
     """Deploy in another process that gets a signal while the new service, answering everything, is watched."""
     code = (
+        # A shell that starts the tests in the background has SIGINT ignored in all that they start.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from mlops.config import *; from mlops.deploy.compose import *\n"
         f"project = Project.model_validate(dict(root={str(ROOT)!r}, name={target.project.name!r}, default_use_case='iris'))\n"
         f"target = ComposeTarget(project, 'production', Compose(**{target.settings.model_dump()!r}))\n"
@@ -55,7 +57,7 @@ def interrupted(target: ComposeTarget, service: Service, by: signal.Signals) -> 
         assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
         time.sleep(0.1)
     process.send_signal(by)
-    process.communicate(timeout=150)  # a busy host takes its time to stop containers
+    process.communicate(timeout=60)
 
 
 def answers(target: ComposeTarget) -> bool:
