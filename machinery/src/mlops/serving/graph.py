@@ -21,8 +21,8 @@ PARTS = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
 }
-# A tensor elsewhere names its location; only a model with that word, as a column may have it, is looked through.
-LOCATION = b"\x0a\x08location"
+# A tensor elsewhere names its location, whichever way the word's length is written; only a model with it is looked through.
+LOCATION = b"location"
 
 
 def check(model: bytes) -> None:
