@@ -1,7 +1,7 @@
 # Targets for those who work on the machinery: its lint, tests and documentation come on top of the project's.
 .PHONY: lint-machinery format-machinery test-machinery test-all-machinery test-workflows benchmark-workflows drift drill wheel release-wheel docs-machinery
 
-MACHINERY = MLOps template
+DOCS_TITLE := MLOps template
 
 lint: lint-machinery
 format: format-machinery
@@ -44,4 +44,4 @@ release-wheel: wheel
 	@gh release create $(TAG) machinery/dist/*.whl --verify-tag --generate-notes
 
 docs-machinery: $(VENV)/.dev
-	@$(BIN)/sphinx-build -q -W -b html -c docs -D project="$(MACHINERY)" -D html_title="$(MACHINERY)" machinery/docs machinery/docs/_build/html
+	@$(BIN)/sphinx-build -q -W -b html -c docs -D project="$(DOCS_TITLE)" -D html_title="$(DOCS_TITLE)" machinery/docs machinery/docs/_build/html

@@ -10,16 +10,19 @@ import json
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 TREE = Path(__file__).parents[3]
@@ -40,6 +43,8 @@ SELECT a.name, a.alias, t.value FROM registered_model_aliases a
 JOIN model_version_tags t ON t.name = a.name AND t.version = a.version AND t.key = 'number'
 """
 FAR_AHEAD = 4_000_000_000
+# Seconds without a line of output after which a run hangs; the longest step of these projects takes a quarter of it.
+SILENCE = 400
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -129,7 +134,7 @@ class Project:
         for name, value in self.environment().items():
             command += ["--env", f"{name}={value}"]
         with self._callable(text):
-            done = subprocess.run([*command, *more], cwd=self.root, env=self.plain(), capture_output=True, text=True)
+            done = _watched([*command, *more], self.root, self.plain(), self.work / f"{workflow}.out")
         run = _read(done, file)
         (self.work / f"{workflow}.log").write_text(run.log, encoding="utf-8")
         run.seconds["all"] = time.monotonic() - started
@@ -163,6 +168,8 @@ class Project:
             "STAND_IN_CACHES": str(self.work / "caches"),
             # Jobs that GitHub gives a machine each share one here.
             "OMP_NUM_THREADS": "1",
+            # A step that hangs says where, when it is ended.
+            "PYTHONFAULTHANDLER": "1",
             "MYPY_CACHE_DIR": str(self.work / "mypy"),
             "BLACK_CACHE_DIR": str(self.work / "black"),
         }
@@ -293,6 +300,37 @@ def _support(setup: Path, pythons: tuple[str, ...]) -> None:
     text = re.sub(r'(?m)^ +"Programming Language :: Python :: 3\.\d+",\n', "", setup.read_text(encoding="utf-8"))
     lines = "".join(f'        "Programming Language :: Python :: {version}",\n' for version in pythons)
     setup.write_text(text.replace("    classifiers=[\n", f"    classifiers=[\n{lines}"), encoding="utf-8")
+
+
+def _watched(command: list[str], cwd: Path, env: dict[str, str], out: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command, its output in files. One that falls silent is ended, with a warning of what hung, and begun once more."""
+    errors = out.with_suffix(".err")
+    for _ in range(2):
+        with out.open("w") as stdout, errors.open("w") as stderr:
+            process = subprocess.Popen(command, cwd=cwd, env=env, stdout=stdout, stderr=stderr)
+        while process.poll() is None and time.time() - out.stat().st_mtime < SILENCE:
+            time.sleep(0.2)
+        if process.poll() is not None:
+            return subprocess.CompletedProcess(command, process.returncode, out.read_text(), errors.read_text())
+        what = _end(psutil.Process(process.pid))
+        process.wait()
+        report = f"silent for {SILENCE} s:\n{what}\n{out.read_text()[-8000:]}\n{errors.read_text()[-8000:]}"
+        warnings.warn(report, stacklevel=2)
+    raise AssertionError(report)
+
+
+def _end(process: psutil.Process) -> str:
+    """End a process and all below it; returns their arguments. One of Python's writes to the log where it stood."""
+    processes, lines = [process, *process.children(recursive=True)], []
+    for each in processes:
+        with suppress(psutil.NoSuchProcess):
+            lines.append(f"{each.pid} {each.status()} {' '.join(each.cmdline())}")
+    for wanted in (signal.SIGABRT, signal.SIGKILL):
+        for each in reversed(processes):
+            with suppress(psutil.NoSuchProcess):
+                each.send_signal(wanted)
+        time.sleep(1)
+    return "\n".join(lines)
 
 
 def _read(done: subprocess.CompletedProcess[str], file: Path) -> Run:

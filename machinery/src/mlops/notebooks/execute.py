@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from traitlets.config import Config
+
 from mlops import files, folders
 from mlops.errors import UserError
 from mlops.notebooks import content, export
@@ -30,6 +32,8 @@ QUIET = {
     "PYTHONWARNINGS": "ignore:IProgress not found",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
 }
+# Bytes of a socket's path that every system takes, without the kernel's number at its end.
+SOCKET_PATH = 100
 KEPT_METADATA = ("kernelspec", "language_info")
 
 
@@ -83,16 +87,18 @@ def _run_one(path: Path, output: Path, timeout: int, write: bool) -> Execution:
     started = time.perf_counter()
     error = None
     try:
-        papermill.execute_notebook(
-            str(path.resolve()),
-            str(copy.resolve()),
-            cwd=str(path.parent.resolve()),
-            kernel_name=_kernel(committed),
-            execution_timeout=timeout,
-            progress_bar=False,
-            log_output=False,
-            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
-        )
+        with folders.work_folder() as sockets:
+            papermill.execute_notebook(
+                str(path.resolve()),
+                str(copy.resolve()),
+                cwd=str(path.parent.resolve()),
+                kernel_name=_kernel(committed),
+                execution_timeout=timeout,
+                progress_bar=False,
+                log_output=False,
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+                config=_connection(Path(sockets)),
+            )
     except Exception as problem:  # a failing cell, a dead kernel, a time limit, an unknown kernel: all end this notebook
         error = _reason(problem, timeout)
     seconds = time.perf_counter() - started
@@ -179,6 +185,16 @@ def _kernel(notebook: Notebook) -> str:
     if not name:
         raise UserError("the notebook names no kernel; choose one in JupyterLab and save it")
     return str(name)
+
+
+def _connection(folder: Path) -> Config:
+    """Return how to talk to the kernel: by sockets in a folder. A port is chosen seconds before the kernel takes it, and on a
+    busy machine another process may have it by then; it serves where the folder's path is too long for a socket.
+    """
+    address = str(folder / "k")
+    if len(os.fsencode(address)) > SOCKET_PATH:
+        return Config()
+    return Config({"KernelManager": {"transport": "ipc", "ip": address}})
 
 
 def _reason(problem: Exception, timeout: int) -> str:
