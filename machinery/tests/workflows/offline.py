@@ -237,6 +237,9 @@ def equip(work: Path) -> Path:
     for name in ("artifacts", "caches", "home", "cache", "act"):
         (work / name).mkdir(parents=True)
     _environment(work / "venv")
+    # What lint has found out about the packages here, so that each project's need not.
+    if (TREE / ".mypy_cache").is_dir():
+        shutil.copytree(TREE / ".mypy_cache", work / "mypy")
     return work
 
 
