@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from test_packaging import BASE, EXTRAS, locked
 
-from mlops.project import new, requirements, wheel
+from mlops.project import locks, new, requirements, wheel
 
 MAX_FILE_SIZE = 500_000
 PATH_DEPENDENCY = re.compile(r"^(-e\s+)?['\"]?(?:file:)?\.[^\[#'\"\n;]*|^-e\s", re.MULTILINE)
@@ -136,6 +136,11 @@ def test_every_lock_can_be_read_and_is_compiled_from_a_file_beside_it():
     locks = {name for name in files if name.endswith(".txt")}
     assert {name.removesuffix(".txt") + ".in" for name in locks} == files.keys() - locks
     assert [name for name in locks if not {"--universal", "--python-version"} <= set(files[name][:300].split())] == []
+
+
+def test_a_package_that_is_added_by_command_is_locked_as_make_lock_does() -> None:
+    (options,) = re.findall(r"(?m)^OPTIONS := (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert tuple(options.split()) == locks.OPTIONS
 
 
 def test_no_file_names_a_path_or_a_file_elsewhere():

@@ -1,12 +1,23 @@
-"""The versions of Python that a project supports."""
+"""The versions of Python that a project supports, and uv, which makes environments and locks for them."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import re
+import shutil
+import sys
 from pathlib import Path
 
 from mlops.config import find_root
+from mlops.errors import UserError
+
+
+def uv() -> str:
+    """The uv of this environment, else the one on the path; raises UserError where there is none."""
+    found = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+    if found is None:
+        raise UserError("uv is not installed; install what the project locks: make setup")
+    return found
 
 
 def supported_pythons(root: Path | None = None) -> list[str]:

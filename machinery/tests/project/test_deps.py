@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from mlops import pythons
 from mlops.errors import UserError
-from mlops.project import deps, locks
+from mlops.project import deps
 
 ROOT = Path(__file__).parents[3]
 ONE_LINE = 'setup(\n    install_requires=["a", "b>=2"],  # why\n)\n'
@@ -56,7 +57,7 @@ def _uv(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     tool = folder / "uv-of-test"
     tool.write_text(f"#!/bin/sh\n{script}\n")
     tool.chmod(0o755)
-    monkeypatch.setattr(locks, "uv", lambda: tool)
+    monkeypatch.setattr(pythons, "uv", lambda: str(tool))
 
 
 def _texts(root: Path) -> dict[str, bytes]:

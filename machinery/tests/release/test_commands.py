@@ -14,7 +14,7 @@ from mlops.config import Project
 from mlops.registry import releases
 from mlops.release import assets
 
-from .made import model
+from .samples import model
 
 
 def git(project: Project, *arguments: str) -> str:

@@ -12,7 +12,7 @@ from mlops.deploy import deployment
 from mlops.errors import UserError
 from mlops.release import manifest
 
-from .made import content, model, release
+from .samples import content, model, release
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:

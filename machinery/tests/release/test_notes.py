@@ -6,7 +6,7 @@ from mlops.config import Metric
 from mlops.registry.deployment_log import DEPLOYED, RETURNED, VERIFIED, Deployment
 from mlops.release import notes
 
-from .made import DIGEST, model, release
+from .samples import DIGEST, model, release
 
 RULES = {
     "iris": {

@@ -7,7 +7,7 @@ import pytest
 from mlops.errors import UserError
 from mlops.release import manifest, plan
 
-from .made import DIGEST, model, release
+from .samples import DIGEST, model, release
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from mlops.errors import UserError
 from mlops.registry import releases, versions
 from mlops.release import manifest, publish
 
-from .made import model
+from .samples import model
 
 
 @pytest.fixture

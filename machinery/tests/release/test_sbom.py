@@ -10,7 +10,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from mlops.release import sbom
 
-from .made import DIGEST
+from .samples import DIGEST
 
 IMAGE = f"ghcr.io/ada/demo/iris@sha256:{DIGEST}"
 INVENTORY = {

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlops import files, folders
+from mlops import files, folders, pythons
 from mlops.bundle import contents
 from mlops.errors import UserError
 from mlops.serving.manifest import Bundle
@@ -97,13 +97,10 @@ def prove(context: Path, rows: Mapping[str, Any], settings: Mapping[str, Any] = 
 
 def environment(context: Path, to: Path) -> Path:
     """The interpreter of a new environment that holds the packages of a build context and no other."""
-    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
-    if uv is None:
-        raise UserError("uv is not installed, which makes the environment that an image is tried in: make setup")
     python = to / "bin" / "python"
-    _run("its environment cannot be made", uv, "venv", "--quiet", "--python", sys.executable, str(to))
+    _run("its environment cannot be made", pythons.uv(), "venv", "--quiet", "--python", sys.executable, str(to))
     lock = ["--no-deps", "--require-hashes", "--requirements", str(context / "requirements.txt")]
-    _run("its packages cannot be installed", uv, "pip", "install", "--quiet", "--python", str(python), *lock)
+    _run("its packages cannot be installed", pythons.uv(), "pip", "install", "--quiet", "--python", str(python), *lock)
     return python
 
 

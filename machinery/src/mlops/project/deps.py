@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops import pythons
 from mlops.errors import UserError
 from mlops.project import locks, requirements, transaction
 
@@ -143,7 +144,7 @@ def _version(lock: str, name: str) -> str:
 
 def _install(root: Path, lock: str) -> str:
     """Install a lock into this environment; returns why it was not, nothing where it was."""
-    command = [str(locks.uv()), "pip", "install", "--quiet", "--python", sys.executable, "--require-hashes"]
+    command = [pythons.uv(), "pip", "install", "--quiet", "--python", sys.executable, "--require-hashes"]
     file = f"{locks.FOLDER}/{lock}.txt"
     done = subprocess.run([*command, "-r", file], cwd=root, capture_output=True, text=True)
     return locks.reason(done.stderr) if done.returncode else ""

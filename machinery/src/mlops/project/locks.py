@@ -5,23 +5,16 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mlops import folders
+from mlops import folders, pythons
 from mlops.errors import UserError
 
 # The header names the options: Dependabot takes them from there when it compiles a lock again.
 OPTIONS = ("--universal", "--python-version", "3.11")
 COMPILE = ("--quiet", *OPTIONS, "--generate-hashes", "--custom-compile-command", f"make lock # {' '.join(OPTIONS)}")
 FOLDER = "requirements"
-
-
-def uv() -> Path:
-    """The uv of this environment, else the one on the path."""
-    beside = Path(sys.executable).parent / "uv"
-    return beside if beside.is_file() else Path("uv")
 
 
 def compiled(root: Path, inputs: Mapping[str, str], locks: Sequence[str], what: str) -> dict[str, bytes]:
@@ -37,7 +30,8 @@ def compiled(root: Path, inputs: Mapping[str, str], locks: Sequence[str], what: 
             (folder / Path(path).name).write_text(text, encoding="utf-8")
         for lock in locks:
             arguments = [f"{lock}.in", *(() if lock == "dev" else ("-c", "dev.txt")), "-o", f"{lock}.txt"]
-            done = subprocess.run([uv(), "pip", "compile", *COMPILE, *arguments], cwd=folder, capture_output=True, text=True)
+            command = [pythons.uv(), "pip", "compile", *COMPILE, *arguments]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
             if done.returncode:
                 raise UserError(f"{what} cannot be locked: {reason(done.stderr)}; nothing was changed")
         return {
