@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 from checkouts import lay_out, need_examples
 
-from mlops import cli, pipeline
+from mlops import cli, pipeline, tracking
 from mlops.config import Project, load_project
 from mlops.use_case import load_use_case
 
@@ -38,6 +38,21 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for arguments in (["init", "--initial-branch=main"], ["add", "--all"], ["commit", "--message=first"]):
         subprocess.run(["git", *arguments], cwd=root, env=environment, check=True, capture_output=True)
     return root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow makes the tables of an embedded store once; each store that a test of this process makes is a copy."""
+    tables = tmp_path_factory.mktemp("empty") / tracking.DATABASE
+    make = tracking._make_tables
+
+    def copied(database: Path) -> None:
+        if not tables.is_file():
+            make(tables)
+        shutil.copyfile(tables, database)
+
+    with patch.object(tracking, "_make_tables", copied):
+        yield
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import io
 import json
@@ -29,6 +30,7 @@ def of_code(sources: Mapping[str, bytes]) -> str:
     return of_text("\n".join(sorted(f"{path} {of_text(statements(source))}" for path, source in sources.items())))
 
 
+@functools.cache
 def statements(source: bytes) -> str:
     """A module's lines without comments, docstrings and blank lines; the same text on every version of Python."""
     text = source.decode("utf-8").replace("\r\n", "\n")

@@ -343,14 +343,20 @@ def _quiet() -> None:
 
 def _create(database: Path) -> None:
     """Make the tables in a file of another name, which then takes its place: a crash leaves no half-made store."""
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
     note(f"making the embedded store in {database.parent}")
-    with files.replacing(database) as temporary, folders.work_folder() as elsewhere:
+    with files.replacing(database) as temporary:
+        _make_tables(temporary)
         # MLflow writes the artifact root into its SQL unquoted, so that an apostrophe breaks it: it is set afterwards.
-        SqlAlchemyStore(f"sqlite:///{temporary}", str(elsewhere)).engine.dispose()
         with closing(sqlite3.connect(temporary)) as connection, connection:
             connection.execute("UPDATE experiments SET artifact_location = ?", (f"{database.parent / ARTIFACTS}/0",))
+
+
+def _make_tables(database: Path) -> None:
+    """Have MLflow make a database of its newest form, which takes a second: it replays each change of its tables."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with folders.work_folder() as elsewhere:
+        SqlAlchemyStore(f"sqlite:///{database}", str(elsewhere)).engine.dispose()
 
 
 def _relocate(connection: sqlite3.Connection, store: Path) -> None:
