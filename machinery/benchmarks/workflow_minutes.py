@@ -1,18 +1,19 @@
 """Jobs and billed minutes of what GitHub runs at each event, for two and ten use cases, before and after November 2026.
 
-    python -m benchmarks.workflow_minutes [--json] [--tests 170]
+    python -m benchmarks.workflow_minutes [--json] [--tests 30]
 
+Before, a team's requests ran the tests of the whole machinery; now its project has the machinery as a wheel and runs its own.
 A job is billed from when its runner starts, rounded up to a minute. Its time is START, the environment, and its work. START
-and ENVIRONMENT are assumptions about GitHub's runners, and so are the seconds of `make tests` (--tests); WORK holds what
-the steps took in offline runs on two busy cores, rounded. The same constants serve both columns. BEFORE is how the workflows
-stood at commit 9183d18; AFTER is compared with the workflows by tests/workflows/test_minutes.py.
+and ENVIRONMENT are assumptions about GitHub's runners; WORK holds what the steps took in offline runs on two busy cores,
+rounded; OWN what lint and the tests (--tests) take in a project. All other constants serve both columns. BEFORE is how the
+workflows stood at commit 9183d18; AFTER is compared with the workflows by tests/workflows/test_minutes.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 # Seconds until the first step: a runner, the checkout, Python.
@@ -22,11 +23,11 @@ ENVIRONMENT = {"none": 0, "light": 4, "base": 12, "dev": 25, "dev cold": 60}
 WORK = {
     "policy": 2, "plan": 4, "policy and plan": 6, "lint": 30, "notebooks": 40, "report": 20, "train": 12, "register": 25,
     "gate": 0, "comment": 3, "analyze one": 90, "analyze both": 120, "backmerge": 4, "image": 90, "publish": 15, "deploy": 45,
-    "record": 15, "wait for training": 100,
+    "record": 15, "wait for training": 100, "tests": 170,
 }  # fmt: skip
+OWN = {"lint": 20, "tests": 30}
 PYTHONS = 3
 USE_CASES = (2, 10)
-SECONDS_OF_TESTS = 170.0
 
 
 class Job(NamedTuple):
@@ -121,21 +122,24 @@ SUMS = {
 }
 
 
-def minutes(job: Job, tests: float) -> int:
-    """Return what one job of this kind is billed, in minutes; `tests` are the seconds of `make tests`."""
-    work = {**WORK, "tests": tests}
+def minutes(job: Job, work: Mapping[str, float]) -> int:
+    """Return what one job of this kind is billed, in minutes; `work` are the seconds of each thing that jobs do."""
     return math.ceil((START + ENVIRONMENT[job.environment] + sum(work[part] for part in job.work)) / 60)
 
 
-def cost(event: Event, use_cases: int, tests: float) -> tuple[int, int]:
+def cost(event: Event, use_cases: int, work: Mapping[str, float]) -> tuple[int, int]:
     """Return the number of jobs of an event and their billed minutes together."""
-    counts = [(job.count(use_cases), minutes(job, tests)) for job in event.values()]
+    counts = [(job.count(use_cases), minutes(job, work)) for job in event.values()]
     return sum(count for count, _ in counts), sum(count * each_one for count, each_one in counts)
 
 
 def rows(use_cases: int, tests: float) -> list[tuple[str, int, int, int, int, str]]:
-    """Return (event, jobs and minutes before, jobs and minutes after, share of the minutes that is left)."""
-    table = {name: (*cost(BEFORE[name], use_cases, tests), *cost(AFTER[name], use_cases, tests)) for name in BEFORE}
+    """Return (event, jobs and minutes before, jobs and minutes after, share of the minutes that is left).
+
+    tests: seconds of `make tests` in a project.
+    """
+    own = {**WORK, **OWN, "tests": tests}
+    table = {name: (*cost(BEFORE[name], use_cases, WORK), *cost(AFTER[name], use_cases, own)) for name in BEFORE}
     for name, parts in SUMS.items():
         table[name] = tuple(map(sum, zip(*(table[part] for part in parts), strict=True)))  # type: ignore[assignment]
     return [(name, *figures, f"{figures[3] / figures[1]:.0%}") for name, figures in table.items()]
@@ -156,7 +160,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--tests", type=float, default=SECONDS_OF_TESTS, help="seconds of `make tests` on a runner")
+    parser.add_argument("--tests", type=float, default=OWN["tests"], help="seconds of `make tests` in a project")
     options = parser.parse_args()
     if options.json:
         as_json({str(use_cases): rows(use_cases, options.tests) for use_cases in USE_CASES})

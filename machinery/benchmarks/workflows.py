@@ -58,7 +58,7 @@ def main() -> None:
     if arguments.json:
         as_json(durations)
     else:
-        workflow_minutes.show(workflow_minutes.SECONDS_OF_TESTS)
+        workflow_minutes.show(workflow_minutes.OWN["tests"])
         table("Workflow for pull requests, seconds", ("job", "seconds"), sorted(durations.items(), key=lambda row: row[1]))
 
 

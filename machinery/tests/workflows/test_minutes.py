@@ -49,15 +49,20 @@ def test_the_environment_of_each_job_is_the_one_that_it_sets_up() -> None:
 
 
 @pytest.mark.parametrize("use_cases", [2, 10])
-@pytest.mark.parametrize("tests", [60, 170, 300])
+@pytest.mark.parametrize("tests", [20, 30, 60])
 def test_a_change_and_a_release_are_billed_less_than_before(use_cases: int, tests: float) -> None:
     left = {row[0]: row[4] / row[2] for row in benchmark.rows(use_cases, tests) if row[0] in benchmark.SUMS}
     assert len(left) == 2 and all(share < 0.8 for share in left.values()), left
 
 
+def test_a_pull_request_of_two_use_cases_takes_half_of_the_minutes() -> None:
+    left = {row[0]: row[4] / row[2] for row in benchmark.rows(2, benchmark.OWN["tests"])}
+    assert left["pull request"] <= 0.5 and left["a change (request, edit, merge)"] <= 0.5
+
+
 def test_a_job_is_billed_by_the_minute_that_it_has_begun() -> None:
     job = benchmark.Job("none", ("tests",))
-    assert [benchmark.minutes(job, tests) for tests in (0, 35, 36, 95)] == [1, 1, 2, 2]
+    assert [benchmark.minutes(job, {"tests": tests}) for tests in (0, 35, 36, 95)] == [1, 1, 2, 2]
 
 
 def _workflow(name: str) -> dict:
@@ -65,5 +70,5 @@ def _workflow(name: str) -> dict:
 
 
 def test_the_tables_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    benchmark.show(benchmark.SECONDS_OF_TESTS)
+    benchmark.show(benchmark.OWN["tests"])
     assert "with 10 use cases" in capsys.readouterr().out
