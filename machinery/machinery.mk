@@ -1,5 +1,5 @@
 # Targets for those who work on the machinery: its lint, tests and documentation come on top of the project's.
-.PHONY: lint-machinery format-machinery test-machinery test-all-machinery test-workflows benchmark-workflows drift drill wheel release-wheel docs-machinery
+.PHONY: lint-machinery format-machinery test-machinery coverage test-all-machinery test-workflows benchmark-workflows drift drill wheel release-wheel docs-machinery
 
 DOCS_TITLE := MLOps template
 
@@ -22,6 +22,9 @@ format-machinery: $(VENV)/.dev
 
 test-machinery: fast-tests
 	@$(BIN)/pytest machinery/tests -n auto --dist loadscope
+
+coverage: $(VENV)/.dev ## which lines and branches of the machinery the fast tests reach; fails below the floor
+	@$(BIN)/pytest machinery/tests -n auto --dist loadscope --cov --cov-config machinery/pyproject.toml --cov-report term:skip-covered
 
 test-all-machinery: $(VENV)/.dev ## the machinery's fast tests on every supported Python, against the built wheel
 	@$(BIN)/tox run -c machinery/tox.ini -e "$$($(RUN) pythons --tox)" --skip-missing-interpreters

@@ -74,6 +74,7 @@ EXTRAS = {
     ],
     "test": [
         "pytest>=9",
+        "pytest-cov>=7",
         "pytest-xdist>=3.8",
         "pytest-timeout>=2.4",
         "hypothesis>=6.140",
