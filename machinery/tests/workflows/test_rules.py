@@ -68,7 +68,9 @@ def test_an_event_starts_these_workflows_and_no_other(event: str, ref: str, acti
         "deploy.yml",
         "monitor.yml",
     }
-    assert triggers.started(WORKFLOWS, event, ref, action) & known == expected
+    # A project that took the source back has no workflow of the template's own.
+    elsewhere = {name for name in ("template.yml",) if not (WORKFLOWS / name).is_file()}
+    assert triggers.started(WORKFLOWS, event, ref, action) & known == expected - elsewhere
 
 
 def test_the_comment_follows_the_pull_request_workflow_under_its_name() -> None:
