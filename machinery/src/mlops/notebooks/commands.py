@@ -100,27 +100,37 @@ def check(
 @app.command()
 def run(
     paths: list[Path] = PATHS,
-    output: Path = typer.Option(None, "--output", help="Where the executed copy of a failed notebook is kept."),
+    parameter: list[str] = typer.Option([], "--parameter", "-p", metavar="KEY=VALUE", help="A value for this run."),
+    output: Path = typer.Option(None, "--output", help="Where executed copies are kept: of failures, of runs with -p."),
     timeout: int = typer.Option(600, "--timeout", min=1, help="Seconds that one cell may take."),
     write: bool = typer.Option(False, "--write", help="Put the fresh outputs into the notebooks and export them."),
     strict: bool = typer.Option(False, "--strict", help="Fail where outputs differ from the committed ones."),
+    jobs: int = typer.Option(0, "--jobs", min=0, help="Notebooks at a time; default: as many as there are cores."),
     json: bool = JSON,
 ) -> None:
-    """Run notebooks from top to bottom on fresh kernels, with a store of their own; exit code 1 where one fails.
+    """Run notebooks from top to bottom on fresh kernels, each with a store of its own; exit code 1 where one fails.
 
-    Example: mlops notebooks run notebooks/iris_features.ipynb
+    Example: mlops notebooks run iris_features -p species=setosa
     """
-    from mlops.notebooks import execute
+    from dataclasses import asdict
+
+    from mlops import runner
+    from mlops.notebooks import execute, run_report
 
     paths_to_check = _find(paths)
+    parameters = _parameters(parameter, write)
+    where = output or _root() / "output" / "notebooks"
     results = []
-    for result in execute.run(paths_to_check, output or _root() / "output" / "notebooks", timeout, write):
+    for result in execute.run(paths_to_check, where, timeout, write, parameters=parameters, jobs=jobs or execute.cores()):
         console.note(f"{result.notebook}: {result.error or 'ran'} ({result.seconds:.1f} s)")
         results.append(result)
     if json:
-        console.as_json([vars(result) for result in results])
+        console.as_json([asdict(result) for result in results])
     else:
         console.table("Notebooks run", ("notebook", "seconds", "result", "differs", "copy"), map(_execution_row, results))
+    if results and runner.event_name():
+        runner.summary(run_report.markdown(results))
+        run_report.annotate(results)
     failed = any(result.error or (strict and result.differing) for result in results)
     raise typer.Exit(1 if failed else 0)
 
@@ -223,11 +233,39 @@ def _find(paths: list[Path] | None) -> list[Path]:
     from mlops.notebooks.content import find
 
     if paths:
-        return find(paths)
+        return find([_named(path) for path in paths])
     folder = _root() / "notebooks"
     here = Path.cwd()
     paths_to_check = find([folder]) if folder.is_dir() else []
     return [path.relative_to(here) if path.is_relative_to(here) else path for path in paths_to_check]
+
+
+def _named(path: Path) -> Path:
+    """A name without its folder and ending is a notebook of the project."""
+    if path.exists() or path.suffix or len(path.parts) != 1:
+        return path
+    notebook = _root() / "notebooks" / f"{path}.ipynb"
+    return notebook if notebook.is_file() else path
+
+
+def _parameters(pairs: list[str], write: bool) -> dict[str, object]:
+    """The values of -p KEY=VALUE, read as YAML as the configuration is."""
+    import yaml
+
+    from mlops.errors import UserError
+
+    if pairs and write:
+        raise UserError("-p and --write exclude each other: a notebook is committed with the outputs of its own parameters")
+    values: dict[str, object] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key.isidentifier():
+            raise UserError(f"-p {pair}: KEY=VALUE is expected, such as -p depth=3")
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"-p {pair}: the value is no YAML; quote it, such as -p 'name=\"a: b\"'") from error
+    return values
 
 
 def _folders(paths: list[Path] | None) -> list[Path]:

@@ -42,6 +42,19 @@ def script(notebook: Notebook, name: str) -> str:
     return "\n".join(parts)
 
 
+def line_of(notebook: Notebook, cell: int, line: int = 1) -> int:
+    """Return the line of the script, from 1, where a line of a cell stands; both count from 1."""
+    is_python = content.script_language(notebook) == "python"
+    before = sum(_script_cell(one, is_python).count("\n") + 1 for one in notebook["cells"][: cell - 1])
+    first = before + 4  # below the remark at the top, an empty line and the cell's own mark
+    one = notebook["cells"][cell - 1]
+    with suppress(SyntaxError):
+        python = cells.as_python(one["source"]) if is_python and one["cell_type"] == "code" else None
+        if python:
+            return first + next((index for index, part in enumerate(python.lines) if part.number >= line), 0)
+    return first + min(line, one["source"].count("\n") + 1) - 1
+
+
 def page(notebook: Notebook, name: str, sanitize: bool = False, folder: Path | None = None) -> str:
     """Return the notebook as one HTML page; with `sanitize`, scripts in Markdown and outputs are left out.
 

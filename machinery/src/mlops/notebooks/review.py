@@ -76,17 +76,17 @@ def title(cell: CellChange) -> str:
 
 def _row(change: NotebookChange) -> str:
     figures = summary(change)
-    name = _inline(change.path)
+    name = inline(change.path)
     if change.old_path != change.path:
-        name += f" (was {_inline(change.old_path)})"
+        name += f" (was {inline(change.old_path)})"
     numbers = " | ".join(str(figures[key] or "") for key in ("added", "removed", "changed", "outputs"))
     return f"| {name} | {'unreadable' if change.error else change.status} | {numbers} |"
 
 
 def _blocks(change: NotebookChange) -> list[str]:
-    heading = f"\n### {_inline(change.path)}\n\n"
+    heading = f"\n### {inline(change.path)}\n\n"
     if change.error:
-        return [f"{heading}{_fenced(change.error, '')}\n"]
+        return [f"{heading}{fenced(change.error, '')}\n"]
     if change.status == "removed":
         return [f"{heading}The notebook was removed.\n"]
     blocks = [_cell_block(cell) for cell in change.cells]
@@ -99,10 +99,10 @@ def _cell_block(cell: CellChange) -> str:
     parts = [f"<details><summary>{html.escape(title(cell))}</summary>\n\n"]
     before, after = cell.before or {}, cell.after or {}
     if cell.source_changed:
-        parts.append(_fenced(_diff(before.get("source", ""), after.get("source", "")), "diff"))
+        parts.append(fenced(_diff(before.get("source", ""), after.get("source", "")), "diff"))
     if cell.outputs_changed:
         parts.append("\nOutputs before (−) and after (+):\n\n")
-        parts.append(_fenced(_diff(output_text(cell.before), output_text(cell.after)), "diff"))
+        parts.append(fenced(_diff(output_text(cell.before), output_text(cell.after)), "diff"))
     return "".join(parts) + "\n</details>\n\n"
 
 
@@ -136,11 +136,13 @@ def _size(value: Any) -> str:
     return f"{characters / 1000:.1f} kB"
 
 
-def _fenced(text: str, language: str) -> str:
+def fenced(text: str, language: str) -> str:
+    """Return a code block that nothing in the text can end."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}\n"
 
 
-def _inline(text: str) -> str:
+def inline(text: str) -> str:
+    """Return a text as code within a line or a table."""
     return "`" + re.sub(r"[`|\r\n]", "·", text) + "`"
