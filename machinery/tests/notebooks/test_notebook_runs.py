@@ -37,7 +37,9 @@ def test_a_failing_cell_is_in_the_summary_and_at_its_line_of_the_script(marked, 
     assert ">   4     total / (number - 1)" in words and "ZeroDivisionError: division by zero" in words
     assert "<details><summary>Seconds of each cell" in words and re.search(r"^\| 2 \| \d+\.\d\d \|$", words, re.MULTILINE)
     annotation = next(line for line in done.err.splitlines() if line.startswith("::error"))
-    match = re.match(r"::error file=a/a\.py,line=(\d+),title=a\.ipynb%3A cell 4%3A ZeroDivisionError[^:]*::cell 4: ", annotation)
+    match = re.match(
+        r"::error file=a/a\.py,line=(\d+),title=a\.ipynb%3A cell 4%3A ZeroDivisionError[^:]*::cell 4: ", annotation
+    )
     assert (marked / "a" / "a.py").read_text().splitlines()[int(match[1]) - 1] == "    total / (number - 1)"
 
 

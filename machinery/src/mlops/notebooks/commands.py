@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from mlops import console
 
 if TYPE_CHECKING:
     from mlops.notebooks.execute import Execution
+    from mlops.notebooks.settings import Settings
 
 app = typer.Typer(help="Notebooks: exported at each save, checked, executed, reviewed.", no_args_is_help=True)
 
@@ -56,6 +58,7 @@ def export(
     with console.step(f"exporting {len(paths_to_check)} notebooks"):
         folders = content.folders_below(output, paths_to_check) if output else [path.parent for path in paths_to_check]
         written, failed = exports.export_all(dict(zip(paths_to_check, folders, strict=True)), formats, sanitize)
+        written += [] if output else _stripped(path for path in paths_to_check if path not in failed)
         removed = [] if output else [gone for folder in _folders(paths) for gone in exports.prune(folder)]
     reasons = {str(path): reason for path, reason in failed.items()}
     if json:
@@ -82,7 +85,8 @@ def check(
 
     Exit code 1 where a rule is broken. Example: mlops notebooks check
     """
-    from mlops.notebooks import rules
+    from mlops import runner
+    from mlops.notebooks import rules, run_report
 
     paths_to_check = _find(paths)
     with console.step(f"checking {len(paths_to_check)} notebooks"):
@@ -94,6 +98,8 @@ def check(
         console.table("Rules broken", ("notebook", "rule", "where", "what", "how to fix"), rows)
     else:
         console.note(f"{len(paths_to_check)} notebooks keep the rules")
+    if runner.event_name():
+        run_report.annotate_faults(faults)
     raise typer.Exit(1 if faults else 0)
 
 
@@ -121,7 +127,8 @@ def run(
     parameters = _parameters(parameter, write)
     where = output or _root() / "output" / "notebooks"
     results = []
-    for result in execute.run(paths_to_check, where, timeout, write, parameters=parameters, jobs=jobs or execute.cores()):
+    cores, kept = jobs or execute.cores(), _settings().outputs
+    for result in execute.run(paths_to_check, where, timeout, write, parameters=parameters, jobs=cores, kept=kept):
         console.note(f"{result.notebook}: {result.error or 'ran'} ({result.seconds:.1f} s)")
         results.append(result)
     if json:
@@ -227,6 +234,28 @@ def _root() -> Path:
     from mlops.config import find_root
 
     return find_root()
+
+
+def _settings() -> Settings:
+    """The project's settings for notebooks, the usual ones outside of a project."""
+    from mlops.errors import UserError
+    from mlops.notebooks import settings
+
+    try:
+        root = _root()
+    except UserError:
+        return settings.Settings()
+    return settings.read(root)
+
+
+def _stripped(paths: Iterable[Path]) -> list[Path]:
+    """Write the notebooks as the project lets them into git; where git does so at each commit, the files stay."""
+    from mlops.notebooks import outputs
+
+    policy = _settings().outputs
+    if policy == "keep" or outputs.is_filtered(_root()):
+        return []
+    return [path for path in paths if outputs.apply(path, policy)]
 
 
 def _find(paths: list[Path] | None) -> list[Path]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from mlops import files, folders
 from mlops.errors import UserError
-from mlops.notebooks import content, export, kernels, run_report
+from mlops.notebooks import content, export, kernels, outputs, run_report
 from mlops.notebooks.content import Cell, Notebook
 
 VOLATILE_TAG = "volatile"
@@ -54,11 +54,14 @@ class Execution:
 
 @dataclass(frozen=True)
 class Options:
-    """How notebooks are run: seconds that a cell may take, whether fresh outputs go into the notebook, its parameters."""
+    """How notebooks are run: seconds that a cell may take, whether fresh outputs go into the notebook, its parameters, and
+    what the project keeps of outputs.
+    """
 
     timeout: int = 600
     write: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    outputs: str = "keep"
 
 
 def run(
@@ -69,17 +72,19 @@ def run(
     store: bool = True,
     parameters: Mapping[str, Any] | None = None,
     jobs: int = 1,
+    kept: str = "keep",
 ) -> Iterator[Execution]:
     """Run the notebooks, `jobs` at a time; yields a result each, in the order of the paths.
 
     timeout: seconds that one cell may take. write: put the fresh outputs into the notebook and export it. parameters: values
     that take the place of those in the cell tagged `parameters`; the executed copy then stays below `output`, as that of a
-    notebook that failed does. Runs and candidates go to a store of each notebook's own, which is thrown away; without
-    `store` none is created beforehand, which saves the seconds that MLflow takes to import.
+    notebook that failed does. kept: the project's policy for outputs, by which the fresh ones are compared and written. Runs
+    and candidates go to a store of each notebook's own, which is thrown away; without `store` none is created beforehand,
+    which saves the seconds that MLflow takes to import.
     A notebook that cannot be read has failed; raises UserError where `output` cannot be a folder.
     """
     files.make_folder(output)
-    options = Options(timeout, write, parameters or {})
+    options = Options(timeout, write, parameters or {}, kept)
     with folders.work_folder() as place:
         if store:
             _make_store(Path(place) / "new")
@@ -87,6 +92,7 @@ def run(
             (path, folder, options, Path(place), number)
             for number, (path, folder) in enumerate(zip(paths, content.folders_below(output, paths), strict=True))
         ]
+        jobs = min(jobs, len(tasks))
         jobs = min(jobs, len(tasks))
         yield from _at_once(tasks, jobs) if jobs > 1 else map(_run_apart, tasks)
 
@@ -165,12 +171,12 @@ def _kept(result: Execution, path: Path, copy: Path, committed: Notebook, option
     """What becomes of the executed copy of a notebook that ran."""
     if options.parameters:
         return replace(result, copy=str(copy))
-    result = replace(result, differing=differing_cells(committed, _executed(copy)))
+    result = replace(result, differing=differing_cells(committed, outputs.applied(_executed(copy), options.outputs)))
     if options.write and path.read_bytes() != before:
         changed = "the notebook was changed while it ran, and stays as it is; run it again"
         return replace(result, error=changed, copy=str(copy))
     if options.write:
-        write_back(path, copy)
+        write_back(path, copy, options.outputs)
         result = replace(result, error=_export(path))
     copy.unlink()
     return result
@@ -206,7 +212,7 @@ def _refuse_foreign_copy(copy: Path) -> None:
         raise UserError(f"{copy} is no executed copy, so none replaces it; choose another --output")
 
 
-def write_back(path: Path, executed: Path) -> None:
+def write_back(path: Path, executed: Path, policy: str = "keep") -> None:
     """Put the executed cells into the notebook, without what changes from run to run: times and the tool's own notes."""
     fresh = json.loads(executed.read_text(encoding="utf-8"))
     committed = json.loads(path.read_text(encoding="utf-8"))
@@ -219,7 +225,7 @@ def write_back(path: Path, executed: Path) -> None:
     for cell in fresh["cells"]:
         noted = ("papermill", "execution", "tags") if not cell["metadata"].get("tags") else ("papermill", "execution")
         cell["metadata"] = {key: value for key, value in cell["metadata"].items() if key not in noted}
-    files.write_text(path, json.dumps(fresh, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    files.write_text(path, outputs.as_text(outputs.applied(fresh, policy)))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from mlops.notebooks.content import Cell, Notebook
 
 if TYPE_CHECKING:
     from mlops.notebooks.execute import Execution
+    from mlops.notebooks.rules import Fault
 
 SUMMARY_LIMIT = 200_000  # characters; the summary of a step holds 1,024 kB
 TRACEBACK_LINES = 60
@@ -23,6 +24,8 @@ ANNOTATION_LINES = 12
 # Cells that papermill adds to the executed copy: the heading of a failure, and the parameters of this run.
 ADDED = {"papermill-error-cell-tag", "injected-parameters"}
 PLACE = re.compile(r"Cell In\[\d+\], line (\d+)|<(?:timed|magic-timeit)[^>]*>:(\d+)")
+
+WHERE = re.compile(r"cell (\d+)(?:, line (\d+))?")
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,20 @@ def annotate(results: Sequence[Execution]) -> None:
             words = "\n".join([result.error, "", *shown])
         number, line = (result.failure.cell, result.failure.line) if result.failure else (None, None)
         place(Path(result.notebook), words, number, line, title=f"{Path(result.notebook).name}: {result.error}"[:200])
+
+
+def annotate_faults(faults: Sequence[Fault]) -> None:
+    """Name each broken rule on the page of the pull request, at the line of the committed script where it has one."""
+    for fault in faults:
+        match = WHERE.match(fault.where)
+        cell, line = (int(match[1]), int(match[2] or 1)) if match else (None, None)
+        place(
+            Path(fault.notebook),
+            f"{fault.where}: {fault.what}; {fault.hint}",
+            cell,
+            line,
+            title=f"{fault.rule}: {fault.where}",
+        )
 
 
 def place(path: Path, message: str, cell: int | None, line: int | None, title: str) -> None:
