@@ -147,23 +147,23 @@ def review(
     paths: list[Path] = typer.Argument(None, metavar="[PATH]...", help="Only these notebooks or folders."),
     base: str = typer.Option("main", "--base", help="The ref to compare with: its common ancestor with --head."),
     head: str = typer.Option("", "--head", help="The ref that is reviewed; default: the working tree."),
-    output: Path = typer.Option(Path("output/review"), "--output", help="Folder for review.md, index.html and the pages."),
-    link: str = typer.Option("", "--link", help="Address of the pages, for the link in the Markdown."),
+    output: Path = typer.Option(Path("output/review"), "--output", help="Folder for review.md and index.html."),
+    link: str = typer.Option("", "--link", help="Address of the page, for the link in the Markdown."),
     json: bool = JSON,
 ) -> None:
-    """Show what changed in notebooks, cell by cell: Markdown for the pull request, pages for a browser, no server.
+    """Show what changed in notebooks, cell by cell: Markdown for the pull request, one page for a browser.
 
     In a workflow the Markdown goes to the summary of the run, with a link to the run's artifacts.
 
     Example: mlops notebooks review --base origin/main --head HEAD --output output/review
     """
     from mlops import files, runner
-    from mlops.notebooks import changes, pages
+    from mlops.notebooks import changes, links, pages
     from mlops.notebooks import review as reviews
 
     with console.step("comparing notebooks"):
         reviewed = changes.between(_root(), base, head or None, [str(path.resolve()) for path in paths or []])
-        index = pages.write(reviewed, output)
+        index = pages.write(reviewed, output, links.of_run(head))
         text = reviews.markdown(reviewed, link or runner.page())
         files.write_text(output / "review.md", text)
     runner.output("notebooks", str(len(reviewed)))
