@@ -1,4 +1,4 @@
-"""`mlops notebooks`: export, check, run, review, setup, doctor, lab."""
+"""`mlops notebooks`: export, check, run, review, extract, setup, doctor, lab."""
 
 from __future__ import annotations
 
@@ -178,6 +178,31 @@ def review(
     else:
         console.note(f"no notebook changed since {base}")
     console.note(f"written {output / 'review.md'} and {index}")
+
+
+@app.command()
+def extract(
+    notebook: Path = typer.Argument(help="The notebook."),
+    cells: str = typer.Option(..., "--cells", help="tag:NAME, or numbers of cells such as 3,5-7."),
+    to: Path = typer.Option(..., "--to", help="The module, a .py file below src/; made or added to."),
+    check: bool = typer.Option(True, "--run/--no-run", help="Run the notebook before and after, and compare its outputs."),
+    json: bool = JSON,
+) -> None:
+    """Move functions, classes and CONSTANTS of cells into a module; the notebook imports them and shows what it showed.
+
+    Example: mlops notebooks extract 02_features_ridership --cells tag:features --to src/use_cases/ridership/features.py
+    """
+    from mlops.notebooks.extract import extract as move
+
+    with console.step("moving functions"):
+        moved = move(_root(), _named(notebook), cells, to, check)
+    if json:
+        console.as_json({"module": to, "moved": moved.names, "compared": check})
+        return
+    words = (
+        ", and the notebook shows what it showed" if check else "; mlops notebooks run shows whether the notebook still runs"
+    )
+    console.note(f"moved to {to}: {', '.join(moved.names)}{words}")
 
 
 @app.command()

@@ -55,13 +55,14 @@ class Execution:
 @dataclass(frozen=True)
 class Options:
     """How notebooks are run: seconds that a cell may take, whether fresh outputs go into the notebook, its parameters, and
-    what the project keeps of outputs.
+    what the project keeps of outputs; and whether the executed copy of one that ran is kept.
     """
 
     timeout: int = 600
     write: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
     outputs: str = "keep"
+    keep: bool = False
 
 
 def run(
@@ -73,6 +74,7 @@ def run(
     parameters: Mapping[str, Any] | None = None,
     jobs: int = 1,
     kept: str = "keep",
+    keep: bool = False,
 ) -> Iterator[Execution]:
     """Run the notebooks, `jobs` at a time; yields a result each, in the order of the paths.
 
@@ -84,7 +86,7 @@ def run(
     A notebook that cannot be read has failed; raises UserError where `output` cannot be a folder.
     """
     files.make_folder(output)
-    options = Options(timeout, write, parameters or {}, kept)
+    options = Options(timeout, write, parameters or {}, kept, keep)
     with folders.work_folder() as place:
         if store:
             _make_store(Path(place) / "new")
@@ -170,7 +172,7 @@ def _run_one(path: Path, output: Path, options: Options) -> Execution:
 
 def _kept(result: Execution, path: Path, copy: Path, committed: Notebook, options: Options, before: bytes) -> Execution:
     """What becomes of the executed copy of a notebook that ran."""
-    if options.parameters:
+    if options.parameters or options.keep:
         return replace(result, copy=str(copy))
     result = replace(result, differing=differing_cells(committed, outputs.applied(_executed(copy), options.outputs)))
     if options.write and path.read_bytes() != before:

@@ -20,7 +20,7 @@ TAGS = {
 
 
 def html(cell: CellChange, anchor: str, language: str, links: str = "", pictures: bool = True) -> str:
-    """Return one cell. anchor: its place on the page. links: to its lines. pictures: an unchanged cell rendered, else as text."""
+    """Return one cell. anchor: its place on the page. links: to its lines. pictures: an unchanged one, rendered."""
     body = _same(cell, language, pictures) if cell.kind == "same" else _changed(cell, language)
     heading = f"Cell {cell.new}" if cell.kind == "same" else review.title(cell)
     kind = (cell.after or cell.before or {})["cell_type"]
