@@ -160,7 +160,8 @@ def _texts(cell: Cell) -> Iterator[str]:
 def _plugins() -> list[dict[str, str]]:
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
 
-    names: list[str] = sorted(kind.__name__ for kind in get_mapping_from_secret_type_to_class().values())
+    plugins: Iterable[Any] = get_mapping_from_secret_type_to_class().values()
+    names = sorted(plugin.__name__ for plugin in plugins)
     return [{"name": name} for name in names if name not in GUESSES]
 
 
