@@ -116,7 +116,7 @@ def run(
 ) -> None:
     """Run notebooks from top to bottom on fresh kernels, each with a store of its own; exit code 1 where one fails.
 
-    Example: mlops notebooks run iris_features -p species=setosa
+    Example: mlops notebooks run my_notebook -p depth=3
     """
     from dataclasses import asdict
 
