@@ -42,11 +42,23 @@ def summary(markdown: str) -> None:
 def notice(message: str, level: str = "notice") -> None:
     """Show a line on the page of the run (level: notice, warning or error); outside of a workflow print it."""
     if in_actions():
-        escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-        sys.stderr.write(f"::{level}::{escaped}\n")
+        sys.stderr.write(f"::{level}::{_escaped(message)}\n")
         sys.stderr.flush()
     else:
         note(message)
+
+
+def annotation(message: str, file: str, line: int | None = None, title: str = "") -> None:
+    """Show an error at a line of a file of the pull request; outside of a workflow do nothing.
+
+    file: seen from the repository's root. GitHub shows ten errors of a step.
+    """
+    if not in_actions():
+        return
+    values = {"file": file, "line": str(line or ""), "title": title}
+    properties = ",".join(f"{key}={_escaped(value, ':,')}" for key, value in values.items() if value)
+    sys.stderr.write(f"::error {properties}::{_escaped(message)}\n")
+    sys.stderr.flush()
 
 
 def page() -> str:
@@ -65,6 +77,11 @@ def output(name: str, value: str) -> None:
 def variable(name: str, value: str) -> None:
     """Set a variable for the later steps of the job; does nothing outside of a workflow."""
     _assign("GITHUB_ENV", f"variable {name}", f"{name}={value}")
+
+
+def _escaped(text: str, more: str = "") -> str:
+    """A text in which neither a line end nor a sign of `more` ends what a workflow command is told."""
+    return "".join(f"%{ord(sign):02X}" if sign in f"%\r\n{more}" else sign for sign in text)
 
 
 def _assign(file: str, what: str, line: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 
 import events
 import offline
@@ -68,8 +70,10 @@ def test_the_review_is_in_the_summary_the_comment_and_the_artifact(project: Proj
     assert "-limit = 3\n+limit = 4" in run.summary and "-3\n+4" in run.summary
     assert f"https://github.com/{offline.NAME}/actions/runs/1#artifacts" in run.summary
     artifact = project.work / "artifacts" / "notebooks"
-    pages = {page.name: page.read_text() for page in artifact.rglob("*.html")}
-    assert "index.html" in pages and any("limit = 3" in text for name, text in pages.items() if name != "index.html")
+    (page,) = artifact.rglob("*.html")
+    text = html.unescape(re.sub("<[^>]+>", "", page.read_text()))
+    assert page.name == "index.html" and "limit = 3" in text and "limit = 4" in text
+    assert f"https://github.com/{offline.NAME}/pull/1/files#diff-" in page.read_text()
 
     github.add_pull("feature/notebook", "dev", head)
     git(project.root, "checkout", "--quiet", "main")

@@ -1,32 +1,37 @@
-"""What changed in notebooks between two git refs, cell by cell, with nbdime.
+"""What changed in notebooks between two git refs, cell by cell.
 
-Execution counts, ids and metadata are left out before comparing: with them every cell that was run again would count.
+Execution counts, ids and metadata that only tell how a notebook was shown or run are left out before comparing: with them
+every cell that was run again would count.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from difflib import SequenceMatcher
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mlops import git
 from mlops.errors import UserError
-from mlops.notebooks import content
+from mlops.notebooks import content, pairing
 from mlops.notebooks.content import Cell, Notebook
+from mlops.notebooks.outputs import SHOWN
 
-Diff = list[dict[str, Any]]
 EMPTY: Notebook = {"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": []}
 STREAM_LIMIT = 20_000  # characters of a stream that take part in a comparison
+# Metadata that editors write for themselves, of cells and of notebooks.
+EDITORS = {
+    *SHOWN,
+    *("colab", "colab_type", "deletable", "editable", "hidden", "id", "jp-MarkdownHeadingCollapsed", "jupyter", "outputId"),
+    *("pycharm", "trusted", "vscode", "kernelspec", "language_info", "orig_nbformat", "toc", "widgets", "lines_to_next_cell"),
+}
 
 
 @dataclass(frozen=True)
 class CellChange:
-    """One cell that differs: positions count from 1, None on the side where the cell is missing."""
+    """One cell of both notebooks: positions count from 1, None on the side where the cell is missing."""
 
-    kind: str  # added, removed, changed
+    kind: str  # added, removed, changed, moved, same
     before: Cell | None
     after: Cell | None
     old: int | None
@@ -34,26 +39,49 @@ class CellChange:
 
     @property
     def source_changed(self) -> bool:
-        return self.before is None or self.after is None or self.before["source"] != self.after["source"]
+        return self._differs("source")
 
     @property
     def outputs_changed(self) -> bool:
         before, after = self.before or {}, self.after or {}
         return bool(before.get("outputs", []) != after.get("outputs", []))
 
+    @property
+    def metadata_changed(self) -> bool:
+        return self.before is not None and self.after is not None and self._differs("metadata")
+
+    @property
+    def attachments_changed(self) -> bool:
+        return bool((self.before or {}).get("attachments", {}) != (self.after or {}).get("attachments", {}))
+
+    def _differs(self, key: str) -> bool:
+        if self.before is None or self.after is None:
+            return True
+        return bool(self.before[key] != self.after[key])
+
 
 @dataclass(frozen=True)
 class NotebookChange:
-    """One notebook that differs; `error` says why it could not be compared."""
+    """One notebook that differs; `error` says why it could not be compared.
+
+    base, head: the notebooks as they are. rows: every cell of both, in the order of the new notebook, as it is compared.
+    metadata: what differs in the notebook's own, `{key: (before, after)}`. has_script: its script is committed.
+    """
 
     path: str
     status: str  # added, removed, renamed, changed
     base: Notebook
     head: Notebook
-    diff: Diff
-    cells: list[CellChange]
+    rows: list[CellChange]
     old_path: str
     error: str | None = None
+    metadata: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    has_script: bool = False
+
+    @property
+    def cells(self) -> list[CellChange]:
+        """The cells that differ."""
+        return [row for row in self.rows if row.kind != "same"]
 
 
 def between(root: Path, base: str, head: str | None, paths: Iterable[str] = ()) -> list[NotebookChange]:
@@ -76,47 +104,36 @@ def between(root: Path, base: str, head: str | None, paths: Iterable[str] = ()) 
     ]
 
 
-def compare(base: Notebook, head: Notebook) -> tuple[Notebook, Notebook, Diff]:
-    """Return both notebooks as they are compared, and their diff in nbdime's format.
+def compare(base: Notebook, head: Notebook) -> list[CellChange]:
+    """Return every cell of both notebooks in the order of the new one, a removed cell where it was."""
+    old, new = _comparable(base), _comparable(head)
+    chosen = pairing.pairs(old, new, *([cell.get("id") for cell in notebook["cells"]] for notebook in (base, head)))
+    elsewhere = pairing.moved(chosen)
+    partner = {j: i for i, j in chosen}
+    removed = sorted({*range(len(old))} - {*partner.values()}, reverse=True)
+    rows: list[CellChange] = []
+    for j, after in enumerate(new):
+        i = partner.get(j)
+        if i is None:
+            rows.append(CellChange("added", None, after, None, j + 1))
+            continue
+        while j not in elsewhere and removed and removed[-1] < i:
+            rows.append(_removed(old, removed.pop()))
+        kind = "moved" if j in elsewhere else "same" if old[i] == after else "changed"
+        rows.append(CellChange(kind, old[i], after, i + 1, j + 1))
+    rows.extend(_removed(old, i) for i in reversed(removed))
+    return rows
 
-    Equal cells are paired first, so nbdime's search, which tries every pair, only sees the cells between them: of 1,000 cells
-    with 20 changed it then takes well under a second instead of half a minute.
-    """
-    before, after = _comparable(base), _comparable(head)
-    keys = [[json.dumps(cell, sort_keys=True) for cell in notebook["cells"]] for notebook in (before, after)]
-    ids = [[cell.get("id") for cell in notebook["cells"]] for notebook in (base, head)]
-    operations: Diff = []
-    for tag, i, i_end, j, j_end in SequenceMatcher(None, keys[0], keys[1], autojunk=False).get_opcodes():
-        old, new = before["cells"][i:i_end], after["cells"][j:j_end]
-        if tag == "insert":
-            operations.append({"op": "addrange", "key": i, "valuelist": new})
-        elif tag == "delete":
-            operations.append({"op": "removerange", "key": i, "length": i_end - i})
-        elif tag == "replace":
-            same = None not in ids[0][i:i_end] and ids[0][i:i_end] == ids[1][j:j_end]
-            operations.extend(dict(op, key=op["key"] + i) for op in _cells_diff(old, new, same))
-    return before, after, [{"op": "patch", "key": "cells", "diff": operations}] if operations else []
+
+def metadata_changes(base: Notebook, head: Notebook) -> dict[str, tuple[Any, Any]]:
+    """Return what differs in the notebooks' own metadata and means something: the language, and what a person wrote."""
+    before, after = ({"language": content.script_language(one), **_meaning(one["metadata"])} for one in (base, head))
+    keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+    return {key: (before.get(key), after.get(key)) for key in keys}
 
 
-def cell_changes(base: Notebook, head: Notebook, diff: Diff) -> list[CellChange]:
-    """Return the changed cells in the order of the new notebook."""
-    operations: Diff = next((op["diff"] for op in diff if op.get("key") == "cells"), [])
-    shift = 0
-    changes: list[CellChange] = []
-    for op in operations:
-        key = op["key"]
-        if op["op"] == "addrange":
-            for number, cell in enumerate(op["valuelist"], key + shift + 1):
-                changes.append(CellChange("added", None, cell, None, number))
-            shift += len(op["valuelist"])
-        elif op["op"] == "removerange":
-            for number, cell in enumerate(base["cells"][key : key + op["length"]], key + 1):
-                changes.append(CellChange("removed", cell, None, number, None))
-            shift -= op["length"]
-        else:
-            after = head["cells"][key + shift]
-            changes.append(CellChange("changed", base["cells"][key], after, key + 1, key + shift + 1))
-    return changes
+def _removed(cells: list[Cell], i: int) -> CellChange:
+    return CellChange("removed", cells[i], None, i + 1, None)
 
 
 def _merge_base(root: Path, base: str, head: str) -> str:
@@ -152,23 +169,10 @@ def _change(root: Path, status: str, old: str, new: str, start: str, head: str |
         else:
             after = content.read(root / new)
     except UserError as error:
-        return NotebookChange(new, status, EMPTY, EMPTY, [], [], old, str(error))
-    base, changed, diff = compare(before, after)
-    return NotebookChange(new, status, base, changed, diff, cell_changes(base, changed, diff), old)
-
-
-def _cells_diff(old: list[Cell], new: list[Cell], same_ids: bool) -> Diff:
-    """Return nbdime's diff of a run of cells; cells with the same ids are the same cells, however much they changed."""
-    from nbdime.diff_utils import to_clean_dicts
-    from nbdime.diffing.notebooks import diff_item_at_path, diff_notebooks
-    from nbformat import from_dict
-
-    old, new = ([from_dict(cell) for cell in cells] for cells in (old, new))
-    if same_ids and all(a["cell_type"] == b["cell_type"] for a, b in zip(old, new, strict=True)):
-        pairs = enumerate(zip(old, new, strict=True))
-        return [{"op": "patch", "key": n, "diff": to_clean_dicts(diff_item_at_path(a, b, "/cells/*"))} for n, (a, b) in pairs]
-    diff = to_clean_dicts(diff_notebooks(from_dict(dict(EMPTY, cells=old)), from_dict(dict(EMPTY, cells=new))))
-    return next((op["diff"] for op in diff if op["key"] == "cells"), [])
+        return NotebookChange(new, status, EMPTY, EMPTY, [], old, str(error))
+    has_script = content.is_marked((root / new).parent)
+    metadata = metadata_changes(before, after) if EMPTY not in (before, after) else {}
+    return NotebookChange(new, status, before, after, compare(before, after), old, None, metadata, has_script)
 
 
 def _at(root: Path, ref: str, path: str) -> Notebook:
@@ -178,18 +182,22 @@ def _at(root: Path, ref: str, path: str) -> Notebook:
         raise UserError(f"{path} at {ref[:12]}: not a notebook, it is not in UTF-8; save it in JupyterLab") from error
 
 
-def _comparable(notebook: Notebook) -> Notebook:
+def _comparable(notebook: Notebook) -> list[Cell]:
     cells = []
     for cell in content.limited(notebook)["cells"]:
-        plain: Cell = {"cell_type": cell["cell_type"], "metadata": {}, "source": cell["source"]}
+        plain: Cell = {"cell_type": cell["cell_type"], "metadata": _meaning(cell["metadata"]), "source": cell["source"]}
         if cell.get("attachments"):
             plain["attachments"] = cell["attachments"]
         if cell["cell_type"] == "code":
-            plain["execution_count"] = None
             plain["outputs"] = [_comparable_output(output) for output in cell["outputs"]]
         cells.append(plain)
-    language = {"name": content.script_language(notebook)}
-    return {"nbformat": 4, "nbformat_minor": 4, "metadata": {"language_info": language}, "cells": cells}
+    return cells
+
+
+def _meaning(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Metadata without what editors and runs write, and without what is empty, such as tags that are all gone."""
+    return {key: value for key, value in metadata.items() if key not in EDITORS and value not in ([], {}, None)
+            and not key.startswith("application/")}  # fmt: skip
 
 
 def _comparable_output(output: dict[str, Any]) -> dict[str, Any]:

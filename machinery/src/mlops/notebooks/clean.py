@@ -30,8 +30,11 @@ IMAGE = re.compile(
 )
 
 
-def html(element: object) -> str:
-    """Return HTML in which nothing runs; a tag that may not stay goes, and what it shows stays."""
+def html(element: object, styled: bool = True) -> str:
+    """Return HTML in which nothing runs; a tag that may not stay goes, and what it shows stays.
+
+    styled: classes and ids stay; without them nothing takes the looks or the place of a part of the page around it.
+    """
     import bleach
     import bs4
 
@@ -42,7 +45,7 @@ def html(element: object) -> str:
             tag.decompose()
         text = str(soup)
     protocols = {"http", "https", "mailto", "data"}
-    return str(bleach.clean(text, tags=TAGS, attributes=_stays, protocols=protocols, strip=True))
+    return str(bleach.clean(text, tags=TAGS, attributes=_stays if styled else _stays_plain, protocols=protocols, strip=True))
 
 
 def _stays(tag: str, name: str, value: str) -> bool:
@@ -51,3 +54,7 @@ def _stays(tag: str, name: str, value: str) -> bool:
     if (tag, name) == ("img", "src"):
         return bool(IMAGE.match(value))
     return name in ANYWHERE or name in ATTRIBUTES.get(tag, ())
+
+
+def _stays_plain(tag: str, name: str, value: str) -> bool:
+    return name not in ("class", "id") and _stays(tag, name, value)

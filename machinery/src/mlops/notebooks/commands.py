@@ -1,9 +1,10 @@
-"""`mlops notebooks`: export, check, run, review, setup, doctor, lab."""
+"""`mlops notebooks`: export, check, run, review, extract, setup, doctor, lab."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from mlops import console
 
 if TYPE_CHECKING:
     from mlops.notebooks.execute import Execution
+    from mlops.notebooks.settings import Settings
 
 app = typer.Typer(help="Notebooks: exported at each save, checked, executed, reviewed.", no_args_is_help=True)
 
@@ -56,6 +58,7 @@ def export(
     with console.step(f"exporting {len(paths_to_check)} notebooks"):
         folders = content.folders_below(output, paths_to_check) if output else [path.parent for path in paths_to_check]
         written, failed = exports.export_all(dict(zip(paths_to_check, folders, strict=True)), formats, sanitize)
+        written += [] if output else _stripped(path for path in paths_to_check if path not in failed)
         removed = [] if output else [gone for folder in _folders(paths) for gone in exports.prune(folder)]
     reasons = {str(path): reason for path, reason in failed.items()}
     if json:
@@ -82,7 +85,8 @@ def check(
 
     Exit code 1 where a rule is broken. Example: mlops notebooks check
     """
-    from mlops.notebooks import rules
+    from mlops import runner
+    from mlops.notebooks import rules, run_report
 
     paths_to_check = _find(paths)
     with console.step(f"checking {len(paths_to_check)} notebooks"):
@@ -94,33 +98,46 @@ def check(
         console.table("Rules broken", ("notebook", "rule", "where", "what", "how to fix"), rows)
     else:
         console.note(f"{len(paths_to_check)} notebooks keep the rules")
+    if runner.event_name():
+        run_report.annotate_faults(faults)
     raise typer.Exit(1 if faults else 0)
 
 
 @app.command()
 def run(
     paths: list[Path] = PATHS,
-    output: Path = typer.Option(None, "--output", help="Where the executed copy of a failed notebook is kept."),
+    parameter: list[str] = typer.Option([], "--parameter", "-p", metavar="KEY=VALUE", help="A value for this run."),
+    output: Path = typer.Option(None, "--output", help="Where executed copies are kept: of failures, of runs with -p."),
     timeout: int = typer.Option(600, "--timeout", min=1, help="Seconds that one cell may take."),
     write: bool = typer.Option(False, "--write", help="Put the fresh outputs into the notebooks and export them."),
     strict: bool = typer.Option(False, "--strict", help="Fail where outputs differ from the committed ones."),
+    jobs: int = typer.Option(0, "--jobs", min=0, help="Notebooks at a time; default: as many as there are cores."),
     json: bool = JSON,
 ) -> None:
-    """Run notebooks from top to bottom on fresh kernels, with a store of their own; exit code 1 where one fails.
+    """Run notebooks from top to bottom on fresh kernels, each with a store of its own; exit code 1 where one fails.
 
-    Example: mlops notebooks run notebooks/iris_features.ipynb
+    Example: mlops notebooks run my_notebook -p depth=3
     """
-    from mlops.notebooks import execute
+    from dataclasses import asdict
+
+    from mlops import runner
+    from mlops.notebooks import execute, run_report
 
     paths_to_check = _find(paths)
+    parameters = _parameters(parameter, write)
+    where = output or _root() / "output" / "notebooks"
     results = []
-    for result in execute.run(paths_to_check, output or _root() / "output" / "notebooks", timeout, write):
+    cores, kept = jobs or execute.cores(), _settings().outputs
+    for result in execute.run(paths_to_check, where, timeout, write, parameters=parameters, jobs=cores, kept=kept):
         console.note(f"{result.notebook}: {result.error or 'ran'} ({result.seconds:.1f} s)")
         results.append(result)
     if json:
-        console.as_json([vars(result) for result in results])
+        console.as_json([asdict(result) for result in results])
     else:
         console.table("Notebooks run", ("notebook", "seconds", "result", "differs", "copy"), map(_execution_row, results))
+    if results and runner.event_name():
+        runner.summary(run_report.markdown(results))
+        run_report.annotate(results)
     failed = any(result.error or (strict and result.differing) for result in results)
     raise typer.Exit(1 if failed else 0)
 
@@ -130,23 +147,23 @@ def review(
     paths: list[Path] = typer.Argument(None, metavar="[PATH]...", help="Only these notebooks or folders."),
     base: str = typer.Option("main", "--base", help="The ref to compare with: its common ancestor with --head."),
     head: str = typer.Option("", "--head", help="The ref that is reviewed; default: the working tree."),
-    output: Path = typer.Option(Path("output/review"), "--output", help="Folder for review.md, index.html and the pages."),
-    link: str = typer.Option("", "--link", help="Address of the pages, for the link in the Markdown."),
+    output: Path = typer.Option(Path("output/review"), "--output", help="Folder for review.md and index.html."),
+    link: str = typer.Option("", "--link", help="Address of the page, for the link in the Markdown."),
     json: bool = JSON,
 ) -> None:
-    """Show what changed in notebooks, cell by cell: Markdown for the pull request, pages for a browser, no server.
+    """Show what changed in notebooks, cell by cell: Markdown for the pull request, one page for a browser.
 
     In a workflow the Markdown goes to the summary of the run, with a link to the run's artifacts.
 
     Example: mlops notebooks review --base origin/main --head HEAD --output output/review
     """
     from mlops import files, runner
-    from mlops.notebooks import changes, pages
+    from mlops.notebooks import changes, links, pages
     from mlops.notebooks import review as reviews
 
     with console.step("comparing notebooks"):
         reviewed = changes.between(_root(), base, head or None, [str(path.resolve()) for path in paths or []])
-        index = pages.write(reviewed, output)
+        index = pages.write(reviewed, output, links.of_run(head))
         text = reviews.markdown(reviewed, link or runner.page())
         files.write_text(output / "review.md", text)
     runner.output("notebooks", str(len(reviewed)))
@@ -161,6 +178,31 @@ def review(
     else:
         console.note(f"no notebook changed since {base}")
     console.note(f"written {output / 'review.md'} and {index}")
+
+
+@app.command()
+def extract(
+    notebook: Path = typer.Argument(help="The notebook."),
+    cells: str = typer.Option(..., "--cells", help="tag:NAME, or numbers of cells such as 3,5-7."),
+    to: Path = typer.Option(..., "--to", help="The module, a .py file below src/; made or added to."),
+    check: bool = typer.Option(True, "--run/--no-run", help="Run the notebook before and after, and compare its outputs."),
+    json: bool = JSON,
+) -> None:
+    """Move functions, classes and CONSTANTS of cells into a module; the notebook imports them and shows what it showed.
+
+    Example: mlops notebooks extract 02_features_ridership --cells tag:features --to src/use_cases/ridership/features.py
+    """
+    from mlops.notebooks.extract import extract as move
+
+    with console.step("moving functions"):
+        moved = move(_root(), _named(notebook), cells, to, check)
+    if json:
+        console.as_json({"module": to, "moved": moved.names, "compared": check})
+        return
+    words = (
+        ", and the notebook shows what it showed" if check else "; mlops notebooks run shows whether the notebook still runs"
+    )
+    console.note(f"moved to {to}: {', '.join(moved.names)}{words}")
 
 
 @app.command()
@@ -219,15 +261,65 @@ def _root() -> Path:
     return find_root()
 
 
+def _settings() -> Settings:
+    """The project's settings for notebooks, the usual ones outside of a project."""
+    from mlops.errors import UserError
+    from mlops.notebooks import settings
+
+    try:
+        root = _root()
+    except UserError:
+        return settings.Settings()
+    return settings.read(root)
+
+
+def _stripped(paths: Iterable[Path]) -> list[Path]:
+    """Write the notebooks as the project lets them into git; where git does so at each commit, the files stay."""
+    from mlops.notebooks import outputs
+
+    policy = _settings().outputs
+    if policy == "keep" or outputs.is_filtered(_root()):
+        return []
+    return [path for path in paths if outputs.apply(path, policy)]
+
+
 def _find(paths: list[Path] | None) -> list[Path]:
     from mlops.notebooks.content import find
 
     if paths:
-        return find(paths)
+        return find([_named(path) for path in paths])
     folder = _root() / "notebooks"
     here = Path.cwd()
     paths_to_check = find([folder]) if folder.is_dir() else []
     return [path.relative_to(here) if path.is_relative_to(here) else path for path in paths_to_check]
+
+
+def _named(path: Path) -> Path:
+    """A name without its folder and ending is a notebook of the project."""
+    if path.exists() or path.suffix or len(path.parts) != 1:
+        return path
+    notebook = _root() / "notebooks" / f"{path}.ipynb"
+    return notebook if notebook.is_file() else path
+
+
+def _parameters(pairs: list[str], write: bool) -> dict[str, object]:
+    """The values of -p KEY=VALUE, read as YAML as the configuration is."""
+    import yaml
+
+    from mlops.errors import UserError
+
+    if pairs and write:
+        raise UserError("-p and --write exclude each other: a notebook is committed with the outputs of its own parameters")
+    values: dict[str, object] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key.isidentifier():
+            raise UserError(f"-p {pair}: KEY=VALUE is expected, such as -p depth=3")
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"-p {pair}: the value is no YAML; quote it, such as -p 'name=\"a: b\"'") from error
+    return values
 
 
 def _folders(paths: list[Path] | None) -> list[Path]:

@@ -42,6 +42,31 @@ def script(notebook: Notebook, name: str) -> str:
     return "\n".join(parts)
 
 
+def cell_lines(notebook: Notebook) -> list[int]:
+    """Return for each cell the line of the script, from 1, where its first line stands."""
+    is_python = content.script_language(notebook) == "python"
+    lines = []
+    line = 4  # below the remark at the top, an empty line and the cell's own mark
+    for cell in notebook["cells"]:
+        lines.append(line)
+        line += _script_cell(cell, is_python).count("\n") + 1
+    return lines
+
+
+def line_of(notebook: Notebook, cell: int, line: int = 1, starts: Sequence[int] = ()) -> int:
+    """Return the line of the script where a line of a cell stands; all count from 1. starts: what `cell_lines` returns."""
+    first = (list(starts) or cell_lines(notebook))[cell - 1]
+    if line == 1:
+        return first
+    one = notebook["cells"][cell - 1]
+    last = str(one["source"]).count("\n") + 1
+    with suppress(SyntaxError):
+        is_python = content.script_language(notebook) == "python" and one["cell_type"] == "code"
+        if is_python and (python := cells.as_python(one["source"])):
+            return first + next((step for step, part in enumerate(python.lines) if part.number >= line), 0)
+    return first + min(line, last) - 1
+
+
 def page(notebook: Notebook, name: str, sanitize: bool = False, folder: Path | None = None) -> str:
     """Return the notebook as one HTML page; with `sanitize`, scripts in Markdown and outputs are left out.
 

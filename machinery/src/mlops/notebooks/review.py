@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import difflib
 import html
-import json
 import re
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
+from mlops.notebooks import figures
 from mlops.notebooks.changes import CellChange, NotebookChange
 from mlops.notebooks.content import Cell
 
 COMMENT_LIMIT = 60_000  # characters; a comment on GitHub holds 65,536
 BLOCK_LIMIT = 40  # lines of one source or output in the Markdown; the page has the rest
 LINE_LIMIT = 300  # characters
+FIGURES = 50  # that the Markdown names
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -28,6 +30,7 @@ def markdown(changes: Sequence[NotebookChange], page: str = "", limit: int = COM
     head = ["## Notebooks", "", "| notebook | | cells added | removed | changed | new outputs |", "|---|---|--:|--:|--:|--:|"]
     head.extend(_row(change) for change in changes)
     head.append("")
+    head.extend(_figures(changes))
     if page:
         head.append(f"[The same, rendered, with tables and figures before and after]({page})\n")
     parts = ["\n".join(head) + "\n"]
@@ -53,7 +56,7 @@ def summary(change: NotebookChange) -> dict[str, Any]:
         "status": change.status,
         "added": kinds.count("added"),
         "removed": kinds.count("removed"),
-        "changed": kinds.count("changed"),
+        "changed": kinds.count("changed") + kinds.count("moved"),
         "outputs": sum(cell.after is not None and cell.outputs_changed for cell in change.cells),
         "error": change.error,
     }
@@ -65,28 +68,66 @@ def output_text(cell: Cell | None) -> str:
 
 
 def title(cell: CellChange) -> str:
-    """Return a line such as "Cell 4 changed: source and outputs"."""
+    """Return a line such as "Cell 4 changed: source, outputs"."""
     if cell.kind == "added":
         return f"Cell {cell.new} added"
     if cell.kind == "removed":
         return f"Cell {cell.old} removed (its old number)"
-    what = [name for name, differs in (("source", cell.source_changed), ("outputs", cell.outputs_changed)) if differs]
-    return f"Cell {cell.new} changed: {' and '.join(what) or 'attachments'}"
+    moved = f"moved from {cell.old}" if cell.kind == "moved" else ""
+    parts = {
+        "source": cell.source_changed,
+        "outputs": cell.outputs_changed,
+        "attachments": cell.attachments_changed,
+        "metadata": cell.metadata_changed,
+    }
+    changed = ", ".join(name for name, differs in parts.items() if differs)
+    return f"Cell {cell.new} " + "; ".join(part for part in (moved, f"changed: {changed}" if changed else "") if part)
+
+
+def figure_changes(cell: CellChange) -> list[tuple[str, str]]:
+    """Return what figures a cell showed and shows, in words, where one of them differs: (before, after)."""
+    sides = [_pictures(side) for side in (cell.before, cell.after)]
+    pairs = zip_longest(*sides, fillvalue=("", ""))
+    return [(before[0], after[0]) for before, after in pairs if before[1] != after[1]]
+
+
+def _pictures(cell: Cell | None) -> list[tuple[str, str]]:
+    data = [output.get("data") or {} for output in (cell or {}).get("outputs", [])]
+    return [
+        (figures.named(kind, value), str(value))
+        for one in data
+        for kind, value in sorted(one.items())
+        if kind.startswith("image/")
+    ]
+
+
+def _figures(changes: Sequence[NotebookChange]) -> list[str]:
+    """A table of the figures that changed, with their sizes; the page shows them."""
+    rows = [
+        f"| {inline(change.path)} | {cell.new or cell.old} | {before or '–'} | {after or '–'} |"
+        for change in changes
+        for cell in change.cells
+        for before, after in figure_changes(cell)
+    ]
+    if not rows:
+        return []
+    shown = rows[:FIGURES] + ([f"| … | | {len(rows) - FIGURES} more | |"] if len(rows) > FIGURES else [])
+    return ["Figures that changed:", "", "| notebook | cell | before | after |", "|---|--:|---|---|", *shown, ""]
 
 
 def _row(change: NotebookChange) -> str:
     figures = summary(change)
-    name = _inline(change.path)
+    name = inline(change.path)
     if change.old_path != change.path:
-        name += f" (was {_inline(change.old_path)})"
+        name += f" (was {inline(change.old_path)})"
     numbers = " | ".join(str(figures[key] or "") for key in ("added", "removed", "changed", "outputs"))
     return f"| {name} | {'unreadable' if change.error else change.status} | {numbers} |"
 
 
 def _blocks(change: NotebookChange) -> list[str]:
-    heading = f"\n### {_inline(change.path)}\n\n"
+    heading = f"\n### {inline(change.path)}\n\n"
     if change.error:
-        return [f"{heading}{_fenced(change.error, '')}\n"]
+        return [f"{heading}{fenced(change.error, '')}\n"]
     if change.status == "removed":
         return [f"{heading}The notebook was removed.\n"]
     blocks = [_cell_block(cell) for cell in change.cells]
@@ -99,11 +140,22 @@ def _cell_block(cell: CellChange) -> str:
     parts = [f"<details><summary>{html.escape(title(cell))}</summary>\n\n"]
     before, after = cell.before or {}, cell.after or {}
     if cell.source_changed:
-        parts.append(_fenced(_diff(before.get("source", ""), after.get("source", "")), "diff"))
+        parts.append(fenced(_diff(before.get("source", ""), after.get("source", "")), "diff"))
     if cell.outputs_changed:
         parts.append("\nOutputs before (−) and after (+):\n\n")
-        parts.append(_fenced(_diff(output_text(cell.before), output_text(cell.after)), "diff"))
+        parts.append(fenced(_diff(output_text(cell.before), output_text(cell.after)), "diff"))
+    if cell.metadata_changed:
+        parts.append("\nMetadata:\n\n")
+        parts.append(fenced(_diff(metadata_text(before), metadata_text(after)), "diff"))
     return "".join(parts) + "\n</details>\n\n"
+
+
+def metadata_text(cell: Cell) -> str:
+    """Return the metadata of a cell that mean something, as YAML, tags first."""
+    import yaml
+
+    metadata = cell.get("metadata") or {}
+    return yaml.safe_dump(metadata, allow_unicode=True, default_flow_style=False) if metadata else ""
 
 
 def _diff(before: str, after: str) -> str:
@@ -124,23 +176,20 @@ def _one_output(output: dict[str, Any]) -> str:
     if kind == "error":
         return f"{output.get('ename')}: {output.get('evalue')}"
     data = output.get("data") or {}
-    named = [f"[{mime}, {_size(value)}]" for mime, value in sorted(data.items()) if mime.startswith("image/")]
+    named = [f"[{figures.named(mime, value)}]" for mime, value in sorted(data.items()) if mime.startswith("image/")]
     text = data.get("text/plain") or data.get("text/markdown") or ""
     if named or not text:
-        return " ".join(named or [f"[{mime}, {_size(value)}]" for mime, value in sorted(data.items())])
+        return " ".join(named or [f"[{figures.named(mime, value)}]" for mime, value in sorted(data.items())])
     return ANSI.sub("", str(text))
 
 
-def _size(value: Any) -> str:
-    characters = len(value) if isinstance(value, str) else len(json.dumps(value))
-    return f"{characters / 1000:.1f} kB"
-
-
-def _fenced(text: str, language: str) -> str:
+def fenced(text: str, language: str) -> str:
+    """Return a code block that nothing in the text can end."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}\n"
 
 
-def _inline(text: str) -> str:
+def inline(text: str) -> str:
+    """Return a text as code within a line or a table."""
     return "`" + re.sub(r"[`|\r\n]", "·", text) + "`"

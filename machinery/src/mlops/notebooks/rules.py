@@ -6,7 +6,6 @@ import ast
 import os
 import re
 import subprocess
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import NamedTuple
 
 from mlops import git
 from mlops.errors import UserError
-from mlops.notebooks import cells, content, export, lint
+from mlops.notebooks import cells, content, export, lint, outputs, settings
 from mlops.notebooks.content import Notebook
 
 ROOTS = r"home|Users|root|mnt|media|tmp|var|opt|content|workspaces?|kaggle|data|srv"
@@ -27,8 +26,6 @@ CONFLICT_KEY = "nbdime-conflicts"
 # At the start of a line as git and nbdime write them; nbdime puts them in bold where they are a Markdown cell.
 CONFLICT_MARK = re.compile(r"^(?:<span[^>]*><b>)?(?:<{7}|>{7}|\|{7})(?:[ <\n]|$)", re.MULTILINE)
 NOT_JUDGED = {"raises-exception", "skip-execution"}  # tags that Jupyter's own tools go by
-RULES = ("conflict", "error", "ids", "imports", "order", "path", "readable", "stale", "syntax", "twice")
-FLAKE8_CODE = re.compile(r"[A-Z]+[0-9]*")
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,8 @@ def check(root: Path, paths: Sequence[Path], flake8: bool = True, folders: Seque
     folders: more folders to look for exports without a notebook in, beside those of the notebooks.
     Rules that the project's pyproject.toml names under `[tool.mlops.notebooks]`, `skip`, are left out.
     """
-    skip = skipped(root)
+    chosen = settings.read(root)
+    held = chosen._replace(outputs="keep") if outputs.is_filtered(root) else chosen
     defined = definitions(root / "src")
     packages = {path.name for path in (root / "src").glob("*") if (path / "__init__.py").is_file()}
     faults: list[Fault] = []
@@ -67,36 +65,15 @@ def check(root: Path, paths: Sequence[Path], flake8: bool = True, folders: Seque
             faults.append(Fault(str(path), "readable", "file", str(error), "restore it from git or from a checkpoint"))
             continue
         notebooks[path] = notebook
-        faults.extend(_of_one(root, path, notebook, defined, packages))
+        faults.extend(_of_one(root, path, notebook, defined, packages, chosen.outputs == "keep"))
+        faults.extend(Fault(str(path), rule, f"cell {number}", *words) for rule, number, *words in outputs.of(held, notebook))
     faults.extend(uncommitted(root, paths))
     for folder in sorted({*folders, *(path.parent for path in paths)}):
         for orphan in export.orphans(folder):
             faults.append(Fault(str(orphan), "stale", "file", "its notebook is gone", "mlops notebooks export"))
     if flake8:
         faults.extend(_flake8(root, notebooks))
-    return sorted((fault for fault in faults if not fault.rule.startswith(skip)), key=lambda fault: fault.notebook)
-
-
-def skipped(root: Path) -> tuple[str, ...]:
-    """Return the rules and the flake8 codes, or their beginnings, that the project leaves out.
-
-    Raises UserError for one that does not exist: a misspelled name would leave nothing out.
-    """
-    file = root / "pyproject.toml"
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: not valid TOML ({error})") from error
-    for key in ("tool", "mlops", "notebooks"):
-        table = table.get(key, {})
-    skip = table.get("skip", [])
-    where = f"{file}: [tool.mlops.notebooks]"
-    if set(table) - {"skip"} or not isinstance(skip, list):
-        raise UserError(f'{where} takes one key, skip = ["RULE", ...]')
-    for name in skip:
-        if name not in RULES and not FLAKE8_CODE.fullmatch(str(name)):
-            raise UserError(f"{where} skip: no rule {name!r}; choose from {', '.join(RULES)} and flake8's codes")
-    return tuple(skip)
+    return sorted((fault for fault in faults if not fault.rule.startswith(chosen.skip)), key=lambda fault: fault.notebook)
 
 
 def uncommitted(root: Path, paths: Sequence[Path]) -> Iterator[Fault]:
@@ -133,16 +110,17 @@ def definitions(source: Path) -> dict[str, str]:
     return defined
 
 
-def execution_order(notebook: Notebook, name: str) -> Iterator[Fault]:
+def execution_order(notebook: Notebook, name: str, counted: bool = True) -> Iterator[Fault]:
     """Code cells that were run are numbered 1, 2, 3 … from the top, and none failed.
 
     A cell may fail or be passed over where its tag announces it. Where outputs and counts are stripped from the notebook,
-    there is no order to check.
+    or the project strips counts (`counted` is false), there is no order to check.
     """
     hint = f"restart the kernel and run all cells, or: mlops notebooks run --write {name}"
     code = [(number, cell) for number, cell in enumerate(notebook["cells"], 1) if cell["cell_type"] == "code"]
     expected = 1
-    for number, cell in code if any(cell.get("execution_count") or cell["outputs"] for _, cell in code) else []:
+    was_run = any(cell.get("execution_count") or cell["outputs"] for _, cell in code)
+    for number, cell in code if counted and was_run else []:
         count = cell.get("execution_count")
         if not cell["source"].strip() or (count is None and "skip-execution" in cell["metadata"].get("tags", [])):
             continue
@@ -234,14 +212,16 @@ def imports_source(code: Sequence[Code], packages: set[str], root: Path, name: s
         )
 
 
-def _of_one(root: Path, path: Path, notebook: Notebook, defined: dict[str, str], packages: set[str]) -> Iterator[Fault]:
+def _of_one(
+    root: Path, path: Path, notebook: Notebook, defined: dict[str, str], packages: set[str], ordered: bool
+) -> Iterator[Fault]:
     name = str(path)
     if content.is_marked(path.parent) and (reason := export.stale(path)):
         yield Fault(name, "stale", "export", reason, f"mlops notebooks export {name}")
     if any("id" not in cell for cell in notebook["cells"]):
         yield Fault(name, "ids", "notebook", "cells have no id (nbformat before 4.5)", "save it in JupyterLab")
     yield from conflicts(notebook, name)
-    yield from execution_order(notebook, name)
+    yield from execution_order(notebook, name, ordered)
     if content.script_language(notebook) != "python":
         return
     yield from readable(notebook, name)

@@ -14,7 +14,7 @@ from pathlib import Path
 from mlops import files, git
 from mlops.doctor import Finding
 from mlops.errors import UserError
-from mlops.notebooks import content, export, savehook
+from mlops.notebooks import content, export, outputs, savehook, settings
 from mlops.notebooks.gitdriver import CONFLICT, MERGED
 
 ATTRIBUTES = "*.ipynb diff=jupyternotebook merge=jupyternotebook"
@@ -50,6 +50,7 @@ def set_up(root: Path) -> list[str]:
     for key, value in git_settings().items():
         git.git("config", "--local", key, value, root=root)
     done.append("git compares and merges notebooks cell by cell; git difftool --tool=nbdime opens the browser")
+    done.append(set_filter(root, settings.read(root).outputs))
     attributes = root / ".gitattributes"
     text = attributes.read_text(encoding="utf-8") if attributes.is_file() else ""
     try:
@@ -60,6 +61,22 @@ def set_up(root: Path) -> list[str]:
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be written ({error.strerror}); run this as the owner of it") from error
     return done
+
+
+def set_filter(root: Path, policy: str) -> str:
+    """Have git apply the policy for outputs when a notebook is committed, in this clone; return what holds now."""
+    attributes = Path(git.git("rev-parse", "--path-format=absolute", "--git-path", "info/attributes", root=root))
+    line = f"*.ipynb filter={outputs.FILTER}"
+    lines = attributes.read_text(encoding="utf-8").splitlines() if attributes.is_file() else []
+    others = [text for text in lines if text != line]
+    for key, value in outputs.filter_settings().items():
+        if policy != "keep":
+            git.git("config", "--local", key, value, root=root)
+    wanted = others if policy == "keep" else [*others, line]
+    if wanted != lines:
+        files.write_text(attributes, "".join(f"{text}\n" for text in wanted))
+    words = {"keep": "all outputs", "strip": "no outputs", "figures": "only pictures of the outputs"}
+    return f"git commits {words[policy]} of a notebook (outputs in pyproject.toml)"
 
 
 def extension_file() -> Path:
@@ -114,7 +131,11 @@ def _git(root: Path) -> list[Finding]:
     attribute = git.git("check-attr", "merge", "x.ipynb", root=root).rpartition(": ")[2]
     named = attribute == "jupyternotebook"
     state = "names the drivers" if named else f"merge is {attribute}"
-    return [*findings, Finding(".gitattributes", named, state, "" if named else HINT)]
+    findings.append(Finding(".gitattributes", named, state, "" if named else HINT))
+    policy = settings.read(root).outputs
+    applied = outputs.is_filtered(root) == (policy != "keep")
+    state = f"outputs = {policy!r}" if applied else f"git does not apply outputs = {policy!r} when it commits"
+    return [*findings, Finding("outputs", applied, state, "" if applied else HINT)]
 
 
 def _kernel() -> Finding:
