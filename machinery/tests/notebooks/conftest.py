@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 import websocket
-from made import eventually, write
+from samples import eventually, write
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from command import mlops
-from made import code, notebook, stream, write
+from samples import code, notebook, stream, write
 
 from mlops.notebooks import execute
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import bs4
 import pytest
 from command import mlops
-from made import PNG, code, notebook, shown, stream, text, write
+from samples import PNG, code, notebook, shown, stream, text, write
 
 from mlops.errors import UserError
 from mlops.notebooks import content, css_select, export, rules

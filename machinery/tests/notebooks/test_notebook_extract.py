@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from command import mlops
-from made import code, notebook, stream, text, write
+from samples import code, notebook, stream, text, write
 
 from mlops.errors import UserError
 from mlops.notebooks import content, execute, extract

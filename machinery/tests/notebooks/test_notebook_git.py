@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import requests
-from made import code, eventually, notebook, stream, write
+from samples import code, eventually, notebook, stream, write
 
 from mlops.notebooks import gitdriver, setup
 

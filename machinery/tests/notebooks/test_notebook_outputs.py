@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from command import mlops
-from made import PNG, code, notebook, shown, stream, text, write
+from samples import PNG, code, notebook, shown, stream, text, write
 
 from mlops.errors import UserError
 from mlops.notebooks import execute, export, outputs, rules, settings, setup

@@ -6,7 +6,7 @@ import re
 
 import bs4
 import pytest
-from made import PNG, code, notebook, shown, stream, text, write
+from samples import PNG, code, notebook, shown, stream, text, write
 
 from mlops.notebooks import export
 

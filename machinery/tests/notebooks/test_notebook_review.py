@@ -11,7 +11,7 @@ import time
 
 import bs4
 import pytest
-from made import PNG, code, notebook, shown, stream, text, write
+from samples import PNG, code, notebook, shown, stream, text, write
 
 from mlops.errors import UserError
 from mlops.notebooks import changes, export, links, pages, plotly, review

@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import pytest
-from made import code, notebook, stream, text, write
+from samples import code, notebook, stream, text, write
 from typer.testing import CliRunner
 
 from mlops.cli import app

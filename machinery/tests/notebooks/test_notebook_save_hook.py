@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from made import PNG, code, eventually, notebook, shown, stream, text
+from samples import PNG, code, eventually, notebook, shown, stream, text
 
 from mlops.notebooks import export, savehook, setup
 
