@@ -12,6 +12,7 @@ from mlops.errors import UserError
 from mlops.notebooks import execute, export, outputs, rules, settings, setup
 
 PICTURE = shown(image_png=PNG, text_plain="<Figure>")
+WORD = "hunter" + "22"
 TOKEN = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
 
 
@@ -46,7 +47,7 @@ def broken(project, path):
         shown(text_plain=TOKEN),
         shown(text_html=f"<td>{TOKEN}</td>"),
         shown(application_json={"key": [TOKEN]}),
-        {"output_type": "error", "ename": "E", "evalue": "postgres://me:hunter22@db/x", "traceback": []},
+        {"output_type": "error", "ename": "E", "evalue": f"postgres://me:{WORD}@db/x", "traceback": []},
     ],
 )
 def test_a_secret_in_an_output_is_refused_whatever_shows_it(project, output):
