@@ -34,6 +34,7 @@ from mlops.registry import aliases
 LABEL = "io.mlops."
 PROVEN = "unless-stopped"
 DRAIN = 40.0  # seconds for requests that are in work when a container is replaced; a prediction takes at most 30
+LINGER = 1.0  # seconds for those that a service which failed works on; then the old one is asked for them
 LOGS = "/predictions"
 
 
@@ -230,11 +231,13 @@ class ComposeTarget:
         started: list[str] = []
         try:
             yield started.append
-        except BaseException:
+        except BaseException as error:
             if old:
                 front.route_to(old.slot)
                 front.disable(slot)
-                front.wait_idle(slot, DRAIN)
+                # What a service that failed still holds may hang: the old one is asked for it before clients give up.
+                if not front.wait_idle(slot, LINGER if isinstance(error, DeployFailed) else DRAIN):
+                    front.abandon(slot)
             self.docker.remove(*started, *([] if old else [front.name]))
             raise
 
