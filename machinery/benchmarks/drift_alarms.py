@@ -3,9 +3,9 @@
     python -m benchmarks.drift_alarms [--windows 100] [--name iris] [--evidently] [--json]
 
 The rows of a use case are dealt out at random, anew for each window: a part is the reference, and the window is drawn from
-the others, so that no row is in both and every alarm is false. Then one column of the window is moved by a share of its standard
-deviation. With --evidently the same windows are judged by Evidently, in an environment of its own that is removed again: by its
-preset's defaults, any column, and by its verdict on the whole data set.
+the others, so that no row is in both and every alarm is false. Then one column of the window is moved by a share of its
+standard deviation. With --evidently the same windows are judged by Evidently, in an environment of its own that is removed
+again: by its preset's defaults, any column, and by its verdict on the whole data set.
 """
 
 from __future__ import annotations
