@@ -13,6 +13,7 @@ import json
 import secrets
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -153,6 +154,8 @@ def run(rate: float) -> list[dict[str, Any]]:
                 line = scene(host)
                 time.sleep(1)
             lost = sum(load.errors.values())
+            if lost:
+                print(f"{name}: {dict(load.errors)}", file=sys.stderr)
             requests = sum(load.answers.values()) + lost
             figures = {"seconds": round(time.perf_counter() - began), "requests": requests, "lost": lost}
             rows.append({"scene": name, **figures, "answers": host.answering(), "log": line.replace(prefix, "PROJECT")})
