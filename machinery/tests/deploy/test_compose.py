@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -117,6 +118,11 @@ def test_logged_requests_are_asked_again_of_both(images, make, worse, row, capsy
     HERE.remove(*(item.id for item in target.containers("iris") if not item.runs))  # 1.0.1 counts as new again
     target.deploy(images["1.0.1"])
     assert "shadow: 0 of 50 logged requests are answered differently" in capsys.readouterr().err.replace("\n", " ")
+    now = next(item for item in target.containers("iris") if item.runs)
+    kept = HERE("exec", now.id, "cat", f"/predictions/{now.name}/iris.shadow.jsonl").splitlines()
+    pair = json.loads(kept[-1])
+    assert len(kept) == 50 and (pair["version"], pair["shadow_version"]) == ("1.0.0", "1.0.1")
+    assert pair["prediction"] == pair["shadow"] and pair["inputs"].keys() == row.keys() and pair["request"]
     with Load(target.address("iris"), row):
         time.sleep(1)
     # It answers the contract's rows well, and other rows differently.

@@ -259,7 +259,7 @@ class ComposeTarget:
             contract.wait_ready(url, contract.PATIENCE, alive)
             contract.hold(url, manifest, token=token)
             if old and not proven:
-                self._shadow(front, old, url, token)
+                self._shadow(front, old, placed, url, token)
             front.enable(slot)
             front.wait_up(slot, placed.address)
             if old and not proven and configured.share.percent:
@@ -273,18 +273,29 @@ class ComposeTarget:
             with contract.explained("with all requests"):
                 watch.watch(url, configured.watch if old and not proven else 0, configured.errors, token, alive)
 
-    def _shadow(self, front: Proxy, old: Container, new: str, token: str) -> None:
+    def _shadow(self, front: Proxy, old: Container, placed: Container, new: str, token: str) -> None:
         wanted = self.settings.shadow
         if not wanted.requests or not self.settings.prediction_log:
             return
         file = f"{LOGS}/{old.name}/{old.service.use_case}.jsonl"
         done = self.docker.run("exec", old.name, "tail", "-n", str(wanted.requests), file)
-        rows = shadow.logged(done.stdout.decode(errors="replace")) if done.returncode == 0 else []
-        if not rows:
+        records = shadow.logged(done.stdout.decode(errors="replace")) if done.returncode == 0 else []
+        if not records:
             return console.note("shadow: the prediction log of the old service is empty, nothing was compared")
         with tunnel(front, old.name) as url, contract.explained("shadow"):
-            comparison = shadow.compare(url, new, rows, wanted.differ, token)
-        console.note(f"shadow: {comparison}" if comparison else "shadow: the log leaves columns out, nothing was compared")
+            pairs = shadow.ask(url, new, records, token)
+            if not pairs:
+                return console.note("shadow: the log leaves columns out, nothing was compared")
+            self._keep(placed, shadow.lines(pairs, old.service.number, placed.service.number))
+            comparison = shadow.compare(pairs)
+            shadow.check(comparison, wanted.differ)
+        console.note(f"shadow: {comparison}")
+
+    def _keep(self, placed: Container, content: str) -> None:
+        """Write what the shadow answered beside the prediction log of its service, for `mlops monitor`."""
+        folder = f"{LOGS}/{placed.name}"
+        script = f"mkdir -p {folder} && cat > {folder}/{placed.service.use_case}.shadow.jsonl"
+        self.docker("exec", "-i", placed.id, "sh", "-c", script, stdin=content.encode())
 
     def _leave(self, front: Proxy, slot: str, old: Container | None, use_case: str, watched: bool) -> None:
         """End a deployment: the old service is stopped, or runs on beside the new one while the proxy watches that."""
