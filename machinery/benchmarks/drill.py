@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import secrets
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from benchmarks.deploy import NUMBERS, TREE, built, free_port
 
 COUNTED = "    service.requests += 1\n"
 OLD, NEW = NUMBERS
+LOCAL = re.compile(r"127\.0\.0\.1:\d+")
 # What makes the second version a worse one: a file of the server, a text in it, and what takes its place.
 FAULTS = {
     "wrong": ("scoring.py", '"model": scorer.bundle.name', '"model": "x", "predictions": ["no-flower"]'),
@@ -158,7 +160,14 @@ def run(rate: float) -> list[dict[str, Any]]:
                 print(f"{name}: {dict(load.errors)}", file=sys.stderr)
             requests = sum(load.answers.values()) + lost
             figures = {"seconds": round(time.perf_counter() - began), "requests": requests, "lost": lost}
-            rows.append({"scene": name, **figures, "answers": host.answering(), "log": line.replace(prefix, "PROJECT")})
+            rows.append(
+                {
+                    "scene": name,
+                    **figures,
+                    "answers": host.answering(),
+                    "log": LOCAL.sub("127.0.0.1:PORT", line.replace(prefix, "PROJECT")),
+                }
+            )
         return rows
     finally:
         docker.remove(*docker("ps", "--all", "--quiet", "--filter", f"name={prefix}").split())

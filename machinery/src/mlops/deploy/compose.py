@@ -143,6 +143,11 @@ class ComposeTarget:
             self._leave(Proxy(host, wanted.name), slot, old, service.use_case, watched=not _was_here(known, service))
         return self.address(service.use_case)
 
+    def digest(self, service: Service) -> str:
+        """Return the digest of a service's image: a tag may be moved to another one."""
+        docker.ensure_image(self.docker, service.image)
+        return str((self.docker.inspect(service.image, "image") or {}).get("Id", ""))
+
     def check(self, use_case: str) -> list[str]:
         """Return what is wrong with what runs, one line each with the command that repairs it; none where all is well."""
         return health.check(self, use_case)

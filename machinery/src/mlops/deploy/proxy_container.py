@@ -142,9 +142,10 @@ def _run(docker: Docker, wanted: Wanted, name: str) -> None:
         docker.remove(name)
         if not TAKEN.search(str(error)):
             raise
+        environment = next((label.partition("=")[2] for label in wanted.labels if ".environment=" in label), "<environment>")
         raise UserError(
             f"{wanted.published} on {docker.shown} is taken by another program: free it, or choose another port under "
-            "deploy.<environment>.compose.ports in config/project.yaml; what answered before still does"
+            f"deploy.{environment}.compose.ports in config/project.yaml; what answered before still does"
         ) from None
 
 
