@@ -107,17 +107,21 @@ def theirs(python: Path, windows: list[tuple[pd.DataFrame, pd.DataFrame]]) -> li
     return [(column, whole) for column, whole in json.loads(done.stdout.splitlines()[-1])]
 
 
-def judged(case: Case, rows: pd.DataFrame, windows: int, share: float, beside: Path | None) -> dict[str, Any]:
-    """How many of so many windows each of them calls drift; share: how far one column was moved, 0 for not at all."""
-    drawn = list(_windows(case, rows, windows, share))
-    verdicts = [ours(known, window) for known, window in drawn]
-    alarms = {"ours": verdicts.count("drift"), "ours, with warnings": sum(verdict != "ok" for verdict in verdicts)}
-    if beside:
-        columns, wholes = zip(*theirs(beside, drawn), strict=True)
-        alarms |= {"Evidently, any column": sum(columns), "Evidently, data set": sum(wholes)}
-    size = len(rows) - case.reference if case.window is None else case.window
-    facts = {"use case": case.use_case, "reference": case.reference, "window": size, "moved by std": share}
-    return {**facts, "windows": windows, "alarms": alarms}
+def judged(case: Case, rows: pd.DataFrame, moves: list[tuple[float, int]], beside: Path | None) -> Iterator[dict[str, Any]]:
+    """How many windows each of them calls drift; moves: how far one column is moved, 0 for not at all, and in how many."""
+    drawn = [list(_windows(case, rows, windows, share)) for share, windows in moves]
+    # Evidently takes longer to be imported than to judge some windows: it is asked once for all.
+    known = theirs(beside, [pair for pairs in drawn for pair in pairs]) if beside else []
+    for (share, windows), pairs in zip(moves, drawn, strict=True):
+        verdicts = [ours(*pair) for pair in pairs]
+        alarms = {"ours": verdicts.count("drift"), "ours, with warnings": sum(verdict != "ok" for verdict in verdicts)}
+        if beside:
+            of_move, known = known[:windows], known[windows:]
+            alarms |= {"Evidently, any column": sum(column for column, _ in of_move)}
+            alarms |= {"Evidently, data set": sum(whole for _, whole in of_move)}
+        size = len(rows) - case.reference if case.window is None else case.window
+        facts = {"use case": case.use_case, "reference": case.reference, "window": size, "moved by std": share}
+        yield {**facts, "windows": windows, "alarms": alarms}
 
 
 def _windows(case: Case, rows: pd.DataFrame, windows: int, share: float) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
@@ -134,8 +138,8 @@ def measure(
     shares = []
     for case in (case for case in cases if only in ("", case.use_case)):
         rows = inputs_of(load_use_case(project, case.use_case))
-        shares.append(judged(case, rows, windows, 0.0, beside))
-        shares += [judged(case, rows, max(1, windows // 5), share, beside) for share in moves]
+        counts = [(0.0, windows), *((share, max(1, windows // 5)) for share in moves)]
+        shares += judged(case, rows, counts, beside)
     return shares
 
 

@@ -44,9 +44,10 @@ def check(target: Host, use_case: str) -> list[str]:
         )
     details = target.docker.inspect(running.id) or {}
     if restarts := details.get("RestartCount", 0):
+        how = docker.reason_of_end(details["State"], environment=target.environment)
         faults.append(
             f"{use_case} {running.service.number} in {target.environment} was restarted {restarts} times after it had ended"
-            f"{docker.reason_of_end(details['State'], environment=target.environment)}; docker logs {running.name} says more, mlops rollback goes back"
+            f"{how}; docker logs {running.name} says more, mlops rollback goes back"
         )
     return faults
 
