@@ -111,6 +111,15 @@ def test_a_request_that_a_service_leaves_without_an_answer_is_answered_by_the_ot
     assert leading.predict(how, pause) == (200, {"rows": [1]})
 
 
+@pytest.mark.parametrize("head", [{}, {"expect": "100-continue"}], ids=["sent at once", "announced"])
+def test_a_request_that_is_larger_than_what_the_proxy_keeps_is_answered(leading: Places, head: dict) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", leading.port, timeout=20)
+    body = json.dumps({"rows": ["x" * 2**21]}).encode()
+    connection.request("POST", "/predict", body, {"x-how": "answer", **head})
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, body)
+
+
 def test_a_request_that_hangs_is_answered_by_the_other_one_when_its_service_is_left(leading: Places) -> None:
     answers: list[tuple[int, dict]] = []
     waiting = threading.Thread(target=lambda: answers.append(leading.predict("hang")))
