@@ -163,8 +163,8 @@ def _words(item: Rendezvous, enough: int) -> str:
     if item.gain is None or item.gain_low is None or item.gain_high is None:
         return f"{text}The outcome of {item.labelled} is known, fewer than the {enough} that say which is better."
     rows = f"on {item.labelled} labelled rows {item.metric} is {item.of_shadow:.4g} for {item.shadow}"
-    rows += f" and {item.of_active:.4g} for {item.active}, better by {item.gain:+.4g}"
-    rows += f" ({item.gain_low:+.4g} to {item.gain_high:+.4g})"
+    rows += f" and {item.of_active:.4g} for {item.active}, a gain of {item.gain:+.3g}"
+    rows += f" ({item.gain_low:+.3g} to {item.gain_high:+.3g})"
     if item.better:
         verb = "would have been" if item.better == item.shadow else "was"
         return f"{text}{item.better} {verb} better; {rows}."
