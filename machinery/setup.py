@@ -88,8 +88,6 @@ EXTRAS = {
         "build>=1.3",
         "kubernetes-validate>=1.37",
     ],
-    # What the benchmarks compare with; not in the developers' lock, for it brings some dozens of packages.
-    "benchmarks": ["evidently>=0.7"],
     "docs": ["sphinx>=8.2,<9", "myst-parser>=4", "furo>=2025.7", "sphinxcontrib-mermaid>=1"],
 }
 

@@ -2,8 +2,10 @@
 
     python -m benchmarks.drift [NAME] [--out output/drift]
 
-The rows are drawn from the version's holdout; the drifted ones have the first half of their numbers a third larger. They are
-sent within seconds, so the times in the log are then moved back, as if they had come over two weeks.
+The rows are drawn from those that the version's reference is of: all that there are, or with a split by time the holdout. (A
+small holdout alone, drawn again and again, differs from the training rows as its few rows do by chance.) The drifted ones have
+the first half of their numbers a third larger. They are sent within seconds, so the times in the log are then moved back, as
+if they had come over two weeks.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ from pathlib import Path
 import pandas as pd
 
 from mlops.config import load_project
+from mlops.data import stages
 from mlops.errors import MlopsError
 from mlops.registry import versions
 from mlops.scoring import registered
+from mlops.use_case import load_use_case
 
 DAYS, ROWS = 14, 60
 FACTOR = 4 / 3
@@ -42,8 +46,12 @@ def main() -> None:
     out = (arguments.out or project.output / "drift").resolve()
     bundle = registered.bundle(project, name, None, None, None)
     columns = [column.name for column in bundle.signature.columns]
-    with tempfile.TemporaryDirectory() as scratch:
-        rows = versions.fetch(project, versions.resolve(project, name), Path(scratch)).holdout()[columns]
+    use_case = load_use_case(project, name)
+    if use_case.config.split.method == "time":
+        with tempfile.TemporaryDirectory() as scratch:
+            rows = versions.fetch(project, versions.resolve(project, name), Path(scratch)).holdout()[columns]
+    else:
+        rows = stages.read_processed(project, use_case)[0][columns]
     for scene, first in (("normal", DAYS), ("drifted", DAYS // 2)):
         shutil.rmtree(out / scene, ignore_errors=True)
         days = [draw(rows, day, drifted=day >= first) for day in range(DAYS)]

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import secrets
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -22,6 +24,7 @@ from benchmarks.deploy import NUMBERS, TREE, built, free_port
 
 COUNTED = "    service.requests += 1\n"
 OLD, NEW = NUMBERS
+LOCAL = re.compile(r"127\.0\.0\.1:\d+")
 # What makes the second version a worse one: a file of the server, a text in it, and what takes its place.
 FAULTS = {
     "wrong": ("scoring.py", '"model": scorer.bundle.name', '"model": "x", "predictions": ["no-flower"]'),
@@ -153,9 +156,18 @@ def run(rate: float) -> list[dict[str, Any]]:
                 line = scene(host)
                 time.sleep(1)
             lost = sum(load.errors.values())
+            if lost:
+                print(f"{name}: {dict(load.errors)}", file=sys.stderr)
             requests = sum(load.answers.values()) + lost
             figures = {"seconds": round(time.perf_counter() - began), "requests": requests, "lost": lost}
-            rows.append({"scene": name, **figures, "answers": host.answering(), "log": line.replace(prefix, "PROJECT")})
+            rows.append(
+                {
+                    "scene": name,
+                    **figures,
+                    "answers": host.answering(),
+                    "log": LOCAL.sub("127.0.0.1:PORT", line.replace(prefix, "PROJECT")),
+                }
+            )
         return rows
     finally:
         docker.remove(*docker("ps", "--all", "--quiet", "--filter", f"name={prefix}").split())

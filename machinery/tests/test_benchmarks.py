@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from checkouts import ROOT, need_examples
 
-ENDS = {"bare_iris", "timing", "__init__"}  # what other benchmarks import or run
+ENDS = {"bare_iris", "evidently_verdicts", "timing", "__init__"}  # what other benchmarks import or run
 RUNS = {
     "drift_alarms": ("--windows", "2", "--name", "iris"),
     "drift": ("iris",),

@@ -33,7 +33,7 @@ def test_a_taken_port_leaves_the_service_where_it_answers(images, make, row) -> 
     target.deploy(images["1.0.0"])
     with socket.create_server(("127.0.0.1", 0)) as taken, Load(target.address("iris"), row) as load:
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f"127.0.0.1:{port} on this machine is taken by another program: free it"):
+        with pytest.raises(UserError, match=rf":{port} on this machine is taken .* under deploy\.production\.compose\.ports"):
             changed(target, ports={"iris": port}).deploy(images["1.0.1"])
         time.sleep(0.5)
     assert not load.errors and answering(target) == "1.0.0"
@@ -112,7 +112,8 @@ def test_a_service_that_ended_is_reported_with_its_cause(images, make) -> None:
 
 def test_an_end_for_lack_of_memory_is_named_with_the_limit(images, make, worse) -> None:
     target = make(memory="64m")
-    with pytest.raises(DeployFailed, match="out of memory, it needs more than its limit of 64 MB; raise .*memory"):
+    reason = r"out of memory, it needs more than its limit of 64 MB; raise deploy\.production\.compose\.memory"
+    with pytest.raises(DeployFailed, match=reason):
         target.deploy(worse(*MISERLY))
     assert names(target) == {}
 

@@ -33,6 +33,10 @@ class Place:
     deployed: list[Service] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     own: targets.Return | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def digest(self, service: Service) -> str:
+        return self.digests.get(service.image, "")
 
     def deploy(self, service: Service) -> str:
         self.deployed.append(service)
@@ -127,6 +131,21 @@ def test_a_rollback_to_a_number_takes_its_image_from_the_log_and_says_where_ther
     plan = mlops("rollback", "iris", "--to", "1.0.1", "--reason", "x", "--dry-run", "--json")
     assert plan.value == {"iris": ["start registry/iris@sha256:1.0.1"]}
     assert mlops("rollback", "iris", "--to", "1.0.1", "--reason", "x").code == 0 and alias(two) == "1.0.1"
+
+
+def test_a_rollback_refuses_an_image_that_is_not_the_one_that_was_deployed(two: Project, place: Place, tmp_path: Path) -> None:
+    before, now = (f"sha256:{letter * 64}" for letter in "ab")
+    place.digests = {"registry/iris@sha256:1.0.0": before}
+    assert deploy(tmp_path, "1.0.0").code == deploy(tmp_path, "1.0.1").code == 0
+    place.digests = {"registry/iris@sha256:1.0.0": now}  # the name stands for another image by now
+    back = mlops("rollback", "iris", "--reason", "wrong")
+    assert (back.code, place.runs["iris"].number) == (1, "1.0.1")
+    assert f"the deployment log recorded {before[:19]}, it is {now[:19]} now" in back.error
+    entry = mlops("deployments", "iris", "--json").value[0]
+    assert (entry["result"], entry["number"], entry["digest"]) == ("returned to the old one", "1.0.0", "")
+    place.digests = {"registry/iris@sha256:1.0.0": before}
+    again = mlops("rollback", "iris", "--reason", "wrong", "--json")
+    assert (again.code, again.value[0]["digest"], place.runs["iris"].number) == (0, before, "1.0.0")
 
 
 def test_a_rollback_goes_back_from_what_runs_where_the_log_lacks_it(two: Project, place: Place, tmp_path: Path) -> None:
@@ -316,7 +335,7 @@ def test_samples_of_a_metrics_page_are_read_and_scoring_is_kept_from_probes() ->
 def test_rows_of_a_prediction_log_are_read_whatever_is_cut_at_its_ends() -> None:
     lines = 'puts": {"a": 1}}\n{"inputs": {"a": 2}}\n{"no": 1}\n[]\n{"inputs": {"a": 3}}\n'
     lines += '{"request": "mlops-probe-1", "inputs": {"a": 4}}\n{"inputs": {"a"'
-    assert shadow.logged(lines) == [{"a": 2}, {"a": 3}]
+    assert [record["inputs"] for record in shadow.logged(lines)] == [{"a": 2}, {"a": 3}]
 
 
 @pytest.mark.parametrize(

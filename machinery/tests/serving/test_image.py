@@ -1,13 +1,16 @@
 """The image: not root, on a read-only file system, with labels, and the bundle's answers."""
 
 import json
+import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pandas as pd
 import pytest
 
+from mlops.bundle import image_id
 from mlops.bundle.image import build, stage
 from mlops.errors import UserError
 
@@ -57,12 +60,51 @@ def test_the_image_runs_locked_down_and_answers_as_the_trained_model(flowers, fl
 
 
 @pytest.mark.docker
-def test_an_image_built_again_has_the_same_layers(flowers_bundle, tmp_path):
-    first = build(ROOT, flowers_bundle, "mlops-test-iris:1.2.3")["image"]
-    stage(ROOT, flowers_bundle, tmp_path / "context")
-    again = docker("build", "--quiet", "--no-cache", "--tag", "mlops-test-again", str(tmp_path / "context"))
+def test_an_image_built_again_has_the_same_id_and_the_time_of_its_version(flowers_bundle, monkeypatch):
+    names = ("mlops-test-iris:1.2.3", f"mlops-test-again-{os.getpid()}:1")
+    first = build(ROOT, flowers_bundle, names[0])
+    run = subprocess.run
+
+    def afresh(command, **options):
+        """Build without a cache, as another machine does."""
+        return run([*command[:2], "--no-cache", *command[2:]] if command[1] == "build" else command, **options)
+
+    monkeypatch.setattr("mlops.bundle.image.subprocess.run", afresh)
     try:
-        layers = [docker("image", "inspect", "--format", "{{json .RootFS.Layers}}", image) for image in (first, again)]
-        assert layers[0] == layers[1]
+        again = build(ROOT, flowers_bundle, names[1])
+        assert again["id"] == first["id"]
+        details = json.loads(docker("image", "inspect", names[1]))[0]
+        assert details["Created"] == "2000-01-01T00:00:00Z"
+        assert len(details["RootFS"]["Layers"]) == len(docker("history", "--quiet", names[1]).splitlines())
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+        build(ROOT, flowers_bundle, names[1])
+        assert docker("image", "inspect", "--format", "{{.Created}}", names[1]) == "2023-11-14T22:13:20Z"
     finally:
-        docker("rmi", "--force", "mlops-test-again")
+        docker("rmi", "--force", names[1])
+
+
+@pytest.mark.docker
+def test_an_image_holds_no_sources_of_compiled_packages(flowers_bundle):
+    image = build(ROOT, flowers_bundle, "mlops-test-iris:1.2.3")["image"]
+    code = "import pathlib; print(*{p.suffix for p in pathlib.Path('/srv/packages').rglob('*') if p.is_file()})"
+    suffixes = docker("run", "--rm", "--entrypoint", "python", image, "-c", code).split()
+    assert not {".pyx", ".pxi", ".c", ".cpp", ".h", ".a", ".pyi", ".pyc"} & set(suffixes)
+
+
+def test_the_time_of_an_image_is_that_of_its_version_or_the_given_one(flowers_bundle, monkeypatch):
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    registered = replace(flowers_bundle, content={**flowers_bundle.content, "version": {"created_ms": 1_700_000_000_500}})
+    assert image_id.moment_of(registered) == 1_700_000_000
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "12")
+    assert image_id.moment_of(registered) == 12
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "noon")
+    with pytest.raises(UserError, match="SOURCE_DATE_EPOCH is 'noon': give it whole seconds since 1970"):
+        image_id.moment_of(registered)
+
+
+def test_the_configuration_of_an_image_holds_nothing_of_its_builder():
+    details = {"Architecture": "amd64", "Os": "linux", "RootFS": {"Layers": ["sha256:1", "sha256:2"]}}
+    details["Config"] = {"User": "65532:65532", "Hostname": "dc3f6b02a017", "Image": "sha256:7", "Env": ["A=1"]}
+    content = json.loads(image_id.configuration(details, 0, "x"))
+    assert content["config"] == {"User": "65532:65532", "Env": ["A=1"]} and content["created"] == "1970-01-01T00:00:00Z"
+    assert len(content["history"]) == 2 and content["rootfs"]["diff_ids"] == ["sha256:1", "sha256:2"]

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from mlops import files, folders, pythons
-from mlops.bundle import contents
+from mlops.bundle import contents, image_id
+from mlops.bundle.image_id import EPOCH
 from mlops.errors import UserError
 from mlops.serving.manifest import Bundle
 from mlops.serving.settings import PREFIX
-
-EPOCH = 946_684_800  # 2000-01-01: the time of every file, so that layers do not depend on when they were made
 
 
 def stage(root: Path, bundle: Bundle, to: Path, settings: Mapping[str, Any] = {}) -> dict[str, str]:
@@ -127,10 +126,11 @@ def build(
 ) -> dict[str, Any]:
     """Build and tag the image; returns its name, id and size in MB. With `rows`, its contents are proved before.
 
-    Raises UserError where Docker cannot, or as `prove` does.
+    Built again from the same bundle it has the same id. Raises UserError where Docker cannot, or as `prove` does.
     """
     if shutil.which("docker") is None:
         raise UserError("docker is not installed; mlops image --context DIR writes what any image builder takes")
+    moment = image_id.moment_of(bundle)
     with folders.work_folder() as temporary:
         context = temporary / "context"
         context.mkdir()
@@ -138,14 +138,30 @@ def build(
         if rows is not None:
             prove(context, rows, settings)
         arguments = [part for key, value in given.items() for part in ("--build-arg", f"{key}={value}")]
-        _docker("build", "--quiet", "--tag", tag, *arguments, str(context))
+        created = _docker("build", "--quiet", *arguments, str(context), env=image_id.settings(moment))
+    _docker("tag", _dated(created, moment, f"mlops image {bundle.name} {bundle.number}"), tag)
     identity, size = _docker("image", "inspect", "--format", "{{.Id}} {{.Size}}", tag).split()
     return {"image": tag, "id": identity, "size_mb": round(int(size) / 1e6, 1), "bundle": bundle.digest}
 
 
-def _docker(*arguments: str) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True)
+def _dated(built: str, moment: int, why: str) -> str:
+    """The id of an image as of a moment: what BuildKit made is, what the classic builder made gets another configuration."""
+    details = json.loads(_docker("image", "inspect", built))[0]
+    if image_id.is_dated(details["Created"], moment):
+        return built
+    config = image_id.configuration(details, moment, why)
+    identity, content = image_id.archive(config, len(details["RootFS"]["Layers"]))
+    if identity != built:
+        _docker("load", "--quiet", stdin=content)
+    if not details["RepoTags"]:
+        # Its layers are those of the other; the steps that the builder keeps to build faster stay.
+        subprocess.run(["docker", "image", "rm", "--no-prune", built], capture_output=True)
+    return identity
+
+
+def _docker(*arguments: str, env: Mapping[str, str] = {}, stdin: bytes | None = None) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, input=stdin, env={**os.environ, **env})
     if done.returncode:
-        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        lines = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace").splitlines()
         raise UserError(f"docker {arguments[0]} failed: {lines[-1] if lines else done.returncode}")
-    return done.stdout.strip()
+    return done.stdout.decode().strip()

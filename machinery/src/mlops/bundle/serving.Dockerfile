@@ -7,12 +7,16 @@ ARG PYTHON=3.12
 FROM python:${PYTHON}-slim AS packages
 WORKDIR /build
 COPY requirements.txt .
-# Wheels only, each with the digest of the lock; what is only needed to develop is left out.
+# Wheels only, each with the digest of the lock; what is only needed to develop is left out, and what makes models for
+# onnxruntime, which the server never imports.
 RUN pip install --no-cache-dir --no-compile --no-deps --require-hashes --only-binary :all: --disable-pip-version-check \
         --root-user-action ignore --target /layer/srv/packages -r requirements.txt \
  && rm -rf /layer/srv/packages/bin \
  && find /layer -type d \( -name tests -o -name test -o -name __pycache__ \) -prune -exec rm -rf {} + \
- && find /layer -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' -o -name '*.a' -o -name RECORD \) -delete \
+ && find /layer -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.pxi' -o -name '*.c' -o -name '*.cpp' -o -name '*.h' \
+        -o -name '*.a' -o -name RECORD \) -delete \
+ && rm -rf /layer/srv/packages/onnxruntime/transformers /layer/srv/packages/onnxruntime/quantization \
+        /layer/srv/packages/onnxruntime/tools \
  && find /layer -exec touch --no-dereference --date=@946684800 {} +
 
 FROM python:${PYTHON}-slim AS files

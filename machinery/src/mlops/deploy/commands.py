@@ -179,7 +179,8 @@ def rollback(
         outcomes = [moved]
     else:
         service = deployment.rollback_target(project, name, environment, to)
-        request = deployment.DeploymentRequest([service], environment, "", why, "rollback")
+        recorded = deployment.recorded_digest(project, service)
+        request = deployment.DeploymentRequest([service], environment, "", why, "rollback", recorded)
         if dry_run:
             return _show_plan(deployment.plan(project, request), json)
         outcomes = deployment.deploy(project, request)

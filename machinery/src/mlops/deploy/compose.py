@@ -34,6 +34,7 @@ from mlops.registry import aliases
 LABEL = "io.mlops."
 PROVEN = "unless-stopped"
 DRAIN = 40.0  # seconds for requests that are in work when a container is replaced; a prediction takes at most 30
+LINGER = 1.0  # seconds for those that a service which failed works on; then the old one is asked for them
 LOGS = "/predictions"
 
 
@@ -142,6 +143,11 @@ class ComposeTarget:
             self._leave(Proxy(host, wanted.name), slot, old, service.use_case, watched=not _was_here(known, service))
         return self.address(service.use_case)
 
+    def digest(self, service: Service) -> str:
+        """Return the digest of a service's image: a tag may be moved to another one."""
+        docker.ensure_image(self.docker, service.image)
+        return str((self.docker.inspect(service.image, "image") or {}).get("Id", ""))
+
     def check(self, use_case: str) -> list[str]:
         """Return what is wrong with what runs, one line each with the command that repairs it; none where all is well."""
         return health.check(self, use_case)
@@ -230,11 +236,13 @@ class ComposeTarget:
         started: list[str] = []
         try:
             yield started.append
-        except BaseException:
+        except BaseException as error:
             if old:
                 front.route_to(old.slot)
                 front.disable(slot)
-                front.wait_idle(slot, DRAIN)
+                # What a service that failed still holds may hang: the old one is asked for it before clients give up.
+                if not front.wait_idle(slot, LINGER if isinstance(error, DeployFailed) else DRAIN):
+                    front.abandon(slot)
             self.docker.remove(*started, *([] if old else [front.name]))
             raise
 
@@ -256,7 +264,7 @@ class ComposeTarget:
             contract.wait_ready(url, contract.PATIENCE, alive)
             contract.hold(url, manifest, token=token)
             if old and not proven:
-                self._shadow(front, old, url, token)
+                self._shadow(front, old, placed, url, token)
             front.enable(slot)
             front.wait_up(slot, placed.address)
             if old and not proven and configured.share.percent:
@@ -270,18 +278,29 @@ class ComposeTarget:
             with contract.explained("with all requests"):
                 watch.watch(url, configured.watch if old and not proven else 0, configured.errors, token, alive)
 
-    def _shadow(self, front: Proxy, old: Container, new: str, token: str) -> None:
+    def _shadow(self, front: Proxy, old: Container, placed: Container, new: str, token: str) -> None:
         wanted = self.settings.shadow
         if not wanted.requests or not self.settings.prediction_log:
             return
         file = f"{LOGS}/{old.name}/{old.service.use_case}.jsonl"
         done = self.docker.run("exec", old.name, "tail", "-n", str(wanted.requests), file)
-        rows = shadow.logged(done.stdout.decode(errors="replace")) if done.returncode == 0 else []
-        if not rows:
+        records = shadow.logged(done.stdout.decode(errors="replace")) if done.returncode == 0 else []
+        if not records:
             return console.note("shadow: the prediction log of the old service is empty, nothing was compared")
         with tunnel(front, old.name) as url, contract.explained("shadow"):
-            comparison = shadow.compare(url, new, rows, wanted.differ, token)
-        console.note(f"shadow: {comparison}" if comparison else "shadow: the log leaves columns out, nothing was compared")
+            pairs = shadow.ask(url, new, records, token)
+            if not pairs:
+                return console.note("shadow: the log leaves columns out, nothing was compared")
+            self._keep(placed, shadow.lines(pairs, old.service.number, placed.service.number))
+            comparison = shadow.compare(pairs)
+            shadow.check(comparison, wanted.differ)
+        console.note(f"shadow: {comparison}")
+
+    def _keep(self, placed: Container, content: str) -> None:
+        """Write what the shadow answered beside the prediction log of its service, for `mlops monitor`."""
+        folder = f"{LOGS}/{placed.name}"
+        script = f"mkdir -p {folder} && cat > {folder}/{placed.service.use_case}.shadow.jsonl"
+        self.docker("exec", "-i", placed.id, "sh", "-c", script, stdin=content.encode())
 
     def _leave(self, front: Proxy, slot: str, old: Container | None, use_case: str, watched: bool) -> None:
         """End a deployment: the old service is stopped, or runs on beside the new one while the proxy watches that."""

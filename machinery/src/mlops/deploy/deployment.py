@@ -24,13 +24,17 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class DeploymentRequest(NamedTuple):
-    """What is to be deployed and why: the services, the environment, and the tag of the release."""
+    """What is to be deployed and why: the services, the environment, and the tag of the release.
+
+    digest: what the image of the one service has to be, where the log has recorded it; "" takes what the name stands for.
+    """
 
     services: list[Service]
     environment: str
     tag: str
     why: str
     action: str = "deploy"
+    digest: str = ""
 
 
 def verify(image: str, service: Service | None = None, limit: float = contract.LIMIT) -> list[Check]:
@@ -147,9 +151,10 @@ def deploy(project: Project, request: DeploymentRequest) -> list[Deployment]:
 def deploy_one(target: Target | None, service: Service, request: DeploymentRequest) -> Deployment:
     """Deploy one service and return the entry of the log; without a target it is verified on this machine."""
     before = target.running(service.use_case) if target else None
-    began, address, message = time.monotonic(), "", ""
+    began, address, message, digest = time.monotonic(), "", "", ""
     try:
         if target:
+            digest = _digest(target, service, request.digest)
             address, result = target.deploy(service), DEPLOYED
         else:
             verify(service.image, service)
@@ -173,7 +178,26 @@ def deploy_one(target: Target | None, service: Service, request: DeploymentReque
         message=message[: deployment_log.LONGEST],
         alias=alias,
         seconds=round(time.monotonic() - began, 2),
+        digest=digest,
     )
+
+
+def _digest(target: Target, service: Service, recorded: str) -> str:
+    """Return the digest of a service's image where the target knows one; raise DeployFailed where another one is recorded."""
+    digest = target.digest(service) if isinstance(target, targets.Identifies) else ""
+    if digest and recorded and digest != recorded:
+        raise DeployFailed(
+            f"{service.image} is no longer the image that was deployed: the deployment log recorded {recorded[:19]}, it is "
+            f"{digest[:19]} now; bring the recorded one back, or deploy this one with mlops deploy"
+        )
+    return digest
+
+
+def recorded_digest(project: Project, service: Service) -> str:
+    """Return the digest of a service's image as it was deployed last, "" where the log has none."""
+    entries = deployment_log.history(project, service.use_case)
+    known = (item for item in entries if item.digest and item.result == DEPLOYED and item.number == service.number)
+    return next((item.digest for item in known if item.image == service.image), "")
 
 
 def own_return(target: Target | None, use_case: str, environment: str) -> Deployment | None:

@@ -167,15 +167,17 @@ def why_gone(docker: Docker, name: str) -> str:
         return f"the container {name} was removed"
     logs = docker.run("logs", "--tail", "50", name)
     message = last_line(logs.stderr) or last_line(logs.stdout)
-    how = reason_of_end(details["State"], details.get("HostConfig", {}).get("Memory", 0))
+    labels = details.get("Config", {}).get("Labels") or {}
+    memory = details.get("HostConfig", {}).get("Memory", 0)
+    how = reason_of_end(details["State"], memory, labels.get("io.mlops.environment", "<environment>"))
     return f"the container ended{how}{f': {message}' if message else ''}"
 
 
-def reason_of_end(state: dict[str, Any], memory: int = 0) -> str:
-    """Return how a container ended, as words that follow "ended"; memory: its limit in bytes."""
+def reason_of_end(state: dict[str, Any], memory: int = 0, environment: str = "<environment>") -> str:
+    """Return how a container ended, as words that follow "ended"; memory: its limit in bytes, where `environment` sets it."""
     if state.get("OOMKilled"):
         limit = f" of {memory / 2**20:g} MB" if memory else ""
-        return f": out of memory, it needs more than its limit{limit}; raise deploy.<environment>.compose.memory"
+        return f": out of memory, it needs more than its limit{limit}; raise deploy.{environment}.compose.memory"
     if state.get("Error"):
         return f": {state['Error']}"
     code = state.get("ExitCode", 0)

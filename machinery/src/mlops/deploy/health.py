@@ -44,9 +44,10 @@ def check(target: Host, use_case: str) -> list[str]:
         )
     details = target.docker.inspect(running.id) or {}
     if restarts := details.get("RestartCount", 0):
+        how = docker.reason_of_end(details["State"], environment=target.environment)
         faults.append(
             f"{use_case} {running.service.number} in {target.environment} was restarted {restarts} times after it had ended"
-            f"{docker.reason_of_end(details['State'])}; docker logs {running.name} says more, mlops rollback goes back"
+            f"{how}; docker logs {running.name} says more, mlops rollback goes back"
         )
     return faults
 
@@ -68,7 +69,9 @@ def _of_proxy(target: Host, use_case: str, running: Container, front: dict[str, 
     address, fix = target.address(use_case), repair_command(target, use_case)
     name = f"{target.name(use_case)}-proxy"
     if front is None or not front["State"]["Running"]:
-        state = "is gone" if front is None else f"has ended{docker.reason_of_end(front['State'])}"
+        state = (
+            "is gone" if front is None else f"has ended{docker.reason_of_end(front['State'], environment=target.environment)}"
+        )
         return [f"the proxy {name} {state}: nothing answers at {address}, {running.service.number} runs behind it; {fix}"]
     port = proxy_container.published_by(front)[1]
     if port != str(target.port(use_case)):

@@ -56,6 +56,10 @@ class Proxy:
         """Ask a place nothing new; what it works on is answered."""
         self.ask(*(f"set server {first}_first/{slot} state maint" for first in SLOTS))
 
+    def abandon(self, slot: str) -> None:
+        """End what a place works on; the proxy asks the other one for it, where it has been left for that one."""
+        self.ask(*(f"shutdown sessions server {first}_first/{slot}" for first in SLOTS))
+
     def route_to(self, slot: str, share: int = 0) -> None:
         """Let a place answer, and the other one `share` per cent of the requests; either steps in where the other is down."""
         # First the share: for a moment the leader answers all.

@@ -74,7 +74,7 @@ def started(docker: Docker, wanted: Wanted) -> Iterator[Proxy]:
     elif not container["State"]["Running"]:
         docker("start", wanted.name)
     proxy = Proxy(docker, wanted.name)
-    _wait_for_socket(proxy)
+    wait_for_socket(proxy)
     yield proxy
 
 
@@ -87,7 +87,7 @@ def _moved(docker: Docker, wanted: Wanted, aside: str, before: tuple[str, str]) 
             docker("stop", "--time", "15", wanted.name)
         _run(docker, wanted, aside)
         proxy = Proxy(docker, aside)
-        _wait_for_socket(proxy)
+        wait_for_socket(proxy)
         yield proxy
     except BaseException:
         docker.remove(aside)
@@ -142,13 +142,15 @@ def _run(docker: Docker, wanted: Wanted, name: str) -> None:
         docker.remove(name)
         if not TAKEN.search(str(error)):
             raise
+        environment = next((label.partition("=")[2] for label in wanted.labels if ".environment=" in label), "<environment>")
         raise UserError(
             f"{wanted.published} on {docker.shown} is taken by another program: free it, or choose another port under "
-            "deploy.<environment>.compose.ports in config/project.yaml; what answered before still does"
+            f"deploy.{environment}.compose.ports in config/project.yaml; what answered before still does"
         ) from None
 
 
-def _wait_for_socket(proxy: Proxy) -> None:
+def wait_for_socket(proxy: Proxy) -> None:
+    """Return when a proxy can be asked; raise UserError where it cannot within 15 s."""
     message = ""
     for _ in until(15):
         try:

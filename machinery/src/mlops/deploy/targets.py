@@ -93,6 +93,14 @@ class Repairable(Protocol):
         """Bring it back where it is gone, and return the address that answers; raise UserError where no service runs."""
 
 
+@runtime_checkable
+class Identifies(Protocol):
+    """A target that knows images by their content, whatever their names."""
+
+    def digest(self, service: Service) -> str:
+        """Return the digest of a service's image, which is brought there first; raise UserError where it cannot be had."""
+
+
 def of(project: Project, environment: str) -> Target | None:
     """Return the target of an environment, None where none is configured: a release is then verified, not deployed."""
     chosen = environment_of(project, environment)

@@ -135,6 +135,8 @@ def _show(check: Check) -> None:
     read = check.log
     malformed = f", {read.malformed} malformed" if read.malformed else ""
     console.note(f"{read.rows} rows since {read.since:%Y-%m-%d %H:%M} UTC in {read.where}{malformed}")
+    for item in check.shadows:
+        console.note(f"shadow: {item.words}")
     for version in check.versions:
         state = "answers now" if version.serving else "has been replaced"
         title = f"{check.use_case} {version.number}: {version.verdict}, {version.rows} rows, {state}"

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from mlops import folders, tracking
 from mlops.config import Project
 from mlops.errors import UserError
-from mlops.monitoring import drift, labels, log, quality, words
+from mlops.monitoring import drift, labels, log, quality, rendezvous, words
 from mlops.monitoring.drift import Finding
 from mlops.monitoring.labels import Labels
 from mlops.monitoring.log import PREDICTION, TIME, Traffic
 from mlops.monitoring.quality import Quality
+from mlops.monitoring.rendezvous import Rendezvous
 from mlops.monitoring.words import RowFault
 from mlops.registry import versions
 from mlops.registry.versions import Version
@@ -83,6 +84,7 @@ class Check:
     created: datetime
     labels: Labels | None = None
     fault: str = ""
+    shadows: list[Rendezvous] = field(default_factory=list)
 
 
 def run(project: Project, use_case: UseCase, address: str, since: datetime, until: datetime | None = None) -> Check:
@@ -94,6 +96,7 @@ def run(project: Project, use_case: UseCase, address: str, since: datetime, unti
     now = datetime.now(UTC)
     with log.fetched(address, project.root, "monitor.log_uri or --log") as place:
         read = log.read(place, use_case.name, address, since, until or now)
+        pairs = rendezvous.read(place, use_case.name, read)
     monitor = use_case.config.monitor
     known = _known(project, use_case.name) if read.versions else {}
     unknown = [number for number in read.versions if number not in known]
@@ -119,6 +122,7 @@ def run(project: Project, use_case: UseCase, address: str, since: datetime, unti
         now,
         outcomes,
         fault,
+        _shadows(project, use_case, pairs, known, outcomes),
     )
 
 
@@ -176,6 +180,7 @@ def as_value(check: Check) -> dict[str, Any]:
             }
             for item in check.versions
         ],
+        "shadows": [asdict(item) for item in check.shadows],
     }
 
 
@@ -188,6 +193,19 @@ def _labels(project: Project, use_case: UseCase, read: log.Log) -> Labels | None
     """The outcomes, where a version has enough rows for them to be asked for."""
     enough = any(traffic.rows >= use_case.config.monitor.min_rows for traffic in read.versions.values())
     return labels.load(project, use_case) if enough else None
+
+
+def _shadows(
+    project: Project, use_case: UseCase, pairs: rendezvous.Shadows, known: Mapping[str, Version], outcomes: Labels | None
+) -> list[Rendezvous]:
+    """Each shadow beside the version that answered, where the store has that."""
+    compared = []
+    for pair, table in pairs.items():
+        if pair[0] in known:
+            with folders.work_folder() as place:
+                manifest = versions.fetch_files(project, known[pair[0]], [], place)
+            compared.append(rendezvous.compare(project, use_case, pair, table, manifest, outcomes))
+    return compared
 
 
 def _unknown(serving: list[Watched]) -> str:
@@ -255,7 +273,7 @@ def _judged_labels(
     if outcomes is None:
         return None, [], ()
     joined = labels.join(project, use_case, outcomes, table, manifest["problem"]["schema"])
-    joined = joined[_fitting(joined[PREDICTION], manifest["classes"])]
+    joined = joined[quality.fitting(joined[PREDICTION], manifest["classes"])]
     if outcomes.kind != "own" and not len(joined):
         return joined, [], (labels.nothing_joined(outcomes, use_case),)
     unknown = quality.unknown_classes(manifest, joined)
@@ -284,12 +302,6 @@ def _reference(project: Project, version: Version) -> tuple[dict[str, Any], dict
         holdout = pd.read_parquet(place / "holdout.parquet")
     inputs = holdout[list(manifest["problem"]["schema"])]
     return manifest, reference.profile(inputs, holdout[candidates.PREDICTION].to_numpy(), manifest["classes"] is not None)
-
-
-def _fitting(predictions: pd.Series, classes: list[Any] | None) -> pd.Series:
-    """Which answers are of the version's own kind: names of classes, or numbers."""
-    named = classes is not None and isinstance(classes[0], str)
-    return predictions.notna() & predictions.map(lambda value: isinstance(value, str) == named).astype(bool)
 
 
 def _daily(table: pd.DataFrame, traffic: Traffic, regression: bool) -> list[dict[str, Any]]:

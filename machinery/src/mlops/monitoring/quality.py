@@ -57,11 +57,11 @@ def check(use_case: UseCase, manifest: Mapping[str, Any], joined: pd.DataFrame) 
     unknown = next((name for name in config.monitor.quality if name not in config.metrics), None)
     if unknown is not None:
         raise ConfigError(f"monitor.quality.{unknown}: no metric of the use case{nearest(unknown, config.metrics)}")
-    truth, predictions, classes = _encoded(manifest, joined)
-    measures = _measures(use_case, classes, predictions.probabilities is not None)
-    level = 1 - 2 * min(CHANCE, CHANCE_OF_ALL / max(1, len(measures)))
+    truth, predictions, classes = encoded(manifest, joined)
+    measured = measures(use_case, classes, predictions.probabilities is not None)
+    level = 1 - 2 * min(CHANCE, CHANCE_OF_ALL / max(1, len(measured)))
     results = []
-    for name, measure in measures.items():
+    for name, measure in measured.items():
         rule = config.metrics[name]
         limit = config.monitor.quality.get(name, rule.limit)
         drawn = config.bootstrap
@@ -88,26 +88,32 @@ def unknown_classes(manifest: Mapping[str, Any], joined: pd.DataFrame) -> dict[s
     return {str(name): int(count) for name, count in names[~names.isin(known)].value_counts().items()}
 
 
+def fitting(predictions: pd.Series, classes: list[Any] | None) -> pd.Series:
+    """Which answers are of the version's own kind: names of classes, or numbers."""
+    named = classes is not None and isinstance(classes[0], str)
+    return predictions.notna() & predictions.map(lambda value: isinstance(value, str) == named).astype(bool)
+
+
 def _class_name(value: Any) -> str:
     return value if isinstance(value, str) else as_category(value)
 
 
-def _measures(use_case: UseCase, classes: np.ndarray | None, probabilities: bool) -> dict[str, Measure]:
+def measures(use_case: UseCase, classes: np.ndarray | None, probabilities: bool) -> dict[str, Measure]:
     """The configured metrics, those of the use case's own `evaluate` included; of probabilities only where there are any."""
     standard = measures_of(use_case.config, classes)
     own = use_case.evaluate
     if own is not None and classes is not None and takes_probabilities(own) and not probabilities:
         own = None
-    measures: dict[str, Measure] = {}
+    chosen: dict[str, Measure] = {}
     for name in use_case.config.metrics:
         if name in standard and (probabilities or name not in NEED_PROBABILITIES):
-            measures[name] = standard[name]
+            chosen[name] = standard[name]
         elif name not in standard and own is not None:
-            measures[name] = own_measure(own, name, classes)
-    return measures
+            chosen[name] = own_measure(own, name, classes)
+    return chosen
 
 
-def _encoded(manifest: Mapping[str, Any], joined: pd.DataFrame) -> tuple[np.ndarray, Predictions, np.ndarray | None]:
+def encoded(manifest: Mapping[str, Any], joined: pd.DataFrame) -> tuple[np.ndarray, Predictions, np.ndarray | None]:
     """Truth and predictions as metrics take them: numbers, or the index of the class; and the classes."""
     if manifest["classes"] is None:
         return joined[TRUTH].to_numpy(dtype=float), Predictions(joined[PREDICTION].to_numpy(dtype=float)), None

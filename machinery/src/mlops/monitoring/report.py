@@ -66,6 +66,8 @@ def markdown(check: Check) -> str:
         + f". Checked on {check.created:%Y-%m-%d %H:%M} UTC.",
         "",
     ]
+    if check.shadows:
+        lines += ["### Shadows", "", *(f"- {_escaped(item.words)}" for item in check.shadows), ""]
     for version in check.versions:
         lines += _version_lines(version)
     return "\n".join(lines) + "\n"

@@ -36,6 +36,7 @@ class Deployment:
 
     `result` is one of: deployed, verified not deployed, returned to the old one, refused, alias moved. `before` is the number
     that ran before, None where nothing did. `alias` follows the version where the result is deployed or alias moved.
+    `digest` is the image's, as the place that runs it knows it, "" where it has none.
     `stamp` is its moment in nanoseconds and identifies it, `when` the same in UTC, `seconds` how long it took.
     """
 
@@ -56,6 +57,7 @@ class Deployment:
     seconds: float = 0.0
     stamp: int = field(default_factory=time.time_ns)
     when: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    digest: str = ""
 
     @property
     def ok(self) -> bool:

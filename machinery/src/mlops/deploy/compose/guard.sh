@@ -44,7 +44,9 @@ while [ "$(date +%s)" -lt "$end" ]; do
     if [ "$downs" -ge 2 ] || [ "$down" -ge 4 ]; then
         # What hangs there is ended, for its clients would wait on for nothing.
         trap 'ask "shutdown sessions server blue_first/$new; shutdown sessions server green_first/$new" > /dev/null' EXIT
-        go_back "it was found down, crashed or hanging, $((($down + 1) / 2)) times"
+        times=$((($down + 1) / 2))
+        if [ "$times" -le 1 ]; then times=once; else times="$times times"; fi
+        go_back "it was found down, crashed or hanging, $times"
     fi
     if awk -v failed="$failed" -v answered="$answered" -v errors="$errors" 'BEGIN { exit !(failed > errors * answered) }'; then
         go_back "$failed of $answered requests failed"
