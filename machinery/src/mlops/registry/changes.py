@@ -126,7 +126,7 @@ def _pins(project: Project, before: str, after: str) -> list[str]:
 
 
 def _lock(project: Project, commit: str) -> list[str]:
-    return keys.pins(git.text_at(commit, f"{_prefix(project)}{keys.LOCK.as_posix()}", project.root))
+    return keys.pins(git.text_at(commit, f"{prefix(project)}{keys.LOCK.as_posix()}", project.root))
 
 
 def _code(project: Project, use_case: str, before: str, after: str) -> list[str]:
@@ -136,7 +136,7 @@ def _code(project: Project, use_case: str, before: str, after: str) -> list[str]
     return [line.strip() for line in done.stdout.splitlines()] if done.returncode == 0 else []
 
 
-def _prefix(project: Project) -> str:
+def prefix(project: Project) -> str:
     """Where the project lies in its repository, as git writes it before a path: "" at the top."""
     return git.run("rev-parse", "--show-prefix", root=project.root).stdout.strip()
 

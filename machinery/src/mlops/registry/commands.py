@@ -159,6 +159,32 @@ def diff(
             console.note(f"{what}: {line}")
 
 
+@app.command()
+def reproduce(
+    subject: str = typer.Argument("", metavar="[NAME[@REF]]", help="Use case with alias or number; default: the champion."),
+    json: bool = JSON,
+) -> None:
+    """Train a version again from its commit, elsewhere, with the data, packages and machinery of that time, and compare.
+
+    Exit code 1 where it differs, with the part that is not the same and by how much. Example: mlops reproduce iris@1.0.0
+    """
+    from dataclasses import asdict
+
+    from mlops.config import load_project
+    from mlops.registry import reproduce as reproduction
+
+    project = load_project()
+    name, _, ref = subject.partition("@")
+    result = reproduction.reproduce(project, name or project.default_use_case, ref or None)
+    if json:
+        console.as_json({**asdict(result), "equal": result.equal, "verdict": result.verdict})
+    else:
+        rows = [(metric, *values) for metric, values in result.metrics.items()]
+        console.table(f"{result.version}, commit {result.commit[:12]}", ("metric", "registered", "again"), rows)
+        console.note(f"{result.version}: {result.verdict}")
+    raise typer.Exit(0 if result.equal else 1)
+
+
 def _named(subject: str, default: str) -> tuple[str, str]:
     """Use case and ref of NAME@REF, or of a ref alone."""
     name, sign, ref = subject.partition("@")
