@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from mlops.config.base import Frozen
+from mlops.config.decisions import is_unset
 
 
 class Read(Frozen):
@@ -27,7 +28,25 @@ class Read(Frozen):
     sheet: str | None = None
 
 
+class MaxAge(Frozen):
+    """How old the newest row may be when the gate is asked: `days` since the latest time in an interim column."""
+
+    column: str = Field(min_length=1)
+    days: float = Field(gt=0)
+
+
+class Volume(Frozen):
+    """By which share the number of raw rows may differ from the champion's, up or down."""
+
+    within: float = Field(gt=0)
+
+
 class Data(Frozen):
-    """The data of a use case: how its raw files are read; none takes plain CSV in UTF-8, or Parquet."""
+    """The data of a use case: how its raw files are read, and what the gate asks of them.
+
+    read: none takes plain CSV in UTF-8, or Parquet. A rule that is left out leaves no trace in what is recorded.
+    """
 
     read: Read | None = None
+    max_age: MaxAge | None = Field(default=None, exclude_if=is_unset)
+    rows: Volume | None = Field(default=None, exclude_if=is_unset)

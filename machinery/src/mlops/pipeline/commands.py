@@ -137,6 +137,31 @@ def tune(
     console.note(f"try the best: mlops run {use_case.name} {settings}")
 
 
+@app.command()
+def study(name: str = NAME, set_: list[str] = SET, json: bool = JSON) -> None:
+    """What a use case tries beside its model, by its study.py: a parent run, a child run a trial, a table and a plot.
+
+    Example: mlops study points
+    """
+    from mlops.config import load_project
+    from mlops.registry.study import carry_out
+    from mlops.use_case import load_use_case
+
+    project = load_project()
+    use_case = load_use_case(project, name, tuple(set_))
+    result = carry_out(project, use_case)
+    if json:
+        console.as_json(result)
+        return
+    parameters, metrics = list(result["trials"][0]["parameters"]), list(result["trials"][0]["metrics"])
+    rows = [
+        (*(item["parameters"].get(key) for key in parameters), *(item["metrics"].get(key) for key in metrics))
+        for item in result["trials"]
+    ]
+    console.table(f"{use_case.name}: trials of the study", (*parameters, *metrics), rows)
+    console.note(f"plot {result['plot']}")
+
+
 def _yaml(value: Any) -> str:
     """A parameter as `--set` reads it."""
     return str(value) if isinstance(value, str | float) else json.dumps(value)

@@ -1,9 +1,9 @@
-"""`mlops run`, `register` and what looks into the store: `compare`, `history`, `show`, `alias`, `archive`, `ui`."""
+"""`mlops register` and what looks into the store: `compare`, `history`, `diff`, `show`, `alias`, `archive`, `ui`."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from mlops import console
 
 if TYPE_CHECKING:
     from mlops.registry.register import Outcome
+    from mlops.registry.versions import Version
 
 app = typer.Typer()
 
@@ -81,14 +82,18 @@ def compare(
 
 
 @app.command()
-def history(name: str = NAME, json: bool = JSON) -> None:
-    """The versions of a use case, and every move of an alias: who, why, from, to.
+def history(
+    name: str = NAME,
+    last: int = typer.Option(20, min=1, max=1000, help="How many versions, the newest first."),
+    json: bool = JSON,
+) -> None:
+    """The versions of a use case with their metrics and what changed between them, and every move of an alias.
 
     Example: mlops history ridership
     """
     from mlops import tracking
     from mlops.config import load_project
-    from mlops.registry import aliases, versions
+    from mlops.registry import aliases, changes, versions
 
     project = load_project()
     name = name or project.default_use_case
@@ -96,16 +101,94 @@ def history(name: str = NAME, json: bool = JSON) -> None:
         listed = versions.of_use_case(client, project, name)
         versions.choose(name, listed, None)
         moves = aliases.log(client, versions.qualified(project, name))
+        # One more is read, so that the oldest one that is shown has one before it.
+        steps = changes.steps(client, listed[: last + 1])[:last]
+    file = changes.plot(project, name, steps)
     if json:
-        console.as_json({"versions": [vars(item) for item in listed], "moves": [vars(item) for item in moves]})
+        shown = [{**vars(item.version), "metrics": item.metrics, "changed": item.changed} for item in steps]
+        console.as_json({"versions": shown, "moves": [vars(item) for item in moves], "plot": file})
         return
+    rows = [(*_facts(item.version), ", ".join(item.changed) or None) for item in steps]
+    console.table(f"{name}: versions", ("number", "aliases", "archived", "commit", "changed"), rows)
+    metrics = list(dict.fromkeys(metric for item in steps for metric in item.metrics))
+    measured = [(item.version.number, *(item.metrics.get(metric) for metric in metrics)) for item in steps]
+    console.table(f"{name}: metrics", ("number", *metrics), measured)
+    done = [(item.when, item.alias, item.before, item.after, item.who, item.why) for item in moves]
+    console.table(f"{name}: moves of aliases", ("when", "alias", "from", "to", "who", "why"), done)
+    console.note(f"plot {file}")
+
+
+def _facts(version: Version) -> tuple[Any, ...]:
+    aliases = ", ".join(version.aliases) or None
+    return (version.number, aliases, version.tags.get("archived"), version.tags["git_commit"][:12])
+
+
+@app.command()
+def diff(
+    first: str = typer.Argument(metavar="A", help="NAME@REF, or alias or number of the project's default use case."),
+    second: str = typer.Argument(metavar="B", help="The same; an alias or number alone is of A's use case."),
+    json: bool = JSON,
+) -> None:
+    """Two versions of a use case: configuration, data, packages and code that differ, and the metrics of both.
+
+    Example: mlops diff ridership@1.0.0 @champion
+    """
+    from mlops.config import load_project
+    from mlops.errors import UserError
+    from mlops.registry import changes, versions
+
+    project = load_project()
+    name, before = _named(first, project.default_use_case)
+    other, after = _named(second, name)
+    if other != name:
+        raise UserError(f"mlops diff: {first} and {second} are of two use cases; compare versions of one")
+    differences = changes.difference(project, versions.resolve(project, name, before), versions.resolve(project, name, after))
+    if json:
+        return console.as_json(differences)
+    titles = differences["versions"]
     rows = [
-        (item.number, ", ".join(item.aliases) or None, item.tags.get("archived"), item.tags["git_commit"][:12])
-        for item in listed
+        ("commit", *(commit[:12] for commit in differences["commits"])),
+        ("differs in", "", ", ".join(differences["parts"]) or "nothing"),
     ]
-    console.table(f"{name}: versions", ("number", "aliases", "archived", "commit"), rows)
-    steps = [(item.when, item.alias, item.before, item.after, item.who, item.why) for item in moves]
-    console.table(f"{name}: moves of aliases", ("when", "alias", "from", "to", "who", "why"), steps)
+    rows += [(path, *(str(value) for value in values)) for path, *values in differences["configuration"]]
+    rows += [(f"rows: {part}", *(str(counted[part]) for counted in differences["rows"])) for part in differences["rows"][0]]
+    console.table(f"{name}: two versions", ("what", *titles), rows)
+    console.table("metrics", ("metric", *titles), [(metric, *values) for metric, values in differences["metrics"].items()])
+    for what in ("data", "pins", "code"):
+        for line in differences[what]:
+            console.note(f"{what}: {line}")
+
+
+@app.command()
+def reproduce(
+    subject: str = typer.Argument("", metavar="[NAME[@REF]]", help="Use case with alias or number; default: the champion."),
+    json: bool = JSON,
+) -> None:
+    """Train a version again from its commit, elsewhere, with the data, packages and machinery of that time, and compare.
+
+    Exit code 1 where it differs, with the part that is not the same and by how much. Example: mlops reproduce iris@1.0.0
+    """
+    from dataclasses import asdict
+
+    from mlops.config import load_project
+    from mlops.registry import reproduce as reproduction
+
+    project = load_project()
+    name, _, ref = subject.partition("@")
+    result = reproduction.reproduce(project, name or project.default_use_case, ref or None)
+    if json:
+        console.as_json({**asdict(result), "equal": result.equal, "verdict": result.verdict})
+    else:
+        rows = [(metric, *values) for metric, values in result.metrics.items()]
+        console.table(f"{result.version}, commit {result.commit[:12]}", ("metric", "registered", "again"), rows)
+        console.note(f"{result.version}: {result.verdict}")
+    raise typer.Exit(0 if result.equal else 1)
+
+
+def _named(subject: str, default: str) -> tuple[str, str]:
+    """Use case and ref of NAME@REF, or of a ref alone."""
+    name, sign, ref = subject.partition("@")
+    return (name or default, ref) if sign else (default, subject)
 
 
 @app.command()

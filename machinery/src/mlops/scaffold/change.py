@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops import git
-from mlops.config import Project, check_use_case
+from mlops.config import Project, check_use_case, nearest
 from mlops.errors import UserError
-from mlops.project import transaction
+from mlops.project import shipped, transaction
 from mlops.scaffold.add import check_name
 
 # What is read as text, in which the old name is replaced; everything else is copied byte by byte.
@@ -40,13 +40,17 @@ def files_of(project: Project, name: str) -> list[str]:
 
 
 def copy(project: Project, old: str, new: str) -> list[str]:
-    """Copy a use case under a new name; what it says of itself says it by the new name.
+    """Copy a use case, or an example of the machinery, under a name; what it says of itself says it by that name.
 
     Raises UserError for an unknown use case, a name that is taken, or a file that is in the way.
     """
-    check_use_case(project, old)
+    examples = [name for name in shipped.examples() if name not in project.use_cases]
+    known = [*project.use_cases, *examples]
+    if old not in known:
+        raise UserError(f"no use case or example {old!r}{nearest(old, known)}; there are: {', '.join(known)}")
     check_name(project, new)
-    contents = _renamed(project, old, new)
+    source = shipped.example(old) if old in examples else _contents(project, old)
+    contents = _renamed(project, source, old, new)
     transaction.change(project.root, contents)
     return sorted(contents)
 
@@ -55,7 +59,7 @@ def rename(project: Project, old: str, new: str) -> list[str]:
     """Rename a use case; its versions stay in the store under the old name. Raises UserError as `copy`."""
     check_use_case(project, old)
     check_name(project, new)
-    contents: dict[str, bytes | None] = dict(_renamed(project, old, new))
+    contents: dict[str, bytes | None] = dict(_renamed(project, _contents(project, old), old, new))
     contents |= dict.fromkeys(files_of(project, old))
     contents |= _default(project, old, new)
     transaction.change(project.root, contents)
@@ -88,15 +92,18 @@ def remove(project: Project, name: str) -> Removal:
     return gone
 
 
-def _renamed(project: Project, old: str, new: str) -> dict[str, bytes]:
+def _contents(project: Project, name: str) -> dict[str, bytes]:
+    return {path: (project.root / path).read_bytes() for path in files_of(project, name)}
+
+
+def _renamed(project: Project, contents: Mapping[str, bytes], old: str, new: str) -> dict[str, bytes]:
     """New path → content, of every file of a use case. The sidecar of a data set keeps its digest and is copied as it is."""
     renamed = {}
-    for path in files_of(project, old):
-        target, file = _swapped(path, old, new), project.root / path
+    for path, content in contents.items():
+        target = _swapped(path, old, new)
         if (project.root / target).exists():
             raise UserError(f"{target} is there already, and is not written over; move it away, or choose another name")
-        content = file.read_bytes()
-        renamed[target] = _swapped(content.decode(), old, new).encode() if file.suffix in TEXTS else content
+        renamed[target] = _swapped(content.decode(), old, new).encode() if path.endswith(TEXTS) else content
     return renamed
 
 

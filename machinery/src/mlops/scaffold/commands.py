@@ -37,7 +37,7 @@ def add(
     positive: str = typer.Option("", "--positive", metavar="CLASS", help="The class that matters; default: the rarer of two."),
     query: str = typer.Option("", "--query", metavar="SQL", help="With the SQLAlchemy URL of a database: what to select."),
     licence: str = typer.Option("", "--licence", help="Under which licence the data may be used."),
-    like: str = typer.Option("", "--like", metavar="USE_CASE", help="Instead of --from: copy a use case under the new name."),
+    like: str = typer.Option("", "--like", metavar="USE_CASE", help="Instead of --from: copy a use case or an example."),
     notebook: bool = typer.Option(True, help="Run the new notebook, so that it is committed with its figures."),
     json: bool = JSON,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlops import tracking
 from mlops.errors import UserError, first_line
 from mlops.metrics.measures import Predictions, encode, paired_bootstrap
-from mlops.training import checks, judgement
+from mlops.training import checks, data_rules, judgement
 from mlops.training.candidate import BASELINE, PREDICTION, PROBABILITY, TRUTH, Candidate
 from mlops.training.evaluation import Champion, Evaluation
 from mlops.training.findings import idle
@@ -36,7 +36,8 @@ def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None)
     predictions, simple = recorded(holdout, PREDICTION, classes), recorded(holdout, BASELINE, classes)
     new_question = champion is not None and champion.target_number != config.target.number
     rival = None if new_question else champion
-    findings = judgement.judged(use_case, candidate, judgement.of_rules(use_case, candidate, holdout, rival), rival)
+    broken = [*judgement.of_rules(use_case, candidate, holdout, rival), *data_rules.findings(config, candidate, rival)]
+    findings = judgement.judged(use_case, candidate, broken, rival)
     differs = [] if rival is None else differences(candidate.manifest["problem"], rival.problem)
     differs = judgement.not_excused(differs, findings)
     theirs = None if rival is None or differs else _predictions_of(use_case, rival, holdout, classes)

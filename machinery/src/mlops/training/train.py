@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import time
 from dataclasses import asdict
 from importlib.metadata import version as installed
@@ -19,7 +20,7 @@ from mlops.console import phase
 from mlops.data import stages
 from mlops.metrics.measures import Predictions
 from mlops.training import candidate as candidates
-from mlops.training import conformal, file_access, folds, importance, leaks, reference, rules, seeds, thresholds
+from mlops.training import conformal, data_rules, file_access, folds, importance, leaks, reference, rules, seeds, thresholds
 from mlops.training.candidate import BASELINE, PREDICTION, PROBABILITY, TRUTH, Candidate
 from mlops.training.findings import Finding, as_values
 from mlops.training.fitting import (
@@ -71,6 +72,7 @@ def train(project: Project, use_case: UseCase, again: bool = False) -> tuple[Can
             "data": [{"file": item.path.name, "sha256": item.sha256, "rows": item.rows} for item in raw.files],
         }
         interim = stages.read_interim(project, use_case)
+        facts |= data_rules.newest(use_case.config, use_case.name, interim)
         _make(temporary, use_case, rows, {**facts, "checks": leaks.of_features(use_case, interim, rows)})
     return candidates.read(folder), True
 
@@ -127,6 +129,7 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
         "estimator": _estimator(plain),
         **decided,
         "python": platform.python_version(),
+        "processor": _processor(),
         "fit_seconds": round(seconds, 3),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "files": {
@@ -194,6 +197,13 @@ def _described(use_case: UseCase, rows: pd.DataFrame) -> list[str]:
 def _estimator(model: Any) -> list[str]:
     """The class of a model, or of each step of a pipeline."""
     return [type(step).__name__ for _, step in model.steps] if hasattr(model, "steps") else [type(model).__name__]
+
+
+def _processor() -> str:
+    """The processor's name, as floating point may be rounded otherwise on another one."""
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"(?m)^model name\s*:\s*(.+)$", info.read_text(encoding="utf-8")) if info.is_file() else []
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _decide(use_case: UseCase, training: pd.DataFrame, classes: np.ndarray | None) -> dict[str, Any]:

@@ -1,0 +1,168 @@
+"""What changed from one version to another: parameters, rules, data, code, lock, machinery; and what it brought."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops import files, git, keys
+from mlops.config import Project
+from mlops.registry import versions
+from mlops.registry.versions import Version
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+
+# The parts of a key, and the tag of a version that holds the digest of each.
+PARTS = {
+    "code": "code_digest",
+    "data": "data_digest",
+    "configuration": "config_digest",
+    "lock": "environment_digest",
+    "machinery": "machinery_digest",
+}
+METRIC = "metric."
+COLOUR = "#0072B2"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A version beside the one before it: its metrics, and what is not as it was there."""
+
+    version: Version
+    metrics: dict[str, float]
+    changed: tuple[str, ...]
+
+
+def steps(client: MlflowClient, listed: Sequence[Version]) -> list[Step]:
+    """The versions, the newest first, each with what changed since the one that was registered before it."""
+    known = [(item, _parameters(client, item)) for item in listed]
+    older: list[tuple[Version, dict[str, str]] | None] = [*known[1:], None]
+    return [
+        Step(version, metrics_of(version), () if before is None else tuple(_changed(before, (version, parameters))))
+        for (version, parameters), before in zip(known, older, strict=True)
+    ]
+
+
+def metrics_of(version: Version) -> dict[str, float]:
+    """The metrics of a version, as its tags hold them."""
+    return {tag.removeprefix(METRIC): float(value) for tag, value in version.tags.items() if tag.startswith(METRIC)}
+
+
+def parts_that_differ(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """The parts of the key whose digests differ between the tags of two versions."""
+    return [part for part, tag in PARTS.items() if before.get(tag) != after.get(tag)]
+
+
+def _parameters(client: MlflowClient, version: Version) -> dict[str, str]:
+    """The parameters of a version's run; none where the run was deleted, which a history can do without."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return dict(client.get_run(version.run_id).data.params)
+    except MlflowException:
+        return {}
+
+
+def _changed(before: tuple[Version, dict[str, str]], after: tuple[Version, dict[str, str]]) -> Iterator[str]:
+    (old, was), (new, now) = before, after
+    moved = [name for name in sorted({*was, *now}) if was.get(name) != now.get(name)] if was and now else []
+    yield from (f"{name} {was.get(name, '–')} → {now.get(name, '–')}" for name in moved)
+    yield from (part for part in parts_that_differ(old.tags, new.tags) if not (part == "configuration" and moved))
+
+
+def difference(project: Project, before: Version, after: Version) -> dict[str, Any]:
+    """Two versions side by side: commits, configuration, data, pins and code that differ, and the metrics of both.
+
+    Raises DataError where a version's files are damaged.
+    """
+    old, new = versions.manifest_of(project, before), versions.manifest_of(project, after)
+    commits = old["git"]["sha"], new["git"]["sha"]
+    return {
+        "versions": [before.title, after.title],
+        "commits": list(commits),
+        "parts": parts_that_differ(before.tags, after.tags),
+        "configuration": [list(item) for item in leaves_that_differ(old["config"], new["config"])],
+        "data": _data(old["data"], new["data"]),
+        "pins": (
+            _pins(project, *commits) if before.tags.get("environment_digest") != after.tags.get("environment_digest") else []
+        ),
+        "code": _code(project, after.tags["use_case"], *commits),
+        "metrics": {
+            name: [old["metrics"].get(name), new["metrics"].get(name)] for name in {**old["metrics"], **new["metrics"]}
+        },
+        "rows": [old["rows"], new["rows"]],
+    }
+
+
+def leaves_that_differ(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The path of each value that two trees do not share, with both values; None where one has none."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in sorted({*old, *new}):
+            yield from leaves_that_differ(old.get(name), new.get(name), f"{path}.{name}" if path else str(name))
+    elif old != new:
+        yield path, old, new
+
+
+def _data(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[str]:
+    """A sentence a raw file that is not the same in both."""
+    was, now = ({item["file"]: item for item in listed} for listed in (old, new))
+    gone = [f"{name} is gone ({was[name]['rows']} rows)" for name in was if name not in now]
+    added = [f"{name} is new ({now[name]['rows']} rows)" for name in now if name not in was]
+    both = [name for name in was if name in now and was[name]["sha256"] != now[name]["sha256"]]
+    return [*gone, *added, *(f"{name} has other content ({was[name]['rows']} → {now[name]['rows']} rows)" for name in both)]
+
+
+def _pins(project: Project, before: str, after: str) -> list[str]:
+    """Each pin of the lock that is not the same in both commits; empty where this clone has not both."""
+    was, now = ({pin.split("==")[0]: pin for pin in _lock(project, commit)} for commit in (before, after))
+    if not was or not now:
+        return []
+    moved = [name for name in sorted({*was, *now}) if was.get(name) != now.get(name)]
+    return [f"{was.get(name, f'{name} –')} → {now.get(name, '–').partition('==')[2] or '–'}" for name in moved]
+
+
+def _lock(project: Project, commit: str) -> list[str]:
+    return keys.pins(git.text_at(commit, f"{prefix(project)}{keys.LOCK.as_posix()}", project.root))
+
+
+def _code(project: Project, use_case: str, before: str, after: str) -> list[str]:
+    """git's summary of the use case's code between two commits, a line a file; empty where this clone has not both."""
+    places = [f"src/use_cases/{use_case}", "src/use_cases/common"]
+    done = git.run("diff", "--stat=100", before, after, "--", *places, root=project.root)
+    return [line.strip() for line in done.stdout.splitlines()] if done.returncode == 0 else []
+
+
+def prefix(project: Project) -> str:
+    """Where the project lies in its repository, as git writes it before a path: "" at the top."""
+    return git.run("rev-parse", "--show-prefix", root=project.root).stdout.strip()
+
+
+def plot(project: Project, name: str, history: Sequence[Step]) -> Path:
+    """A panel a metric over the versions, in the order of time; returns the PNG's path."""
+    file = project.output / "reports" / name / "history.png"
+    with files.replacing(file) as temporary:
+        draw(history).savefig(temporary, dpi=110, metadata={"Software": None})
+    return file
+
+
+def draw(history: Sequence[Step]) -> Figure:
+    """The figure of `plot`: what changed stands below each version."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    ordered = list(history)[::-1]
+    metrics = list(dict.fromkeys(name for step in ordered for name in step.metrics)) or ["no metrics"]
+    figure = Figure(figsize=(max(5.0, 1.3 * len(ordered)), 1.7 * len(metrics) + 1.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, metric in zip(panels, metrics, strict=True):
+        axes.plot(range(len(ordered)), [step.metrics.get(metric, float("nan")) for step in ordered], "o-", color=COLOUR)
+        axes.set_title(metric, loc="left", fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+    labels = ["\n".join([step.version.number, *step.changed[:4]]) for step in ordered]
+    panels[-1].set_xticks(range(len(ordered)), labels, fontsize=8)
+    return figure

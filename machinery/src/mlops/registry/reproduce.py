@@ -1,0 +1,218 @@
+"""A version trained again from its commit, elsewhere, and held against what was registered.
+
+commit → worktree → data by digest → lock and machinery of that time → train → metrics, predictions of the holdout, bytes
+
+The worktree has no store and an empty output folder, so that nothing of the version can be taken in place of training.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops import digests, folders, git, keys, vendored
+from mlops.config import Project, load_project, load_use_case_config
+from mlops.console import phase
+from mlops.errors import MlopsError, UserError
+from mlops.registry import versions
+from mlops.registry.changes import leaves_that_differ, prefix
+from mlops.registry.versions import Version
+from mlops.training import candidate as candidates
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops.training.candidate import Candidate
+
+# The parts of a key, by the name that a reader knows.
+PARTS = {"code": "code", "data": "data", "config": "configuration", "lock": "lock", "machinery": "machinery"}
+# Variables that would lead the training elsewhere: to a store, to another project, to other values of the configuration.
+LEADING = ("MLOPS_", "MLFLOW_", "GITHUB_", "PYTHON")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A version and its repetition.
+
+    parts: what of the key is not the same. metrics: name → both values. rows: of the holdout; largest: the greatest distance
+    of a predicted number or probability. files: those with other bytes.
+    """
+
+    version: str
+    commit: str
+    parts: tuple[str, ...]
+    environment: tuple[tuple[str, str, str], ...]
+    metrics: dict[str, tuple[float | None, float | None]]
+    rows: int
+    rows_that_differ: int
+    largest: float
+    files: tuple[str, ...]
+    seconds: float
+
+    @property
+    def equal(self) -> bool:
+        """Whether metrics and predictions are the same to the last digit."""
+        return not self.rows_that_differ and self.largest == 0 and all(old == new for old, new in self.metrics.values())
+
+    @property
+    def verdict(self) -> str:
+        """In a sentence: equal, or what differs and why."""
+        if self.equal:
+            bytes_ = f"; other bytes: {', '.join(self.files)}" if self.files else ", and so is every byte"
+            return f"equal: {len(self.metrics)} metrics and {self.rows} predictions are the same{bytes_}"
+        causes = [*self.parts, *(f"{name} ({old} then, {new} here)" for name, old, new in self.environment)]
+        why = ", ".join(causes) or "no part of the key: the processor, or training that is not deterministic"
+        much = f"{self.rows_that_differ} of {self.rows} predictions, by {self.largest:.3g} at most"
+        return f"differs in {much}; not the same: {why}"
+
+
+def reproduce(project: Project, name: str, ref: str | None = None) -> Reproduction:
+    """Train a version of a use case again from its commit, and compare.
+
+    Raises UserError for a version from changes that no commit holds, a commit or data that are not here, and where the
+    training of that time fails; DataError for a version whose files are damaged.
+    """
+    version = versions.resolve(project, name, ref)
+    commit = _commit(project, version)
+    with folders.work_folder() as scratch, _worktree(project, commit, scratch / "tree") as tree:
+        fetched = versions.fetch(project, version, scratch / "registered")
+        _bring_data(project, name, tree, fetched)
+        with phase(f"{version.title}: environment of {commit[:12]}"):
+            python, paths = _environment(project, tree)
+        with phase(f"{version.title}: trained again"):
+            again = _train(name, tree, python, paths, _overrides(tree, name, fetched.manifest["config"]))
+        return compare(version, fetched, again)
+
+
+def compare(version: Version, registered: Candidate, again: Candidate) -> Reproduction:
+    """What two candidates do not share: parts of the key, metrics, predictions of the holdout, bytes."""
+    old, new = registered.manifest, again.manifest
+    rows, differing, largest = _predictions(registered, again)
+    names = sorted({*old["metrics"], *new["metrics"]})
+    return Reproduction(
+        version=version.title,
+        commit=old["git"]["sha"],
+        parts=tuple(label for part, label in PARTS.items() if old["parts"][part] != new["parts"][part]),
+        environment=tuple(
+            (name, str(old[name]), str(new[name]))
+            for name in ("python", "processor")
+            if name in old and old[name] != new.get(name)
+        ),
+        metrics={metric: (old["metrics"].get(metric), new["metrics"].get(metric)) for metric in names},
+        rows=rows,
+        rows_that_differ=differing,
+        largest=largest,
+        files=tuple(name for name, digest in old["files"].items() if new["files"].get(name) != digest),
+        seconds=new["fit_seconds"],
+    )
+
+
+def _commit(project: Project, version: Version) -> str:
+    """The commit of a version; raises UserError where there is none that can be gone back to."""
+    tags = version.tags
+    if tags["git_dirty"] == "true":
+        raise UserError(
+            f"{version.title}: trained with changes that commit {tags['git_commit'][:12]} does not hold, so there is nothing "
+            "to go back to; commit first, then train"
+        )
+    if not git.exists(tags["git_commit"], project.root):
+        raise UserError(f"{version.title}: commit {tags['git_commit'][:12]} is not in this clone; git fetch --unshallow --all")
+    return tags["git_commit"]
+
+
+@contextmanager
+def _worktree(project: Project, commit: str, folder: Path) -> Iterator[Path]:
+    """The project at a commit, in a worktree that is removed in the end."""
+    git.git("worktree", "add", "--detach", "--quiet", str(folder), commit, root=project.root)
+    try:
+        yield folder / prefix(project)
+    finally:
+        git.run("worktree", "remove", "--force", str(folder), root=project.root)
+
+
+def _bring_data(project: Project, name: str, tree: Path, registered: Candidate) -> None:
+    """See that each raw file lies in the tree with its digest; what git does not hold is taken from the project's folder."""
+    for item in registered.manifest["data"]:
+        place = tree / "data" / "raw" / name / item["file"]
+        if place.is_file() and digests.of_file(place) == item["sha256"]:
+            continue
+        here = project.data / "raw" / name / item["file"]
+        if not here.is_file() or digests.of_file(here) != item["sha256"]:
+            raise UserError(f"{here}: not the file that was trained on (sha256 {item['sha256'][:16]}…); restore that one")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(here, place)
+
+
+def _environment(project: Project, tree: Path) -> tuple[str, list[Path]]:
+    """Python with the packages and machinery of the tree, and the folders to import from.
+
+    That is this one where lock and machinery are as they are here, else a new one from the tree's lock and wheel.
+    """
+    same = all(_text(project.root / name) == _text(tree / name) for name in (vendored.LINE, keys.LOCK))
+    paths = [tree / "src"]
+    if (tree / "machinery" / "src").is_dir():  # the machinery is a folder of the repository: that of the commit
+        paths.append(tree / "machinery" / "src")
+    if same:
+        return sys.executable, paths
+    done = subprocess.run(["make", "-s", ".venv/.base"], cwd=tree, env=_variables([]), capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"the environment of that commit cannot be made: {git.last_words(done.stderr)}")
+    return str(tree / ".venv" / "bin" / "python"), paths
+
+
+def _text(file: Path) -> list[str]:
+    """What a lock pins or a line names, without comments; empty where there is no file."""
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    return keys.pins(text) if file.name == keys.LOCK.name else [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def _overrides(tree: Path, name: str, trained: dict[str, Any]) -> list[str]:
+    """`--set` for each value of the configuration that the version was trained with and the commit's file does not have."""
+    try:
+        here = load_use_case_config(load_project(tree), name).model_dump(mode="json")
+    except MlopsError:  # a configuration that this machinery cannot read: that of the commit can, and the digest is compared
+        return []
+    return [f"{path}={json.dumps(new)}" for path, _, new in leaves_that_differ(here, trained) if new is not None]
+
+
+def _train(name: str, tree: Path, python: str, paths: list[Path], overrides: list[str]) -> Candidate:
+    settings = [part for override in overrides for part in ("--set", override)]
+    command = [python, "-m", "mlops", "--project", str(tree), "train", name, "--again", "--json", *settings]
+    done = subprocess.run(command, cwd=tree, env=_variables(paths), capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"the training of that commit fails: {git.last_words(done.stderr).removeprefix('error: ')}")
+    return candidates.read(Path(json.loads(done.stdout)["path"]))
+
+
+def _variables(paths: list[Path]) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(LEADING)}
+    return {**kept, "PYTHONPATH": os.pathsep.join(map(str, paths))} if paths else kept
+
+
+def _predictions(registered: Candidate, again: Candidate) -> tuple[int, int, float]:
+    """Rows of the holdout, how many are predicted otherwise or are on one side only, and the largest distance of a number."""
+    key = registered.manifest["config"]["key"]
+    old, new = (_answers(item.holdout(), key) for item in (registered, again))
+    both, rows = old.index.intersection(new.index), len(old)
+    outside = len(old.index.union(new.index)) - len(both)
+    if not len(both):
+        return rows, outside, 0.0
+    old, new = old.loc[both], new.loc[both].reindex(columns=old.columns)
+    differs = (old != new).any(axis=1)
+    numbers = list(old.select_dtypes("number"))
+    distances = abs(old[numbers].to_numpy(dtype=float) - new[numbers].to_numpy(dtype=float))
+    return rows, int(differs.sum()) + outside, float(distances.max(initial=0.0))
+
+
+def _answers(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """Predictions and probabilities by the row's key."""
+    known = (candidates.PREDICTION, candidates.PROBABILITY.partition("{")[0])
+    return rows.set_index(key)[[column for column in rows if str(column).startswith(known)]].sort_index()

@@ -1,0 +1,134 @@
+"""A version is trained again from its commit alone; what is not the same is named, with how much."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from checkouts import git
+
+from mlops.project import shipped
+
+
+class Repository:
+    """A project whose commits hold the code of its use case, worked on by the command line as from a shell."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for path, content in {**shipped.first(), **shipped.example("iris")}.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(content)
+        git(root, "init", "-q", "-b", "main")
+        self.commit("first")
+
+    def commit(self, message: str) -> None:
+        git(self.root, "add", "-A")
+        git(self.root, "commit", "-q", "-m", message)
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        file = self.root / path
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new))
+
+    def mlops(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MLOPS_", "MLFLOW_"))}
+        environment |= {"PYTHONPATH": str(self.root / "src"), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "mlops", "--project", str(self.root), *arguments]
+        return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Iris 1.0.0 of the first commit, trained with an override, then other code and a later commit."""
+    made = Repository(tmp_path_factory.mktemp("reproduce") / "project")
+    done = made.mlops("run", "iris", "--set", "parameters.degree=2")
+    assert done.returncode == 0, done.stderr
+    made.edit("src/use_cases/iris/model.py", "StandardScaler()", "StandardScaler(with_mean=False)")
+    made.commit("another scaler")
+    return made
+
+
+def test_a_version_of_an_older_commit_and_an_override_is_equal_to_the_last_byte_of_the_model(repository: Repository) -> None:
+    done = repository.mlops("reproduce", "iris@1.0.0", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["equal"] and result["parts"] == [] and result["largest"] == 0 and result["rows_that_differ"] == 0
+    assert "model/model.skops" not in result["files"] and "holdout.parquet" not in result["files"]
+    assert result["verdict"].startswith("equal: 3 metrics and 51 predictions are the same")
+    assert git(repository.root, "worktree", "list").count("\n") == 0
+
+
+def test_nothing_of_the_store_or_of_earlier_candidates_is_taken(repository: Repository) -> None:
+    """The candidates of the project are emptied of their models: only training can bring one."""
+    for file in repository.root.glob("output/candidates/iris/*/model/model.skops"):
+        file.write_bytes(b"")
+    assert repository.mlops("reproduce", "iris@1.0.0").returncode == 0
+
+
+def test_what_differs_is_named_with_how_much(repository: Repository) -> None:
+    """Another commit is put into the tags: its code is not that of the version."""
+    from mlops import tracking
+    from mlops.config import load_project
+    from mlops.registry import versions
+
+    project = load_project(repository.root)
+    old = versions.resolve(project, "iris", "1.0.0")
+    new = git(repository.root, "rev-parse", "HEAD")
+    with tracking.open_store(project) as client:
+        client.set_model_version_tag("iris", old.version, "git_commit", new)
+    try:
+        done = repository.mlops("reproduce", "iris", "--json")
+        result = json.loads(done.stdout)
+        assert done.returncode == 1 and result["parts"] == ["code"] and not result["equal"]
+        assert result["verdict"].endswith("not the same: code") and result["largest"] > 0
+        assert result["metrics"]["log_loss"][0] != result["metrics"]["log_loss"][1]
+    finally:
+        with tracking.open_store(project) as client:
+            client.set_model_version_tag("iris", old.version, "git_commit", old.tags["git_commit"])
+
+
+def test_changes_that_no_commit_holds_cannot_be_gone_back_to(repository: Repository) -> None:
+    repository.edit("config/iris.yaml", "regularisation: 1.0", "regularisation: 1.5")
+    assert repository.mlops("run", "iris").returncode == 0
+    done = repository.mlops("reproduce", "iris")
+    assert done.returncode == 2 and "trained with changes that commit" in done.stderr and "commit first" in done.stderr
+    git(repository.root, "checkout", "-q", "config/iris.yaml")
+
+
+def test_data_that_are_nowhere_are_named(repository: Repository) -> None:
+    from mlops.config import load_project
+    from mlops.errors import UserError
+    from mlops.registry import reproduce
+    from mlops.training.candidate import Candidate
+
+    lost = Candidate(repository.root, {"data": [{"file": "gone.csv", "sha256": "0" * 64}]})
+    with pytest.raises(UserError, match="gone.csv: not the file that was trained on"):
+        reproduce._bring_data(load_project(repository.root), "iris", repository.root, lost)
+
+
+@pytest.mark.parametrize(
+    "recipe, works", [("mkdir -p .venv/bin && touch .venv/.base", True), ("echo error: no such pin >&2; exit 2", False)]
+)
+def test_another_lock_gets_an_environment_of_its_own_by_the_make_of_its_commit(
+    tmp_path: Path, recipe: str, works: bool
+) -> None:
+    from mlops.config import Project
+    from mlops.errors import UserError
+    from mlops.registry import reproduce
+
+    here, tree = (tmp_path / name for name in ("here", "tree"))
+    for root, pin in ((here, "click==8.5.1"), (tree, "click==8.5.0")):
+        (root / "requirements").mkdir(parents=True)
+        (root / "requirements" / "base.txt").write_text(f"{pin}\n")
+    (tree / "Makefile").write_text(f".venv/.base:\n\t@{recipe}\n")
+    project = Project.model_validate({"root": here, "name": "here", "default_use_case": "iris"})
+    if works:
+        python, _ = reproduce._environment(project, tree)
+        assert python == str(tree / ".venv/bin/python") and (tree / ".venv/.base").is_file()
+    else:
+        with pytest.raises(UserError, match="cannot be made: error: no such pin"):
+            reproduce._environment(project, tree)
+    (tree / "requirements" / "base.txt").write_text("# the same pin\nclick==8.5.1\n")
+    assert reproduce._environment(project, tree)[0] == sys.executable
