@@ -82,6 +82,13 @@ def test_an_output_that_is_a_file_is_one_line(tmp_path, command):
     assert (done.code, done.error.startswith(str(path)), "cannot be written" in done.error) == (2, True, True)
 
 
+def test_progress_is_no_result_but_what_is_printed_is():
+    progress = {**stream("data checked\n"), "name": "stderr"}
+    before = notebook(code("a", [stream("1\n"), progress]), code("b", [stream("1\n")]))
+    after = notebook(code("a", [stream("1\n")]), code("b", [progress]))
+    assert execute.differing_cells(before, after) == [2]
+
+
 def test_what_is_volatile_does_not_count():
     before = notebook(
         code("a", [stream("took 1.23 s at 0x7f0000001234, 2025-01-01 10:00:00\n")]),
