@@ -102,8 +102,8 @@ def run(
 def differing_cells(before: Notebook, after: Notebook) -> list[int]:
     """Return the numbers of the cells whose outputs differ, but for what is volatile.
 
-    A cell tagged `volatile` or `skip-execution` is passed over, and so are progress and warnings (stderr); numbers are compared
-    to six digits, figures and pages by being there.
+    A cell tagged `volatile` or `skip-execution` is passed over, and so are progress and warnings (stderr); numbers are
+    compared to six digits, figures and pages by being there.
     """
     pairs = zip(before["cells"], after["cells"], strict=False)
     judged = ((number, old, new) for number, (old, new) in enumerate(pairs, 1) if not (_is_volatile(old) or _is_skipped(new)))
