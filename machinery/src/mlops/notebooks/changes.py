@@ -23,7 +23,8 @@ STREAM_LIMIT = 20_000  # characters of a stream that take part in a comparison
 EDITORS = {
     *SHOWN,
     *("accelerator", "colab", "colab_type", "deletable", "editable", "hidden", "id", "jp-MarkdownHeadingCollapsed", "jupyter"),
-    *("outputId", "pycharm", "trusted", "vscode", "kernelspec", "language_info", "orig_nbformat", "toc", "widgets", "lines_to_next_cell"),
+    *("outputId", "pycharm", "trusted"),
+    *("vscode", "kernelspec", "language_info", "orig_nbformat", "toc", "widgets", "lines_to_next_cell"),
 }
 
 
