@@ -9,7 +9,7 @@ from fake_github import FakeGitHub
 from offline import Project, Run, git
 from scenes import push
 
-pytestmark = [pytest.mark.workflows, pytest.mark.timeout(300), pytest.mark.xdist_group("economy")]
+pytestmark = [pytest.mark.workflows, pytest.mark.timeout(1800), pytest.mark.xdist_group("economy")]
 
 
 @pytest.fixture(scope="module")

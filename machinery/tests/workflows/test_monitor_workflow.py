@@ -13,7 +13,7 @@ import pytest
 from fake_github import FakeGitHub
 from offline import Project, Run, git
 
-pytestmark = [pytest.mark.workflows, pytest.mark.timeout(600), pytest.mark.xdist_group("monitor")]
+pytestmark = [pytest.mark.workflows, pytest.mark.timeout(1800), pytest.mark.xdist_group("monitor")]
 
 INPUTS = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 

@@ -14,7 +14,7 @@ from offline import Project, Run, git
 
 from mlops.notebooks import content, export
 
-pytestmark = [pytest.mark.workflows, pytest.mark.timeout(300), pytest.mark.xdist_group("notebooks")]
+pytestmark = [pytest.mark.workflows, pytest.mark.timeout(1800), pytest.mark.xdist_group("notebooks")]
 
 IMPORTS = "from mlops.digests import of_value\n\nlimit = {}\nprint(of_value([])[:4])"
 

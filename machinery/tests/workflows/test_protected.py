@@ -16,7 +16,7 @@ from fake_github import FakeGitHub
 from offline import NAME, Project, git
 from scenes import pull_request, push
 
-pytestmark = [pytest.mark.workflows, pytest.mark.timeout(600), pytest.mark.xdist_group("protected")]
+pytestmark = [pytest.mark.workflows, pytest.mark.timeout(1800), pytest.mark.xdist_group("protected")]
 
 ACTIONS = 15368  # the app of GitHub Actions, whose checks alone count; GET /apps/github-actions
 HOOK = """#!{python}

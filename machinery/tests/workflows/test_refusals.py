@@ -8,7 +8,7 @@ import pytest
 from fake_github import FakeGitHub
 from offline import Project, Run, git
 
-pytestmark = [pytest.mark.workflows, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.workflows, pytest.mark.timeout(1800)]
 
 ON_ONE_PYTHON = '''"""A test that one version of Python fails."""
 

@@ -16,7 +16,7 @@ from scenes import digest_at, dispatch, logins, push, release, tag
 pytestmark = [
     pytest.mark.workflows,
     pytest.mark.docker,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     pytest.mark.xdist_group("release"),
 ]
 

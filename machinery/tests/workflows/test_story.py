@@ -13,7 +13,7 @@ from fake_github import FakeGitHub
 from offline import Project, git
 from scenes import pull_request, push
 
-pytestmark = [pytest.mark.workflows, pytest.mark.timeout(600), pytest.mark.xdist_group("story")]
+pytestmark = [pytest.mark.workflows, pytest.mark.timeout(1800), pytest.mark.xdist_group("story")]
 
 BETTER, WORSE = "0.5", "0.0000001"
 

@@ -15,7 +15,7 @@ from scenes import pull_request, push
 
 from mlops.project import answers, new, wheel
 
-pytestmark = [pytest.mark.workflows, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.workflows, pytest.mark.timeout(1800)]
 
 
 def created(root: Path) -> None:
