@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from mlops.use_case import UseCase
 
 
+class WrongValues(DataError):
+    """Raised for values of another type than the schema's; `rows` has the position of each row and what is wrong with it."""
+
+    rows: dict[int, str]
+
+
 @dataclass(frozen=True)
 class Scored:
     """Predictions by key, the version that made them, and how many rows `load` or `features` left without an answer."""
@@ -84,11 +90,18 @@ def coerced(file: Path, rows: pd.DataFrame, schema: DataFrameSchema, use_case: U
     try:
         return schema.validate(rows, lazy=True)
     except pandera.errors.SchemaErrors as error:
-        case = error.failure_cases.iloc[0]
-        raise DataError(
-            f"{file}: column {case['column']}: {str(case['failure_case'])[:80]!r} "
-            f"is no {schema.columns[case['column']].dtype}; correct the value, or data.read in the configuration"
-        ) from None
+        raise _wrong_values(file, error.failure_cases, schema) from None
+
+
+def _wrong_values(file: Path, cases: pd.DataFrame, schema: DataFrameSchema) -> WrongValues:
+    reasons = [
+        f"column {column}: {str(value)[:80]!r} is no {schema.columns[column].dtype}"
+        for column, value in zip(cases["column"], cases["failure_case"], strict=True)
+    ]
+    wrong = WrongValues(f"{file}: {reasons[0]}; correct the value, or data.read in the configuration")
+    places = [None if place is None or place != place else int(place) for place in cases["index"]]
+    wrong.rows = {place: reason for place, reason in zip(places, reasons, strict=True) if place is not None}
+    return wrong
 
 
 def lenient(schema: DataFrameSchema) -> DataFrameSchema:
