@@ -76,7 +76,9 @@ def _run(batch: Batch, refused: dict[str, str], whole: bool) -> dict[str, Any]:
     manifest = batch.output / MANIFEST
     together = whole or not _is_row_wise(batch)
     if together and not whole:
-        console.note(f"{batch.origin['use_case']}: its features need more than one row, so all rows are scored at once, in memory")
+        console.note(
+            f"{batch.origin['use_case']}: its features need more than one row, so all rows are scored at once, in memory"
+        )
     with folders.work_folder(batch.output) as scratch, console.progress("scoring", "rows") as advance:
         parts = list(_whole(batch, scratch) if together else _parts(batch, scratch, refused, advance))
     if not sum(part["rows"] for part in parts):
@@ -129,9 +131,7 @@ def _check_parts(output: Path, origin: dict[str, str]) -> None:
             )
 
 
-def _check_files(
-    found: list[Path], use_case: Any, candidate: Candidate, quarantine: bool
-) -> tuple[dict[str, str], str]:
+def _check_files(found: list[Path], use_case: Any, candidate: Candidate, quarantine: bool) -> tuple[dict[str, str], str]:
     """The files that cannot be scored, with the reason, and the stage of the rows: raw or processed.
 
     Raises DataError for the first one where they are not put aside.

@@ -24,10 +24,11 @@ def score(
     name: str = typer.Argument(help="Use case."),
     source: str = typer.Argument(
         metavar="INPUT",
-        help="Raw rows, as they were trained on; the target may be missing. With a folder as OUTPUT also a folder or 'pattern'.",
-
+        help="Raw rows, as trained on; the target may be missing. Also a folder or a 'pattern', with a folder as OUTPUT.",
     ),
-    to: str = typer.Argument("", metavar="[OUTPUT]", help="Write keys and predictions to this .csv or .parquet, or in parts to this folder."),
+    to: str = typer.Argument(
+        "", metavar="[OUTPUT]", help="Write keys and predictions to this .csv or .parquet, or in parts to this folder."
+    ),
     ref: str = typer.Option("", "--ref", help="Alias or number; default: the champion, else the newest version."),
     on_error: OnError = typer.Option(
         OnError.fail, "--on-error", help="A row that cannot be scored stops a batch, or is put aside with its reason."

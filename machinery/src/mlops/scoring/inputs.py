@@ -22,6 +22,7 @@ CSV = (".csv", ".csv.gz", ".tsv")
 ENDINGS = (".parquet", *ARROW, *CSV)
 # Lines that one record of a CSV file may span: a quotation mark that nobody closes would take in the rest of the file.
 RECORD_LINES = 10_000
+BUFFER = 2**20  # bytes of a column of Parquet that are read at once
 HINT = "restore the file, or export it again"
 
 
@@ -189,7 +190,8 @@ def _batches(file: Path, rows: int) -> Iterator[tuple[Any, float]]:
     if file.suffix == ".parquet":
         from pyarrow import parquet
 
-        with parquet.ParquetFile(file) as reader:
+        # Without a buffer, the columns of a whole row group would be in memory: often the whole file.
+        with parquet.ParquetFile(file, buffer_size=BUFFER) as reader:
             done, total = 0, reader.metadata.num_rows
             for batch in reader.iter_batches(rows):
                 done += batch.num_rows

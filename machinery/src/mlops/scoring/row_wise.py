@@ -61,8 +61,10 @@ def _alike(one: pd.DataFrame, other: pd.DataFrame, key: Sequence[str]) -> bool:
 
     order = [name for name in key if name in one]
     try:
-        frames = [frame.sort_values(order, kind="stable", ignore_index=True) if order else frame for frame in (one, other)]
-        assert_frame_equal(*frames, check_dtype=False, check_categorical=False, rtol=1e-9, atol=1e-12)
+        first, second = [
+            frame.sort_values(order, kind="stable", ignore_index=True) if order else frame for frame in (one, other)
+        ]
+        assert_frame_equal(first, second, check_dtype=False, check_categorical=False, rtol=1e-9, atol=1e-12)
     except (AssertionError, KeyError):
         return False
     return True
