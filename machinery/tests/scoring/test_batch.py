@@ -141,6 +141,21 @@ def test_rows_that_cannot_be_scored_are_put_aside_with_row_and_reason(whole: pd.
     assert [manifest[key] for key in ("rows", "predictions", "rejects")] == [COUNT, COUNT - 3, 3]
     stopped = mlops("score", "iris", tmp_path / "new.csv", tmp_path / "scored", "--part-rows", 1_000)
     assert stopped.code == 2 and "row 18" in stopped.error
+    assert not (tmp_path / "scored" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("form", [ipc.new_file, ipc.new_stream])
+def test_a_file_or_stream_of_arrow_is_scored_into_one_file_and_in_parts(whole: pd.DataFrame, tmp_path: Path, form) -> None:
+    table = pa.Table.from_pandas(flowers())
+    with form(tmp_path / "new.arrow", table.schema) as file:
+        file.write_table(table, max_chunksize=3_000)
+    assert mlops("score", "iris", tmp_path / "new.arrow", tmp_path / "one.parquet").code == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "one.parquet"), whole)
+    assert mlops("score", "iris", tmp_path / "new.arrow", tmp_path / "scored", "--part-rows", 800).code == 0
+    pd.testing.assert_frame_equal(predictions(tmp_path / "scored"), whole)
+    (tmp_path / "new.arrow").write_bytes(b"ARROW1 and no more")
+    done = mlops("score", "iris", tmp_path / "new.arrow")
+    assert done.code == 2 and done.error.startswith(f"{tmp_path}/new.arrow: cannot be read")
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

@@ -74,6 +74,7 @@ def _run(batch: Batch, refused: dict[str, str], whole: bool) -> dict[str, Any]:
     started = time.perf_counter()
     files.make_folder(batch.output)
     manifest = batch.output / MANIFEST
+    manifest.unlink(missing_ok=True)  # where it is there, all of its parts are
     together = whole or not _is_row_wise(batch)
     if together and not whole:
         console.note(

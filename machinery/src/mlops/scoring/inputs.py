@@ -116,6 +116,17 @@ def columns_of(file: Path, read: Read | None) -> dict[str, str]:
         return {str(name): "" for name in pd.read_csv(file, nrows=0)}
 
 
+def as_parquet(file: Path, folder: Path) -> Path:
+    """A file of Arrow as Parquet in a folder; another kind of file as it is. Raises DataError for one that cannot be read."""
+    if file.suffix not in ARROW:
+        return file
+    from pyarrow import parquet
+
+    with readable(file), _opened(file) as reader:
+        parquet.write_table(reader.read_all(), folder / f"{file.stem}.parquet")
+    return folder / f"{file.stem}.parquet"
+
+
 def drift(first: dict[str, str], other: dict[str, str], needed: Iterable[str]) -> str:
     """What differs in the columns of another file, in words; "" where nothing does that is needed."""
     for name in needed:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from mlops.config import Project, load_use_case_config, nearest
 from mlops.data import datasets
 from mlops.errors import DataError, UserError, first_line
 from mlops.registry import versions
-from mlops.scoring import as_trained
+from mlops.scoring import as_trained, inputs
 from mlops.training.candidate import PROBABILITY, TRUTH, Candidate
 from mlops.training.fitting import predict
 
@@ -51,10 +53,20 @@ def score(project: Project, name: str, ref: str | None, file: Path) -> Scored:
     with folders.work_folder() as scratch:
         candidate = versions.fetch(project, version, scratch)
         with as_trained.use_case(project, candidate.manifest) as use_case:
-            raw = typed(file, use_case, stand_in(candidate))
+            with _named(file, inputs.as_parquet(file, scratch)) as readable:
+                raw = typed(readable, use_case, stand_in(candidate))
             rows = processed(file, raw, use_case)
         answers = answers_to(rows, use_case, candidate, model_of(candidate, use_case))
     return Scored(answers, version.number, len(raw) - len(answers))
+
+
+@contextmanager
+def _named(file: Path, copy: Path) -> Iterator[Path]:
+    """Within it, an error about a copy of a file names the file."""
+    try:
+        yield copy
+    except DataError as error:
+        raise DataError(str(error).replace(str(copy), str(file))) from None
 
 
 def stand_in(candidate: Candidate) -> Any:
@@ -95,7 +107,7 @@ def coerced(file: Path, rows: pd.DataFrame, schema: DataFrameSchema, use_case: U
 
 def _wrong_values(file: Path, cases: pd.DataFrame, schema: DataFrameSchema) -> WrongValues:
     reasons = [
-        f"column {column}: {str(value)[:80]!r} is no {schema.columns[column].dtype}"
+        f"column {column}: {str(value)[:80]!r} is no {getattr(schema.columns.get(column), 'dtype', 'value of the schema')}"
         for column, value in zip(cases["column"], cases["failure_case"], strict=True)
     ]
     wrong = WrongValues(f"{file}: {reasons[0]}; correct the value, or data.read in the configuration")
