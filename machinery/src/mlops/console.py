@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +84,32 @@ def phase(message: str) -> Iterator[None]:
     else:
         yield
     note(f"{message}: {time.perf_counter() - started:.1f} s")
+
+
+@contextmanager
+def progress(message: str, unit: str) -> Iterator[Callable[[float, int], None]]:
+    """Show how far a long command is, with units a second and the time left; the function takes the share and the count.
+
+    Silent where nobody watches.
+    """
+    import time
+
+    if not sys.stderr.isatty():
+        yield lambda share, count: None
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    started = time.perf_counter()
+    speed = TextColumn("{task.fields[speed]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), speed, TimeRemainingColumn())
+    with Progress(*columns, console=_console(stderr=True), transient=True) as shown:
+        task = shown.add_task(message, total=1.0, speed="")
+
+        def advance(share: float, count: int) -> None:
+            seconds = max(time.perf_counter() - started, 1e-9)
+            shown.update(task, completed=share, speed=f"{count:,} {unit}, {count / seconds:,.0f} {unit}/s")
+
+        yield advance
 
 
 def _console(stderr: bool = False) -> Console:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import typer
 
 from mlops import console
@@ -10,17 +12,34 @@ app = typer.Typer()
 SHOWN = 20
 
 
+class OnError(StrEnum):
+    """What becomes of a batch in which a row cannot be scored."""
+
+    fail = "fail"
+    quarantine = "quarantine"
+
+
 @app.command()
 def score(
     name: str = typer.Argument(help="Use case."),
     source: str = typer.Argument(
-        metavar="INPUT", help="A file of raw rows, as they were trained on; the target may be missing."
+        metavar="INPUT",
+        help="Raw rows, as trained on; the target may be missing. Also a folder or a 'pattern', with a folder as OUTPUT.",
     ),
-    to: str = typer.Argument("", metavar="[OUTPUT]", help="Write keys and predictions to this .csv or .parquet."),
+    to: str = typer.Argument(
+        "", metavar="[OUTPUT]", help="Write keys and predictions to this .csv or .parquet, or in parts to this folder."
+    ),
     ref: str = typer.Option("", "--ref", help="Alias or number; default: the champion, else the newest version."),
+    on_error: OnError = typer.Option(
+        OnError.fail, "--on-error", help="A row that cannot be scored stops a batch, or is put aside with its reason."
+    ),
+    part_rows: int = typer.Option(100_000, "--part-rows", min=1, help="Rows of a part, which is what is in memory at once."),
+    whole: bool = typer.Option(False, "--whole", help="Score all rows at once: features need more than one row."),
     json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Score raw rows with the features that the version was trained with; answers with the key of each row.
+
+    A folder as OUTPUT takes files of any size; a run that was stopped goes on where it was.
 
     Example: mlops score churn new.csv scored.csv
     """
@@ -29,10 +48,16 @@ def score(
     from mlops.config import load_project
     from mlops.errors import UserError
     from mlops.files import replacing
+    from mlops.scoring import inputs
     from mlops.scoring.raw import score as score_raw
 
+    if inputs.is_many(source) or (to and (Path(to).is_dir() or not Path(to).suffix)):
+        _score_batch(name, ref, source, to, on_error, part_rows, whole, json)
+        return
     if to and not to.endswith((".csv", ".parquet")):
-        raise UserError(f"{to}: predictions are written as .csv or .parquet; name it so")
+        raise UserError(f"{to}: predictions are written as .csv or .parquet, or into a folder; name it so")
+    if on_error is OnError.quarantine:
+        raise UserError("--on-error quarantine: rows are put aside where OUTPUT is a folder; name one")
     scored = score_raw(load_project(), name, ref or None, Path(source))
     if to:
         with replacing(Path(to)) as temporary:
@@ -52,3 +77,23 @@ def score(
         console.table(f"{name} {scored.number}, {len(scored.rows)} rows", list(map(str, head)), head.itertuples(index=False))
         if len(scored.rows) > SHOWN:
             console.note(f"the first {SHOWN} are shown; an OUTPUT file or --json gives all")
+
+
+def _score_batch(
+    name: str, ref: str, source: str, to: str, on_error: OnError, part_rows: int, whole: bool, json: bool
+) -> None:
+    from pathlib import Path
+
+    from mlops.config import load_project
+    from mlops.errors import UserError
+    from mlops.scoring import batch
+
+    if not to or (Path(to).suffix in (".csv", ".parquet") and not Path(to).is_dir()):
+        raise UserError(f"{source}: many files are scored into a folder; name one as OUTPUT")
+    options = {"part_rows": part_rows, "quarantine": on_error is OnError.quarantine, "whole": whole}
+    manifest = batch.score(load_project(), name, ref or None, source, Path(to), **options)  # type: ignore[arg-type]
+    if json:
+        console.as_json(manifest)
+        return
+    counts = ", ".join(f"{manifest[key]:,} {key}" for key in ("predictions", "rejects", "unanswered") if manifest[key])
+    console.note(f"{name} {manifest['version']}: {counts or 'no predictions'} in {to}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from mlops.config import Project, load_use_case_config, nearest
 from mlops.data import datasets
 from mlops.errors import DataError, UserError, first_line
 from mlops.registry import versions
-from mlops.scoring import as_trained
+from mlops.scoring import as_trained, inputs
 from mlops.training.candidate import PROBABILITY, TRUTH, Candidate
 from mlops.training.fitting import predict
 
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
 
     from mlops.use_case import UseCase
+
+
+class WrongValues(DataError):
+    """Raised for values of another type than the schema's; `rows` has the position of each row and what is wrong with it."""
+
+    rows: dict[int, str]
 
 
 @dataclass(frozen=True)
@@ -45,22 +53,47 @@ def score(project: Project, name: str, ref: str | None, file: Path) -> Scored:
     with folders.work_folder() as scratch:
         candidate = versions.fetch(project, version, scratch)
         with as_trained.use_case(project, candidate.manifest) as use_case:
-            raw = _read(file, use_case, candidate)
-            rows = _processed(file, raw, use_case)
-        answers = _answers(candidate, rows, use_case)
+            with _named(file, inputs.as_parquet(file, scratch)) as readable:
+                raw = typed(readable, use_case, stand_in(candidate))
+            rows = processed(file, raw, use_case)
+        answers = answers_to(rows, use_case, candidate, model_of(candidate, use_case))
     return Scored(answers, version.number, len(raw) - len(answers))
 
 
-def _read(file: Path, use_case: UseCase, candidate: Candidate) -> pd.DataFrame:
-    """The rows with the types of the raw schema; the target, which nobody knows, holds a value that training has seen."""
-    import pandera.errors
+@contextmanager
+def _named(file: Path, copy: Path) -> Iterator[Path]:
+    """Within it, an error about a copy of a file names the file."""
+    try:
+        yield copy
+    except DataError as error:
+        raise DataError(str(error).replace(str(copy), str(file))) from None
 
-    schema = _lenient(use_case.schema("raw"))
-    rows = datasets.rows_of(file, schema, use_case.config.data.read)
+
+def stand_in(candidate: Candidate) -> Any:
+    """A value of the target that training has seen."""
+    return candidate.holdout()[TRUTH].iloc[0]
+
+
+def model_of(candidate: Candidate, use_case: UseCase) -> Any:
+    """The fitted model of a candidate."""
+    return tracking.load_model(candidate.path / "model", use_case.config.serving.trust)
+
+
+def typed(file: Path, use_case: UseCase, known: Any, stage: str = "raw") -> pd.DataFrame:
+    """The rows with the types of a stage's schema; the target, which nobody knows, holds a known value."""
+    schema = lenient(use_case.schema(stage))
+    # How files are written is configured for raw ones alone.
+    rows = datasets.rows_of(file, schema, use_case.config.data.read if stage == "raw" else None)
     target = use_case.config.target.column
     if target in schema.columns:
-        stand_in = candidate.holdout()[TRUTH].iloc[0]
-        rows[target] = rows[target].where(rows[target].notna(), stand_in) if target in rows else stand_in
+        rows[target] = rows[target].where(rows[target].notna(), known) if target in rows else known
+    return coerced(file, rows, schema, use_case)
+
+
+def coerced(file: Path, rows: pd.DataFrame, schema: DataFrameSchema, use_case: UseCase) -> pd.DataFrame:
+    """The rows in the types of a lenient schema. Raises DataError naming column and value."""
+    import pandera.errors
+
     absent = [column for column in schema.columns if column not in rows]
     if absent:
         raise DataError(f"{file}: column {absent[0]} is missing{nearest(absent[0], map(str, rows))}; {use_case.name} needs it")
@@ -69,14 +102,21 @@ def _read(file: Path, use_case: UseCase, candidate: Candidate) -> pd.DataFrame:
     try:
         return schema.validate(rows, lazy=True)
     except pandera.errors.SchemaErrors as error:
-        case = error.failure_cases.iloc[0]
-        raise DataError(
-            f"{file}: column {case['column']}: {str(case['failure_case'])[:80]!r} "
-            f"is no {schema.columns[case['column']].dtype}; correct the value, or data.read in the configuration"
-        ) from None
+        raise _wrong_values(file, error.failure_cases, schema) from None
 
 
-def _lenient(schema: DataFrameSchema) -> DataFrameSchema:
+def _wrong_values(file: Path, cases: pd.DataFrame, schema: DataFrameSchema) -> WrongValues:
+    reasons = [
+        f"column {column}: {str(value)[:80]!r} is no {getattr(schema.columns.get(column), 'dtype', 'value of the schema')}"
+        for column, value in zip(cases["column"], cases["failure_case"], strict=True)
+    ]
+    wrong = WrongValues(f"{file}: {reasons[0]}; correct the value, or data.read in the configuration")
+    places = [None if place is None or place != place else int(place) for place in cases["index"]]
+    wrong.rows = {place: reason for place, reason in zip(places, reasons, strict=True) if place is not None}
+    return wrong
+
+
+def lenient(schema: DataFrameSchema) -> DataFrameSchema:
     """The types of a schema without its rules: a new row may hold what no training row held."""
     schema = copy.deepcopy(schema)
     schema.coerce, schema.strict, schema.unique = True, False, None
@@ -85,14 +125,9 @@ def _lenient(schema: DataFrameSchema) -> DataFrameSchema:
     return schema
 
 
-def _processed(file: Path, raw: pd.DataFrame, use_case: UseCase) -> pd.DataFrame:
-    try:
-        rows = use_case.features(use_case.load(raw))
-    except Exception as error:  # the code is the user's: it raises whatever these rows lead to
-        raise DataError(
-            f"{file}: load or features of {use_case.name} does not take these rows "
-            f"({type(error).__name__}: {first_line(error)}); compare them with the raw data"
-        ) from error
+def processed(file: Path, raw: pd.DataFrame, use_case: UseCase) -> pd.DataFrame:
+    """What `load` and `features` make of raw rows. Raises DataError where they do not take them, or leave none."""
+    rows = features_of(file, raw, use_case)
     if rows.empty:
         raise DataError(
             f"{file}: no row is left after load and features of {use_case.name}; does it need earlier rows beside them?"
@@ -100,13 +135,25 @@ def _processed(file: Path, raw: pd.DataFrame, use_case: UseCase) -> pd.DataFrame
     return rows
 
 
-def _answers(candidate: Candidate, rows: pd.DataFrame, use_case: UseCase) -> pd.DataFrame:
+def features_of(file: Path, raw: pd.DataFrame, use_case: UseCase) -> pd.DataFrame:
+    """What `load` and `features` make of raw rows, which may be none. Raises DataError where they do not take them."""
+    try:
+        return use_case.features(use_case.load(raw))
+    except Exception as error:  # the code is the user's: it raises whatever these rows lead to
+        raise DataError(
+            f"{file}: load or features of {use_case.name} does not take these rows "
+            f"({type(error).__name__}: {first_line(error)}); compare them with the raw data"
+        ) from error
+
+
+def answers_to(rows: pd.DataFrame, use_case: UseCase, candidate: Candidate, model: Any) -> pd.DataFrame:
+    """Key, prediction and probabilities for processed rows."""
     import numpy as np
 
     classes: Any = candidate.manifest["classes"]
     names = np.array(classes) if classes else None
     inputs = list(candidate.manifest["problem"]["schema"])
-    predictions = predict(tracking.load_model(candidate.path / "model", use_case.config.serving.trust), rows[inputs], names)
+    predictions = predict(model, rows[inputs], names)
     answers = rows[[column for column in use_case.config.key if column in rows]].reset_index(drop=True)
     answers["prediction"] = predictions.values if names is None else names[predictions.values]
     if names is not None and predictions.probabilities is not None:

@@ -1,0 +1,48 @@
+"""Blocks of a file hold its records as they are written there, each once and in order."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mlops.config.reading import Read
+from mlops.errors import DataError
+from mlops.scoring import inputs
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_records_that_span_lines_are_not_torn(tmp_path: Path, size: int, end: str) -> None:
+    texts = ["plain", "two\nlines", 'a "quoted" word', "three\n\nlines; one empty", "", "ü"]
+    rows = pd.DataFrame({"number": range(6), "text": texts})
+    file = tmp_path / "rows.csv"
+    rows.to_csv(file, index=False, sep=";", encoding="utf-16", lineterminator=end)
+    read = Read(separator=";", encoding="utf-16")
+    blocks = list(inputs.blocks(file, size, read))
+    options = {"sep": ";", "encoding": "utf-16", "keep_default_na": False}
+    parts = [
+        pd.read_csv(block.write(tmp_path / "part", 0, len(block)), **options) for block in blocks if make(tmp_path / "part")
+    ]
+    pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), pd.read_csv(file, **options))
+    assert [block.last for block in blocks] == [False] * (len(blocks) - 1) + [True]
+    assert [block.row(0) for block in blocks] == list(range(2, 8, size))
+
+
+def make(folder: Path) -> bool:
+    folder.mkdir(exist_ok=True)
+    return True
+
+
+def test_a_quotation_mark_that_nobody_closes_does_not_take_in_the_rest(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("a,b\n1,2\n" + '3,"4\n' + "5,6\n" * 50_000)
+    with pytest.raises(DataError, match=r"rows.csv: row 3: rule a quotation mark is closed"):
+        list(inputs.blocks(file, 100, None))
+
+
+def test_files_of_a_folder_are_those_that_hold_rows(tmp_path: Path) -> None:
+    for name in ("b.csv", "a/c.parquet", "_old/d.csv", ".hidden.csv", "b.csv.schema.json", "README.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert inputs.files_of(str(tmp_path)) == [tmp_path / "a" / "c.parquet", tmp_path / "b.csv"]
+    assert inputs.files_of(f"{tmp_path}/*.csv") == [tmp_path / "b.csv"]
