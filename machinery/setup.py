@@ -101,7 +101,7 @@ setup(
     packages=find_packages("src"),
     package_data={
         "": ["py.typed", "*.html", "*.css", "*.js", "*.json", "*.j2", "*.Dockerfile"],
-        "mlops.deploy": ["compose/*", "manifests/**/*.yaml"],
+        "mlops.deploy": ["compose/*", "dashboards/*", "manifests/**/*.yaml"],
         "mlops.project": ["owned/**/*", "skeleton/**/*"],
         "mlops.scaffold": ["templates/**/*"],
     },

@@ -1,4 +1,4 @@
-"""`mlops contract`, `verify`, `deploy`, `deployments` and `rollback`."""
+"""`mlops contract`, `verify`, `deploy`, `deployments`, `rollback` and `dashboards`."""
 
 from __future__ import annotations
 
@@ -185,6 +185,28 @@ def rollback(
             return _show_plan(deployment.plan(project, request), json)
         outcomes = deployment.deploy(project, request)
     deployment.finish(project, outcomes, record, Path(result) if result else None, lambda done: _show(done, json))
+
+
+@app.command()
+def dashboards(
+    out: str = typer.Option(
+        "output/dashboards", "--out", "-o", metavar="FOLDER", help="Where; what has these names is replaced."
+    ),
+    json: bool = JSON,
+) -> None:
+    """Write alert rules for Prometheus and a dashboard for Grafana, for the metrics of the services.
+
+    Example: mlops dashboards --out monitoring
+    """
+    from pathlib import Path
+
+    from mlops.deploy import dashboards as shipped
+
+    written = shipped.write(Path(out))
+    if json:
+        return console.as_json([str(file) for file in written])
+    for file in written:
+        console.note(f"written {file}")
 
 
 def _check(project: Project, name: str, to: str, repair: bool, record: bool, json: bool) -> None:

@@ -9,7 +9,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,12 @@ from mlops import files, folders, git, tracking
 from mlops.config import Project, UseCaseConfig
 from mlops.errors import UserError
 from mlops.registry import lineage, slices, versions
+from mlops.registry.card_formats import FORMATS, WITH_PLOTS
+from mlops.registry.card_text import day, shortened
 from mlops.registry.versions import Version
-from mlops.training import importance
 from mlops.training.candidate import BASELINE, PREDICTION, TRUTH, Candidate
 from mlops.training.gate import goodness, limit
 from mlops.training.ranges import outside
-from mlops.training.report import WORDS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,17 +53,17 @@ def make(project: Project, use_case: UseCase, version: Version) -> Card:
     return Card({**facts, "plots": sorted(plots)}, plots)
 
 
-def write(card: Card, file: Path) -> None:
-    """Write a card as Markdown, its plots in a folder beside it that has the file's name without its ending.
+def write(card: Card, file: Path, form: str = "markdown") -> None:
+    """Write a card in a format, its plots, where it shows them, in a folder beside it named as the file without its ending.
 
     Raises UserError, before it writes anything, where the file cannot be there.
     """
     folder = file.with_suffix("")
     with files.replacing(file) as text:
-        for name, content in card.plots.items():
+        for name, content in card.plots.items() if form in WITH_PLOTS else ():
             with files.replacing(folder / name) as temporary:
                 temporary.write_bytes(content)
-        text.write_text(markdown(card.facts, folder.name), encoding="utf-8")
+        text.write_text(FORMATS[form](card.facts, folder.name), encoding="utf-8")
 
 
 def _facts(
@@ -115,9 +115,20 @@ def _facts(
         "outside": outside(holdout, {name: known for name, known in ranges.items() if name not in config.key}),
         "lineage": asdict(lineage.origin(project, version)),
         "python": manifest["python"],
-        "model_files": [{"file": name, "bytes": (candidate.path / name).stat().st_size} for name in sorted(manifest["files"])],
+        "fit_seconds": manifest.get("fit_seconds"),
+        "packages": _packages(candidate.path / "model" / "requirements.txt"),
+        "model_files": [
+            {"file": name, "bytes": (candidate.path / name).stat().st_size, "sha256": digest}
+            for name, digest in sorted(manifest["files"].items())
+        ],
     }
     return {**facts, "limits": _limits(facts, by_rows, config)}
+
+
+def _packages(file: Path) -> list[str]:
+    """The packages that the model was trained with, as NAME==VERSION."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    return [line.partition(" ")[0] for line in lines if "==" in line]
 
 
 def _metric(
@@ -197,7 +208,7 @@ def _limits(facts: dict[str, Any], by_rows: Sequence[slices.Slice], config: UseC
     kept = [f"{item['metric']} {item['limit']}" for item in facts["metrics"] if item["limit"] != "–"]
     sentences = [f"The gate keeps it to {', '.join(kept)}; a service that needs better needs another model."] if kept else []
     if facts["period"] and facts["period"]["training"][1]:
-        low, high = (_day(end) for end in facts["period"]["training"])
+        low, high = (day(end) for end in facts["period"]["training"])
         sentences.append(f"It has learnt from {low} to {high}: what has changed since is not in it.")
     direction = config.metrics[config.primary].direction
     judged = [part for part in by_rows if part.rows >= slices.FEW and math.isfinite(part.candidate)]
@@ -212,14 +223,14 @@ def _limits(facts: dict[str, Any], by_rows: Sequence[slices.Slice], config: UseC
     small = [part.name for part in by_rows if part.rows < slices.FEW]
     small += [f"{item['by']} {item['value']}" for item in facts["classes_found"] if item["rows"] < slices.FEW]
     if small:
-        sentences.append(f"Fewer than {slices.FEW} holdout rows, so that little is known of them: {_list(small)}.")
+        sentences.append(f"Fewer than {slices.FEW} holdout rows, so that little is known of them: {shortened(small)}.")
     if facts["outside"]:
         rows = ", ".join(f"{name} ({count})" for name, count in facts["outside"].items())
         sentences.append(f"The holdout itself went beyond the training ranges in (rows): {rows}.")
     if facts["ranges"]:
         sentences.append("Inputs outside the training ranges below were never seen: what it says of them is a guess.")
     if unknown := [item["file"] for item in facts["data"] if not item["licence"]]:
-        sentences.append(f"Source and licence are not noted for: {_list(unknown)}.")
+        sentences.append(f"Source and licence are not noted for: {shortened(unknown)}.")
     if facts["lineage"]["dirty"]:
         sentences.append("It was made with changes that no commit holds, so it cannot be made again from the repository.")
     return sentences
@@ -228,171 +239,4 @@ def _limits(facts: dict[str, Any], by_rows: Sequence[slices.Slice], config: UseC
 def _beaten(judged: Sequence[slices.Slice], direction: str) -> list[str]:
     """Where the simple rule is the better one."""
     better = [part.name for part in judged if goodness(direction, part.baseline) > goodness(direction, part.candidate)]
-    return [f"The baseline is the better rule in: {_list(better)}."] if better else []
-
-
-def _list(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:8])
-    return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown
-
-
-def markdown(facts: dict[str, Any], plots: str) -> str:
-    """A card's facts as GitHub-flavoured Markdown; `plots` is the folder in which the plots are linked."""
-    sections = {
-        "What it predicts": _predicts(facts),
-        "How good it is": _quality(facts),
-        "In parts": _parts(facts),
-        "What it relies on": importance.table(
-            facts["importance"], next(i["metric"] for i in facts["metrics"] if i["primary"])
-        ),
-        "Limits": [f"- {sentence}" for sentence in facts["limits"]],
-        "Data": _from_data(facts),
-        "Where it comes from": _table(("what", "is"), _made_from(facts)),
-        "Files": _table(("file", "size"), [(item["file"], _size(item["bytes"])) for item in facts["model_files"]], "lr"),
-    }
-    lines = [f"# {facts['use_case']} {facts['number']}", "", f"{facts['description']}. Registered on {facts['registered']}."]
-    for title, content in sections.items():
-        if content:
-            lines += ["", f"## {title}", "", *content]
-        if title == "How good it is":
-            lines += [f"\n![{Path(name).stem}]({plots}/{name})" for name in facts["plots"]]
-    return "\n".join([*lines, ""])
-
-
-def _predicts(facts: dict[str, Any]) -> list[str]:
-    inputs = [name for name in facts["ranges"] if name not in (*facts["key"], facts["target"])]
-    classes = f": {', '.join(map(str, facts['classes']))}" if facts["classes"] else ""
-    estimator = " → ".join(facts["estimator"]) or "not recorded"
-    parameters = ", ".join(f"{name} {value}" for name, value in facts["parameters"].items())
-    rows = [("target", f"`{facts['target']}` ({facts['task']}{classes})"), ("a row is", ", ".join(facts["key"]))]
-    rows += [("inputs", f"{len(inputs)}, with their ranges under *Data*")] if inputs else []
-    return _table(("what", "is"), [*rows, ("model", estimator), ("parameters", f"{parameters}; seed {facts['seed']}")])
-
-
-def _quality(facts: dict[str, Any]) -> list[str]:
-    verdict, drawn = facts["verdict"], facts["bootstrap"]
-    head = ("metric", "value", "95 % interval", "baseline", "champion then", "limit")
-    rows = [
-        (
-            f"**{item['metric']}**" if item["primary"] else item["metric"],
-            _number(item["value"]),
-            "–" if item["low"] is None else f"{_number(item['low'])} to {_number(item['high'])}",
-            _number(item["baseline"]),
-            _number(item["champion"]),
-            item["limit"],
-        )
-        for item in facts["metrics"]
-    ]
-    judged = f"When it was registered: {WORDS[verdict['word']].format(verdict['champion'])}."
-    if verdict["interval"]:
-        low, high = verdict["interval"]
-        judged += f" The improvement lies between {low:+.4f} and {high:+.4f} (95 %, same rows)."
-    blocks = f" in blocks of {drawn['block']} neighbouring rows" if drawn["block"] > 1 else ""
-    held = f"Measured on {facts['rows']['holdout']} rows that it has not learnt from; intervals from {drawn['resamples']}"
-    return [f"{judged}", "", *_table(head, rows, "lrrrrl"), "", f"{held} bootstrap resamples{blocks}."]
-
-
-def _parts(facts: dict[str, Any]) -> list[str]:
-    lines: list[str] = []
-    if facts["classes_found"]:
-        head = (facts["target"], "rows", "recall", "precision", "F1", "baseline's F1")
-        rows = [
-            (
-                item["value"],
-                _rows_of(item),
-                *(_number(item[name]) for name in ("recall", "precision", "f1", "baseline_f1")),
-            )
-            for item in facts["classes_found"]
-        ]
-        lines += [*_table(head, rows, "lrrrrr"), ""]
-    for by in dict.fromkeys(item["by"] for item in facts["slices"]):
-        parts = [item for item in facts["slices"] if item["by"] == by]
-        names = (by, "rows", parts[0]["metric"], "baseline")
-        values = [(item["value"], _rows_of(item), _number(item["candidate"]), _number(item["baseline"])) for item in parts]
-        lines += [*_table(names, values, "lrrr"), ""]
-    return [*lines, f"\\* fewer than {slices.FEW} rows."] if any("*" in line for line in lines) else lines[:-1]
-
-
-def _rows_of(item: dict[str, Any]) -> str:
-    return f"{item['rows']}\\*" if item["rows"] < slices.FEW else str(item["rows"])
-
-
-def _from_data(facts: dict[str, Any]) -> list[str]:
-    head = ("file", "rows", "SHA-256", "source", "licence")
-    rows = [
-        (item["file"], item["rows"], f"`{item['sha256'][:16]}`", item["source"] or "–", item["licence"] or "–")
-        for item in facts["data"]
-    ]
-    lines = [*_table(head, rows, "lrlll"), "", *_table(("rows", "number", "from", "to"), _sides(facts), "lrll"), ""]
-    lines += [f"Split: {_split(facts['split'])}."]
-    if not facts["ranges"]:
-        return lines
-    ranges = [(f"`{name}`", *_ends(known), known["missing"] or "–") for name, known in facts["ranges"].items()]
-    folded = ["", "<details><summary>What the training rows hold</summary>", ""]
-    return [*lines, *folded, *_table(("column", "from", "to", "missing"), ranges, "lrrr"), "", "</details>"]
-
-
-def _sides(facts: dict[str, Any]) -> list[tuple[Any, ...]]:
-    period = facts["period"] or {}
-    return [
-        (side, facts["rows"][side], *(_day(end) for end in period.get(side, (None, None)))) for side in ("training", "holdout")
-    ]
-
-
-def _ends(known: dict[str, Any]) -> tuple[str, str]:
-    if "low" in known:
-        low, high = (_day(end) if isinstance(end, str) else f"{end:g}" for end in (known["low"], known["high"]))
-        return low, high
-    if "values" in known:
-        return ", ".join(known["values"]), ""
-    return f"{known['distinct']} different texts" if "distinct" in known else "–", ""
-
-
-def _split(rule: dict[str, Any]) -> str:
-    if rule["method"] == "time":
-        gap = f", the {rule['gap']} days before them are left out" if rule["gap"] else ""
-        return f"the last {rule['holdout']:g} days of `{rule['column']}` are the holdout{gap}"
-    share = f"{100 * rule['holdout']:g} %"
-    return {
-        "hash": f"{share} of the rows, chosen by a hash of their key",
-        "group": f"{share} of the values of `{rule['column']}`, chosen by a hash",
-        "stratified": f"{share} of each class, chosen by a hash of the row's key",
-    }[rule["method"]]
-
-
-def _made_from(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    lineage = facts["lineage"]
-    commit = f"{lineage['commit']} on {lineage['branch']}{' with uncommitted changes' if lineage['dirty'] else ''}"
-    digest = {name: lineage[name] for name in ("key", "code", "machinery", "config", "data", "environment")}
-    return [
-        ("version", f"{lineage['number']} (MLflow's {lineage['version']})"),
-        ("run", f"`{lineage['run_id']}`"),
-        ("model", f"`{lineage['model_id']}`"),
-        ("commit", commit),
-        ("pull request", f"#{lineage['pull_request']}" if lineage["pull_request"] else "–"),
-        *((name, f"`{value[:16]}`") for name, value in digest.items()),
-        ("Python", facts["python"]),
-    ]
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]], aligned: str = "") -> list[str]:
-    """A table in Markdown; `aligned` has `l` or `r` for each column."""
-    marks = [{"l": ":--", "r": "--:"}[side] for side in aligned or "l" * len(head)]
-    return [_line(head), f"|{'|'.join(marks)}|", *(_line(row) for row in rows)]
-
-
-def _line(cells: Iterable[Any]) -> str:
-    return f"| {' | '.join(' '.join(str(cell).split()).replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{value:.4f}"
-
-
-def _day(stamp: str | None) -> str:
-    """A time as a day where it is midnight, as every daily row is."""
-    return "–" if stamp is None else stamp.removesuffix("T00:00:00")
-
-
-def _size(size: int) -> str:
-    return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1e6:.1f} MB"
+    return [f"The baseline is the better rule in: {shortened(better)}."] if better else []

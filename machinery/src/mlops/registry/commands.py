@@ -1,4 +1,4 @@
-"""`mlops register` and what looks into the store: `compare`, `history`, `diff`, `show`, `alias`, `archive`, `ui`."""
+"""`mlops register` and what looks into the store: `compare`, `history`, `diff`, `show`, `stats`, `alias`, `archive`, `ui`."""
 
 from __future__ import annotations
 
@@ -216,29 +216,37 @@ def card(
     name: str = NAME,
     ref: str = typer.Argument("", help="Alias or number; default: the champion."),
     out: str = typer.Option("", "--out", "-o", metavar="FILE", help="Write it there, its plots in a folder beside it."),
+    format_: str = typer.Option(
+        "markdown", "--format", help="markdown, hf (Hugging Face), annex-iv (EU AI Act), mlbom (CycloneDX)."
+    ),
     json: bool = JSON,
 ) -> None:
     """The card of a version in Markdown: data, metrics with intervals, slices, limits, origin; the same each time.
+
+    In another format, what the store does not know is marked: to be written by a person.
 
     Example: mlops card ridership champion --out card.md
     """
     from pathlib import Path
 
     from mlops.config import load_project
+    from mlops.errors import UserError
     from mlops.registry import card as cards
-    from mlops.registry import versions
+    from mlops.registry import card_formats, versions
     from mlops.use_case import load_use_case
 
+    if format_ not in card_formats.FORMATS:
+        raise UserError(f"--format {format_}: there are {', '.join(card_formats.FORMATS)}")
     project = load_project()
     use_case = load_use_case(project, name)
     result = cards.make(project, use_case, versions.resolve(project, use_case.name, ref or None))
     if out:
-        cards.write(result, Path(out))
+        cards.write(result, Path(out), format_)
         console.note(f"card {out}")
     if json:
         console.as_json(result.facts)
     elif not out:
-        console.text(cards.markdown(result.facts, "report/plots"))
+        console.text(card_formats.FORMATS[format_](result.facts, "report/plots"))
 
 
 @app.command()
@@ -269,6 +277,40 @@ def lineage(
         for item in traced.deployments
     ]
     console.table("and went to", ("when", "where", "what", "result", "who", "why"), went)
+
+
+@app.command()
+def stats(
+    name: str = typer.Argument("", help="Use case; default: all of the project."),
+    environment: str = typer.Option("production", "--environment", help="Where deployments count."),
+    days: int = typer.Option(90, "--days", min=1, max=3650, help="The window, up to now."),
+    plot: str = typer.Option("", "--plot", metavar="FILE", help="Write a picture there: PNG, SVG or PDF."),
+    json: bool = JSON,
+) -> None:
+    """DORA's figures from the deployment log (frequency, lead time, failures, time to restore), and what runs cost.
+
+    Example: mlops stats --days 30 --plot stats.png
+    """
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from mlops.config import load_project, load_use_case_config
+    from mlops.registry import stats as figures
+
+    project = load_project()
+    if name:
+        load_use_case_config(project, name)
+    listed = figures.of_project(project, [name] if name else list(project.use_cases), environment, days)
+    if plot:
+        figures.plot(listed, Path(plot))
+        console.note(f"plot {plot}")
+    if json:
+        return console.as_json([asdict(item) for item in listed])
+    if not any(item.deployments for item in listed):
+        console.note(f"nothing was deployed to {environment} in the last {days} days; mlops deploy writes the log")
+    if any(item.deployments or item.runs for item in listed):
+        names = [item.use_case for item in listed]
+        console.table(f"The last {days} days, {environment}", ("figure", *names), figures.rows(listed))
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,6 +80,7 @@ def start(
     measured |= {f"baseline/{row.metric}": row.baseline for row in evaluation.verdict.rows}
     measured |= {f"champion/{row.metric}": row.champion for row in evaluation.verdict.rows if row.champion is not None}
     measured["fit/seconds"] = manifest["fit_seconds"]
+    measured |= _peak_memory()
     measured |= {"rows/training": manifest["rows"]["training"], "rows/holdout": manifest["rows"]["holdout"]}
     params = {
         **manifest["config"]["parameters"],
@@ -99,6 +101,16 @@ def start(
         finished = shutil.copytree(report.parent, scratch / "report", ignore=shutil.ignore_patterns(".*"))
         client.log_artifacts(run.info.run_id, str(finished), "report")
     return str(run.info.run_id)
+
+
+def _peak_memory() -> dict[str, float]:
+    """The most memory in MB that this process has held so far; none where the system does not count it."""
+    try:
+        from resource import RUSAGE_SELF, getrusage
+    except ModuleNotFoundError:  # Windows
+        return {}
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere: getrusage(2)
+    return {"process/peak_memory_mb": getrusage(RUSAGE_SELF).ru_maxrss * unit / 1e6}
 
 
 def log_model(client: MlflowClient, experiment_id: str, run_id: str, name: str, candidate: Candidate) -> str:
