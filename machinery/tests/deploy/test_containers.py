@@ -148,3 +148,31 @@ def test_a_machine_without_docker_or_without_its_engine_is_one_line(project: Pro
     assert mlops("verify", "iris:1").error.startswith("Docker on this machine does not answer: Cannot connect")
     monkeypatch.setenv("PATH", str(tmp_path / "none"))
     assert "docker is not installed" in mlops("verify", "iris:1").error
+
+
+@pytest.mark.parametrize(
+    "stderr, cause",
+    [
+        ("docker: Error: no such runtime\nSee 'docker run --help'.\n", "docker: Error: no such runtime"),
+        ("docker: Error: no such runtime\n\nRun 'docker run --help' for more information\n", "docker: Error: no such runtime"),
+        ("Error: port is taken\nError: failed to start containers: a\n", "Error: port is taken"),
+        ('MemoryError\n{"time":"2026-05-01T00:00:00.000Z","request":"r","status":200}\n', "MemoryError"),
+        ('{"time":"2026-05-01T00:00:00.000Z","request":"r","status":200}\n', ""),
+    ],
+)
+def test_the_cause_is_the_last_line_that_tells_one(stderr: str, cause: str) -> None:
+    assert docker.last_line(stderr.encode()) == cause
+
+
+@pytest.mark.parametrize(
+    "state, words",
+    [
+        ({"OOMKilled": True, "ExitCode": 137}, ": out of memory, it needs more than its limit of 64 MB; raise "),
+        ({"ExitCode": 137}, " with 137, killed (SIGKILL)"),
+        ({"ExitCode": 139}, " with 139, crashed in native code (SIGSEGV)"),
+        ({"ExitCode": 127, "Error": "exec: python: not found"}, ": exec: python: not found"),
+        ({"ExitCode": 3}, " with 3"),
+    ],
+)
+def test_the_end_of_a_container_is_reported_in_words(state: dict, words: str) -> None:
+    assert docker.reason_of_end(state, 64 * 2**20).startswith(words)

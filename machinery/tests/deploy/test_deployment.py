@@ -338,34 +338,6 @@ def test_rows_of_a_prediction_log_are_read_whatever_is_cut_at_its_ends() -> None
     assert [record["inputs"] for record in shadow.logged(lines)] == [{"a": 2}, {"a": 3}]
 
 
-@pytest.mark.parametrize(
-    "stderr, cause",
-    [
-        ("docker: Error: no such runtime\nSee 'docker run --help'.\n", "docker: Error: no such runtime"),
-        ("docker: Error: no such runtime\n\nRun 'docker run --help' for more information\n", "docker: Error: no such runtime"),
-        ("Error: port is taken\nError: failed to start containers: a\n", "Error: port is taken"),
-        ('MemoryError\n{"time":"2026-05-01T00:00:00.000Z","request":"r","status":200}\n', "MemoryError"),
-        ('{"time":"2026-05-01T00:00:00.000Z","request":"r","status":200}\n', ""),
-    ],
-)
-def test_the_cause_is_the_last_line_that_tells_one(stderr: str, cause: str) -> None:
-    assert docker.last_line(stderr.encode()) == cause
-
-
-@pytest.mark.parametrize(
-    "state, words",
-    [
-        ({"OOMKilled": True, "ExitCode": 137}, ": out of memory, it needs more than its limit of 64 MB; raise "),
-        ({"ExitCode": 137}, " with 137, killed (SIGKILL)"),
-        ({"ExitCode": 139}, " with 139, crashed in native code (SIGSEGV)"),
-        ({"ExitCode": 127, "Error": "exec: python: not found"}, ": exec: python: not found"),
-        ({"ExitCode": 3}, " with 3"),
-    ],
-)
-def test_the_end_of_a_container_is_reported_in_words(state: dict, words: str) -> None:
-    assert docker.reason_of_end(state, 64 * 2**20).startswith(words)
-
-
 @pytest.mark.parametrize("name", ["eu west", "größe!", "v1", "latest", "2nd"])
 def test_an_environment_whose_name_cannot_be_is_called_an_environment(project: Project, name: str) -> None:
     environment(project, name, {"target": "none"})
