@@ -144,6 +144,16 @@ def test_rows_that_cannot_be_scored_are_put_aside_with_row_and_reason(whole: pd.
     assert not (tmp_path / "scored" / "manifest.json").exists()
 
 
+def test_many_wrong_rows_do_not_make_a_use_case_one_of_more_rows(registered: Project, tmp_path: Path) -> None:
+    lines = flowers(1_000).to_csv(index=False).splitlines()
+    lines[1::50] = [f"wide{line[line.index(',') :]}" for line in lines[1::50]]
+    lines[20::100] = [f"{line},more" for line in lines[20::100]]
+    (tmp_path / "new.csv").write_text("\n".join(lines))
+    done = mlops("score", "iris", tmp_path / "new.csv", tmp_path / "scored", "--on-error", "quarantine", "--json")
+    assert done.code == 0, done.err
+    assert [done.value[key] for key in ("rows", "predictions", "rejects")] == [1_000, 970, 30]
+
+
 @pytest.mark.parametrize("form", [ipc.new_file, ipc.new_stream])
 def test_a_file_or_stream_of_arrow_is_scored_into_one_file_and_in_parts(whole: pd.DataFrame, tmp_path: Path, form) -> None:
     table = pa.Table.from_pandas(flowers())

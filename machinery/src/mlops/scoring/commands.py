@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import typer
 
 from mlops import console
+
+if TYPE_CHECKING:
+    from mlops.scoring.raw import Scored
 
 app = typer.Typer()
 SHOWN = 20
@@ -67,6 +71,11 @@ def score(
                 scored.rows.to_parquet(temporary, index=False)
     if scored.unanswered:
         console.note(f"{scored.unanswered} rows have no answer: load or features left them out")
+    _show(name, scored, to, json)
+
+
+def _show(name: str, scored: Scored, to: str, json: bool) -> None:
+    """Print what one file is answered with, or where it is."""
     if json:
         rows = scored.rows.astype(object).to_dict("records")
         console.as_json({"use_case": name, "version": scored.number, "unanswered": scored.unanswered, "predictions": rows})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mlops.errors import DataError
+from mlops.scoring import raw
+from mlops.scoring.raw import WrongValues
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,12 +30,8 @@ def is_row_wise(scorer: Scorer, block: Block) -> bool:
         return True
     slices = []
     for first in range(0, min(len(block), ROWS), SLICE):
-        try:
-            rows = scorer.typed(block, first, min(first + SLICE, len(block)))
-            _features(scorer, rows, block)
-        except DataError:
-            continue
-        slices.append(rows)
+        readable = list(_readable(scorer, block, first, min(first + SLICE, len(block))))
+        slices += [pd.concat(readable, ignore_index=True)] if readable else []
     if not slices:
         return False
     together = pd.concat(slices, ignore_index=True)
@@ -49,9 +47,24 @@ def is_row_wise(scorer: Scorer, block: Block) -> bool:
     return bool(len(whole)) and not gone and _alike(whole, parts, scorer.use_case.config.key)
 
 
-def _features(scorer: Scorer, rows: pd.DataFrame, block: Block) -> pd.DataFrame:
-    from mlops.scoring import raw
+def _readable(scorer: Scorer, block: Block, first: int, end: int) -> Iterator[pd.DataFrame]:
+    """Some rows of a block without those that cannot be read, or that `load` or `features` do not take."""
+    try:
+        rows = scorer.typed(block, first, end)
+        _features(scorer, rows, block)
+        yield rows
+    except DataError as error:
+        wrong = error.rows if isinstance(error, WrongValues) else {}
+        kept = [place for place in range(first, end) if place - first not in wrong]
+        if wrong and kept and len(kept) < end - first:
+            yield from _readable(scorer, block.only(kept), 0, len(kept))
+        elif not wrong and end - first > 1:
+            middle = (first + end) // 2
+            yield from _readable(scorer, block, first, middle)
+            yield from _readable(scorer, block, middle, end)
 
+
+def _features(scorer: Scorer, rows: pd.DataFrame, block: Block) -> pd.DataFrame:
     return raw.features_of(block.source, rows, scorer.use_case)
 
 
