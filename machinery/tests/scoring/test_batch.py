@@ -95,7 +95,7 @@ def written(output: Path) -> dict[str, int]:
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("parts", [0, 1, 5, 20, 38])
+@pytest.mark.parametrize("parts", [1, 20, *(pytest.param(moment, marks=pytest.mark.long) for moment in (0, 5, 38))])
 def test_a_killed_run_goes_on_where_it_was(registered: Project, tmp_path: Path, parts: int) -> None:
     source, output = split(tmp_path / "many", flowers(8_000)), tmp_path / "scored"
     assert mlops("score", "iris", source, tmp_path / "undisturbed", "--part-rows", 200).code == 0
