@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from checkouts import ROOT, git
+from checkouts import ROOT, commit, git
 from command import mlops
 
 from mlops import digests, tracking
@@ -29,8 +29,8 @@ def with_examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = mlops("--project", root, "add", name, "--like", name)
         os.environ.pop("MLOPS_PROJECT", None)
         assert done.code == 0, done.err
-    for arguments in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "first")):
-        git(root, *arguments)
+    git(root, "init", "-q", "-b", "main")
+    commit(root, "first")
     return root
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from checkouts import git
+from checkouts import commit, git
 
 from mlops.project import shipped
 
@@ -24,8 +24,7 @@ class Repository:
         self.commit("first")
 
     def commit(self, message: str) -> None:
-        git(self.root, "add", "-A")
-        git(self.root, "commit", "-q", "-m", message)
+        commit(self.root, message)
 
     def edit(self, path: str, old: str, new: str) -> None:
         file = self.root / path

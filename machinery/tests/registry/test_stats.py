@@ -82,6 +82,8 @@ def test_a_run_costs_minutes_and_memory_where_they_were_recorded() -> None:
 
 
 def test_an_empty_log_is_told_in_one_line_and_the_runs_are_counted(registered: Project, command: Callable) -> None:
+    # The store of the test was copied here, which the first command says.
+    assert command("history", "iris").code == 0
     result = command("stats", "iris")
     assert (result.code, result.err.count("\n")) == (0, 1)
     assert result.err.startswith("nothing was deployed to production in the last 90 days")

@@ -27,7 +27,9 @@ def alive(pid: int) -> bool:
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_and_its_workers(signum: signal.Signals) -> None:
     run = f"ui._run([sys.executable, '-c', {CHILD!r}], dict(os.environ))"
-    script = f"import os, sys; from mlops.registry import ui; sys.exit({run})"
+    # A shell that starts the tests in the background has SIGINT ignored in all that they start.
+    heard = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    script = f"import os, signal, sys; {heard}; from mlops.registry import ui; sys.exit({run})"
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     worker = int(process.stdout.readline())
