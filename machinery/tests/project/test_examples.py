@@ -58,6 +58,7 @@ def test_an_example_is_complete_and_its_raw_data_are_those_of_the_note(name: str
         assert f"| {Path(path).name} | {rows} |" in note
 
 
+@pytest.mark.servers
 def test_examples_bring_their_tests_which_pass_in_a_project(with_examples: Path) -> None:
     done = run(with_examples, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "tests/use_cases")
     assert done.returncode == 0, done.stdout[-3000:]

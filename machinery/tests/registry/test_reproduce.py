@@ -11,6 +11,8 @@ from checkouts import commit, git
 
 from mlops.project import shipped
 
+pytestmark = pytest.mark.servers
+
 
 class Repository:
     """A project whose commits hold the code of its use case, worked on by the command line as from a shell."""
