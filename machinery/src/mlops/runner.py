@@ -80,7 +80,7 @@ def variable(name: str, value: str) -> None:
 
 
 def _escaped(text: str, more: str = "") -> str:
-    """A text in which neither a line end nor a sign of `more` ends what a workflow command is told."""
+    """A text in which neither a line end nor a sign of `more` ends the value of a workflow command."""
     return "".join(f"%{ord(sign):02X}" if sign in f"%\r\n{more}" else sign for sign in text)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import offline
 import pytest
+from checkouts import commit
 from fake_github import FakeGitHub
 from offline import Project, git
 from scenes import pull_request, push
@@ -27,8 +28,8 @@ def adopted(root: Path) -> None:
     """What *Use this template* copies, in its first commit, made thin by the command."""
     root.mkdir()
     new.copy(offline.TREE, root)
-    for arguments in (("init", "--quiet"), ("add", "-A"), ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x")):
-        git(root, *arguments)
+    git(root, "init", "--quiet")
+    commit(root, "first")
     command = [sys.executable, "-m", "mlops", "--project", str(root), "adopt", "--defaults"]
     subprocess.run(command, check=True, capture_output=True)
     subprocess.run(["rm", "-rf", str(root / ".git")], check=True)

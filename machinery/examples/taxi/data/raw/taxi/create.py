@@ -18,7 +18,7 @@ def create() -> pd.DataFrame:
     chance = np.random.default_rng(SEED)
     far, near = rides[rides["distance"] > 12], rides[(rides["distance"] > 1) & (rides["distance"] < 4)]
     kinds = {
-        # A long ride that is said to have ended in the area where it began.
+        # A long ride that is recorded as ending in the area where it began.
         "local_and_far": far[far["local"] == "no"].assign(local="yes"),
         # A decimal point that slipped.
         "ten_times": near.assign(distance=(near["distance"] * 10).round(2)),
