@@ -37,6 +37,10 @@ GOALS = {
     ("forest", "rows_s_1000"): 7,
     ("logistic", "rows_s_1000"): 14,
     ("logistic", "arrow_rows_s"): 50,
+    ("mixed logistic", "p50_ms"): 30,
+    ("mixed logistic", "requests_s"): 80,
+    ("mixed boosting", "p50_ms"): 30,
+    ("mixed boosting", "requests_s"): 80,
     ("forest", "start_s"): 15,
     ("forest", "memory_mb"): 5,
 }
@@ -53,44 +57,61 @@ LABELS = {
 }
 
 
-def candidates(folder: Path) -> dict[str, Path]:
-    """Candidate folders of a forest and of a logistic regression on the same made-up rows."""
-    import mlflow.sklearn
+def models() -> dict[str, tuple[Any, Any, Any]]:
+    """Pipeline, 2,000 made-up rows and their labels by name: 30 numbers, and 12 numbers with 6 categories ("mixed")."""
     import pandas as pd
-    from mlflow.models import infer_signature
+    from sklearn.compose import make_column_transformer
     from sklearn.datasets import make_classification
-    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+
+    values, target = make_classification(2_000, FEATURES, n_informative=10, random_state=0)
+    numbers = pd.DataFrame(values, columns=[f"feature_{place}" for place in range(FEATURES)])
+    categories = {f"category_{place}": pd.cut(values[:, 12 + place], 5, labels=list("abcde")) for place in range(6)}
+    mixed = numbers.iloc[:, :12].assign(**{name: column.astype(str) for name, column in categories.items()})
+    kinds = (list(mixed.columns[:12]), list(categories))
+
+    def encoded(encoder: Any) -> Any:
+        return make_column_transformer((StandardScaler(), kinds[0]), (encoder, kinds[1]))
+
+    one_hot, ordinal = OneHotEncoder(handle_unknown="ignore", sparse_output=False), OrdinalEncoder()
+    return {
+        "forest": (make_pipeline(StandardScaler(), RandomForestClassifier(100, random_state=0)), numbers, target),
+        "logistic": (make_pipeline(StandardScaler(), LogisticRegression()), numbers, target),
+        "mixed logistic": (make_pipeline(encoded(one_hot), LogisticRegression(max_iter=1_000)), mixed, target),
+        "mixed boosting": (make_pipeline(encoded(ordinal), HistGradientBoostingClassifier(random_state=0)), mixed, target),
+    }
+
+
+def candidates(folder: Path) -> dict[str, Path]:
+    """Candidate folders of all `models`, trained on 1,500 rows each; the rest is the holdout."""
+    import mlflow.sklearn
+    from mlflow.models import infer_signature
     from skops.io import dumps, get_untrusted_types
 
     from mlops.bundle.build import PREDICTED
 
-    values, target = make_classification(2_000, FEATURES, n_informative=10, random_state=0)
-    frame = pd.DataFrame(values, columns=[f"feature_{place}" for place in range(FEATURES)])
-    models = {
-        "forest": make_pipeline(StandardScaler(), RandomForestClassifier(100, random_state=0)),
-        "logistic": make_pipeline(StandardScaler(), LogisticRegression()),
-    }
-    for name, model in models.items():
+    folders = {}
+    for name, (model, frame, target) in models().items():
+        folders[name] = folder / name.replace(" ", "_")
         model.fit(frame[:1500], target[:1500])
         trusted = get_untrusted_types(data=dumps(model))
         signature = infer_signature(frame, model.predict(frame))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            path = folder / name / "model"
             mlflow.sklearn.save_model(
                 model,
-                path,
+                folders[name] / "model",
                 signature=signature,
                 serialization_format="skops",
                 skops_trusted_types=trusted,
                 pip_requirements=["scikit-learn"],
             )
         holdout = frame[1500:].assign(**{PREDICTED: model.predict(frame[1500:])})
-        holdout.to_parquet(folder / name / "holdout.parquet")
-    return {name: folder / name for name in models}
+        holdout.to_parquet(folders[name] / "holdout.parquet")
+    return folders
 
 
 @contextmanager

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops.scoring.client import to_arrow
+from mlops.serving import plain_rows
 from mlops.serving.invocations import read_csv, read_invocations, read_typed
 from mlops.serving.open_inference import read_infer
-from mlops.serving.signature import Column, InvalidRequest, Signature
+from mlops.serving.signature import Column, InvalidRequest, Signature, from_columns
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -87,3 +88,44 @@ def test_the_way_of_large_bodies_reads_what_the_general_way_reads(rows):
         json.dumps({"dataframe_split": {**body, "index": list(range(len(rows)))}}).encode(), signature
     )
     np.testing.assert_array_equal(large.matrix, general.matrix)
+
+
+FEW = Signature(
+    (
+        Column("a", "double", nan=False),
+        Column("b", "string", values=["red", "blue"]),
+        Column("c", "long"),
+        Column("d", "float", infinity=False),
+        Column("e", "string"),
+        Column("f", "integer"),
+    ),
+    limit=1e35,
+)
+NUMBER = (
+    st.integers(-3, 3) | st.floats() | st.sampled_from([2**53, 2**31, 2**70, 10**400, 3.5e38, 1e36, 0.5, -0.0, None, True])
+)
+CELLS = [NUMBER, st.sampled_from(["red", "blue", "green", "é", None]), NUMBER, NUMBER, st.text(max_size=3) | st.none(), NUMBER]
+
+
+@given(rows=st.lists(st.tuples(*CELLS), min_size=1, max_size=3), strict=st.booleans())
+@settings(max_examples=400, deadline=None)
+def test_values_checked_all_at_once_are_those_that_each_column_takes(rows, strict):
+    values = list(zip(*rows, strict=True))
+    try:
+        expected = from_columns(FEW, values, strict)
+    except InvalidRequest as error:
+        expected = error.message
+    try:
+        quick = plain_rows.from_columns(values, FEW)
+    except InvalidRequest as error:
+        quick = error.message
+    if quick is None or isinstance(expected, str):
+        assert quick in (None, expected)
+        return
+    for name, left, right in zip(FEW.names, quick.arrays, expected.arrays, strict=True):
+        assert left.dtype == right.dtype and left.tobytes() == right.tobytes() if left.dtype != object else True, name
+        assert left.tolist() == right.tolist(), name
+
+
+def test_plain_values_are_read_the_quick_way():
+    assert plain_rows.from_columns([[1.0, 2], ["red", "blue"], [1, 2.0], [0.1, 1], ["", "x"], [7, 8]], FEW) is not None

@@ -9,13 +9,15 @@ from dataclasses import replace
 
 import pytest
 
+from mlops.bundle.build import build
 from mlops.serving import service
 from mlops.serving.fast_path import Batcher
 from mlops.serving.model import MAX_BATCH_ROWS
 from mlops.serving.settings import Settings
 from mlops.serving.signature import InvalidRequest
 
-from .conftest import serving
+from .conftest import VERSION, make_candidate, serving
+from .pipelines import KINDS, table
 
 NAMES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 ROW = [5.1, 3.5, 1.4, 0.2]
@@ -291,3 +293,21 @@ def test_clients_that_ask_at_once_get_the_answers_that_they_get_alone(server):
     finally:
         for connection in connections:
             connection.close()
+
+
+def test_requests_with_texts_are_scored_in_one_call_too(tmp_path):
+    frame, targets = table(300, seed=1)
+    kind = KINDS["one-hot drop first, ridge"]
+    bundle = build(
+        make_candidate(tmp_path, kind.make(), frame[kind.columns], targets[kind.target]), tmp_path / "b", "kind", VERSION
+    )
+    state = service.create(bundle.folder, Settings(access_log=False))
+    service.start(state)
+    model, calls = state.scorer.predict, []
+    state.scorer = replace(state.scorer, predict=lambda rows, params: (calls.append(rows.count), model(rows, params))[1])
+    bodies = [frame[kind.columns][start : start + 2].to_json(orient="split", index=False) for start in range(0, 20, 2)]
+    bodies = [f'{{"dataframe_split": {body}}}' for body in bodies]
+    alone = [take(Batcher(state), body, alone=True) for body in bodies]
+    assert calls == [2] * 10
+    assert [[answer] for answer in take(Batcher(state), *bodies)] == alone
+    assert calls[10:] == [16, 4]

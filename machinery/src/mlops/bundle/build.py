@@ -268,13 +268,13 @@ def _batchable(raw: bytes, signature: Signature, layout: dict[str, Any], holdout
     """
     from mlops.bundle.onnx_form import has_loop
 
-    if holdout.matrix is None or has_loop(raw):
+    if has_loop(raw):
         return False
-    matrix = holdout.matrix[:JOINED_ROWS]
+    count = min(holdout.count, JOINED_ROWS)
 
     def answers(predict: models.Predict, size: int) -> list[Any]:
-        parts = [matrix[start : start + size] for start in range(0, len(matrix), size)]
-        return list(np.concatenate([predict(Rows(len(part), part, []), None) for part in parts]).tolist())
+        parts = [holdout.part(start, min(start + size, count)) for start in range(0, count, size)]
+        return list(np.concatenate([predict(part, None) for part in parts]).tolist())
 
     for threads in (1, 2, 4):  # a model may share its work out in another way for each
         predict = models.load_onnx(raw, signature, layout, threads)

@@ -12,7 +12,6 @@ import time
 from contextlib import suppress
 from typing import Protocol
 
-import numpy as np
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from mlops.serving import replies
@@ -20,7 +19,7 @@ from mlops.serving.model import MAX_BATCH_ROWS, Outputs
 from mlops.serving.replies import Reply
 from mlops.serving.scoring import ParsedRequest, Scorer, answer, predict, read
 from mlops.serving.service import Service, count
-from mlops.serving.signature import InvalidRequest, Rows
+from mlops.serving.signature import InvalidRequest, join
 
 LARGEST = 16_384  # bytes of a body up to which an ONNX model answers on the event loop: less than a thread's hand-over
 Headers = list[tuple[bytes, bytes]]
@@ -132,19 +131,17 @@ class Batcher:
 
 def _predict(scorer: Scorer, waiting: list[PendingRequest]) -> None:
     """The outputs of all requests by one call of the model; by one call each, where they cannot be batched."""
-    matrices = [request.parsed.rows.matrix for request in waiting if request.parsed and request.parsed.rows.matrix is not None]
+    parsed = [request.parsed for request in waiting if request.parsed]
     outputs: Outputs = {}
-    plain = all(request.parsed.is_plain for request in waiting if request.parsed)
-    if plain and 1 < len(waiting) == len(matrices):
-        batch = np.concatenate(matrices)
+    if len(parsed) > 1 and all(request.is_plain for request in parsed):
         # A model that fails on these rows is asked for each request, so that only the one at fault is refused.
         with suppress(Exception):
-            outputs = predict(scorer, Rows(len(batch), batch, []), None)
+            outputs = predict(scorer, join([request.rows for request in parsed]), None)
     if isinstance(outputs, dict):
         for request in waiting:
             request.predict(scorer)
         return
     start = 0
-    for request, matrix in zip(waiting, matrices, strict=True):
-        request.outputs = outputs[start : start + len(matrix)]
-        start += len(matrix)
+    for request, given in zip(waiting, parsed, strict=True):
+        request.outputs = outputs[start : start + given.rows.count]
+        start += given.rows.count

@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from mlops.serving import plain_rows
 from mlops.serving.signature import InvalidRequest, Rows, Signature, from_columns, from_matrix, schema_mismatch
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
-PLAIN = frozenset({int, float})
 LARGE = 16_384  # bytes of JSON from which simdjson pays for itself
 # What pandas.read_csv reads as a missing value.
 EMPTY = frozenset(
@@ -94,7 +94,7 @@ def _read_large(body: bytes, signature: Signature) -> Rows | None:
 
 def read_split(split: Any, signature: Signature) -> Rows:
     """Rows of {"columns": [...], "data": [[...], ...]}; the index is checked for its length and dropped."""
-    quick = _read_plain(split, signature)
+    quick = plain_rows.from_split(split, signature)
     if quick is not None:
         return quick
     if not isinstance(split, dict):
@@ -117,23 +117,6 @@ def read_split(split: Any, signature: Signature) -> Rows:
     _check_rows(data, len(names))
     columns: Sequence[Any] = list(zip(*data, strict=True)) if data else [()] * len(names)
     return _by_name(dict(zip(names, columns, strict=True)), len(data), signature)
-
-
-def _read_plain(split: Any, signature: Signature) -> Rows | None:
-    """The way of most requests: a few rows of plain numbers in the model's order. None where they are anything else."""
-    if not signature.numeric or type(split) is not dict or len(split) != 2 or split.get("columns") != signature.names:
-        return None
-    data, width = split.get("data"), len(signature.names)
-    if type(data) is not list or not 0 < len(data) <= 64:
-        return None
-    for row in data:
-        if type(row) is not list or len(row) != width or not PLAIN.issuperset(map(type, row)):
-            return None
-    try:
-        matrix = np.array(data, dtype=np.float64)
-    except OverflowError:
-        return None
-    return from_matrix(signature, matrix)
 
 
 def _check_rows(data: list[Any], width: int) -> None:
@@ -241,7 +224,9 @@ def read_typed(body: bytes, signature: Signature) -> tuple[Rows, Any]:
             raise _wrong_columns(number, record, signature, wanted)
     take = itemgetter(*signature.names) if len(signature.names) > 1 and not signature.optional else None
     rows = [take(record) if take else [record.get(name) for name in signature.names] for record in records]
-    return from_columns(signature, list(zip(*rows, strict=True)), strict=True), content.get("include")
+    columns = list(zip(*rows, strict=True))
+    quick = plain_rows.from_columns(columns, signature)
+    return quick or from_columns(signature, columns, strict=True), content.get("include")
 
 
 def _wrong_columns(number: int, record: dict[str, Any], signature: Signature, wanted: set[str]) -> InvalidRequest:
@@ -260,7 +245,8 @@ def _by_name(columns: dict[str, Any], count: int, signature: Signature) -> Rows:
     if lacking:
         raise schema_mismatch(_missing(lacking, signature), lacking[0])
     empty = [None] * count
-    return from_columns(signature, [columns.get(name, empty) for name in signature.names])
+    values = [columns.get(name, empty) for name in signature.names]
+    return plain_rows.from_columns(values, signature) or from_columns(signature, values)
 
 
 def _missing(names: list[str], signature: Signature) -> str:

@@ -97,7 +97,7 @@ def _as_input(values: np.ndarray, kind: Any) -> np.ndarray:
     """A column in a graph's type; a missing text, which graphs do not have, as NULL, any other missing value as NaN."""
     if kind is object:
         return np.array([NULL if value is None else value for value in values.tolist()], dtype=object)
-    return values.astype(kind)
+    return values if values.dtype == kind else values.astype(kind)
 
 
 def _load_skops(bundle: Bundle, trusted: Collection[str]) -> Predict:

@@ -108,6 +108,21 @@ class Signature:
         return all(column.type in NUMBERS and not column.wide for column in self.columns)
 
     @cached_property
+    def places(self) -> tuple[list[int], list[int]] | None:
+        """Places of the columns that are numbers, whole ones last, and of texts; None where there are other columns."""
+        if any(column.wide or column.type not in NUMBERS | {"string"} for column in self.columns):
+            return None
+        of = {kind: [place for place, column in enumerate(self.columns) if column.type == kind] for kind in TYPES}
+        return of["double"] + of["float"] + of["long"] + of["integer"], of["string"]
+
+    @cached_property
+    def whole(self) -> tuple[np.ndarray, np.ndarray]:
+        """Bounds of the columns of whole numbers in the order of `places`, each [columns, 1]."""
+        columns = [self.columns[place] for place in (self.places or ([], []))[0]]
+        bounds = np.array([column.bounds for column in columns if column.type in INTEGERS], dtype=np.float64).reshape(-1, 2)
+        return bounds[:, :1], bounds[:, 1:]
+
+    @cached_property
     def exact(self) -> list[int]:
         """Places of the number columns that are not plain float64."""
         return [place for place, column in enumerate(self.columns) if column.type in NUMBERS and column.type != "double"]
@@ -135,6 +150,22 @@ class Rows:
         """The values of one column, [rows]."""
         return self.matrix[:, place] if self.matrix is not None else self.arrays[place]
 
+    def part(self, start: int, stop: int) -> Rows:
+        """The rows from `start` to before `stop`."""
+        count = len(range(*slice(start, stop).indices(self.count)))
+        if self.matrix is not None:
+            return Rows(count, self.matrix[start:stop], [])
+        return Rows(count, None, [values[start:stop] for values in self.arrays])
+
+
+def join(parts: Sequence[Rows]) -> Rows:
+    """The rows of all parts, one after the other; all parts are of the same signature."""
+    count = sum(part.count for part in parts)
+    matrices = [part.matrix for part in parts if part.matrix is not None]
+    if len(matrices) == len(parts):
+        return Rows(count, np.concatenate(matrices), [])
+    return Rows(count, None, [np.concatenate(values) for values in zip(*(part.arrays for part in parts), strict=True)])
+
 
 def from_matrix(signature: Signature, matrix: np.ndarray) -> Rows:
     """Rows of a signature whose columns are all numbers; raises InvalidRequest for a value that a column cannot hold."""
@@ -145,8 +176,8 @@ def from_matrix(signature: Signature, matrix: np.ndarray) -> Rows:
             _check_special(column, matrix[:, place])
         _check_limit(signature, matrix)
     for place in signature.exact:
-        matrix[:, place] = _fit(signature.columns[place], matrix[:, place])
-    return _with_known_categories(signature, Rows(len(matrix), matrix, []))
+        matrix[:, place] = fit(signature.columns[place], matrix[:, place])
+    return with_known_categories(signature, Rows(len(matrix), matrix, []))
 
 
 def from_columns(signature: Signature, values: Sequence[Sequence[Any] | np.ndarray], strict: bool = False) -> Rows:
@@ -165,11 +196,11 @@ def from_columns(signature: Signature, values: Sequence[Sequence[Any] | np.ndarr
     for place in places:
         if signature.limit is not None and np.nanmax(np.abs(arrays[place]), initial=0.0) > signature.limit:
             raise _too_large(signature.columns[place])
-        arrays[place] = _fit(signature.columns[place], arrays[place])
-    return _with_known_categories(signature, Rows(count, None, arrays))
+        arrays[place] = fit(signature.columns[place], arrays[place])
+    return with_known_categories(signature, Rows(count, None, arrays))
 
 
-def _with_known_categories(signature: Signature, rows: Rows) -> Rows:
+def with_known_categories(signature: Signature, rows: Rows) -> Rows:
     """The rows; raises InvalidRequest for a category that the model does not know and does not ignore."""
     for place in signature.limited:
         column = signature.columns[place]
@@ -352,7 +383,7 @@ def _check_limit(signature: Signature, matrix: np.ndarray) -> None:
         raise _too_large(signature.columns[int(np.argmax(large.any(axis=0)))])
 
 
-def _fit(column: Column, values: np.ndarray) -> np.ndarray:
+def fit(column: Column, values: np.ndarray) -> np.ndarray:
     """Values as the column's type holds them, still float64; raises InvalidRequest for a fraction in an integer column."""
     if column.type == "float":
         with np.errstate(over="ignore"):
