@@ -87,12 +87,7 @@ def build(
         content |= {
             "use_case": use_case,
             "version": version,
-            "signature": {
-                "inputs": [asdict(column) for column in signature.columns],
-                "outputs": json.loads(flavors["signature"].get("outputs") or "[]"),
-                "params": list(params),
-                "limit": signature.limit,
-            },
+            "signature": _described(signature, flavors),
             "example": (shown := example(holdout, signature)),
             "example_prediction": expected(trained, signature, shown),
             "personal": sorted(personal),
@@ -101,6 +96,16 @@ def build(
         seal(folder, content)
         _replace(folder, to)
     return verify(to)
+
+
+def _described(signature: Signature, flavors: dict[str, Any]) -> dict[str, Any]:
+    """The signature as the manifest holds it."""
+    return {
+        "inputs": [asdict(column) for column in signature.columns],
+        "outputs": json.loads(flavors["signature"].get("outputs") or "[]"),
+        "params": list(signature.params),
+        "limit": signature.limit,
+    }
 
 
 def read_model(folder: Path) -> dict[str, Any]:

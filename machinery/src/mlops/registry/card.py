@@ -83,46 +83,58 @@ def _facts(
     measures = measures_of_version(use_case, manifest, config, classes)
     metrics = [_metric(name, config, measures, truth, models[0], row) for name, row in _rows(report).items()]
     personal = {*use_case.config.serving.personal, *config.serving.personal}
-    ranges = {name: known for name, known in manifest.get("ranges", {}).items() if name not in personal}
+    ranges = _ranges(manifest, personal)
     times = config.split.column if config.split.method == "time" else _time(holdout)
     by_rows = []
-    if config.primary in measures:
-        primary = (config.primary, measures[config.primary])
-        by_rows = slices.of_rows(holdout, use_case.config.slices, times, primary, truth, models)
+    if measure := measures.get(config.primary):
+        by_rows = slices.of_rows(holdout, use_case.config.slices, times, (config.primary, measure), truth, models)
     facts = {
         "use_case": use_case.name,
         "number": version.number,
         "registered": time.strftime("%Y-%m-%d", time.gmtime(version.created / 1000)),
         "description": manifest["description"],
         "task": manifest["task"],
-        "target": config.target.column,
         "classes": manifest["classes"],
-        "key": list(config.key),
         "estimator": manifest.get("estimator", []),
-        "parameters": config.parameters,
-        "seed": config.seed,
+        **_configured(config),
         "data": [_data(project, use_case.name, manifest["git"]["sha"], item) for item in manifest["data"]],
-        "split": config.split.model_dump(),
         "rows": manifest["rows"],
         "period": _period(ranges, holdout, times),
-        "bootstrap": config.bootstrap.model_dump(),
         "metrics": metrics,
         "verdict": {**report["verdict"], "rows": None, "champion": report["champion"]},
         "classes_found": [] if classes is None else slices.of_classes(config.target.column, classes, truth, *models),
         "importance": manifest.get("importance", []),
         "slices": [asdict(each) for each in by_rows],
         "ranges": ranges,
-        "outside": outside(holdout, {name: known for name, known in ranges.items() if name not in config.key}),
+        "outside": outside(holdout, _ranges(manifest, {*personal, *config.key})),
         "lineage": asdict(lineage.origin(project, version)),
         "python": manifest["python"],
         "fit_seconds": manifest.get("fit_seconds"),
         "packages": _packages(candidate.path / "model" / "requirements.txt"),
-        "model_files": [
-            {"file": name, "bytes": (candidate.path / name).stat().st_size, "sha256": digest}
-            for name, digest in sorted(manifest["files"].items())
-        ],
+        "model_files": _model_files(candidate),
     }
     return {**facts, "limits": _limits(facts, by_rows, config)}
+
+
+def _configured(config: UseCaseConfig) -> dict[str, Any]:
+    """What of a version's configuration the card tells."""
+    return {
+        "target": config.target.column,
+        "key": list(config.key),
+        "parameters": config.parameters,
+        "seed": config.seed,
+        "split": config.split.model_dump(),
+        "bootstrap": config.bootstrap.model_dump(),
+    }
+
+
+def _ranges(manifest: dict[str, Any], without: set[str]) -> dict[str, Any]:
+    return {name: known for name, known in manifest.get("ranges", {}).items() if name not in without}
+
+
+def _model_files(candidate: Candidate) -> list[dict[str, Any]]:
+    sizes = {name: (candidate.path / name).stat().st_size for name in candidate.manifest["files"]}
+    return [{"file": name, "bytes": size, "sha256": candidate.manifest["files"][name]} for name, size in sorted(sizes.items())]
 
 
 def _packages(file: Path) -> list[str]:

@@ -86,10 +86,9 @@ def image(name: str = NAME, tag: str = OF_TAG, json: bool = JSON) -> None:
     server = images.server_digest(project.root, bundle, settings)
     earlier = _published(project, planning.candidates(tag, remote_tags(project.root)))
     taken = planning.promotion(name, number, version.tags["key"], server, earlier)
-    local = f"{planning.repository(name, repository(project.root))}:{tag}"
+    local = taken.image if taken else f"{planning.repository(name, repository(project.root))}:{tag}"
     if taken:
-        images.pull(taken.image)
-        local = taken.image
+        images.pull(local)
     else:
         with console.step(f"building the image of {name} {number}"):
             build(project.root, bundle, local, registered.rows_of(project, bundle), settings)
@@ -109,8 +108,8 @@ def image(name: str = NAME, tag: str = OF_TAG, json: bool = JSON) -> None:
     write_json(_folder(project, name) / "image.json", model)
     runner.output("image", local)
     runner.output("number", number)
-    origin = f"taken over from {taken.tag}" if taken else "built"
-    _show_result(f"{name} {number}", ["", "value"], [("image", local), ("how", origin)], model, json)
+    rows = [("image", local), ("how", f"taken over from {taken.tag}" if taken else "built")]
+    _show_result(f"{name} {number}", ["", "value"], rows, model, json)
 
 
 @app.command()

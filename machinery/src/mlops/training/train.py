@@ -83,9 +83,8 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
 
     config, inputs = use_case.config, use_case.inputs(rows)
     training, holdout = split(rows, config.split, config.key, config.target.column)
-    target, classes = config.target.column, None
-    if config.task == "classification":
-        classes = np.unique(rows[target].to_numpy())
+    target = config.target.column
+    classes = np.unique(rows[target].to_numpy()) if config.task == "classification" else None
     (model, decided), predictions, simple, seconds, opened = _fitted(use_case, training, holdout, classes)
     truth = as_truth(holdout[target], classes)
     error = error_of(truth, simple, classes)
@@ -95,22 +94,13 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
     outputs = predictions.values if classes is None else classes[predictions.values]
     # What the years have changed is no drift: with a split by time, the last period is what the model has proved itself on.
     known = holdout if config.split.method == "time" else training
-    spread = reference.profile(known[inputs], outputs, classes is not None)
-    files.write_text(folder / "reference.json", json.dumps(spread, separators=(",", ":")) + "\n")
-    answers = holdout[target].head(3).to_frame()
-    lock = [f"{name}=={installed(name)}" for name in PACKAGES]
-    tracking.save_model(folder / "model", model, rows[inputs], holdout[inputs].head(3), answers, lock)
-    trust.check(folder / "model" / "model.skops", config.serving.trust)
+    _write_reference(folder, known[inputs], outputs, classes is not None)
     plain = without_threshold(model)
-    if hasattr(plain, "steps") and len(plain.steps) > 1:
-        model_file.write(folder / "features.skops", plain[:-1])
+    _write_model(folder, use_case, model, rows, holdout)
     primary = primary_measure(use_case, classes)
     decided["importance"] = importance.of_inputs(use_case, model, holdout[inputs], truth, classes, primary)
     if added := importance.contributions(plain, training[inputs], str(target if classes is None else classes[-1])):
         decided["contributions"] = added
-    measured = {
-        name: metrics_of(use_case, truth, by, classes) for name, by in (("candidate", predictions), ("baseline", simple))
-    }
     manifest = {
         **facts,
         "use_case": use_case.name,
@@ -122,8 +112,8 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
         "single_inputs": alone,
         "baseline_digest": rules.of_baseline(use_case.baseline),
         "classes": None if classes is None else classes.tolist(),
-        "metrics": measured["candidate"],
-        "baseline": measured["baseline"],
+        "metrics": metrics_of(use_case, truth, predictions, classes),
+        "baseline": metrics_of(use_case, truth, simple, classes),
         "rows": {"training": len(training), "holdout": len(holdout)},
         "ranges": ranges_of(training[_described(use_case, training)], config.serving.personal),
         "estimator": _estimator(plain),
@@ -137,6 +127,24 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
         },
     }
     files.write_json(folder / "manifest.json", manifest)
+
+
+def _write_reference(folder: Path, inputs: pd.DataFrame, outputs: np.ndarray, classes: bool) -> None:
+    """Write the profile that drift is measured against."""
+    profile = reference.profile(inputs, outputs, classes)
+    files.write_text(folder / "reference.json", json.dumps(profile, separators=(",", ":")) + "\n")
+
+
+def _write_model(folder: Path, use_case: UseCase, model: Any, rows: pd.DataFrame, holdout: pd.DataFrame) -> None:
+    """Write the model as MLflow keeps it, with an example of three rows, and what stands before its estimator beside it."""
+    config, inputs = use_case.config, use_case.inputs(rows)
+    answers = holdout[config.target.column].head(3).to_frame()
+    lock = [f"{name}=={installed(name)}" for name in PACKAGES]
+    tracking.save_model(folder / "model", model, rows[inputs], holdout[inputs].head(3), answers, lock)
+    trust.check(folder / "model" / "model.skops", config.serving.trust)
+    plain = without_threshold(model)
+    if hasattr(plain, "steps") and len(plain.steps) > 1:
+        model_file.write(folder / "features.skops", plain[:-1])
 
 
 def _fitted(
