@@ -1,5 +1,5 @@
 # Targets for those who work on the machinery: its lint, tests and documentation come on top of the project's.
-.PHONY: lint-machinery format-machinery test-machinery coverage test-all-machinery test-workflows benchmark-workflows drift drill wheel release-wheel docs-machinery
+.PHONY: lint-machinery format-machinery test-machinery test-servers coverage test-all-machinery test-workflows benchmark-workflows drift drill wheel release-wheel docs-machinery
 
 DOCS_TITLE := MLOps template
 
@@ -23,8 +23,11 @@ format-machinery: $(VENV)/.dev
 test-machinery: fast-tests
 	@$(BIN)/pytest machinery/tests -n auto --dist loadscope
 
-coverage: $(VENV)/.dev ## which lines and branches of the machinery the fast tests reach; fails below the floor
-	@$(BIN)/pytest machinery/tests -n auto --dist loadscope --cov --cov-config machinery/pyproject.toml --cov-report term:skip-covered
+test-servers: $(VENV)/.dev ## the machinery's tests that start servers, train in processes of their own or kill them
+	@$(BIN)/pytest machinery/tests -n auto --dist loadscope -m servers
+
+coverage: $(VENV)/.dev ## which lines and branches of the machinery the tests reach; fails below the floor
+	@$(BIN)/pytest machinery/tests -n auto --dist loadscope -m "not docker and not workflows and not services and not spark and not long" --cov --cov-config machinery/pyproject.toml --cov-report term:skip-covered
 
 test-all-machinery: $(VENV)/.dev ## the machinery's fast tests on every supported Python, against the built wheel
 	@$(BIN)/tox run -c machinery/tox.ini -e "$$($(RUN) pythons --tox)" --skip-missing-interpreters

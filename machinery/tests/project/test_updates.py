@@ -157,6 +157,7 @@ EDITS: dict[str, tuple[Callable[[Path], object], list[tuple[str, str | None]]]] 
 }
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("name", EDITS)
 def test_no_edit_is_lost_over_three_versions(name: str, first: Wheel, later: list[Wheel], tmp_path: Path) -> None:
     edit, expected = EDITS[name]

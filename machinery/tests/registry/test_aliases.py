@@ -42,6 +42,7 @@ def test_a_crash_before_the_alias_moves_leaves_it_at_the_old_version_and_the_nex
     assert champion(stored(registered)) == "1.0.1"
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("step", ["log_artifacts", "log_model_artifacts", "create_model_version", "set_model_version_tag"])
 def test_a_crash_on_the_way_to_a_version_leaves_none_and_the_next_run_makes_it(
     registered: Project, run: Run, stored, load, monkeypatch: pytest.MonkeyPatch, step: str
