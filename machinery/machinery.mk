@@ -2,6 +2,7 @@
 .PHONY: lint-machinery format-machinery test-machinery test-servers coverage test-all-machinery test-workflows benchmark-workflows drift drill wheel release-wheel docs-machinery
 
 DOCS_TITLE := MLOps template
+DOCS_EXTENSIONS := myst_parser,sphinxcontrib.mermaid,sphinx.ext.autodoc,sphinx.ext.napoleon
 
 lint: lint-machinery
 format: format-machinery
@@ -51,4 +52,4 @@ release-wheel: wheel
 	@gh release create $(TAG) machinery/dist/*.whl --verify-tag --generate-notes
 
 docs-machinery: $(VENV)/.dev
-	@$(BIN)/sphinx-build -q -W -b html -c docs -D project="$(DOCS_TITLE)" -D html_title="$(DOCS_TITLE)" machinery/docs machinery/docs/_build/html
+	@$(BIN)/sphinx-build -q -W -b html -c docs -D project="$(DOCS_TITLE)" -D html_title="$(DOCS_TITLE)" -D extensions=$(DOCS_EXTENSIONS) machinery/docs machinery/docs/_build/html

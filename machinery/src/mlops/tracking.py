@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import sqlite3
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -268,7 +269,10 @@ def _signature(inputs: pd.DataFrame, predictions: Any) -> ModelSignature:
     for name, values in inputs.items():
         known = values[values.notna()]
         row[name] = (values if known.empty else known).head(1).array
-    signature = infer_signature(pd.DataFrame(row), predictions)
+    with warnings.catch_warnings():
+        # Whether a column has gaps is known below, from all rows.
+        warnings.filterwarnings("ignore", message=".*Inferred schema contains integer column")
+        signature = infer_signature(pd.DataFrame(row), predictions)
     gaps = inputs.isna().any()
     columns: list[Any] = [ColSpec(column.type, column.name, required=not gaps[column.name]) for column in signature.inputs]
     signature.inputs = Schema(columns)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -211,3 +212,11 @@ def test_baseline_of_ridership_is_scored_on_the_same_days(project: Project) -> N
     assert candidate.manifest["baseline"]["mae"] == pytest.approx(abs(rows["__baseline__"] - rows["__target__"]).mean())
     raw = pd.read_csv(project.data / "raw/ridership/ridership.csv", parse_dates=["date"])
     assert rows["date"].max() == raw["date"].max()
+
+
+def test_whole_numbers_among_the_inputs_warn_of_nothing(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"doors": [2, 4, 5], "size": [1.0, 2.0, 3.0]})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tracking.save_model(tmp_path / "model", LinearRegression().fit(rows, [1, 2, 3]), rows, rows, rows[["size"]], [])
+    assert not [warning for warning in caught if "integer" in str(warning.message)]
