@@ -1,6 +1,6 @@
 """The server of a bundle against `mlflow models serve` with one worker: same models, same machine, same run.
 
-    python -m benchmarks.serving [--seconds 4] [--json]
+    python -m benchmarks.serving [--seconds 4] [--model "mixed logistic"] [--json]
 
 Needs wrk. Server and client run on different processors; the servers are measured in turn, one at a time.
 """
@@ -20,7 +20,7 @@ import tempfile
 import time
 import urllib.request
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -212,8 +212,8 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def compare(seconds: float) -> dict[str, dict[str, Any]]:
-    """Figures by model and server: mlflow, onnx, and skops for the forest."""
+def compare(seconds: float, chosen: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """Figures by model and server: mlflow, onnx and skops, of all `models` or of those that are chosen."""
     import pandas as pd
 
     from mlops.bundle.build import PREDICTED, build
@@ -222,6 +222,8 @@ def compare(seconds: float) -> dict[str, dict[str, Any]]:
     results: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         for name, folder in candidates(Path(temporary)).items():
+            if chosen and name not in chosen:
+                continue
             frame = pd.read_parquet(folder / "holdout.parquet").drop(columns=PREDICTED)
             frame = pd.concat([frame] * 20, ignore_index=True)
             split = {count: frame[:count].to_dict("split") for count in (1, 3, 1_000, 10_000)}
@@ -261,6 +263,8 @@ def show(results: dict[str, dict[str, Any]]) -> None:
             lines.append([label, *(f"{value:,.3g}" if value < 1000 else f"{value:,.0f}" for value in _cells(servers, what))])
             lines[-1] += [f"{times:.1f} ×", verdict]
         table(model, ["", "mlflow models serve", "ONNX bundle", "skops bundle", "ONNX against MLflow", "goal"], lines)
+    if "logistic" not in results:
+        return
     own = results["logistic"]["onnx"]["three_rows_ms"]
     note(f"3 rows, logistic, scaling and model in one call: {own:.2f} ms; the source's figure: 15.2 ms")
 
@@ -273,11 +277,12 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=4, help="length of each measurement")
+    parser.add_argument("--model", action="append", choices=models(), help="one of the models alone; may be repeated")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args()
     if not shutil.which("wrk") or not shutil.which("taskset"):
         sys.exit("wrk and taskset are needed (Debian: apt-get install wrk util-linux)")
-    results = compare(arguments.seconds)
+    results = compare(arguments.seconds, arguments.model or ())
     as_json(results) if arguments.json else show(results)
 
 
