@@ -6,6 +6,7 @@ The steps are those of the workflows; the stand-ins that run them are derived fr
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -156,12 +157,20 @@ def test_the_review_of_notebooks_is_read_beside_and_without_a_model_report(tmp_p
     write(tmp_path / "output/notebooks/review.md", "# Review")
     write(tmp_path / "output/notebooks/pages/index.html", "")
     leave_report(tmp_path, "iris")
-    for kept, expected in ((["report-notebooks"], ["# Review"]), (list(sent)[-1:], ["# iris", "# Review"])):
+    for kept, expected in ((["report-notebooks-review"], ["# Review"]), (list(sent)[-1:], ["# iris", "# Review"])):
         for name in kept:
             (tmp_path / "store").mkdir(exist_ok=True)
             upload.upload(inputs_of(sent[name], "iris"), tmp_path, tmp_path / "store")
         download.download(inputs_of(taken), tmp_path / f"there{len(expected)}", tmp_path / "store")
         assert comment.reports(tmp_path / f"there{len(expected)}" / taken["path"]) == expected
+
+
+def test_no_name_of_a_use_case_makes_the_name_of_another_artifact() -> None:
+    """Of two artifacts of one name the second is refused: 409 Conflict."""
+    names = [(file, step["name"]) for file, _, step in steps("actions/upload-artifact")]
+    for file, name in names:
+        pattern = re.escape(name).replace(re.escape("${{ matrix.use_case }}"), "[a-z][a-z0-9_]*")
+        assert [other for place, other in names if place == file and re.fullmatch(pattern, other)] in ([], [name]), name
 
 
 def test_every_download_is_tried_above() -> None:
