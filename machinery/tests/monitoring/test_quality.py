@@ -51,6 +51,20 @@ def test_a_model_that_breaks_its_limit_is_found(use_case: UseCase, rows: int, ac
     assert alarms(use_case, rows, accuracy, 20) >= 18
 
 
+@pytest.mark.parametrize("classes", [1, 2])
+def test_labels_of_some_classes_alone_are_no_drift_of_a_mean_over_all(use_case: UseCase, classes: int) -> None:
+    """The model is right in 95 of 100 rows; of the classes that do not occur each wrong row makes an F1 of 0."""
+    random = np.random.default_rng(0)
+    truth = random.integers(0, classes, 300)
+    predictions = np.where(random.random(300) >= 0.95, (truth + random.integers(1, 3, 300)) % 3, truth)
+    joined = pd.DataFrame({TRUTH: np.array(CLASSES)[truth], PREDICTION: np.array(CLASSES)[predictions]})
+    rows = {row.metric: row for row in quality.check(use_case, MANIFEST, joined)}
+    assert rows["accuracy"].verdict == "ok" and rows["macro_f1"].verdict == "too few labels"
+    assert rows["macro_f1"].reason.endswith("`versicolor` or `virginica`" if classes == 1 else "no label is `virginica`")
+    wrong = {row.metric: row for row in quality.check(use_case, MANIFEST, joined.assign(**{PREDICTION: "virginica"}))}
+    assert wrong["accuracy"].verdict == "drift"
+
+
 def test_a_value_beyond_its_limit_that_few_labels_cannot_tell_from_chance_is_reported(use_case: UseCase) -> None:
     hits = pd.DataFrame({TRUTH: (CLASSES * 10)[:30]})
     joined = hits.assign(**{PREDICTION: ["setosa"] * 4 + list(hits[TRUTH][4:])})

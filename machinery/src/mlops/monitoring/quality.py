@@ -13,6 +13,7 @@ from mlops.errors import ConfigError
 from mlops.metrics.measures import Measure, Predictions, encode
 from mlops.metrics.own import own_measure, takes_probabilities
 from mlops.metrics.probabilities import NEED_PROBABILITIES, measures_of
+from mlops.monitoring import log
 from mlops.monitoring.labels import TRUTH
 from mlops.monitoring.log import PREDICTION, PROBABILITIES
 from mlops.monitoring.statistics import block_interval
@@ -28,13 +29,16 @@ if TYPE_CHECKING:
 # use case. Both are one-sided, so an interval of 99 % stands for the first.
 CHANCE, CHANCE_OF_ALL = 0.005, 0.02
 UNCLEAR = "too few labels"
+# Means over the classes: without labels of one of them they are another metric than that of the holdout.
+MEANS_OVER_CLASSES = ("macro_f1", "balanced_accuracy")
 
 
 @dataclass(frozen=True)
 class Quality:
     """One metric in service: its value with an interval at `level`, its limit, the holdout's value, and a verdict.
 
-    verdict: ok, warn, drift, or UNCLEAR where the value is beyond its limit and the interval is not.
+    verdict: ok, warn, drift, or UNCLEAR where the value is beyond its limit and the interval is not, and for a mean over the
+    classes where one of them has no label.
     """
 
     metric: str
@@ -75,6 +79,8 @@ def check(use_case: UseCase, manifest: Mapping[str, Any], joined: pd.DataFrame) 
         )
         value, holdout = measure(truth, predictions), manifest["metrics"].get(name)
         verdict, reason = judge(rule, value, (low, high), limit, holdout, len(truth))
+        if verdict in ("warn", "drift") and name in MEANS_OVER_CLASSES and (lacking := _without_labels(manifest, joined)):
+            verdict, reason = UNCLEAR, f"is a mean over the classes, and no label is {lacking}"
         results.append(Quality(name, value, low, high, limit, holdout, verdict, reason, level))
     return results
 
@@ -86,6 +92,12 @@ def unknown_classes(manifest: Mapping[str, Any], joined: pd.DataFrame) -> dict[s
     known = {_class_name(name) for name in manifest["classes"]}
     names = joined[TRUTH].map(_class_name)
     return {str(name): int(count) for name, count in names[~names.isin(known)].value_counts().items()}
+
+
+def _without_labels(manifest: Mapping[str, Any], joined: pd.DataFrame) -> str:
+    """The classes of the model that no label names, in words; "" where each has one."""
+    known = set(joined[TRUTH].map(_class_name))
+    return " or ".join(log.quoted(name) for name in map(_class_name, manifest["classes"]) if name not in known)
 
 
 def fitting(predictions: pd.Series, classes: list[Any] | None) -> pd.Series:
