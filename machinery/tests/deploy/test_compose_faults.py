@@ -96,6 +96,8 @@ def test_a_removed_proxy_is_reported_with_the_command_that_repairs_it(images, ma
     HERE.remove(f"{target.name('iris')}-proxy")
     (fault,) = target.check("iris")
     assert fault.endswith("1.0.0 runs behind it; mlops deployments iris --to production --repair")
+    with socket.create_server(("127.0.0.1", target.port("iris"))), pytest.raises(UserError, match="taken .*yaml$"):
+        target.repair("iris")
     assert target.repair("iris") == target.address("iris")
     assert target.check("iris") == [] and answering(target) == "1.0.0"
     assert target.running("iris") == images["1.0.0"]
@@ -108,6 +110,29 @@ def test_a_service_that_ended_is_reported_with_its_cause(images, make) -> None:
     HERE("stop", container.id)
     (fault,) = target.check("iris")
     assert fault.startswith("no service of iris runs in production") and "mlops deploy iris --to production" in fault
+
+
+def test_a_service_that_hangs_is_reported_and_can_be_replaced(images, make) -> None:
+    target = make()
+    target.deploy(images["1.0.0"])
+    hung = next(item for item in target.containers("iris") if item.runs)
+    HERE("pause", hung.id)
+    time.sleep(5)  # until the proxy has found it down
+    (fault,) = target.check("iris")
+    assert fault.startswith("iris 1.0.0 runs in production and does not answer") and f"docker restart {hung.name}" in fault
+    with pytest.raises(UserError, match="iris 1.0.0 runs in production and does not answer"):
+        target.repair("iris")
+    target.deploy(images["1.0.1"])
+    assert answering(target) == "1.0.1" and target.check("iris") == []
+
+
+def test_a_paused_proxy_is_reported_and_repaired(images, make) -> None:
+    target = make()
+    target.deploy(images["1.0.0"])
+    HERE("pause", f"{target.name('iris')}-proxy")
+    (fault,) = target.check("iris")
+    assert "-proxy is paused" in fault and fault.endswith("--repair")
+    assert target.repair("iris") == target.address("iris") and answering(target) == "1.0.0"
 
 
 def test_an_end_for_lack_of_memory_is_named_with_the_limit(images, make, worse) -> None:

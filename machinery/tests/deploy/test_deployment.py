@@ -287,6 +287,8 @@ def test_a_cloud_gets_the_registered_version_and_no_image_and_can_go_back(
         ("ssh://deploy@server:22", "0.0.0.0", "http://server:8080"),
         ("ssh://deploy@server", "10.0.0.7", "http://10.0.0.7:8080"),
         ("unix:///run/docker.sock", "0.0.0.0", "http://127.0.0.1:8080"),
+        ("", "::1", "http://[::1]:8080"),
+        ("", "[::]", "http://127.0.0.1:8080"),
     ],
 )
 def test_the_address_is_the_one_that_users_of_the_host_see(project: Project, host: str, bind: str, address: str) -> None:

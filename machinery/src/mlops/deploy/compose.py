@@ -70,7 +70,7 @@ class ComposeTarget:
         """The address that answers, as the host's users see it."""
         host = urlsplit(self.settings.host).hostname if self.settings.host.startswith(("ssh:", "tcp:")) else None
         everywhere = self.settings.bind in ("0.0.0.0", "::", "[::]")
-        shown = (host or "127.0.0.1") if everywhere else self.settings.bind
+        shown = (host or "127.0.0.1") if everywhere else self._bind()
         return f"http://{shown}:{self.port(use_case)}"
 
     def running(self, use_case: str) -> Service | None:
@@ -131,16 +131,20 @@ class ComposeTarget:
             manifest = docker.manifest_of(host, service.image)
             docker.check_bundle(service, manifest)
             with proxy_container.started(host, wanted) as front:
-                old, known = self._settle(front, service.use_case)
+                old, known, fault = self._settle(front, service.use_case)
+                if old and fault:
+                    console.note(f"{old.service.number} does not answer, so nothing is compared with it: {fault}")
+                # Going back, and away from what does not answer, must be quick: the contract alone has to be kept.
+                brief = bool(fault) or _was_here(known, service)
                 slot = other_than(old.slot) if old else "blue"
                 front.disable(slot)
                 with self._probation(front, slot, old) as keep:
                     new = self._start(service, slot, wanted.image)
                     keep(new)
-                    self._prove(front, manifest, new, old, proven=_was_here(known, service))
+                    self._prove(front, manifest, new, old, brief)
                     # From here on Docker restarts the new service.
                     host("update", "--restart", PROVEN, new)
-            self._leave(Proxy(host, wanted.name), slot, old, service.use_case, watched=not _was_here(known, service))
+            self._leave(Proxy(host, wanted.name), slot, old, service.use_case, watched=not brief)
         return self.address(service.use_case)
 
     def digest(self, service: Service) -> str:
@@ -155,9 +159,11 @@ class ComposeTarget:
     def repair(self, use_case: str) -> str:
         """Start the proxy again where it is gone, let the service that proved itself answer, and return the address."""
         with self._locked(use_case) as wanted, proxy_container.started(self.docker, wanted) as front:
-            old, _ = self._settle(front, use_case)
+            old, _, fault = self._settle(front, use_case)
             if old is None:
                 raise UserError(f"{use_case}: no service runs in {self.environment} that a proxy could lead to; deploy one")
+            if fault:
+                raise UserError(health.silent(self, use_case, old, fault))
         return self.address(use_case)
 
     @contextmanager
@@ -187,14 +193,20 @@ class ComposeTarget:
         containers = [_container(details, use_case) for details in inspected]
         return sorted(containers, key=lambda item: item.created, reverse=True)
 
-    def _settle(self, front: Proxy, use_case: str) -> tuple[Container | None, list[Container]]:
-        """Bring what an interrupted deployment left into order; returns what serves and all that was there before."""
+    def _settle(self, front: Proxy, use_case: str) -> tuple[Container | None, list[Container], str]:
+        """Bring what an interrupted deployment left into order.
+
+        Returns what serves, all that was there before, and why what serves does not answer, "" where it does.
+        """
         known = self.containers(use_case)
-        old = self.serving(use_case, known)
+        old, fault = self.serving(use_case, known), ""
         guard.end(front, *(item.id for item in known if item.runs))
         if old:
             front.enable(old.slot)
-            front.wait_up(old.slot, old.address)
+            try:
+                front.wait_up(old.slot, old.address)
+            except DeployFailed as error:  # what hangs is what one wants to leave
+                fault = str(error)
             front.route_to(old.slot)
             self.docker("update", "--restart", PROVEN, old.id)
         for item in known:
@@ -204,7 +216,7 @@ class ComposeTarget:
                 # One that is older than what serves was replaced by it; a younger one never proved itself.
                 replaced = item.proven or (old is not None and item.created < old.created)
                 self._retire(item) if replaced else self.docker.remove(item.id)
-        return old, known
+        return old, known, fault
 
     def _start(self, service: Service, slot: str, helper: str) -> str:
         """Start the container of a service on trial and return its name."""
@@ -246,10 +258,10 @@ class ComposeTarget:
             self.docker.remove(*started, *([] if old else [front.name]))
             raise
 
-    def _prove(self, front: Proxy, manifest: contract.Manifest, new: str, old: Container | None, proven: bool) -> None:
+    def _prove(self, front: Proxy, manifest: contract.Manifest, new: str, old: Container | None, brief: bool) -> None:
         """Take the new service through its trial, until it answers all requests and was watched.
 
-        One that has proved itself here before, and was kept, is only held to its contract: going back must be quick.
+        brief: it is only held to its contract.
         """
         host, configured = self.docker, self.settings
         token = os.environ.get("MLOPS_SERVE_TOKEN", "")
@@ -263,11 +275,11 @@ class ComposeTarget:
             url = stack.enter_context(tunnel(front, new))
             contract.wait_ready(url, contract.PATIENCE, alive)
             contract.hold(url, manifest, token=token)
-            if old and not proven:
+            if old and not brief:
                 self._shadow(front, old, placed, url, token)
             front.enable(slot)
             front.wait_up(slot, placed.address)
-            if old and not proven and configured.share.percent:
+            if old and not brief and configured.share.percent:
                 front.route_to(old.slot, configured.share.percent)
                 with contract.explained(f"with {configured.share.percent} % of the requests"):
                     watch.watch(url, configured.share.seconds, configured.errors, token, alive)
@@ -276,7 +288,7 @@ class ComposeTarget:
             with contract.explained("through the proxy"):
                 _answers(served, manifest, token)
             with contract.explained("with all requests"):
-                watch.watch(url, configured.watch if old and not proven else 0, configured.errors, token, alive)
+                watch.watch(url, configured.watch if old and not brief else 0, configured.errors, token, alive)
 
     def _shadow(self, front: Proxy, old: Container, placed: Container, new: str, token: str) -> None:
         wanted = self.settings.shadow

@@ -68,24 +68,38 @@ def _nothing_runs(target: Host, use_case: str, known: list[Container]) -> str:
 def _of_proxy(target: Host, use_case: str, running: Container, front: dict[str, Any] | None) -> list[str]:
     address, fix = target.address(use_case), repair_command(target, use_case)
     name = f"{target.name(use_case)}-proxy"
-    if front is None or not front["State"]["Running"]:
-        state = (
-            "is gone" if front is None else f"has ended{docker.reason_of_end(front['State'], environment=target.environment)}"
-        )
+    if front is None or not front["State"]["Running"] or front["State"]["Paused"]:
+        state = "is gone" if front is None else _halted(front["State"], target.environment)
         return [f"the proxy {name} {state}: nothing answers at {address}, {running.service.number} runs behind it; {fix}"]
     port = proxy_container.published_by(front)[1]
     if port != str(target.port(use_case)):
         return [f"the proxy {name} is published at port {port}, {target.port(use_case)} is configured; {fix}"]
-    answers = _answering(Proxy(target.docker, name))
+    answers = _answering(Proxy(target.docker, name), "127.0.0.1")
     if answers != running.service.number:
+        own = _answering(Proxy(target.docker, name), running.name)
+        if own != running.service.number:
+            return [silent(target, use_case, running, own)]
         return [f"{address} answers {answers or 'nothing'}, {running.service.number} runs behind it; {fix}"]
     return []
 
 
-def _answering(front: Proxy) -> str:
-    """Return the number of the version that the proxy leads to, what is wrong where none answers."""
+def silent(target: Host, use_case: str, running: Container, answers: str) -> str:
+    """Return that a service runs and does not answer as itself, with the commands that help."""
+    return (
+        f"{use_case} {running.service.number} runs in {target.environment} and does not answer at {target.address(use_case)}: "
+        f"{answers}; docker restart {running.name} starts it anew, mlops rollback {use_case} --environment "
+        f'{target.environment} --reason "…" goes back'
+    )
+
+
+def _halted(state: dict[str, Any], environment: str) -> str:
+    return "is paused" if state["Paused"] else f"has ended{docker.reason_of_end(state, environment=environment)}"
+
+
+def _answering(front: Proxy, place: str) -> str:
+    """Return the number of the version that answers at a place behind the proxy, what is wrong where none does."""
     try:
-        with tunnel(front, "127.0.0.1") as url:
+        with tunnel(front, place) as url:
             return str(json.loads(Asker(url, LIMIT, "")("/version").text).get("number", ""))
     except (Broken, UserError, ValueError, AttributeError) as error:
         return f"nothing ({error})"

@@ -84,7 +84,7 @@ class Proxy:
             if states and all(state == (address, "2", "0") for state in states):
                 return
             description = ", ".join(f"address {state[0]} state {state[1]}/{state[2]}" for state in states)
-        raise DeployFailed(f"the proxy does not find the new service healthy within {seconds:g} s: {description}")
+        raise DeployFailed(f"the proxy does not find the service healthy within {seconds:g} s: {description}")
 
     def wait_idle(self, slot: str, seconds: float) -> bool:
         """Return whether a place has answered everything that it works on within `seconds`."""

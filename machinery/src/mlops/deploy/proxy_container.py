@@ -71,6 +71,8 @@ def started(docker: Docker, wanted: Wanted) -> Iterator[Proxy]:
         return
     if not container:
         _run(docker, wanted, wanted.name)
+    elif container["State"]["Paused"]:
+        docker("unpause", wanted.name)
     elif not container["State"]["Running"]:
         docker("start", wanted.name)
     proxy = Proxy(docker, wanted.name)
@@ -145,7 +147,8 @@ def _run(docker: Docker, wanted: Wanted, name: str) -> None:
         environment = next((label.partition("=")[2] for label in wanted.labels if ".environment=" in label), "<environment>")
         raise UserError(
             f"{wanted.published} on {docker.shown} is taken by another program: free it, or choose another port under "
-            f"deploy.{environment}.compose.ports in config/project.yaml; what answered before still does"
+            f"deploy.{environment}.compose.ports in config/project.yaml"
+            + ("; what answered before still does" if name != wanted.name else "")
         ) from None
 
 
