@@ -15,6 +15,7 @@ from scipy.stats import binomtest
 from mlops.config import Project
 from mlops.deploy import shadow
 from mlops.deploy.shadow import Pair
+from mlops.monitoring import log, rendezvous
 
 INPUTS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 ROWS = 300
@@ -85,6 +86,16 @@ def test_before_labels_have_come_only_the_difference_is_reported(check: Callable
     shown = check(list(species), wrong(species, 5), labelled=10)
     assert (shown["better"], shown["gain"], shown["differ"]) == ("", None, pytest.approx(0.2))
     assert "The outcome of 10 is known, fewer than the 30 that say which is better" in shown["words"]
+
+
+def test_a_shadows_log_that_cannot_be_read_says_nothing_of_the_service(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    record = {"time": now.isoformat(), "version": "1.0.0", "request": "r", "row": 0, "inputs": {}, "prediction": "setosa"}
+    (tmp_path / "iris.jsonl").write_text(f"{json.dumps(record)}\n" * 50)
+    (tmp_path / "iris.shadow.jsonl").write_text("half a line\n\n" * 60)
+    read = log.read(tmp_path, "iris", "", now - timedelta(days=1), now)
+    assert rendezvous.read(tmp_path, "iris", read) == {}
+    assert (read.malformed, read.fault) == (60, "")
 
 
 def test_a_comparison_names_its_intervals() -> None:

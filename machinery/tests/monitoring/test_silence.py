@@ -11,6 +11,7 @@ import pytest
 from test_monitor import many, monitor
 
 from mlops.config import Project
+from mlops.monitoring import log
 
 
 def line(**other: object) -> str:
@@ -36,6 +37,13 @@ def test_silence_is_not_taken_for_health_and_asks_no_store(project: Project, tmp
     assert (done.code, done.value["verdict"], why in done.value["fault"]) == (1, "blind", True), done.value["fault"]
     assert why.lower() in Path(done.value["report"]).with_name("report.md").read_text().lower()
     assert not project.store.exists()
+
+
+def test_a_few_rows_of_now_among_many_of_the_future_are_a_wrong_clock(tmp_path: Path) -> None:
+    (tmp_path / "iris.jsonl").write_text(line() * 3 + "\n \n" * 200 + line(time=FUTURE) * 400)
+    now = datetime.now(UTC)
+    read = log.read(tmp_path, "iris", "", now - timedelta(days=7), now)
+    assert read.fault.startswith("400 rows lie in the future and 3 in the window") and read.malformed == 0
 
 
 def test_a_log_of_which_most_lines_cannot_be_read_is_not_judged_by_the_rest(

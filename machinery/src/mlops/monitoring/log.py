@@ -73,7 +73,8 @@ class Traffic:
 class Log:
     """What was read: its files and lines, lines that were malformed, rows outside of the window, and each version's traffic.
 
-    outside: rows before the window or after it; `future` are those after it. probes: rows that no client asked for.
+    outside: rows before the window or after it; `future` are those after it. probes: rows that no client asked for. beside:
+    malformed lines of shadows' logs, which say nothing of the service.
 
     `serving` are the versions among the last rows, the ones that answer now; `newest` is the time of the last row at all.
     """
@@ -86,6 +87,7 @@ class Log:
     outside: int = 0
     future: int = 0
     probes: int = 0
+    beside: int = 0
     newest: datetime | None = None
     versions: dict[str, Traffic] = field(default_factory=dict)
 
@@ -98,12 +100,14 @@ class Log:
     def fault(self) -> str:
         """Why the log says nothing of the service, "" where it does: silence is no sign of health."""
         newest = f"the newest is of {self.newest:%Y-%m-%d %H:%M} UTC" if self.newest else ""
-        if self.malformed > self.rows + self.outside + self.probes:
-            return f"{self.malformed} of {self.malformed + self.rows + self.outside + self.probes} lines cannot be read"
+        lost, read = self.malformed - self.beside, self.rows + self.outside + self.probes
+        if lost > read:
+            return f"{lost} of {lost + read} lines cannot be read"
+        if self.future > self.rows:
+            rows = self.rows or "none"
+            return f"{self.future} rows lie in the future and {rows} in the window, {newest}: a clock is wrong, here or there"
         if self.rows:
             return ""
-        if self.future:
-            return f"{self.future} rows lie in the future and none in the window, {newest}: a clock is wrong, here or there"
         if self.outside:
             return f"no row came since {self.since:%Y-%m-%d %H:%M} UTC, {newest}"
         return "nobody but deployments asked for predictions" if self.probes else "the log is empty"

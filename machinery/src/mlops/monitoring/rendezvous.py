@@ -65,7 +65,7 @@ def read(place: Path, use_case: str, read_log: log.Log) -> dict[tuple[str, str],
 
     records: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for file in sorted(place.rglob(f"{use_case}.shadow.jsonl")) if place.is_dir() else []:
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in filter(str.strip, file.read_text(encoding="utf-8", errors="replace").splitlines()):
             try:
                 record = json.loads(line)
                 if any(type(record[key]) is not kind for key, kind in KEYS.items()):
@@ -73,6 +73,7 @@ def read(place: Path, use_case: str, read_log: log.Log) -> dict[tuple[str, str],
                 time, answers = log.moment(record["time"]), {PREDICTION: record["prediction"], SHADOW: record["shadow"]}
             except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
                 read_log.malformed += 1
+                read_log.beside += 1
                 continue
             if read_log.since <= time <= read_log.until:
                 facts = {TIME: time, REQUEST: record["request"], ROW: record.get("row", 0), **answers}
