@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from mlops.cli import app
 from mlops.errors import StoreUnreachable
 from mlops.gitflow import comment, github
+from mlops.monitoring import proposed
 
 TREE = Path(__file__).parents[3]
 Mlops = Callable[..., Result]
@@ -362,6 +363,14 @@ def test_a_strangers_comment_and_issue_are_not_taken_for_ours(api: FakeGitHub) -
         github.open_issue(repo, "Drift", text)
     assert [row["body"] for row in api.issues] == ["mine", "two"]
     assert github.close_issues(repo, "Drift") == 1 and api.issues[0]["state"] == "open"
+
+
+def test_the_link_in_a_strangers_issue_of_the_same_title_stays(api: FakeGitHub) -> None:
+    repo = github.Repository(api.url, NAME, "workflow-token")
+    api.issues = [{"number": 1, "state": "open", "title": "Drift", "body": "see LINK", **STRANGER}]
+    github.open_issue(repo, "Drift", "see LINK")
+    proposed._name_in_issue(repo, {"issue": "Drift", "link": "LINK"}, "PULL")
+    assert [row["body"] for row in api.issues] == ["see LINK", "see PULL"]
 
 
 @pytest.mark.parametrize("text", ["see #12", "ada/demo#3 and GH-4, gh-5", "(#6)", "**#7**"])

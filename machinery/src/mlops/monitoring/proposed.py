@@ -55,8 +55,8 @@ def _push(root: Path, folder: Path, repository: github.Repository) -> str:
 
 
 def _name_in_issue(repository: github.Repository, facts: dict[str, Any], address: str) -> None:
-    """Put the pull request in the place of the link in the issue of the use case."""
-    for issue in github.listed(repository, "issues", state="open"):
+    """Put the pull request in the place of the link in our issue of the use case."""
+    for issue in filter(github.is_ours, github.listed(repository, "issues", state="open")):
         if issue["title"] == facts["issue"] and "pull_request" not in issue and facts["link"] in (issue["body"] or ""):
             body = issue["body"].replace(facts["link"], address)
             github.call(repository, "PATCH", f"issues/{issue['number']}", {"body": body})
