@@ -3,13 +3,15 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from command import mlops
 from tables import people
 
 from mlops.config import Project
-from mlops.scaffold.add import add
+from mlops.errors import UserError
+from mlops.scaffold.add import add, check_name
 from mlops.scaffold.understand import Wishes
 
 
@@ -86,3 +88,14 @@ def test_a_column_without_any_value_trains_and_a_target_that_is_none_is_refused(
 
 def test_the_doctor_says_what_comes_next(mine: Project) -> None:
     assert mlops("doctor").err.splitlines()[-1].startswith("next: ")
+
+
+IMPOSSIBLE = ["iris_", "a___b", "a__b", "größe", "2nd", "My Case", "class", "project", "n" * 60, "_x", "ridership.v2", "…"]
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_a_name_that_no_image_could_have_is_refused_and_the_one_proposed_is_taken(name: str) -> None:
+    nothing = SimpleNamespace(use_cases=[])
+    with pytest.raises(UserError) as refused:
+        check_name(nothing, name)  # type: ignore[arg-type]
+    check_name(nothing, str(refused.value).rpartition(" ")[2])  # type: ignore[arg-type]

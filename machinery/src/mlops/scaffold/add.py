@@ -68,14 +68,18 @@ def add(
     return Added(name, table, choice, tuple(contents), sum(text.count(b"\n") for text in counted))
 
 
+# An image's name has no underscore at an end and not three in a row; in a variable's name two of them begin a key.
+NAME, LONGEST = r"[a-z][a-z0-9]*(_[a-z0-9]+)*", 50
+
+
 def check_name(project: Project, name: str) -> None:
-    """Raise UserError for a name that Python or the project cannot take for a use case."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or name in ("project", use_case_code.COMMON):
-        fixed = re.sub(r"\W+", "_", name.lower()).strip("_") or "mine"
+    """Raise UserError for a name that Python, the project or a registry of images cannot take for a use case."""
+    if not re.fullmatch(NAME, name) or len(name) > LONGEST or keyword.iskeyword(name) or name in ("project", use_case_code.COMMON):
+        fixed = re.sub(r"[^a-z0-9]+", "_", name.lower()[: LONGEST - 8]).strip("_") or "mine"
         proposal = (
             f"n{fixed}" if fixed[0].isdigit() else f"{fixed}_model" if keyword.iskeyword(fixed) or fixed == name else fixed
         )
-        raise UserError(f"{name!r} is no name for a use case: small letters, digits and _ as in Python; try {proposal}")
+        raise UserError(f"{name!r} is no name for a use case: small letters, digits and single _ between them; try {proposal}")
     if name in project.use_cases:
         raise UserError(f"use case {name} is there already; choose another name, or: mlops remove {name}")
 
