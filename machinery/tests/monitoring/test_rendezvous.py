@@ -16,6 +16,9 @@ from mlops.config import Project
 from mlops.deploy import shadow
 from mlops.deploy.shadow import Pair
 from mlops.monitoring import log, rendezvous
+from mlops.monitoring.labels import Labels
+from mlops.monitoring.log import PREDICTION, REQUEST, ROW
+from mlops.use_case import load_use_case
 
 INPUTS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 ROWS = 300
@@ -86,6 +89,16 @@ def test_before_labels_have_come_only_the_difference_is_reported(check: Callable
     shown = check(list(species), wrong(species, 5), labelled=10)
     assert (shown["better"], shown["gain"], shown["differ"]) == ("", None, pytest.approx(0.2))
     assert "The outcome of 10 is known, fewer than the 30 that say which is better" in shown["words"]
+
+
+def test_more_than_one_value_a_row_is_compared_and_not_judged(project: Project) -> None:
+    table = pd.DataFrame({REQUEST: [f"q-{place}" for place in range(40)], ROW: 0})
+    table = table.assign(**{PREDICTION: [[1.0, 2.0]] * 40, rendezvous.SHADOW: [[1.0, 2.0]] * 20 + [[1.0, 3.0]] * 20})
+    manifest = {"classes": None, "metrics": {}, "problem": {"schema": {}}}
+    use_case = load_use_case(project, "ridership")
+    known = Labels("request", pd.DataFrame({"request": table[REQUEST], use_case.config.target.column: 1.0}))
+    compared = rendezvous.compare(project, use_case, ("1.0.0", "1.0.1"), table, manifest, known)
+    assert (compared.differ, compared.gain) == (0.5, None)
 
 
 def test_a_shadows_log_that_cannot_be_read_says_nothing_of_the_service(tmp_path: Path) -> None:

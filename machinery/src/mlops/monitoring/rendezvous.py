@@ -101,7 +101,9 @@ def compare(
     facts: dict[str, Any] = {"active": pair[0], "shadow": pair[1], "rows": len(table), "differ": float(differ.mean())}
     facts |= {"low": float(interval.low), "high": float(interval.high)}
     joined = None
-    if known is not None:
+    # Of more than one value a row no metric of ours can be told.
+    single = not table[[PREDICTION, SHADOW]].map(lambda value: isinstance(value, list | dict)).any(axis=None)
+    if known is not None and single:
         joined = labels.join(project, use_case, known, table, manifest["problem"]["schema"])
         joined = joined[quality.fitting(joined[PREDICTION], manifest["classes"])]
         joined = joined[quality.fitting(joined[SHADOW], manifest["classes"])].reset_index(drop=True)
