@@ -74,7 +74,8 @@ NAME, LONGEST = r"[a-z][a-z0-9]*(_[a-z0-9]+)*", 50
 
 def check_name(project: Project, name: str) -> None:
     """Raise UserError for a name that Python, the project or a registry of images cannot take for a use case."""
-    if not re.fullmatch(NAME, name) or len(name) > LONGEST or keyword.iskeyword(name) or name in ("project", use_case_code.COMMON):
+    taken = keyword.iskeyword(name) or name in ("project", use_case_code.COMMON)
+    if not re.fullmatch(NAME, name) or len(name) > LONGEST or taken:
         fixed = re.sub(r"[^a-z0-9]+", "_", name.lower()[: LONGEST - 8]).strip("_") or "mine"
         proposal = (
             f"n{fixed}" if fixed[0].isdigit() else f"{fixed}_model" if keyword.iskeyword(fixed) or fixed == name else fixed
