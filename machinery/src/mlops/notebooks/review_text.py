@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from functools import cache
 from html import escape
+from itertools import accumulate
 from typing import Any
 
 LINES = 1_500  # of one side; the rest is counted
 LINE = 2_000  # characters of one line
+LONG = 100_000  # characters of one side; of more lines are shown as they are, without colours, up to three times as many
+PAIRS = 1_000_000  # words of changed lines that are compared with each other; further lines are marked as a whole
 CONTEXT = 3  # equal lines shown around a change where more are left out
 ALIKE = 0.3  # share that two lines have in common when one was made of the other
 TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
@@ -90,10 +94,12 @@ def _pieces(line: Coloured, marks: list[Span]) -> Iterator[str]:
 def _marks(old: Sequence[str], new: Sequence[str]) -> tuple[dict[int, list[Span]], dict[int, list[Span]]]:
     """The spans that differ in lines which were made of each other: by their place among the changed lines."""
     marks: tuple[dict[int, list[Span]], dict[int, list[Span]]] = ({}, {})
+    left = PAIRS
     for number, (before, after) in enumerate(zip(old, new, strict=False)):
         words = TOKEN.findall(before), TOKEN.findall(after)
-        if len(words[0]) * len(words[1]) > 250_000:
-            continue
+        left -= len(words[0]) * len(words[1])
+        if left < 0:
+            break
         matcher = SequenceMatcher(None, *words, autojunk=False)
         if matcher.ratio() < ALIKE:
             continue
@@ -110,11 +116,13 @@ def _lines(text: str | None) -> list[str]:
         return []
     lines = ANSI.sub("", text).splitlines() or [""]
     cut = [line if len(line) <= LINE else f"{line[:LINE]}… {len(line) - LINE:,} more characters" for line in lines[:LINES]]
-    return cut if len(lines) <= LINES else [*cut, f"… {len(lines) - LINES:,} more lines"]
+    total = [0, *accumulate(map(len, cut))]
+    shown = bisect_right(total, 3 * LONG) - 1
+    return cut if shown == len(lines) else [*cut[:shown], f"… {len(lines) - shown:,} more lines"]
 
 
 def _coloured(lines: list[str], language: str) -> list[Coloured]:
-    lexer = _lexer(language) if language else None
+    lexer = _lexer(language) if language and sum(map(len, lines)) <= LONG else None
     if not lexer:
         return [[("", line)] if line else [] for line in lines]
     coloured: list[Coloured] = [[]]
