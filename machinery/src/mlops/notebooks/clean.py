@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from html import escape
+from typing import Any
 
 TAGS = frozenset(
     "a abbr acronym b bdi bdo blockquote br caption cite code col colgroup dd del details dfn div dl "
@@ -44,19 +46,26 @@ def html(element: object, styled: bool = True) -> str:
 
     styled: classes and ids stay; without them nothing takes the looks or the place of a part of the page around it.
     """
-    import bleach
-    import bs4
-
     text = element.decode() if isinstance(element, bytes) else str(element)
     if _depth(text) > DEEPEST:
         return escape(text)
     if UNSEEN.search(text):
+        import bs4
+
         soup = bs4.BeautifulSoup(text, "html.parser")
         for tag in soup.find_all(UNSEEN_TAGS):
             tag.decompose()
         text = str(soup)
+    return str(_cleaner(styled).clean(text))
+
+
+@cache
+def _cleaner(styled: bool) -> Any:
+    """Building one takes longer than cleaning a small table."""
+    import bleach
+
     protocols = {"http", "https", "mailto", "data"}
-    return str(bleach.clean(text, tags=TAGS, attributes=_stays if styled else _stays_plain, protocols=protocols, strip=True))
+    return bleach.Cleaner(tags=TAGS, attributes=_stays if styled else _stays_plain, protocols=protocols, strip=True)
 
 
 def _depth(text: str) -> int:

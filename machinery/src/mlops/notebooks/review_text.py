@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from difflib import SequenceMatcher
 from functools import cache
 from html import escape
+from importlib import import_module
 from itertools import accumulate
 from typing import Any
 
@@ -46,7 +48,13 @@ def compared(before: str | None, after: str | None, language: str = "") -> str:
 def plain(text: str, language: str = "") -> str:
     """Return one text as HTML, with its line numbers."""
     lines = _lines(text)
-    return f'<div class="text"><div class="hunk same">{_side("new", _coloured(lines, language), 0, {})}</div></div>'
+    side = _side("new", _coloured(lines, language), 0, {}) if language else _plain_side(lines)
+    return f'<div class="text"><div class="hunk same">{side}</div></div>'
+
+
+def _plain_side(lines: Sequence[str]) -> str:
+    rows = (f'<div data-n="{n}">{escape(line, quote=False) or "<br>"}</div>' for n, line in enumerate(lines, 1))
+    return f'<div class="new">{"".join(rows)}</div>'
 
 
 def _equal(colours: tuple[list[Coloured], list[Coloured]], lines: Span, j: int, tag_first: bool, tag_last: bool) -> str:
@@ -80,6 +88,11 @@ def _side(kind: str, lines: Sequence[Coloured], first: int, marks: dict[int, lis
 def _pieces(line: Coloured, marks: list[Span]) -> Iterator[str]:
     position = 0
     for colour, text in line:
+        if not marks:
+            piece = escape(text, quote=False)
+            yield f'<span class="{colour}">{piece}</span>' if colour else piece
+            position += len(text)
+            continue
         edges = sorted({0, len(text), *(min(max(edge - position, 0), len(text)) for span in marks for edge in span)})
         for start, end in zip(edges, edges[1:], strict=False):
             piece = escape(text[start:end], quote=False)
@@ -143,21 +156,13 @@ def _lexer(language: str) -> Any:
     from pygments.lexers import get_lexer_by_name
     from pygments.util import ClassNotFound
 
-    try:
-        return get_lexer_by_name({"python": "ipython3" if _has_ipython() else "python"}.get(language, language), stripnl=False)
-    except ClassNotFound:
-        return None
-
-
-@cache
-def _has_ipython() -> bool:
-    from pygments.lexers import find_lexer_class_by_name
-    from pygments.util import ClassNotFound
-
-    try:
-        return bool(find_lexer_class_by_name("ipython3"))
-    except ClassNotFound:
-        return False
+    if language == "python":
+        with suppress(ImportError, AttributeError):  # by its name Pygments would load every plug-in that is installed
+            return import_module("ipython_pygments_lexers").IPython3Lexer(stripnl=False)
+    for name in ("ipython3", language) if language == "python" else (language,):
+        with suppress(ClassNotFound):
+            return get_lexer_by_name(name, stripnl=False)
+    return None
 
 
 def _colour(kind: str) -> str:
