@@ -136,3 +136,13 @@ def test_extract_refuses_what_is_no_notebook_in_one_line(tmp_path, monkeypatch, 
     path.write_text(words)
     done = mlops("notebooks", "extract", path, "--cells", "1", "--to", tmp_path / "src" / "x.py")
     assert done.code == 2 and "not a notebook" in done.error and "\n" not in done.error.strip()
+
+
+def test_thousands_of_equal_cells_are_compared_in_seconds():
+    sides = [
+        {**notebook(), "cells": [dict(code("x" if n % step == 0 else ""), id=f"c{n}") for n in range(3_000)]}
+        for step in (7, 11)
+    ]
+    started = time.perf_counter()
+    rows = changes.compare(*sides)
+    assert {row.kind for row in rows} == {"same", "changed"} and time.perf_counter() - started < 10
