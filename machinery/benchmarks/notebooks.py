@@ -1,4 +1,4 @@
-"""Notebooks: what a save, an export and a review cost, beside what they are compared with.
+"""Notebooks: what a save, an export, a review and a run cost, beside what they are compared with.
 
 Run: python -m benchmarks.notebooks [--repeat 5]. Needs nothing but the environment; takes about five minutes.
 """
@@ -24,7 +24,7 @@ from typing import Any
 import requests
 
 from mlops import console
-from mlops.notebooks import changes, pages, review
+from mlops.notebooks import changes, execute, pages, review
 from mlops.notebooks.content import quick_imports
 
 HOOK = {"ServerApp": {"jpserver_extensions": {"mlops.notebooks.savehook": True}}}
@@ -181,6 +181,25 @@ def reviews(folder: Path, cells: int = 1000, changed: int = 20) -> list[tuple]:
     ]
 
 
+def runs(folder: Path, notebooks: int = 10) -> list[tuple]:
+    """Ten notebooks that import and compute for about a second each: as many at a time as there are cores, and one by one."""
+    cell = {"cell_type": "code", "id": "c1", "metadata": {}, "outputs": [], "execution_count": None}
+    content = notebook_of(0)
+    content["cells"] = [{**cell, "source": "import pandas\n\nsum(n * n for n in range(8_000_000))"}]
+    paths = [folder / f"run_{number}.ipynb" for number in range(notebooks)]
+    for path in paths:
+        path.write_text(json.dumps(content))
+
+    def run(jobs: int) -> None:
+        failed = [one.error for one in execute.run(paths, folder / "out", store=False, jobs=jobs) if one.error]
+        if failed:
+            raise SystemExit(failed[0])
+
+    cores = execute.cores()
+    seconds = {jobs: timed(partial(run, jobs), 1) for jobs in (cores, 1)}
+    return [(f"run {notebooks} notebooks, {cores} at a time", seconds[cores], "--jobs 1", seconds[1], seconds[1] / seconds[cores])]
+
+
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -196,6 +215,7 @@ def main() -> None:
             ("/api/status meanwhile, 95th percentile", busy, "without", quiet, busy / quiet),
             *exports(folder, repeat),
             *reviews(folder),
+            *runs(folder),
         ]
     console.table("Notebooks (seconds, medians)", ("what", "ours", "beside", "theirs", "ratio"), rows)
 

@@ -346,3 +346,14 @@ def test_in_a_browser_keys_and_buttons_move_and_change_the_view(tmp_path):
     assert set(soup.body["class"]) == {"unified", "no-outputs", "unfolded"} and soup.html["data-theme"] in ("dark", "light")
     assert all("open" in gap.attrs for gap in soup.select("details.gap"))
     assert soup.select_one('[data-do="view"]')["aria-pressed"] == "true"
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+def test_on_paper_unchanged_cells_are_open(tmp_path):
+    before, after = long(200), long(200)
+    after["cells"][100]["source"] += "\n# more"
+    page = pages.write([change(before, after)], tmp_path)
+    pdf = tmp_path / "review.pdf"
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--print-to-pdf={pdf}", page.as_uri()]
+    subprocess.run(command, capture_output=True, timeout=120, check=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes())) > 9

@@ -298,3 +298,13 @@ def test_an_export_that_fails_after_a_run_ends_only_its_notebook(project):
     other = write(project / "notebooks" / "b.ipynb", notebook(code("x = 1")))
     first, second = execute.run([path, other], project / "out", write=True)
     assert "it ran, but is not exported" in first.error and second.error is None
+
+
+@pytest.mark.parametrize(("ids", "words"), [(("a", "a"), "have the id a"), ((None, "a"), "no id")])
+def test_cells_without_an_id_of_their_own_are_refused(project, ids, words):
+    cells = [dict(code(source), id=one) for source, one in zip(RIGHT, ids, strict=True)]
+    cells = [{key: value for key, value in cell.items() if value is not None or key != "id"} for cell in cells]
+    path = write(project / "notebooks" / "a.ipynb", notebook() | {"cells": cells})
+    export.export(path, ["py"])
+    (fault,) = rules.check(project, [path], flake8=False)
+    assert fault.rule == "ids" and words in fault.what

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import cache
+from html import escape
+from typing import Any
 
 TAGS = frozenset(
     "a abbr acronym b bdi bdo blockquote br caption cite code col colgroup dd del details dfn div dl "
@@ -20,6 +23,13 @@ ATTRIBUTES = {
     "td": {"align", "colspan", "headers", "rowspan", "valign"},
     "th": {"align", "colspan", "headers", "rowspan", "scope", "valign"},
 }
+# Tags that are within each other until they end; the others end by themselves, as cells and paragraphs do.
+NESTED = re.compile(
+    r"<(/?)(?!(?:area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr|"
+    r"p|li|d[dt]|t[dhr]|tbody|thead|tfoot|option)\b)[a-z][^<>]*",
+    re.IGNORECASE,
+)
+DEEPEST = 500  # as browsers: below, reading takes the square of the depth
 # What these elements hold is no text for a reader.
 UNSEEN = re.compile(r"<(script|style|template|noscript|iframe|object)\b", re.IGNORECASE)
 UNSEEN_TAGS = ["script", "style", "template", "noscript", "iframe", "object"]
@@ -31,21 +41,40 @@ IMAGE = re.compile(
 
 
 def html(element: object, styled: bool = True) -> str:
-    """Return HTML in which nothing runs; a tag that may not stay goes, and what it shows stays.
+    """Return HTML in which nothing runs; a tag that may not stay goes, and what it shows stays. What is nested too deeply
+    for any browser is returned as text.
 
     styled: classes and ids stay; without them nothing takes the looks or the place of a part of the page around it.
     """
-    import bleach
-    import bs4
-
     text = element.decode() if isinstance(element, bytes) else str(element)
+    if _depth(text) > DEEPEST:
+        return escape(text)
     if UNSEEN.search(text):
+        import bs4
+
         soup = bs4.BeautifulSoup(text, "html.parser")
         for tag in soup.find_all(UNSEEN_TAGS):
             tag.decompose()
         text = str(soup)
+    return str(_cleaner(styled).clean(text))
+
+
+@cache
+def _cleaner(styled: bool) -> Any:
+    """Building one takes longer than cleaning a small table."""
+    import bleach
+
     protocols = {"http", "https", "mailto", "data"}
-    return str(bleach.clean(text, tags=TAGS, attributes=_stays if styled else _stays_plain, protocols=protocols, strip=True))
+    return bleach.Cleaner(tags=TAGS, attributes=_stays if styled else _stays_plain, protocols=protocols, strip=True)
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for match in NESTED.finditer(text):
+        if not match[0].endswith("/"):
+            depth = max(0, depth - 1) if match[1] else depth + 1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _stays(tag: str, name: str, value: str) -> bool:

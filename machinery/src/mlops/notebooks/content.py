@@ -25,6 +25,7 @@ Cell = dict[str, Any]
 MARKERS = (".ipynb_saveprocess", ".ipynb_saveprogress")
 TEXT_LIMIT = 1_000_000  # characters of a stream or plain text that an export or a review shows
 DATA_LIMIT = 20_000_000  # characters of any other output: an image, a page, a widget
+TEXTS = ("text/", "image/")  # beginnings of the kinds of data that are text, or lines of text
 SKIPPED = {".ipynb_checkpoints", ".git", ".venv", ".tox", "node_modules", "build", "dist", "output", "models", "__pycache__"}
 # Optional packages of jsonschema that build grammars when imported: 0.6 to 1.4 s that a notebook never needs.
 SLOW_OPTIONAL = ("rfc3987_syntax", "rfc3986_validator", "isoduration", "webcolors", "uri_template", "fqdn")
@@ -69,6 +70,12 @@ def parse(content: bytes | str, name: str) -> Notebook:
     if broken := _broken(notebook):
         raise UserError(f"{name}: not a notebook, its {broken} cannot be read; restore it from git or from a checkpoint")
     return _joined(notebook)
+
+
+def raw(content: bytes, notebook: Notebook) -> Notebook:
+    """Return a notebook as its file has it, to be written again; one of an older format as `notebook`, which was read of it."""
+    written = json.loads(content)
+    return dict(written) if written["nbformat"] == 4 else notebook
 
 
 def script_language(notebook: Notebook) -> str:
@@ -177,10 +184,22 @@ def _is_cell(cell: Any) -> bool:
     return (
         isinstance(cell, dict)
         and isinstance(cell.get("cell_type"), str)
+        and isinstance(cell.get("id") or "", str)
         and _is_text(cell.get("source", ""))
-        and _holds(cell.get("metadata") or {}, list, "tags")
+        and isinstance(metadata := cell.get("metadata") or {}, dict)
+        and _is_lines(metadata.get("tags", []))
+        and isinstance(attachments := cell.get("attachments") or {}, dict)
+        and all(isinstance(kinds, dict) for kinds in attachments.values())
         and isinstance(outputs := cell.get("outputs") or [], list)
-        and all(_holds(output, dict, "data") for output in outputs)
+        and all(map(_is_output, outputs))
+    )
+
+
+def _is_output(output: Any) -> bool:
+    return (
+        _holds(output, dict, "data")
+        and _is_lines(output.get("traceback") or [])
+        and all(_is_text(value) for kind, value in output.get("data", {}).items() if kind.startswith(TEXTS))
     )
 
 

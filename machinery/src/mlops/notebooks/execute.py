@@ -95,7 +95,6 @@ def run(
             for number, (path, folder) in enumerate(zip(paths, content.folders_below(output, paths), strict=True))
         ]
         jobs = min(jobs, len(tasks))
-        jobs = min(jobs, len(tasks))
         yield from _at_once(tasks, jobs) if jobs > 1 else map(_run_apart, tasks)
 
 
@@ -217,8 +216,8 @@ def _refuse_foreign_copy(copy: Path) -> None:
 
 def write_back(path: Path, executed: Path, policy: str = "keep") -> None:
     """Put the executed cells into the notebook, without what changes from run to run: times and the tool's own notes."""
-    fresh = json.loads(executed.read_text(encoding="utf-8"))
-    committed = json.loads(path.read_text(encoding="utf-8"))
+    fresh = json.loads(executed.read_bytes())
+    committed = content.raw(path.read_bytes(), content.read(path))
     fresh["cells"] = run_report.own_cells(fresh)
     for old, new in zip(committed["cells"], fresh["cells"], strict=True):
         if _is_skipped(new):

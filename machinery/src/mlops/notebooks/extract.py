@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import builtins
 import copy
-import json
 import re
 import subprocess
 import symtable
@@ -17,7 +16,7 @@ from typing import Any
 
 from mlops import files, folders
 from mlops.errors import UserError
-from mlops.notebooks import cells, content, execute, export, run_report
+from mlops.notebooks import cells, content, execute, export, outputs, run_report
 from mlops.notebooks.content import Notebook
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -50,19 +49,20 @@ def extract(root: Path, path: Path, selection: str, target: Path, check: bool = 
     something else, both files stay as they were. Raises UserError where it cannot be done, with the reason.
     """
     module = _module(root, target)
-    notebook = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    plan = planned(notebook, content.read(path), path.name, selection, target, module)
-    before = path.read_text(encoding="utf-8")
+    notebook = content.read(path)
+    before = path.read_bytes()
+    plan = planned(content.raw(before, notebook), notebook, path.name, selection, target, module)
     code = target.read_text(encoding="utf-8") if target.is_file() else None
     expected = _outputs(path, timeout) if check else []
     files.write_text(target, plan.module)
-    files.write_text(path, json.dumps(plan.notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    files.write_text(path, outputs.as_text(plan.notebook))
     try:
         _format(root, target)
         if check:
             _compare(plan, expected, _outputs(path, timeout))
     except BaseException:
-        files.write_text(path, before)
+        with files.replacing(path) as temporary:
+            temporary.write_bytes(before)
         files.write_text(target, code) if code is not None else target.unlink()
         raise
     if content.is_marked(path.parent):

@@ -61,9 +61,9 @@ def _merge(arguments: list[str]) -> int:
 
 
 def _align(copies: list[str]) -> None:
-    if not Path(copies[0]).read_text(encoding="utf-8").strip():
+    if not Path(copies[0]).read_bytes().strip():
         return  # added on both sides
-    notebooks = [json.loads(Path(copy).read_text(encoding="utf-8")) for copy in copies]
+    notebooks = [json.loads(Path(copy).read_bytes()) for copy in copies]
     environment.align(*notebooks)
     for copy, notebook in zip(copies, notebooks, strict=True):
         Path(copy).write_text(json.dumps(notebook), encoding="utf-8")
@@ -79,7 +79,7 @@ def _diff(arguments: list[str]) -> int:
             if file.is_file():
                 copy = Path(folder) / side / Path(arguments[0]).name
                 copy.parent.mkdir()
-                notebook = environment.plain(json.loads(file.read_text(encoding="utf-8")))
+                notebook = environment.plain(json.loads(file.read_bytes()))
                 copy.write_text(json.dumps(notebook), encoding="utf-8")
                 arguments = [*arguments[:position], str(copy), *arguments[position + 1 :]]
         if code := int(diffdriver.main(["diff", *arguments]) or 0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -23,6 +24,7 @@ KEEP_TAG = "keep_output"  # as nbstripout calls it: this cell's outputs stay
 # detect-secrets judges by form; these three guess by the look of a word, as `make secrets` leaves out too.
 GUESSES = ("HexHighEntropyString", "Base64HighEntropyString", "KeywordDetector")
 TEXTS = ("text/", "application/json", "application/javascript", "application/vnd.", "image/svg+xml")
+SURROGATE = re.compile("[\ud800-\udfff]")
 # Metadata of a cell that only tell how and when it was shown or run.
 SHOWN = ("ExecuteTime", "collapsed", "execution", "heading_collapsed", "papermill", "scrolled")
 
@@ -41,8 +43,7 @@ def apply(path: Path, policy: str) -> bool:
     """Write a notebook as git shall hold it; return whether that changed it."""
     if policy == "keep":
         return False
-    content.read(path)  # what is no notebook is refused
-    before = json.loads(path.read_text(encoding="utf-8"))
+    before = content.raw(path.read_bytes(), content.read(path))
     if (after := applied(before, policy)) == before:
         return False
     files.write_text(path, as_text(after))
@@ -50,8 +51,9 @@ def apply(path: Path, policy: str) -> bool:
 
 
 def as_text(notebook: Notebook) -> str:
-    """Return a notebook as Jupyter writes it."""
-    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    """Return a notebook as Jupyter writes it; half of a surrogate pair, which UTF-8 has no bytes for, as its escape."""
+    text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    return SURROGATE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def differences(notebook: Notebook, policy: str) -> list[int]:
@@ -103,11 +105,10 @@ def main() -> int:
     raw = sys.stdin.buffer.read()
     text = raw
     try:
-        notebook = json.loads(raw)
-        content.parse(raw, "notebook")
+        notebook = content.raw(raw, content.parse(raw, "notebook"))
         stripped = applied(notebook, settings.read(find_root()).outputs)
         if stripped != notebook:
-            text = as_text(stripped).encode("utf-8", "surrogatepass")
+            text = as_text(stripped).encode()
     except (UserError, ValueError) as error:
         sys.stderr.write(f"a notebook is committed with its outputs: {error}\n")
     sys.stdout.buffer.write(text)

@@ -24,7 +24,7 @@ from mlops.notebooks.links import Links
 from mlops.notebooks.review import summary, title
 
 CONTEXT = 1  # unchanged cells shown on each side of a changed one
-UNCHANGED = 1_500_000  # characters of the unchanged cells of one notebook that can be opened; of more only the source is there
+UNCHANGED = 1_500_000  # characters of the unchanged cells of one notebook that can be opened; how many more there are is named
 
 
 def write(changes: Sequence[NotebookChange], folder: Path, links: Links | None = None) -> Path:
@@ -89,9 +89,10 @@ def _cells(change: NotebookChange, number: int, links: Links) -> str:
         alone = rows[0].kind != "same" or len(rows) == 1
         shown = []
         for row in rows:
-            text = review_cells.html(row, _anchor(number, row), language, links.html(change, row), pictures=alone)
-            budget -= 0 if alone else len(text)
-            shown.append(text if alone or budget > 0 else "")
+            is_shown = alone or budget > 0
+            text = is_shown and review_cells.html(row, _anchor(number, row), language, links.html(change, row), alone)
+            budget -= 0 if alone else len(text or "")
+            shown.append(text or "")
         if alone:
             parts.extend(shown)
             continue

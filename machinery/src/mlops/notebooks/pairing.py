@@ -14,7 +14,7 @@ from mlops.notebooks.content import Cell
 WORD = re.compile(r"\w+")
 ALIKE = 0.4  # share of words that two cells at the same place have in common when one was made of the other
 ALIKE_ELSEWHERE = 0.8  # and two cells at different places
-LARGE = 1_000_000  # pairs that are still compared by their words
+LARGE = 250_000  # pairs that are still compared one by one
 Pair = tuple[int, int]
 
 
@@ -28,7 +28,8 @@ def pairs(
     keys = [[json.dumps(cell, sort_keys=True) for cell in cells] for cells in (old, new)]
     chosen: dict[int, int] = {}
     blocks: list[tuple[range, range]] = []
-    for tag, i, i_end, j, j_end in SequenceMatcher(None, keys[0], keys[1], autojunk=False).get_opcodes():
+    matcher = SequenceMatcher(None, keys[0], keys[1], autojunk=_repeats(keys))
+    for tag, i, i_end, j, j_end in matcher.get_opcodes():
         if tag == "equal":
             chosen.update(zip(range(i, i_end), range(j, j_end), strict=True))
         else:
@@ -41,6 +42,12 @@ def pairs(
         _by_words(chosen, *block, (old, new), words, ALIKE)
     _by_words(chosen, left, right, (old, new), words, ALIKE_ELSEWHERE)
     return sorted(chosen.items(), key=lambda pair: pair[1])
+
+
+def _repeats(keys: Sequence[Sequence[str]]) -> bool:
+    """Whether so many cells are equal, such as empty ones, that trying all pairs of them would take minutes."""
+    counts = [Counter(side) for side in keys]
+    return sum(count * counts[1][key] for key, count in counts[0].items()) > LARGE
 
 
 def moved(chosen: Sequence[Pair]) -> set[int]:

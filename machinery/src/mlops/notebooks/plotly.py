@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import math
 from html import escape
 from typing import Any
 
 WIDTH, HEIGHT, EDGE = 560, 320, 44
 COLOURS = ("#636efa", "#ef553b", "#00cc96", "#ab63fa", "#ffa15a", "#19d3f3")
 POINTS = 5_000
+LARGEST = 1e300
 
 
 def svg(figure: Any) -> str:
@@ -121,7 +121,8 @@ def _values(column: Any) -> list[Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a value is a number that can be drawn: neither infinite nor so large that differences of two would be."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST
 
 
 def _title(figure: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import html
+import json
 import re
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -11,7 +12,7 @@ from typing import Any
 
 from mlops.notebooks import figures
 from mlops.notebooks.changes import CellChange, NotebookChange
-from mlops.notebooks.content import Cell
+from mlops.notebooks.content import Cell, as_written
 
 COMMENT_LIMIT = 60_000  # characters; a comment on GitHub holds 65,536
 BLOCK_LIMIT = 40  # lines of one source or output in the Markdown; the page has the rest
@@ -45,7 +46,7 @@ def markdown(changes: Sequence[NotebookChange], page: str = "", limit: int = COM
             budget -= len(block)
     if left_out:
         parts.append(f"\n{left_out} more changes are left out here for their length; the rendered page shows them.\n")
-    return "".join(parts)
+    return as_written("".join(parts)).decode()
 
 
 def summary(change: NotebookChange) -> dict[str, Any]:
@@ -155,7 +156,10 @@ def metadata_text(cell: Cell) -> str:
     import yaml
 
     metadata = cell.get("metadata") or {}
-    return yaml.safe_dump(metadata, allow_unicode=True, default_flow_style=False) if metadata else ""
+    try:
+        return yaml.safe_dump(metadata, allow_unicode=True, default_flow_style=False) if metadata else ""
+    except RecursionError:  # hundreds of levels
+        return json.dumps(metadata, ensure_ascii=False, sort_keys=True)
 
 
 def _diff(before: str, after: str) -> str:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from functools import cache
 from html import escape
 from typing import Any
 
@@ -157,6 +158,7 @@ def _drawing(kind: str, value: Any) -> str:
     return _picture("image/svg+xml", svg) if svg else ""
 
 
+@cache
 def _mistune() -> Any:
     import mistune
 

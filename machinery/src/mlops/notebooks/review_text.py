@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from difflib import SequenceMatcher
 from functools import cache
 from html import escape
+from importlib import import_module
+from itertools import accumulate
 from typing import Any
 
 LINES = 1_500  # of one side; the rest is counted
 LINE = 2_000  # characters of one line
+LONG = 100_000  # characters of one side; of more lines are shown as they are, without colours, up to three times as many
+PAIRS = 1_000_000  # words of changed lines that are compared with each other; further lines are marked as a whole
 CONTEXT = 3  # equal lines shown around a change where more are left out
 ALIKE = 0.3  # share that two lines have in common when one was made of the other
 TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
@@ -42,7 +48,13 @@ def compared(before: str | None, after: str | None, language: str = "") -> str:
 def plain(text: str, language: str = "") -> str:
     """Return one text as HTML, with its line numbers."""
     lines = _lines(text)
-    return f'<div class="text"><div class="hunk same">{_side("new", _coloured(lines, language), 0, {})}</div></div>'
+    side = _side("new", _coloured(lines, language), 0, {}) if language else _plain_side(lines)
+    return f'<div class="text"><div class="hunk same">{side}</div></div>'
+
+
+def _plain_side(lines: Sequence[str]) -> str:
+    rows = (f'<div data-n="{n}">{escape(line, quote=False) or "<br>"}</div>' for n, line in enumerate(lines, 1))
+    return f'<div class="new">{"".join(rows)}</div>'
 
 
 def _equal(colours: tuple[list[Coloured], list[Coloured]], lines: Span, j: int, tag_first: bool, tag_last: bool) -> str:
@@ -76,6 +88,11 @@ def _side(kind: str, lines: Sequence[Coloured], first: int, marks: dict[int, lis
 def _pieces(line: Coloured, marks: list[Span]) -> Iterator[str]:
     position = 0
     for colour, text in line:
+        if not marks:
+            piece = escape(text, quote=False)
+            yield f'<span class="{colour}">{piece}</span>' if colour else piece
+            position += len(text)
+            continue
         edges = sorted({0, len(text), *(min(max(edge - position, 0), len(text)) for span in marks for edge in span)})
         for start, end in zip(edges, edges[1:], strict=False):
             piece = escape(text[start:end], quote=False)
@@ -90,10 +107,12 @@ def _pieces(line: Coloured, marks: list[Span]) -> Iterator[str]:
 def _marks(old: Sequence[str], new: Sequence[str]) -> tuple[dict[int, list[Span]], dict[int, list[Span]]]:
     """The spans that differ in lines which were made of each other: by their place among the changed lines."""
     marks: tuple[dict[int, list[Span]], dict[int, list[Span]]] = ({}, {})
+    left = PAIRS
     for number, (before, after) in enumerate(zip(old, new, strict=False)):
         words = TOKEN.findall(before), TOKEN.findall(after)
-        if len(words[0]) * len(words[1]) > 250_000:
-            continue
+        left -= len(words[0]) * len(words[1])
+        if left < 0:
+            break
         matcher = SequenceMatcher(None, *words, autojunk=False)
         if matcher.ratio() < ALIKE:
             continue
@@ -110,11 +129,13 @@ def _lines(text: str | None) -> list[str]:
         return []
     lines = ANSI.sub("", text).splitlines() or [""]
     cut = [line if len(line) <= LINE else f"{line[:LINE]}… {len(line) - LINE:,} more characters" for line in lines[:LINES]]
-    return cut if len(lines) <= LINES else [*cut, f"… {len(lines) - LINES:,} more lines"]
+    total = [0, *accumulate(map(len, cut))]
+    shown = bisect_right(total, 3 * LONG) - 1
+    return cut if shown == len(lines) else [*cut[:shown], f"… {len(lines) - shown:,} more lines"]
 
 
 def _coloured(lines: list[str], language: str) -> list[Coloured]:
-    lexer = _lexer(language) if language else None
+    lexer = _lexer(language) if language and sum(map(len, lines)) <= LONG else None
     if not lexer:
         return [[("", line)] if line else [] for line in lines]
     coloured: list[Coloured] = [[]]
@@ -135,21 +156,13 @@ def _lexer(language: str) -> Any:
     from pygments.lexers import get_lexer_by_name
     from pygments.util import ClassNotFound
 
-    try:
-        return get_lexer_by_name({"python": "ipython3" if _has_ipython() else "python"}.get(language, language), stripnl=False)
-    except ClassNotFound:
-        return None
-
-
-@cache
-def _has_ipython() -> bool:
-    from pygments.lexers import find_lexer_class_by_name
-    from pygments.util import ClassNotFound
-
-    try:
-        return bool(find_lexer_class_by_name("ipython3"))
-    except ClassNotFound:
-        return False
+    if language == "python":
+        with suppress(ImportError, AttributeError):  # by its name Pygments would load every plug-in that is installed
+            return import_module("ipython_pygments_lexers").IPython3Lexer(stripnl=False)
+    for name in ("ipython3", language) if language == "python" else (language,):
+        with suppress(ClassNotFound):
+            return get_lexer_by_name(name, stripnl=False)
+    return None
 
 
 def _colour(kind: str) -> str:

@@ -6,6 +6,7 @@ import ast
 import os
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -220,6 +221,10 @@ def _of_one(
         yield Fault(name, "stale", "export", reason, f"mlops notebooks export {name}")
     if any("id" not in cell for cell in notebook["cells"]):
         yield Fault(name, "ids", "notebook", "cells have no id (nbformat before 4.5)", "save it in JupyterLab")
+    ids = Counter(cell["id"] for cell in notebook["cells"] if cell.get("id"))
+    if twice := [one for one, count in ids.items() if count > 1]:
+        what = f"several cells have the id {', '.join(twice[:5])}"
+        yield Fault(name, "ids", "notebook", what, "open it in JupyterLab and save it, which draws new ones")
     yield from conflicts(notebook, name)
     yield from execution_order(notebook, name, ordered)
     if content.script_language(notebook) != "python":

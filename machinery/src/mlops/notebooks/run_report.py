@@ -70,7 +70,7 @@ def markdown(results: Sequence[Execution], limit: int = SUMMARY_LIMIT) -> str:
     for block in [*map(_failure_block, results), *map(_times_block, results)]:
         if sum(map(len, parts)) + len(block) <= limit:
             parts.append(block)
-    return "\n".join(part for part in parts if part)
+    return content.as_written("\n".join(part for part in parts if part)).decode()
 
 
 def annotate(results: Sequence[Execution]) -> None:
