@@ -14,7 +14,7 @@ import pytest
 from checkouts import ROOT
 
 from mlops.bundle.build import build
-from mlops.bundle.holdout import frame_to_rows
+from mlops.serving.model import frame_to_rows
 from mlops.bundle.proof import FLOAT32_LIMIT
 from mlops.errors import UserError
 from mlops.serving import extras

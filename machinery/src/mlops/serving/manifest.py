@@ -22,12 +22,16 @@ class BundleDamaged(UserError):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle on disk."""
+    """A verified bundle on disk.
+
+    signature: what requests hold. inputs: what the model takes; the same, but where a bundle takes raw rows.
+    """
 
     folder: Path
     content: dict[str, Any]
     digest: str
     signature: Signature
+    inputs: Signature
 
     @property
     def name(self) -> str:
@@ -88,7 +92,7 @@ def verify(folder: Path) -> Bundle:
             raise _damaged(folder, f"{name} is not in the manifest")
         if digest_of(folder / name) != content["files"][name]:
             raise _damaged(folder, f"{name} has another digest than the manifest says")
-    return Bundle(folder, content, digest, signature_of(content))
+    return Bundle(folder, content, digest, signature_of(content), inputs_of(content))
 
 
 def signature_of(content: dict[str, Any]) -> Signature:
@@ -97,6 +101,12 @@ def signature_of(content: dict[str, Any]) -> Signature:
     return Signature(
         tuple(Column(**column) for column in inputs), content["signature"]["limit"], tuple(content["signature"]["params"])
     )
+
+
+def inputs_of(content: dict[str, Any]) -> Signature:
+    """The signature of the model itself: the manifest's, or the one under `raw` where requests hold raw rows."""
+    raw = content.get("raw")
+    return signature_of({"signature": raw["model"]}) if raw else signature_of(content)
 
 
 def columns_of(schema: list[dict[str, Any]], where: str) -> list[Column]:
