@@ -78,6 +78,7 @@ def sales(seed: int = 8) -> tuple[pd.DataFrame, list[str]]:
     return pd.concat(parts), ["--target", "sales", "--time", "day", "--key", "store,day"]
 
 
+HEAD = ("table", "add (s)", "run (s)", "serve (s)", "lines", "report", "prediction")
 TABLES = {"diabetes": diabetes, "wine": wine, "churn": churn, "sales": sales}
 
 
@@ -165,9 +166,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        rows = [day_one(name, folder) for name in options.names or TABLES]
-    head = ("table", "add (s)", "run (s)", "serve (s)", "lines", "report", "prediction")
-    table("Day one: from a table to an answer", head, rows)
+        for name in options.names or TABLES:
+            table("Day one: from a table to an answer", HEAD, [day_one(name, folder)])
 
 
 if __name__ == "__main__":

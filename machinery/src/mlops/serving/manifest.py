@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,18 @@ class BundleDamaged(UserError):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle on disk.
-
-    signature: what requests hold. inputs: what the model takes; the same, but where a bundle takes raw rows.
-    """
+    """A verified bundle on disk; its signature is what requests hold."""
 
     folder: Path
     content: dict[str, Any]
     digest: str
     signature: Signature
-    inputs: Signature
+
+    @cached_property
+    def inputs(self) -> Signature:
+        """What the model itself takes: the signature, but where requests hold raw rows."""
+        raw = self.content.get("raw")
+        return signature_of({"signature": raw["model"]}) if raw else self.signature
 
     @property
     def name(self) -> str:
@@ -92,7 +95,7 @@ def verify(folder: Path) -> Bundle:
             raise _damaged(folder, f"{name} is not in the manifest")
         if digest_of(folder / name) != content["files"][name]:
             raise _damaged(folder, f"{name} has another digest than the manifest says")
-    return Bundle(folder, content, digest, signature_of(content), inputs_of(content))
+    return Bundle(folder, content, digest, signature_of(content))
 
 
 def signature_of(content: dict[str, Any]) -> Signature:
@@ -101,12 +104,6 @@ def signature_of(content: dict[str, Any]) -> Signature:
     return Signature(
         tuple(Column(**column) for column in inputs), content["signature"]["limit"], tuple(content["signature"]["params"])
     )
-
-
-def inputs_of(content: dict[str, Any]) -> Signature:
-    """The signature of the model itself: the manifest's, or the one under `raw` where requests hold raw rows."""
-    raw = content.get("raw")
-    return signature_of({"signature": raw["model"]}) if raw else signature_of(content)
 
 
 def columns_of(schema: list[dict[str, Any]], where: str) -> list[Column]:
