@@ -58,7 +58,8 @@ def churn(count: int = 5000, seed: int = 8) -> tuple[pd.DataFrame, list[str]]:
     columns |= {"contract": chance.choice([True, False], count), "calls": chance.integers(0, 20, count)}
     columns |= {"age": chance.integers(18, 90, count), "income": chance.normal(50_000, 15_000, count).round()}
     rows = pd.DataFrame(columns)
-    strength = 0.5 * rows["usage_00"] - 0.45 * rows["usage_01"] + 1.2 * (rows["plan_0"] == "basic") + 0.2 * rows["calls"] - 7.35
+    strength = 0.5 * rows["usage_00"] - 0.45 * rows["usage_01"] + 1.2 * (rows["plan_0"] == "basic")
+    strength += 0.2 * rows["calls"] - 7.35
     rows["churned"] = np.where(chance.random(count) < 1 / (1 + np.exp(-strength)), "yes", "no")
     for name in ("usage_02", "usage_03", "plan_1", "since_1", "income", "age"):
         rows[name] = rows[name].where(chance.random(count) >= 0.1)
@@ -123,8 +124,9 @@ def _lines(root: Path) -> int:
 
 def _verdict(root: Path, name: str) -> str:
     """What the newest report says of the gate, and of the primary metric."""
-    report = max(root.glob(f"output/**/{name}/**/report.md"), key=lambda file: file.stat().st_mtime).read_text(encoding="utf-8")
-    return next((re.sub(r"[#*]", "", line).strip() for line in report.splitlines() if "passes" in line or "refused" in line), "?")
+    newest = max(root.glob(f"output/**/{name}/**/report.md"), key=lambda file: file.stat().st_mtime)
+    lines = [re.sub(r"[#*]", "", line).strip() for line in newest.read_text(encoding="utf-8").splitlines()]
+    return next((line for line in lines if "passes" in line or "refused" in line), "?")
 
 
 def _served(root: Path, name: str) -> Any:

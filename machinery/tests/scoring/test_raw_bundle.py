@@ -1,4 +1,4 @@
-"""A server of raw rows answers each with the features that training made, by code that runs only where the reader allows it."""
+"""A server of raw rows answers with the features that training made, by code that runs only where the reader allows it."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ Trained = tuple[Project, Candidate, Bundle]
 
 @pytest.fixture(scope="module")
 def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Trained]]:
-    """Train the use case, by default with the code above, each code once; its project, candidate, and the model's own bundle."""
+    """Train the use case, by default with the code above, each code once: project, candidate, and the model's own bundle."""
     known: dict[str, Trained] = {}
 
     def run(code: str = CODE) -> Trained:
@@ -156,7 +156,8 @@ def ask(bundle: Bundle) -> Iterator[Callable[..., Any]]:
 
         def answer(endpoint: str, body: Any, kind: str = scoring.JSON) -> Any:
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
-            return json.loads(scoring.score(state.scorer, endpoint, content, kind, "", "test").payload)  # type: ignore[arg-type]
+            assert state.scorer is not None
+            return json.loads(scoring.score(state.scorer, endpoint, content, kind, "", "test").payload)
 
         yield answer
     state.pool.shutdown()

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import offline
 import pytest
-from benchmarks.day_one import TABLES
 from fake_github import FakeGitHub
 from offline import Project, git
 from scenes import pull_request
 
+from benchmarks.day_one import TABLES
 from mlops.project import answers, new, wheel
 
 pytestmark = [pytest.mark.workflows, pytest.mark.long, pytest.mark.timeout(3600)]

@@ -27,7 +27,6 @@ from mlops.training.candidate import PREDICTION, Candidate
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pandera.pandas import DataFrameSchema
 
     from mlops.use_case import UseCase
 

@@ -87,9 +87,7 @@ def identity_of(version: versions.Version) -> dict[str, Any]:
     return parts | {"created_ms": version.created}
 
 
-def _kept(
-    folder: Path, identity: dict[str, Any], allow_pickle: bool, personal: tuple[str, ...], raw: bool
-) -> Bundle | None:
+def _kept(folder: Path, identity: dict[str, Any], allow_pickle: bool, personal: tuple[str, ...], raw: bool) -> Bundle | None:
     """The bundle that is there already, where it is whole and of this version."""
     try:
         bundle = verify(folder)
