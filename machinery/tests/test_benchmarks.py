@@ -13,10 +13,12 @@ from checkouts import ROOT, need_examples
 
 ENDS = {"bare_iris", "evidently_verdicts", "timing", "__init__"}  # what other benchmarks import or run
 RUNS = {
+    "day_one": ("wine",),
     "drift_alarms": ("--windows", "2", "--name", "iris"),
     "drift": ("iris",),
     "main_job": ("--rounds", "1"),
     "notebooks": ("--repeat", "1"),
+    "raw_serving": ("iris", "--requests", "3"),
     "serving": ("--seconds", "0.2"),
     "deploy": ("--runs", "1", "--rate", "20"),
     "drill": ("--rate", "20"),
@@ -24,9 +26,11 @@ RUNS = {
     "workflow_minutes": (),
 }
 MARKS = {
+    "day_one": pytest.mark.long,
     "drift": pytest.mark.servers,
     "main_job": pytest.mark.servers,
     "notebooks": pytest.mark.servers,
+    "raw_serving": pytest.mark.servers,
     "serving": pytest.mark.servers,
     # Minutes each, of what the tests of deployments and workflows do as well.
     "deploy": (pytest.mark.docker, pytest.mark.long),
@@ -47,7 +51,7 @@ def test_a_benchmark_runs_to_its_end_on_a_tiny_size(name: str, tmp_path: Path) -
         pytest.skip("wrk and taskset are not installed, which send its requests")
     places = {f"MLOPS__PROJECT__{key.upper()}": str(tmp_path / key) for key in ("store", "output")}
     env = os.environ | places | {"PYTHONPATH": str(ROOT / "machinery")}
-    if name == "drift":
+    if name in ("drift", "raw_serving"):
         subprocess.run([sys.executable, "-m", "mlops", "run", "iris"], cwd=ROOT, env=env, check=True, capture_output=True)
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", *RUNS[name]], cwd=ROOT, env=env, capture_output=True, text=True

@@ -58,6 +58,7 @@ app.add_typer(scaffold.app)
 app.add_typer(scoring.app)
 app.add_typer(serving.app)
 app.add_typer(deploy.app)
+data.app.command("add")(scaffold.add_data)  # it reads what `mlops add` reads
 app.add_typer(data.app, name="data")
 app.add_typer(training.app)
 app.add_typer(notebooks.app, name="notebooks")

@@ -14,13 +14,12 @@ import pytest
 from checkouts import ROOT
 
 from mlops.bundle.build import build
-from mlops.bundle.holdout import frame_to_rows
 from mlops.bundle.proof import FLOAT32_LIMIT
 from mlops.errors import UserError
 from mlops.serving import extras
 from mlops.serving import model as models
 from mlops.serving.manifest import Bundle, BundleDamaged, verify
-from mlops.serving.model import load
+from mlops.serving.model import frame_to_rows, load
 from mlops.serving.page import render
 from mlops.serving.signature import Column, Signature
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import offline
 import pytest
 import registry
 from fake_github import FakeGitHub, serve
+
+sys.path.append(str(Path(__file__).parents[2]))  # the benchmarks, whose tables are tried here too
 
 
 @pytest.fixture(scope="module")

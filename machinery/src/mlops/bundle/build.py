@@ -17,13 +17,14 @@ import numpy as np
 
 from mlops import files, folders, trust
 from mlops.bundle import categories, scores
-from mlops.bundle.holdout import example, expected, frame_to_rows, typed
+from mlops.bundle.holdout import as_array, as_recorded, example, expected, typed
 from mlops.bundle.proof import NotConverted, check_probes, compare, probe
 from mlops.bundle.scores import Scores
 from mlops.errors import UserError
 from mlops.serving import model as models
 from mlops.serving.extras import PROBABILITIES
 from mlops.serving.manifest import Bundle, columns_of, seal, verify
+from mlops.serving.model import frame_to_rows
 from mlops.serving.signature import Column, InvalidRequest, Rows, Signature
 
 JOINED_ROWS = 512
@@ -168,27 +169,15 @@ def _prove(frame: Any, answers: models.Outputs, candidate: Path) -> np.ndarray:
     They were written before anything was converted or brought into a request's form: whatever is wrong on that way, in rows,
     model or types, shows here. Raises UserError where the model answers something else.
     """
-    recorded = _as_array(frame[PREDICTED].to_numpy())
+    recorded = as_array(frame[PREDICTED].to_numpy())
     try:
-        compare(recorded, _as_recorded(answers))
+        compare(recorded, as_recorded(answers))
     except NotConverted as error:
         raise UserError(
             f"{candidate}: the loaded model does not predict what training recorded on the holdout ({error}); train again, "
             "and look for what the model keeps outside of itself"
         ) from None
     return recorded
-
-
-def _as_array(recorded: np.ndarray) -> np.ndarray:
-    """The recorded predictions, [rows] or [rows, targets]: Parquet keeps several targets as a list a row."""
-    return np.stack(recorded.tolist()) if isinstance(recorded[0], list | np.ndarray) else recorded
-
-
-def _as_recorded(answers: models.Outputs) -> models.Outputs:
-    """One value a row, as training records it: of a single named column its values."""
-    if isinstance(answers, dict) and len(answers) == 1:
-        answers = next(iter(answers.values()))
-    return answers.reshape(-1) if not isinstance(answers, dict) and answers.shape[1:] == (1,) else answers
 
 
 def _with_categories(
@@ -295,7 +284,7 @@ def _kind(expected: np.ndarray) -> str:
 
 def _evidence(yardstick: Yardstick, answers: models.Outputs) -> dict[str, Any]:
     """The evidence that a form predicts what training recorded; raises NotConverted where it does not."""
-    return compare(yardstick.recorded, _as_recorded(answers))
+    return compare(yardstick.recorded, as_recorded(answers))
 
 
 def _estimator(source: Path, flavors: dict[str, Any], signature: Signature, reader: Reader) -> Any:

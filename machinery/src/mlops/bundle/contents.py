@@ -15,6 +15,7 @@ from pathlib import Path
 from mlops import trust, use_case_code
 from mlops.errors import UserError
 from mlops.serving.manifest import Bundle
+from mlops.serving.raw import FOLDER
 
 LOCKS = {"onnx": "serve.txt", "skops": "serve-skops.txt", "pyfunc": "serve-pyfunc.txt"}
 FULL_LOCK = "dev.txt"
@@ -43,6 +44,8 @@ def code(root: Path, bundle: Bundle) -> list[Path]:
 
     Raises UserError where they are not those that the model was trained with.
     """
+    if bundle.content.get("raw"):
+        return []  # the bundle brings it
     own = f"{use_case_code.PACKAGE}.{bundle.name}"
     if not any(name.startswith((f"{own}.", f"{use_case_code.PACKAGE}.{use_case_code.COMMON}.")) for name in _types(bundle)):
         return []
@@ -63,7 +66,12 @@ def modules(root: Path, bundle: Bundle) -> set[str]:
     """The packages beside the standard library that the model's types, and the code that comes with them, import."""
     names = {name.partition(".")[0] for name in _types(bundle)}
     package = root / "src" / use_case_code.PACKAGE
-    for file in code(root, bundle):
+    brought: list[Path] = []
+    if bundle.content.get("raw"):
+        names |= {"pandas", "pandera"}  # a server of raw rows makes frames of them, with the types of the schema
+        package = bundle.folder / FOLDER / use_case_code.PACKAGE
+        brought = sorted(package.rglob("*.py"))
+    for file in (*code(root, bundle), *brought):
         names |= {module.partition(".")[0] for _, module in use_case_code.imports(file, package)}
     return names - set(sys.stdlib_module_names) - {use_case_code.PACKAGE, "mlops"}
 

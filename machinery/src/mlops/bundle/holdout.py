@@ -38,23 +38,6 @@ def _pandas_type(column: Column, frame: Any) -> str:
     return nullable if kind[:1].isupper() else ""
 
 
-def frame_to_rows(frame: Any, signature: Signature) -> Rows:
-    """Rows of a pandas DataFrame that has the signature's columns. Raises InvalidRequest for a value that does not fit."""
-    columns = []
-    for column in signature.columns:
-        if column.name not in frame:
-            columns.append(np.array([None] * len(frame), dtype=object).tolist())
-        elif column.wide:
-            columns.append(frame[column.name].astype(object).where(frame[column.name].notna(), None).tolist())
-        elif column.type in NUMBERS:
-            columns.append(frame[column.name].to_numpy(dtype="float64", na_value=np.nan))
-        elif column.type == "datetime":
-            columns.append([None if str(value) == "NaT" else value.isoformat() for value in frame[column.name]])
-        else:
-            columns.append(frame[column.name].astype(object).where(frame[column.name].notna(), None).tolist())
-    return from_columns(signature, columns)
-
-
 def example(holdout: Rows, signature: Signature) -> dict[str, Any]:
     """The first row of the holdout whose values are all there, as JSON values."""
     for row in range(holdout.count):
@@ -70,9 +53,26 @@ def expected(trained: models.Predict, signature: Signature, example: dict[str, A
         outputs = trained(from_columns(signature, [[example[name]] for name in signature.names], strict=True), None)
     except InvalidRequest:
         return None  # a holdout whose every row lacks something that the model needs
+    return expected_of(outputs)
+
+
+def expected_of(outputs: models.Outputs) -> Any:
+    """The first row of a model's answer in JSON."""
     if isinstance(outputs, dict):
         return {name: _finite(values[0]) for name, values in outputs.items()}
     return _finite(outputs[0])
+
+
+def as_array(recorded: np.ndarray) -> np.ndarray:
+    """The recorded predictions, [rows] or [rows, targets]: Parquet keeps several targets as a list a row."""
+    return np.stack(recorded.tolist()) if isinstance(recorded[0], list | np.ndarray) else recorded
+
+
+def as_recorded(answers: models.Outputs) -> models.Outputs:
+    """One value a row, as training records it: of a single named column its values."""
+    if isinstance(answers, dict) and len(answers) == 1:
+        answers = next(iter(answers.values()))
+    return answers.reshape(-1) if not isinstance(answers, dict) and answers.shape[1:] == (1,) else answers
 
 
 def _finite(value: Any) -> Any:

@@ -18,6 +18,8 @@ from mlops.errors import UserError
 from mlops.serving.manifest import Bundle
 from mlops.serving.settings import PREFIX
 
+COLUMNS = ("data/__init__.py", "data/columns.py")  # what code of a use case has of the machinery, see `mlops.columns`
+
 
 def stage(root: Path, bundle: Bundle, to: Path, settings: Mapping[str, Any] = {}) -> dict[str, str]:
     """Write the build context into an empty folder; returns the build arguments.
@@ -31,7 +33,8 @@ def stage(root: Path, bundle: Bundle, to: Path, settings: Mapping[str, Any] = {}
     source = Path(__file__).parent
     server = to / "app" / "mlops"
     (server / "serving").mkdir(parents=True)
-    for name in ("__init__.py", "errors.py", "trust.py"):
+    for name in ("__init__.py", "errors.py", "trust.py", *(COLUMNS if bundle.content.get("raw") else ())):
+        files.make_folder((server / name).parent)
         shutil.copyfile(source.parent / name, server / name)
     for file in sorted((source.parent / "serving").iterdir()):
         if file.is_file():

@@ -82,12 +82,14 @@ class Environment(Frozen):
 class Serving(Frozen):
     """What a server of the use case may do: unpickle its model, and which columns a prediction log leaves out.
 
-    `image` says whether a release builds an image of it. `trust` names types, modules and packages that a model may hold
-    beside scikit-learn's, such as `lightgbm` or `use_cases.iris`. `require_signature` is the file of the public key that must
+    `image` says whether a release builds an image of it. `input`: what requests hold, the model's features, or `raw` rows
+    without the target, of which the server makes them by the use case's own code. `trust` names types, modules and packages
+    that a model may hold beside scikit-learn's, such as `lightgbm` or `use_cases.iris`. `require_signature` is the file of the public key that must
     have signed a version for it to be read.
     """
 
     image: bool = True
+    input: Literal["features", "raw"] = "features"
     allow_pickle: bool = False
     trust: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*$")], ...] = ()
     personal: tuple[str, ...] = ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -30,7 +29,7 @@ def raw(name: str = NAME, json: bool = JSON) -> None:
     from mlops.use_case import load_use_case
 
     project = load_project()
-    _show("raw", list(stages.raw(project, load_use_case(project, name)).files), json)
+    show("raw", list(stages.raw(project, load_use_case(project, name)).files), json)
 
 
 @app.command()
@@ -44,7 +43,7 @@ def interim(name: str = NAME, json: bool = JSON) -> None:
     from mlops.use_case import load_use_case
 
     project = load_project()
-    _show("interim", [stages.interim(project, load_use_case(project, name))], json)
+    show("interim", [stages.interim(project, load_use_case(project, name))], json)
 
 
 @app.command()
@@ -58,7 +57,7 @@ def processed(name: str = NAME, json: bool = JSON) -> None:
     from mlops.use_case import load_use_case
 
     project = load_project()
-    _show("processed", [stages.processed(project, load_use_case(project, name))], json)
+    show("processed", [stages.processed(project, load_use_case(project, name))], json)
 
 
 @app.command("list")
@@ -83,27 +82,8 @@ def list_(json: bool = JSON) -> None:
         console.table(f"Data sets in {project.data}", head, rows)
 
 
-@app.command()
-def add(
-    name: str = typer.Argument(help="Use case."),
-    file: Path = typer.Argument(help="A CSV or Parquet file with the columns of the raw schema."),
-    source: str = typer.Option(..., help="Where the file comes from; goes into the provenance note."),
-    licence: str = typer.Option(..., help="Under which licence it may be used."),
-    json: bool = JSON,
-) -> None:
-    """Add a file of new rows to the raw data; what is there is never changed.
-
-    Example: mlops data add iris new.csv --source "measured in May" --licence CC0
-    """
-    from mlops.config import load_project
-    from mlops.data import stages
-    from mlops.use_case import load_use_case
-
-    project = load_project()
-    _show("raw", [stages.add(project, load_use_case(project, name), file, source, licence)], json)
-
-
-def _show(stage: str, sets: Iterable[Dataset], json: bool) -> None:
+def show(stage: str, sets: Iterable[Dataset], json: bool) -> None:
+    """Print data sets: where they lie, their rows and digest, and whether they are new."""
     if json:
         console.as_json([vars(item) for item in sets])
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,13 @@ import yaml
 
 from mlops import digests, use_case_code
 from mlops.config import Project, UseCaseConfig
-from mlops.data import datasets, schemas
+from mlops.data import datasets, schemas, stages
+from mlops.data.datasets import Dataset
 from mlops.errors import UserError
 from mlops.scaffold import choose, notebook, sources, understand, write, write_config
 from mlops.scaffold.choose import Choice, imported
 from mlops.scaffold.understand import Table, Wishes
+from mlops.use_case import load_use_case
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +69,24 @@ def add(
         transaction.change(project.root, contents)
     counted = [text for path, text in contents.items() if path.endswith((".py", ".yaml")) and "notebooks/" not in path]
     return Added(name, table, choice, tuple(contents), sum(text.count(b"\n") for text in counted))
+
+
+def add_data(project: Project, name: str, place: str, query: str, source: str, licence: str) -> Dataset:
+    """Add rows to the raw data of a use case; those of an address as a snapshot, under a name that holds its time.
+
+    Raises UserError for a file without a source, DataError for rows that break the schema.
+    """
+    remote = "://" in place
+    if not remote and not source:
+        raise UserError(f"{place}: --source is missing: say where the file comes from, for the provenance note")
+    use_case = load_use_case(project, name)
+    with sources.snapshot(place, query) as snapshot:
+        file = snapshot.file
+        if remote:
+            stem, dot, ending = file.name.partition(".")
+            file = file.rename(file.with_name(f"{stem}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}{dot}{ending}"))
+        noted = f"{source}; {snapshot.source}" if source and remote else source or snapshot.source
+        return stages.add(project, use_case, file, noted, licence)
 
 
 # An image's name has no underscore at an end and not three in a row; in a variable's name two of them begin a key.

@@ -72,6 +72,25 @@ def add(
     console.note(f"next: mlops run {name}")
 
 
+def add_data(
+    name: str = typer.Argument(help="Use case."),
+    place: str = typer.Argument(metavar="FILE|URL", help="With the columns of the raw schema; https://, s3://; a database."),
+    source: str = typer.Option("", help="Where it comes from, for the provenance note; an address is noted by itself."),
+    licence: str = typer.Option(..., help="Under which licence it may be used."),
+    query: str = typer.Option("", "--query", metavar="SQL", help="With the SQLAlchemy URL of a database: what to select."),
+    json: bool = JSON,
+) -> None:
+    """Add new rows to the raw data, of a file or as a snapshot of an address; what is there is never changed.
+
+    Example: mlops data add iris new.csv --source "measured in May" --licence CC0
+    """
+    from mlops.config import load_project
+    from mlops.data.commands import show
+    from mlops.scaffold.add import add_data as add_rows
+
+    show("raw", [add_rows(load_project(), name, place, query, source, licence)], json)
+
+
 @app.command()
 def remove(
     name: str = typer.Argument(help="Use case."),

@@ -94,10 +94,18 @@ def _from_database(address: str, query: str, scratch: Path) -> Path:
         with engine.connect() as connection:
             rows = pd.read_sql_query(sqlalchemy.text(query), connection)
         engine.dispose()
-    except (sqlalchemy.exc.NoSuchModuleError, ModuleNotFoundError, sqlalchemy.exc.ArgumentError) as error:
-        raise UserError(f"{_without_login(address)}: {first_line(error)}; install its driver with: mlops deps add") from None
+    except sqlalchemy.exc.ArgumentError:  # its message may hold the address with the password
+        example = "postgresql://user@host/name"
+        raise UserError(f"{_without_login(address)}: no SQLAlchemy URL of a database, as {example} is; correct it") from None
+    except (sqlalchemy.exc.NoSuchModuleError, ModuleNotFoundError) as error:
+        reason = _hidden(error, address)
+        raise UserError(f"{_without_login(address)}: {reason}; install its driver with: mlops deps add") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
-        raise UserError(f"{_without_login(address)}: {first_line(error)}; correct address or query") from None
+        raise UserError(f"{_without_login(address)}: {_hidden(error, address)}; correct address or query") from None
+    if rows.empty:
+        raise UserError(f"{_without_login(address)}: the query has no rows; correct it")
+    if twice := [str(name) for name in rows.columns[rows.columns.duplicated()]]:
+        raise UserError(f"{_without_login(address)}: the query has column {twice[0]} twice; name each with AS")
     target = scratch / "query.parquet"
     rows.to_parquet(target, index=False)
     return target
@@ -105,5 +113,19 @@ def _from_database(address: str, query: str, scratch: Path) -> Path:
 
 def _without_login(address: str) -> str:
     """The address as a note may hold it: without user, password and what follows a question mark."""
+    scheme, _, rest = address.partition("://")
+    if scheme.lower() not in (*WEB, *STORAGE):
+        # A password of a database may hold signs that an address ends with.
+        return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
     parts = urlsplit(address)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _hidden(error: BaseException, address: str) -> str:
+    """What a driver says of an address, in one line, without the password in it."""
+    login = address.partition("://")[2].rpartition("@")[0]
+    password = login.partition(":")[2]
+    text = first_line(error)
+    for secret in sorted({address, login, password, unquote(password)} - {""}, key=len, reverse=True):
+        text = text.replace(secret, "…")
+    return text

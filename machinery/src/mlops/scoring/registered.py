@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlops import console, folders
+from mlops import console, folders, use_case_code
 from mlops.bundle import build as bundles
 from mlops.config import Project, load_use_case_config
 from mlops.errors import UserError
 from mlops.registry import versions
+from mlops.scoring import as_trained, raw_bundle
 from mlops.serving.manifest import MANIFEST, Bundle, BundleDamaged, verify
+from mlops.serving.raw import FOLDER
+from mlops.training.candidate import PREDICTION, Candidate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def bundle(project: Project, name: str, ref: str | None, to: Path | None, form: str | None) -> Bundle:
@@ -28,9 +34,10 @@ def bundle(project: Project, name: str, ref: str | None, to: Path | None, form: 
     folder = to or project.output / "bundles" / name / (f"{version.number}-{form}" if form else version.number)
     identity = identity_of(version)
     allow_pickle, personal = config.serving.allow_pickle, config.serving.personal
+    raw = config.serving.input == "raw"
     if config.serving.require_signature:
         versions.manifest_of(project, version)  # also a bundle that is here already is of a signed version
-    if not to and (kept := _kept(folder, identity, allow_pickle, personal)):
+    if not to and (kept := _kept(folder, identity, allow_pickle, personal, raw)):
         return kept
     if to and to.exists() and not (to / MANIFEST).is_file() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"{to} exists and is not a bundle: choose another folder with --to")
@@ -38,13 +45,16 @@ def bundle(project: Project, name: str, ref: str | None, to: Path | None, form: 
         candidate = versions.fetch(project, version, temporary)
         identity |= {"metrics": candidate.manifest.get("metrics") or {}}
         options = {"form": form, "allow_pickle": allow_pickle, "personal": personal, "trusted": config.serving.trust}
-        return bundles.build(candidate.path, folder, name, identity, **options)  # type: ignore[arg-type]
+        if not raw:
+            return bundles.build(candidate.path, folder, name, identity, **options)  # type: ignore[arg-type]
+        plain = bundles.build(candidate.path, temporary / "plain", name, identity, **options)  # type: ignore[arg-type]
+        return raw_bundle.build(project, candidate, plain, folder, trusted=config.serving.trust, allow_pickle=allow_pickle)
 
 
 def reader_of(project: Project, bundle: Bundle) -> dict[str, Any]:
-    """What a server of the bundle may load, by the configuration of this commit: the settings `trust` and `allow_pickle`."""
+    """What a server of the bundle may load, by the configuration of this commit: the settings `trust` and its kin."""
     serving = load_use_case_config(project, bundle.name).serving
-    return {"trust": " ".join(serving.trust), "allow_pickle": serving.allow_pickle}
+    return {"trust": " ".join(serving.trust), "allow_pickle": serving.allow_pickle, "allow_code": serving.input == "raw"}
 
 
 def rows_of(project: Project, bundle: Bundle) -> dict[str, Any]:
@@ -55,8 +65,18 @@ def rows_of(project: Project, bundle: Bundle) -> dict[str, Any]:
 
     version = versions.resolve(project, bundle.name, bundle.number)
     with folders.work_folder() as scratch:
+        if bundle.content.get("raw"):
+            return rows_of(_raw_rows(project, versions.fetch(project, version, scratch), bundle), bundle)
         versions.fetch_files(project, version, ["holdout.parquet"], scratch)
         return rows_of(pd.read_parquet(next(scratch.rglob("holdout.parquet"))), bundle)
+
+
+def _raw_rows(project: Project, candidate: Candidate, bundle: Bundle) -> pd.DataFrame:
+    """Raw rows of the holdout, with what training recorded for them; columns that a request leaves out are left out."""
+    with as_trained.use_case(project, candidate.manifest) as use_case:
+        rows = raw_bundle.sample(project, candidate, use_case)
+    key = bundle.content["raw"]["key"]
+    return rows.merge(candidate.holdout()[[*key, PREDICTION]], on=key)
 
 
 def identity_of(version: versions.Version) -> dict[str, Any]:
@@ -67,7 +87,7 @@ def identity_of(version: versions.Version) -> dict[str, Any]:
     return parts | {"created_ms": version.created}
 
 
-def _kept(folder: Path, identity: dict[str, Any], allow_pickle: bool, personal: tuple[str, ...]) -> Bundle | None:
+def _kept(folder: Path, identity: dict[str, Any], allow_pickle: bool, personal: tuple[str, ...], raw: bool) -> Bundle | None:
     """The bundle that is there already, where it is whole and of this version."""
     try:
         bundle = verify(folder)
@@ -76,4 +96,12 @@ def _kept(folder: Path, identity: dict[str, Any], allow_pickle: bool, personal: 
         return None
     same = identity.items() <= bundle.content["version"].items() and bundle.content["personal"] == sorted(personal)
     pickled = bundle.content.get("pyfunc", {}).get("allow_pickle", allow_pickle)
-    return bundle if same and pickled == allow_pickle else None
+    return bundle if same and pickled == allow_pickle and _has_code(bundle, identity["code"], raw) else None
+
+
+def _has_code(bundle: Bundle, code: str, raw: bool) -> bool:
+    """Whether a bundle brings the code of its version and no other, or none where none is wanted."""
+    package = bundle.folder / FOLDER / use_case_code.PACKAGE / bundle.name
+    if not raw:
+        return not bundle.content.get("raw")
+    return bool(bundle.content.get("raw")) and package.is_dir() and use_case_code.digest(package) == code

@@ -81,7 +81,7 @@ async def _scored(
         accept = headers.get(b"accept", b"").decode("latin-1")
         scorer = service.scorer
         assert scorer is not None  # routes are filled with it
-        if len(body) <= LARGEST and scorer.bundle.format == "onnx":
+        if len(body) <= LARGEST and scorer.is_quick:
             return score(scorer, endpoint, body, content_type, accept, request)
         work = asyncio.get_running_loop().run_in_executor(
             service.pool, score, scorer, endpoint, body, content_type, accept, request
@@ -185,6 +185,7 @@ def _lifespan(service: Service) -> Any:
         for task in tasks:
             task.cancel()
         service.close_log()
+        service.imports.close()
         sys.stdout.flush()
 
     return lifespan

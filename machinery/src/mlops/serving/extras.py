@@ -100,12 +100,18 @@ def compute(predict: Predict, content: dict[str, Any], rows: Rows, outputs: Any,
 
 def _contributions(content: dict[str, Any], rows: Rows) -> np.ndarray:
     """The base, and of each input coefficient times distance from the mean: together what the model says."""
-    names = [column["name"] for column in content["signature"]["inputs"]]
+    names = inputs_of(content)
     columns = [np.full(rows.count, content["contributions"]["base"])]
     for place, name in enumerate(names):
         part = content["contributions"]["inputs"][name]
         columns.append((rows.column(place).astype(np.float64) - part["mean"]) * part["coefficient"])
     return np.column_stack(columns)
+
+
+def inputs_of(content: dict[str, Any]) -> list[str]:
+    """The names of the model's own inputs, also where requests hold raw rows."""
+    signature = content["raw"]["model"] if content.get("raw") else content["signature"]
+    return [column["name"] for column in signature["inputs"]]
 
 
 def classes_of(content: dict[str, Any]) -> list[Any]:
@@ -132,7 +138,7 @@ def keys_of(name: str, content: dict[str, Any]) -> list[str]:
     if name == "intervals":
         return ["low", "high"]
     if name == "contributions":
-        return ["base", *(column["name"] for column in content["signature"]["inputs"])]
+        return ["base", *inputs_of(content)]
     return [str(label) for label in classes_of(content)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,18 @@ class BundleDamaged(UserError):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle on disk."""
+    """A verified bundle on disk; its signature is what requests hold."""
 
     folder: Path
     content: dict[str, Any]
     digest: str
     signature: Signature
+
+    @cached_property
+    def inputs(self) -> Signature:
+        """What the model itself takes: the signature, but where requests hold raw rows."""
+        raw = self.content.get("raw")
+        return signature_of({"signature": raw["model"]}) if raw else self.signature
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ from mlops import trust
 from mlops.serving import graph
 from mlops.serving.extras import asks_probabilities, deciding
 from mlops.serving.manifest import Bundle
-from mlops.serving.signature import NULL, NUMBERS, InvalidRequest, Rows, Signature
+from mlops.serving.signature import NULL, NUMBERS, InvalidRequest, Rows, Signature, from_columns
 
 Outputs = np.ndarray | dict[str, np.ndarray]
 Predict = Callable[[Rows, Any], Outputs]
@@ -32,7 +32,7 @@ def load(bundle: Bundle, threads: int = 1, trusted: Collection[str] = (), allow_
         return _load_onnx_file(bundle, threads)
     if bundle.format == "skops":
         return _load_skops(bundle, trusted)
-    return load_pyfunc(bundle.folder / PYFUNC_FOLDER, bundle.signature, trusted, allow_pickle)
+    return load_pyfunc(bundle.folder / PYFUNC_FOLDER, bundle.inputs, trusted, allow_pickle)
 
 
 def _load_onnx_file(bundle: Bundle, threads: int) -> Predict:
@@ -41,7 +41,7 @@ def _load_onnx_file(bundle: Bundle, threads: int) -> Predict:
     model = file.read_bytes()
     try:
         graph.check(model)
-        return load_onnx(model, bundle.signature, bundle.content["onnx"], threads)
+        return load_onnx(model, bundle.inputs, bundle.content["onnx"], threads)
     except trust.Untrusted as error:
         raise trust.Untrusted(f"{file}: {error}") from None
     except Exception as error:  # ONNX Runtime has its own exceptions for whatever it does not take
@@ -109,7 +109,7 @@ def _load_skops(bundle: Bundle, trusted: Collection[str]) -> Predict:
 
     def predict(rows: Rows, params: Any) -> Outputs:
         function = model.predict_proba if asks_probabilities(params) else answer
-        return _outputs(_call(function, to_frame(rows, bundle.signature)))
+        return _outputs(_call(function, to_frame(rows, bundle.inputs)))
 
     return predict
 
@@ -187,6 +187,23 @@ def to_frame(rows: Rows, signature: Signature) -> Any:
         else:
             frame[column.name] = values.astype(kinds[column.type]) if column.type in NUMBERS else values
     return pd.DataFrame(frame)
+
+
+def frame_to_rows(frame: Any, signature: Signature) -> Rows:
+    """Rows of a pandas DataFrame that has the signature's columns. Raises InvalidRequest for a value that does not fit."""
+    columns = []
+    for column in signature.columns:
+        if column.name not in frame:
+            columns.append(np.array([None] * len(frame), dtype=object).tolist())
+        elif column.wide:
+            columns.append(frame[column.name].astype(object).where(frame[column.name].notna(), None).tolist())
+        elif column.type in NUMBERS:
+            columns.append(frame[column.name].to_numpy(dtype="float64", na_value=np.nan))
+        elif column.type == "datetime":
+            columns.append([None if str(value) == "NaT" else value.isoformat() for value in frame[column.name]])
+        else:
+            columns.append(frame[column.name].astype(object).where(frame[column.name].notna(), None).tolist())
+    return from_columns(signature, columns)
 
 
 def _outputs(answer: Any) -> Outputs:

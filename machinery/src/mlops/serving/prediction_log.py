@@ -75,7 +75,7 @@ def open_log(bundle: Bundle, settings: Settings, dropped: Callable[[], None]) ->
         raise ConfigError(f"the prediction log {path} cannot be written: {error.strerror}") from None
     shown = [
         (place, column.name, column.type in INTEGERS)
-        for place, column in enumerate(bundle.signature.columns)
+        for place, column in enumerate(bundle.inputs.columns)
         if column.name not in bundle.content["personal"]
     ]
     waiting: queue.Queue[Any] = queue.Queue(BACKLOG)

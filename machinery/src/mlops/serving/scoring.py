@@ -12,6 +12,7 @@ import numpy as np
 from mlops.serving import arrow, extras, invocations, open_inference
 from mlops.serving.manifest import Bundle
 from mlops.serving.model import Outputs, Predict
+from mlops.serving.raw import Keys, RawRows
 from mlops.serving.signature import InvalidRequest, Rows
 
 JSON, CSV = "application/json", "text/csv"
@@ -25,6 +26,18 @@ class Scorer:
     predict: Predict
     max_rows: int
     logged: tuple[str, ...] = ()  # what is computed for the prediction log, whether a request includes it or not
+    raw: RawRows | None = None  # makes the model's rows, where requests hold raw ones
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether a few rows are answered at once, in less time than a thread takes to start."""
+        return self.bundle.format == "onnx" and self.raw is None
+
+    def take(self, rows: Rows) -> tuple[Rows, Keys]:
+        """The model's rows and, where requests hold raw ones, the key of each. Raises InvalidRequest."""
+        if self.raw is None or not 0 < rows.count <= self.max_rows:
+            return rows, []
+        return self.raw(rows)
 
 
 class Answer(NamedTuple):
@@ -113,6 +126,7 @@ def _invocations(scorer: Scorer, body: bytes, media_type: str, accept: str, requ
         rows = arrow.read_arrow(body, signature, scorer.max_rows)
     else:
         raise _unsupported(f"Only these content types are taken: {JSON}, {CSV}, {arrow.CONTENT_TYPE}.")
+    rows, keys = scorer.take(rows)
     in_arrow = _wants_arrow(media_type, accept)
     include = extras.read_accept(accept, content)
     if params is not None:
@@ -121,12 +135,18 @@ def _invocations(scorer: Scorer, body: bytes, media_type: str, accept: str, requ
 
     def write(outputs: Outputs, included: extras.Extras) -> Answer:
         if in_arrow:
-            payload = arrow.write_arrow(outputs, extras.as_columns(included, content))
+            columns = {name: np.array([key[name] for key in keys]) for name in (keys[0] if keys else ())}
+            payload = arrow.write_arrow(outputs, columns | extras.as_columns(included, content))
             return Answer(payload, arrow.CONTENT_TYPE, rows, outputs)
-        reply = {"predictions": _listed(outputs, finite=True)} | extras.as_json(included, content)
+        reply = {"predictions": _listed(outputs, finite=True), **_with_keys(keys)} | extras.as_json(included, content)
         return Answer(json.dumps(reply).encode(), JSON, rows, outputs)
 
     return ParsedRequest(rows, params, write, include)
+
+
+def _with_keys(keys: Keys) -> dict[str, Any]:
+    """The keys of raw rows, where there are some."""
+    return {"keys": keys} if keys else {}
 
 
 def _wants_arrow(media_type: str, accept: str) -> bool:
@@ -149,12 +169,13 @@ def _typed(scorer: Scorer, body: bytes, media_type: str, accept: str, request: s
     if media_type != JSON:
         raise _unsupported(f"Only {JSON} is taken here; /invocations takes CSV and Arrow.")
     rows, names = invocations.read_typed(body, scorer.bundle.signature)
+    rows, keys = scorer.take(rows)
     content = scorer.bundle.content
     include = () if names is None else extras.read_include(names, content)
     model = {"model": scorer.bundle.name, "version": scorer.bundle.number}
 
     def write(outputs: Outputs, included: extras.Extras) -> Answer:
-        reply = {"predictions": _listed(outputs, finite=True)} | extras.as_json(included, content) | model
+        reply = {"predictions": _listed(outputs, finite=True), **_with_keys(keys)} | extras.as_json(included, content) | model
         return Answer(json.dumps(reply).encode(), JSON, rows, outputs)
 
     return ParsedRequest(rows, None, write, include)
@@ -167,6 +188,7 @@ def _infer(scorer: Scorer, body: bytes, media_type: str, accept: str, request: s
     if media_type not in (JSON, ""):
         raise _unsupported(f"Only {JSON} is taken here; /invocations takes CSV and Arrow.")
     rows, identity, wanted = open_inference.read_infer(body, scorer.bundle)
+    rows, _ = scorer.take(rows)
     include = tuple(name for name in wanted or () if name in extras.available(scorer.bundle.content))
 
     def write(outputs: Outputs, included: extras.Extras) -> Answer:

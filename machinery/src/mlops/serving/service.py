@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from mlops.serving import extras, prediction_log
 from mlops.serving.manifest import Bundle, verify
 from mlops.serving.model import load
 from mlops.serving.probes import is_probe
+from mlops.serving.raw import RawRows, imported
 from mlops.serving.scoring import Answer, Scorer, score
 from mlops.serving.settings import Settings, processors
 
@@ -50,6 +52,7 @@ class Service:
     failure: Exception | None = None
     log_rows: prediction_log.Write | None = None
     close_log: Callable[[], None] = lambda: None
+    imports: ExitStack = field(default_factory=ExitStack)  # holds the code of a bundle that takes raw rows
     stop: Callable[[], None] = lambda: None
     note: Note = lambda *request: None
     prefix: str = field(default_factory=lambda: secrets.token_hex(4))
@@ -82,8 +85,11 @@ def start(service: Service) -> None:
     bundle = verify(service.folder)
     logged = extras.logged(bundle.content) if service.settings.prediction_log else ()
     settings = service.settings
+    raw = None
+    if bundle.content.get("raw"):
+        raw = RawRows(bundle, service.imports.enter_context(imported(bundle, settings.allow_code)))
     predict = load(bundle, threads(settings), settings.trusted, settings.allow_pickle)
-    scorer = Scorer(bundle, predict, settings.max_rows, logged)
+    scorer = Scorer(bundle, predict, settings.max_rows, logged, raw)
     if None not in bundle.example.values():
         score(scorer, "/predict", json.dumps({"rows": [bundle.example]}).encode(), "application/json", "", "start")
     if service.settings.prediction_log:
@@ -96,7 +102,7 @@ def start(service: Service) -> None:
     # Requests come in meanwhile: they find the routes when all that these lead to is there.
     service.scorer = scorer
     routes = scoring_routes(bundle)
-    if bundle.format == "onnx":
+    if scorer.is_quick:
         service.batchable = bool(bundle.content["onnx"].get("batchable"))
         service.short_routes = {path.encode(): endpoint for path, endpoint in routes.items()}
     service.routes = routes

@@ -46,6 +46,7 @@ class Settings:
     prediction_files: int = 10  # rotated files that are kept
     trust: str = ""  # types, modules and packages that a model may bring beside scikit-learn's, with spaces between them
     allow_pickle: bool = False  # whether a model may run code of its own when it is loaded
+    allow_code: bool = False  # whether a bundle may bring code of its use case, which makes features of raw rows
 
     @property
     def trusted(self) -> tuple[str, ...]:
