@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,29 +14,32 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="JupyterLab, MLflow, PostgreSQL and an S3 store.")
 JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 
-COLUMNS = ("part", "what", "state", "address", "pid", "since")
-
 
 @app.command()
 def start(
     port: list[str] = typer.Option([], "--port", metavar="PART=NUMBER", help="jupyter, mlflow, postgres or s3."),
     bind: str = typer.Option("", help="Where JupyterLab and MLflow listen; 127.0.0.1 by default."),
     foreground: bool = typer.Option(False, "--foreground", help="Until Ctrl-C; by default in the background."),
+    docker: bool = typer.Option(False, "--docker", help="In containers, by Docker's compose."),
     json: bool = JSON,
 ) -> None:
     """Start JupyterLab, MLflow, PostgreSQL and an S3 store, and wait until they answer.
 
     Example: mlops workbench start --port mlflow=5001
     """
+    from mlops.workbench import docker as containers
     from mlops.workbench import supervisor
 
     settings = _settings(port, bind)
-    if foreground:
+    if foreground and not docker:
         supervisor.run(settings)
         return
     with console.phase("workbench started"):
-        state = supervisor.start(settings)
-    _show(state, settings, json)
+        if docker:
+            containers.start(settings)
+        else:
+            supervisor.start(settings)
+    _show(settings, json)
 
 
 @app.command()
@@ -45,21 +48,19 @@ def status(json: bool = JSON) -> None:
 
     Example: mlops workbench status --json
     """
-    from mlops.workbench import supervisor
-
-    settings = _settings()
-    _show(supervisor.read_state(settings), settings, json)
+    _show(_settings(), json)
 
 
 @app.command()
 def stop(json: bool = JSON) -> None:
-    """End the workbench; its data stay.
+    """End the workbench, with Docker or without: its processes or containers and nothing else; its data stay.
 
     Example: mlops workbench stop
     """
-    from mlops.workbench import supervisor
+    from mlops.workbench import docker, supervisor
 
-    ended = supervisor.stop(_settings())
+    settings = _settings()
+    ended = [*supervisor.stop(settings), *docker.stop(settings)]
     if json:
         console.as_json({"ended": ended})
     else:
@@ -73,22 +74,26 @@ def _settings(port: list[str] | None = None, bind: str = "") -> Settings:
     return settings.read(load_project().root, port or [], bind)
 
 
-def _show(state: dict[str, Any], settings: Settings, json: bool) -> None:
+def _show(settings: Settings, json: bool) -> None:
     """Print what runs; the token and the password stay in their file, whose name is printed."""
-    from mlops.workbench import processes, supervisor
+    from mlops.workbench import docker, processes, supervisor
 
+    state = supervisor.read_state(settings)
     running = supervisor.is_running(state)
     parts = [{**part, "state": "running" if processes.find(part) else "ended"} for part in state.get("parts", [])]
-    known = {"running": running, "ready": running and bool(state.get("ready")), "pid": state.get("pid") if running else None}
-    known |= {"bind": state.get("bind"), "since": state.get("since"), "secrets": str(settings.home / "secrets.json")}
+    parts += docker.containers(settings)
     if json:
-        console.as_json({**known, "parts": parts, "logs": str(settings.logs)})
+        known = {"pid": state.get("pid") if running else None, "bind": state.get("bind"), "since": state.get("since")}
+        known |= {"running": running, "ready": running and bool(state.get("ready")), "logs": str(settings.logs)}
+        console.as_json({**known, "parts": parts, "secrets": str(settings.home / "secrets.json")})
         return
     if not parts:
         console.note("no workbench of this project runs: make workbench, or make workbench-local")
         return
-    rows = [(part["part"], part["kind"], part["state"], part["address"], str(part["pid"]), part["since"]) for part in parts]
-    console.table(f"workbench of {settings.root.name}", COLUMNS, rows)
-    if not running:
+    for part in parts:
+        runs_in = f"pid {part['pid']}" if "pid" in part else part["container"]
+        line = (part["part"], part["state"], part["address"], part["since"], part["kind"], runs_in)
+        console.text("{:<9} {:<8} {:<42} since {}  {}, {}\n".format(*line))
+    if state and not running:
         console.note("its supervisor was killed: mlops workbench stop ends what it left")
     console.note(f"token and passwords: {settings.home / 'secrets.json'}; logs: {settings.logs}")

@@ -53,7 +53,12 @@ def assemble(settings: Settings) -> list[Part]:
         raise UserError(f"--bind {settings.bind}: MLflow would let everybody in, as Flask-WTF is not installed; {HINT}")
     database, where = _database(settings)
     bucket, artifacts = _bucket(settings)
-    return [*database, *bucket, _mlflow(settings, where, artifacts, bool(bucket), asks), _jupyter(settings, bool(bucket), asks)]
+    return [
+        *database,
+        *bucket,
+        _mlflow(settings, where, artifacts, bool(bucket), asks),
+        _jupyter(settings, bool(bucket), asks),
+    ]
 
 
 def routes(settings: Settings, bucket: bool, asks: bool) -> dict[str, str]:
@@ -155,6 +160,14 @@ def mlflow_environment(settings: Settings, database: str, artifacts: str, asks: 
     return variables
 
 
+def open_to(settings: Settings) -> dict[str, str]:
+    """MLflow takes requests for its own host alone; beyond loopback for any name, as the password keeps strangers out."""
+    if not settings.exposed:
+        return {}
+    origins = f"http://*:{settings.ports['mlflow']}"
+    return {"MLFLOW_SERVER_ALLOWED_HOSTS": "*", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": origins}
+
+
 def auth_config(users: str) -> str:
     """MLflow's file for users: those who are logged in may do all; a password that was right holds for five minutes."""
     lines = (
@@ -175,8 +188,6 @@ def _mlflow(settings: Settings, database: str, artifacts: str, bucket: bool, ask
     if asks:
         command += ["--app-name", "basic-auth"]
     keys = bucket_variables(settings, f"http://{LOOPBACK}:{settings.ports['s3']}") if bucket else {}
-    if settings.exposed:  # a name by which others reach this machine is not known here, and the password keeps them out
-        keys["MLFLOW_SERVER_ALLOWED_HOSTS"] = "*"
     address = f"http://{settings.shown_host}:{port}"
     return Part(
         name="mlflow",
@@ -186,7 +197,7 @@ def _mlflow(settings: Settings, database: str, artifacts: str, bucket: bool, ask
         ready=partial(answers, f"{address}/health"),
         address=address,
         data=Path(artifacts) if not bucket else settings.home / "s3" / BUCKET,
-        environment={**inherited(), **mlflow_environment(settings, database, artifacts, asks), **keys},
+        environment={**inherited(), **mlflow_environment(settings, database, artifacts, asks), **keys, **open_to(settings)},
     )
 
 
