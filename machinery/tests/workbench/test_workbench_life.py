@@ -1,4 +1,4 @@
-"""The workbench without Docker, as a person uses it: a notebook in JupyterLab, rows, objects, a restart, and who is kept out."""
+"""The workbench without Docker as a person uses it: a notebook in JupyterLab, rows, objects, a restart, who is kept out."""
 
 import json
 import os

@@ -55,7 +55,7 @@ class Version:
 
 
 def qualified(project: Project, use_case: str) -> str:
-    """The name of a use case's registered model in the store, by which its experiment is named too; raises UserError for what no name can be."""
+    """The name of a use case's registered model in the store; raises UserError for what no name can be."""
     if "/" in use_case or ":" in use_case:
         raise UserError(f"{use_case!r} is no name of a use case; there are: {', '.join(project.use_cases)}")
     return f"{project.namespace}{use_case}"

@@ -49,7 +49,7 @@ class Postgres:
 
     def is_ready(self, port: int) -> bool:
         """Whether it takes connections."""
-        command = [self.programs / "pg_isready", "--quiet", "--host", LOOPBACK, "--port", str(port)]
+        command = [str(self.programs / "pg_isready"), "--quiet", "--host", LOOPBACK, "--port", str(port)]
         return subprocess.run(command, check=False).returncode == 0
 
     def prepare(self, password: str) -> None:

@@ -1,4 +1,4 @@
-"""Processes that outlive the command which asks for them: known by number and start, so that a stale number hits nobody else."""
+"""Processes that outlive their command: known by number and start, so that a stale number hits nobody else."""
 
 from __future__ import annotations
 
@@ -96,6 +96,11 @@ def holder(port: int) -> str:
                 command = " ".join(process.cmdline())[:80]
                 return f"{process.name()} (pid {process.pid}: {command})"
     return "a process of another user"
+
+
+def await_end(process: psutil.Process, seconds: float) -> None:
+    """Wait until a process has ended or the time is over."""
+    psutil.wait_procs([process], timeout=seconds)
 
 
 def wait_until(ready: Any, alive: Any, seconds: float) -> bool:

@@ -264,6 +264,6 @@ def stop(settings: Settings) -> list[str]:
         return end_leftovers(settings)
     supervisor.terminate()
     # Each part has its time to end, one after the other.
-    processes.psutil.wait_procs([supervisor], timeout=processes.PATIENCE * (len(state["parts"]) + 1))
+    processes.await_end(supervisor, processes.PATIENCE * (len(state["parts"]) + 1))
     left = end_leftovers(settings)
     return sorted({part["part"] for part in state["parts"]} | set(left))
