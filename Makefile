@@ -12,12 +12,21 @@ REQUIRE_HASHES := $(if $(filter -e,$(MACHINERY)),,--require-hashes)
 PYTHON_FILES := src tests setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint secrets audit format tests fast-tests test-all protect lock update sync ui raw-data interim-data processed-data docs lab notebooks clean
+.PHONY: help workbench workbench-local down jupyter deploy-realtime-model score-realtime-model html setup run test lint secrets audit format tests fast-tests test-all protect lock update sync ui raw-data interim-data processed-data docs lab notebooks clean
 
 # What a team adds: targets of its own, other values.
 -include project.mk
 # What is there where the machinery is a folder: its own tests, lint and documentation.
 -include machinery/machinery.mk
+
+workbench: $(VENV)/.dev ## JupyterLab :8888, MLflow :5000, PostgreSQL :5432 and an S3 store :9000, in containers (ARGS=…)
+	@$(RUN) workbench start --docker $(ARGS)
+
+workbench-local: $(VENV)/.workbench ## the same without Docker (ARGS="--port mlflow=5001")
+	@$(RUN) workbench start $(ARGS)
+
+down: $(VENV)/.dev ## end the workbench, its containers or processes and nothing else; its data stay
+	@$(RUN) workbench stop
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +59,12 @@ $(VENV)/.base: $(VENV)/.venv requirements/base.txt setup.py vendor/machinery.txt
 
 $(VENV)/.dev: $(VENV)/.base requirements/dev.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# What only the workbench without Docker needs; its lock lies in the machinery.
+$(VENV)/.workbench: $(VENV)/.dev
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes \
+		-r "$$($(BIN)/python -c 'from importlib.resources import files; print(files("mlops.workbench") / "requirements.txt")')"
 	@touch $@
 
 setup: $(VENV)/.dev ## set up .venv with everything, from the lock files
@@ -118,16 +133,24 @@ sync: $(VENV)/.base ## write the files that the machinery owns as it has them; a
 ui: $(VENV)/.base ## MLflow's own page on the store
 	@$(RUN) ui
 
+deploy-realtime-model: $(VENV)/.dev ## answer for the champion on port 8080 until Ctrl-C (NAME=iris for another use case)
+	@$(RUN) serve $(NAME)
+
+score-realtime-model: $(VENV)/.dev ## send rows of a file to it (INPUT=rows.csv)
+	@$(if $(INPUT),$(RUN) client $(NAME) --input "$(INPUT)",echo "name a file of rows: make score-realtime-model INPUT=rows.csv"; exit 2)
+
 raw-data interim-data processed-data: $(VENV)/.base ## one step of the data stage (NAME=iris for another use case)
 	@$(RUN) data $(@:-data=) $(NAME)
 
-lab: $(VENV)/.dev ## JupyterLab with the project's store and exports at each save; git learns to read notebooks
+lab jupyter: $(VENV)/.dev ## JupyterLab with the project's store and exports at each save; git learns to read notebooks
 	@$(RUN) notebooks setup
 	@$(RUN) notebooks lab
 
 notebooks: $(VENV)/.dev ## the notebooks: rules checked, then each run on a fresh kernel
 	@$(RUN) notebooks check
 	@$(RUN) notebooks run
+
+html: docs
 
 docs: $(VENV)/.dev ## build the project's documentation, warnings are errors
 	@$(BIN)/sphinx-build -q -W -b html docs docs/_build/html

@@ -1,5 +1,5 @@
 # Targets for those who work on the machinery: its lint, tests and documentation come on top of the project's.
-.PHONY: lint-machinery format-machinery test-machinery test-servers coverage test-all-machinery test-workflows benchmark-workflows drift drill wheel release-wheel docs-machinery
+.PHONY: lint-machinery format-machinery test-machinery test-servers coverage test-all-machinery test-workflows benchmark-workflows drift drill wheel release-wheel docs-machinery lock-workbench
 
 DOCS_TITLE := MLOps template
 DOCS_EXTENSIONS := myst_parser,sphinxcontrib.mermaid,sphinx.ext.autodoc,sphinx.ext.napoleon
@@ -47,6 +47,10 @@ drill: $(VENV)/.dev ## a deployment drill with Docker: crash, hang, taken port, 
 
 wheel: $(VENV)/.base ## the machinery's wheel of this commit, in machinery/dist
 	@$(BIN)/python machinery/make_wheel.py
+
+WORKBENCH_LOCK := machinery/src/mlops/workbench/requirements.txt
+lock-workbench: $(VENV)/.base ## compile what the workbench without Docker needs on top of requirements/dev.txt, into the package
+	@$(BIN)/python machinery/make_workbench_lock.py requirements/dev.txt $(WORKBENCH_LOCK)
 
 release-wheel: wheel
 	@gh release create $(TAG) machinery/dist/*.whl --verify-tag --generate-notes

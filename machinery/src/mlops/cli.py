@@ -26,6 +26,7 @@ from mlops.release import commands as release
 from mlops.scaffold import commands as scaffold
 from mlops.scoring import commands as scoring
 from mlops.scoring import serving_commands as serving
+from mlops.workbench import commands as workbench
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -66,6 +67,7 @@ app.add_typer(gitflow.app, name="gitflow")
 app.add_typer(monitoring.app)
 app.add_typer(store_commands.app, name="store")
 app.add_typer(release.app, name="release")
+app.add_typer(workbench.app, name="workbench")
 
 
 @app.command()

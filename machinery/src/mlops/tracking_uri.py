@@ -14,6 +14,9 @@ PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1
 SCHEMES = (*PORTS, "sqlite", "databricks", "databricks-uc")
 # Set by `mlops store pull` where the store is a server whose address this run does not have.
 UNTOLD = "MLOPS_STORE_UNREADABLE"
+# The folder of a Databricks workspace for experiments, whose names are paths there.
+EXPERIMENT_PATH = "MLOPS_EXPERIMENT_PATH"
+SHARED = "/Shared"
 # Seconds until a server that does not answer is given up.
 PATIENCE = 4
 # The request for encryption that opens a PostgreSQL connection; every server answers it with one letter.
@@ -33,6 +36,19 @@ def check(place: str) -> None:
         sound = False
     if not sound:
         raise ConfigError(f"MLFLOW_TRACKING_URI: its host or port is none (a port is a number from 1 to 65535); {hint}")
+
+
+def experiment_name(place: str, name: str) -> str:
+    """The name of an experiment in a store: on Databricks a path in the workspace, elsewhere as it is.
+
+    Raises ConfigError for a path that is not absolute.
+    """
+    if not place.startswith("databricks"):
+        return name
+    path = os.environ.get(EXPERIMENT_PATH) or SHARED
+    if not path.startswith("/"):
+        raise ConfigError(f"{EXPERIMENT_PATH}: {path!r} is no absolute path of the workspace; write it as in /Shared/churn")
+    return f"{path.rstrip('/')}/{name}"
 
 
 def refuse_untold() -> None:

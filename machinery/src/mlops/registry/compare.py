@@ -25,7 +25,7 @@ def runs_of(project: Project, use_case: UseCase, last: int) -> list[dict[str, An
 
     Raises UserError where there is none yet.
     """
-    name = versions.qualified(project, use_case.name)
+    name = versions.experiment_name(project, use_case.name)
     with tracking.open_store(project, make=False) as client:
         experiment = client.get_experiment_by_name(name)
         runs = client.search_runs([experiment.experiment_id], "tags.gate != ''", max_results=last) if experiment else []

@@ -111,7 +111,7 @@ def write(project: Project, numbers: dict[str, str]) -> None:
 def read(project: Project, commit: str) -> dict[str, str]:
     """Return use case → version number of a commit; raise UserError where no run has written its record."""
     with tracking.open_store(project) as client:
-        experiment = client.get_experiment_by_name(versions.qualified(project, EXPERIMENT))
+        experiment = client.get_experiment_by_name(versions.experiment_name(project, EXPERIMENT))
         ids = [experiment.experiment_id] if experiment else []
         entry = client.search_runs(ids, f"tags.git_commit = '{commit}'", max_results=1) if ids else []
     if not entry:

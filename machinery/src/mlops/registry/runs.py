@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import folders, git, tracking
+from mlops import folders, git, tracking, tracking_uri
 from mlops.config import Project
 from mlops.console import note
 from mlops.errors import UserError
@@ -33,7 +33,8 @@ def experiment(client: MlflowClient, project: Project, name: str, description: s
 
     Raises UserError when the name belongs to another project or was deleted.
     """
-    existing = client.get_experiment_by_name(name) or _make_experiment(client, project, name, description)
+    place = tracking_uri.experiment_name(tracking.uri(project), name)
+    existing = client.get_experiment_by_name(place) or _make_experiment(client, project, name, description)
     if existing.lifecycle_stage != "active":
         raise UserError(
             f"experiment {name} was deleted; restore it with: MLFLOW_TRACKING_URI={shlex.quote(tracking.uri(project))} "
@@ -161,15 +162,15 @@ def _make_experiment(client: MlflowClient, project: Project, name: str, descript
     from mlflow.entities import ViewType
     from mlflow.exceptions import MlflowException
 
-    root = tracking.artifact_root(project)
+    root, place = tracking.artifact_root(project), tracking_uri.experiment_name(tracking.uri(project), name)
     # The kind tells MLflow's page to show training runs, not conversations with language models.
     tags = {OWNER: project.name, "mlflow.note.content": description, "mlflow.experimentKind": "custom_model_development"}
     try:
-        client.create_experiment(name, f"{root}/{name}" if root else None, tags)
+        client.create_experiment(place, f"{root}/{name}" if root else None, tags)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    return client.search_experiments(ViewType.ALL, filter_string=f"name = '{name}'")[0]
+    return client.search_experiments(ViewType.ALL, filter_string=f"name = '{place}'")[0]
 
 
 def _was_ours(client: MlflowClient, project: Project, experiment_id: str) -> bool:

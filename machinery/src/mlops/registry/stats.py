@@ -71,7 +71,7 @@ def of_project(project: Project, names: Sequence[str], environment: str, days: i
         log = deployment_log.history(project, name)
         with tracking.open_store(project, make=False) as client:
             known = versions.all_of(client, versions.qualified(project, name))
-            runs = _runs(client, versions.qualified(project, name), now - days * DAY)
+            runs = _runs(client, versions.experiment_name(project, name), now - days * DAY)
         commits = {version.number: moment for version in known if (moment := _committed(project.root, version)) is not None}
         found.append(of_log(name, log, commits, runs, environment, days, now))
     return found

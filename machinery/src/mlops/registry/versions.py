@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import digests, folders, signatures, tracking
+from mlops import digests, folders, signatures, tracking, tracking_uri
 from mlops.config import Project, check_use_case, load_use_case_config, nearest
 from mlops.errors import DataError, StoreUnreachable, UserError
 from mlops.registry import numbers
@@ -55,10 +55,15 @@ class Version:
 
 
 def qualified(project: Project, use_case: str) -> str:
-    """The name of a use case's experiment and registered model in the store; raises UserError for what no name can be."""
+    """The name of a use case's registered model in the store; raises UserError for what no name can be."""
     if "/" in use_case or ":" in use_case:
         raise UserError(f"{use_case!r} is no name of a use case; there are: {', '.join(project.use_cases)}")
     return f"{project.namespace}{use_case}"
+
+
+def experiment_name(project: Project, use_case: str) -> str:
+    """The name of a use case's experiment in the store; raises UserError as `qualified` does."""
+    return tracking_uri.experiment_name(tracking.uri(project), qualified(project, use_case))
 
 
 def all_of(client: MlflowClient, name: str) -> list[Version]:
