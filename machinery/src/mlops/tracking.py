@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import sqlite3
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -268,7 +269,9 @@ def _signature(inputs: pd.DataFrame, predictions: Any) -> ModelSignature:
     for name, values in inputs.items():
         known = values[values.notna()]
         row[name] = (values if known.empty else known).head(1).array
-    signature = infer_signature(pd.DataFrame(row), predictions)
+    with warnings.catch_warnings():  # whole numbers with gaps: which columns have gaps is looked up below
+        warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer")
+        signature = infer_signature(pd.DataFrame(row), predictions)
     gaps = inputs.isna().any()
     columns: list[Any] = [ColSpec(column.type, column.name, required=not gaps[column.name]) for column in signature.inputs]
     signature.inputs = Schema(columns)

@@ -1,16 +1,22 @@
 """A study: what a use case tries beside its model, each trial a child run with a model of its own, in the one experiment.
 
 `use_cases.<name>.study` has `study(training, holdout, parameters, seed)`, which yields a mapping a trial: `parameters`, of
-which the first names a line of the plot and the last the place on it; `metrics`; and `model`, which is kept with its run.
+which the first names a line of the plot and the last the place on it; `metrics`; and `model`, which is kept with its run: a
+scikit-learn estimator, or a `mlflow.pyfunc.PythonModel` with an `example` of its input; what it `requires` is pinned.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mlops import files, folders, model_file, tracking, use_case_code
@@ -24,6 +30,7 @@ from mlops.training.split import split
 from mlops.use_case import call
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from mlops.use_case import UseCase
@@ -84,12 +91,41 @@ def _log(client: Any, experiment: str, use_case: UseCase, trials: list[dict[str,
         metrics = [Metric(key, float(value), now, 0) for key, value in trial["metrics"].items()]
         client.log_batch(child, metrics=metrics, params=parameters)
         if trial.get("model") is not None:
-            with folders.work_folder() as scratch:
-                model_file.write(scratch / "model.skops", trial["model"])
-                client.log_artifact(child, str(scratch / "model.skops"))
+            _log_model(client, child, trial["model"], trial.get("example"))
         client.set_terminated(child)
     client.set_terminated(parent)
     return parent
+
+
+def _log_model(client: Any, run_id: str, model: Any, example: pd.DataFrame | None) -> None:
+    """Keep a trial's model with its run: `model.skops`, or the folder `model` of a pyfunc model with the code of its class."""
+    from mlflow.models import infer_signature
+    from mlflow.pyfunc import save_model
+    from mlflow.pyfunc.model import PythonModel
+
+    with folders.work_folder() as scratch:
+        if not isinstance(model, PythonModel):
+            model_file.write(scratch / "model.skops", model)
+        else:
+            # It warns of the pickle that such a model is: this one is kept for a reader, and no version is made of it.
+            logging.getLogger("mlflow.pyfunc").setLevel(logging.ERROR)
+            signature = None if example is None else infer_signature(example, model.predict(None, example))
+            needs = [f"{name}=={version(name)}" for name in ("mlflow", *getattr(model, "requires", ()))]
+            with _by_value(sys.modules[type(model).__module__]):
+                save_model(scratch / "model", python_model=model, signature=signature, pip_requirements=needs)
+        client.log_artifacts(run_id, str(scratch))
+
+
+@contextmanager
+def _by_value(module: ModuleType) -> Iterator[None]:
+    """Within it, a pickle takes the classes of a module along, so that the model is read where the project is not."""
+    import cloudpickle
+
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
 
 
 def _plot(project: Project, use_case: UseCase, trials: list[dict[str, Any]], metric: str) -> Path:
@@ -113,5 +149,5 @@ def draw(trials: list[dict[str, Any]], metric: str) -> Figure:
         axes.plot([item["parameters"][last] for item in line], [item["metrics"][metric] for item in line], "o-", label=name)
     axes.set(xlabel=last, ylabel=metric)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, title=first)
+    figure.legend(loc="outside right upper", frameon=False, title=first)
     return figure
