@@ -2,7 +2,8 @@
 
 `use_cases.<name>.study` has `study(training, holdout, parameters, seed)`, which yields a mapping a trial: `parameters`, of
 which the first names a line of the plot and the last the place on it; `metrics`; and `model`, which is kept with its run: a
-scikit-learn estimator, or a `mlflow.pyfunc.PythonModel` with an `example` of its input; what it `requires` is pinned.
+scikit-learn estimator, or a `mlflow.pyfunc.PythonModel` with an `example` of its input; what it `requires` is pinned. `rows`, a
+frame, is kept as `rows.csv`: what its metrics can be computed from again.
 """
 
 from __future__ import annotations
@@ -48,15 +49,7 @@ def carry_out(project: Project, use_case: UseCase) -> dict[str, Any]:
     config = use_case.config
     training, holdout = split(rows, config.split, config.key, config.target.column)
     with step(f"study {use_case.name}"):
-        trials = call(use_case.name, lambda *given: list(function(*given)), training, holdout, config.parameters, config.seed)
-    for place, trial in enumerate(trials, 1):
-        wrong = [part for part, kind in PARTS.items() if not isinstance(trial, dict) or not isinstance(trial.get(part), kind)]
-        if wrong:
-            raise UserError(
-                f"src/use_cases/{use_case.name}/study.py: trial {place} has no {wrong[0]}: yield a mapping with it"
-            )
-    if not trials:
-        raise UserError(f"src/use_cases/{use_case.name}/study.py: study yields no trial")
+        trials = _trials(use_case, function, training, holdout)
     metric = next(iter(trials[0]["metrics"]))
     plot = _plot(project, use_case, trials, metric)
     with tracking.locked(project), tracking.open_store(project) as client:
@@ -65,6 +58,32 @@ def carry_out(project: Project, use_case: UseCase) -> dict[str, Any]:
         tracking.back_up(project)
     listed = [{part: trial[part] for part in PARTS} for trial in trials]
     return {"metric": metric, "trials": listed, "plot": plot, "run_id": parent}
+
+
+def _trials(
+    use_case: UseCase, function: Callable[..., Any], training: pd.DataFrame, holdout: pd.DataFrame
+) -> list[dict[str, Any]]:
+    """What the study yields; raises UserError where that is no trial, or where it needs a package that is not installed."""
+
+    def all_of(*given: Any) -> list[dict[str, Any]]:
+        try:
+            return list(function(*given))
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"the study of {use_case.name} needs {error.name}, which is not installed: mlops deps add {error.name} --dev"
+            ) from error
+
+    config = use_case.config
+    trials: list[dict[str, Any]] = call(use_case.name, all_of, training, holdout, config.parameters, config.seed)
+    for place, trial in enumerate(trials, 1):
+        wrong = [part for part, kind in PARTS.items() if not isinstance(trial, dict) or not isinstance(trial.get(part), kind)]
+        if wrong:
+            raise UserError(
+                f"src/use_cases/{use_case.name}/study.py: trial {place} has no {wrong[0]}: yield a mapping with it"
+            )
+    if not trials:
+        raise UserError(f"src/use_cases/{use_case.name}/study.py: study yields no trial")
+    return trials
 
 
 def _function(use_case: UseCase) -> Callable[..., Any]:
@@ -90,6 +109,8 @@ def _log(client: Any, experiment: str, use_case: UseCase, trials: list[dict[str,
         parameters = [Param(key, str(value)) for key, value in trial["parameters"].items()]
         metrics = [Metric(key, float(value), now, 0) for key, value in trial["metrics"].items()]
         client.log_batch(child, metrics=metrics, params=parameters)
+        if trial.get("rows") is not None:
+            client.log_text(child, trial["rows"].to_csv(index=False, lineterminator="\n"), "rows.csv")
         if trial.get("model") is not None:
             _log_model(client, child, trial["model"], trial.get("example"))
         client.set_terminated(child)
