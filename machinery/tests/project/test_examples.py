@@ -14,13 +14,13 @@ from mlops import digests, tracking
 from mlops.config import Project, load_project
 from mlops.project import shipped
 
-EXAMPLES = ("customers", "points", "taxi")
+EXAMPLES = ("customers", "points", "stocks", "taxi")
 HERE = ROOT / "machinery" / "examples"
 
 
 @pytest.fixture(scope="session")
 def with_examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with the three examples, as `mlops add --like` writes them; to be read, not changed."""
+    """A project with the four examples, as `mlops add --like` writes them; to be read, not changed."""
     root = tmp_path_factory.mktemp("examples")
     for path, content in shipped.first().items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -82,6 +82,7 @@ def test_each_example_passes_the_gate_and_the_study_has_child_runs_with_models(w
     shutil.copytree(with_examples, root)
     done = run(root, "-m", "mlops", "run", "--all")
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "stocks: refused, as expected, and the baseline stays the champion" in done.stderr
     studied = run(root, "-m", "mlops", "study", "points", "--json")
     assert studied.returncode == 0, studied.stderr[-3000:]
     assert (root / "output/reports/points/study.png").read_bytes().startswith(b"\x89PNG")
@@ -95,3 +96,9 @@ def test_each_example_passes_the_gate_and_the_study_has_child_runs_with_models(w
         assert [item.path for item in client.list_artifacts(children[0].info.run_id)] == ["model.skops"]
     refused = run(root, "-m", "mlops", "study", "taxi")
     assert refused.returncode == 2 and "has no function study" in refused.stderr
+    # What tomorrow's prices tell is a leak, and no refusal that anybody expects.
+    features = root / "src/use_cases/stocks/features.py"
+    text = features.read_text(encoding="utf-8")
+    features.write_text(text.replace("known.shift(HORIZON)", "known.shift(-1)"), encoding="utf-8")
+    leaking = run(root, "-m", "mlops", "run", "stocks")
+    assert leaking.returncode == 1 and "leaks.features" in leaking.stderr and "as expected" not in leaking.stderr

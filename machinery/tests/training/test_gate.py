@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops.config import Metric
-from mlops.training import gate
+from mlops.training import checks, gate
+from mlops.training.checks import Check
+from mlops.training.findings import Finding
 
 RULES = {
     "mae": Metric(direction="lower", limit=10.0, tolerance=0.5, primary=True),
@@ -45,6 +47,23 @@ CASES = [
     ("infinite", {**GOOD, "r2": INF}, BASELINE, None, "r2 is not a number"),
     ("the champion's is not a number", GOOD, BASELINE, {**CHAMPION, "mae": NAN}, None),
     ("the baseline's is not a number", GOOD, {**BASELINE, "mae": NAN}, None, None),
+]
+
+
+# what is judged → the interval of the improvement on the baseline, whether that refusal is expected, words of the last reason
+EXPECTING = [
+    ("no better than the baseline", {**GOOD, "mae": 9.0}, (-1.4, -0.2), True, "beyond chance: improvement -1.4000"),
+    (
+        "better by what chance does",
+        {**GOOD, "mae": 7.9},
+        (-0.3, 0.5),
+        True,
+        "mae is not better than the baseline's beyond",
+    ),
+    ("better beyond chance, and a limit broken", {**GOOD, "r2": 0.1}, (1.0, 3.0), True, "r2 breaks its limit"),
+    ("better beyond chance", GOOD, (1.0, 3.0), False, "look for a leak"),
+    ("better from 0 on", GOOD, (0.0, 1.0), True, "beyond chance"),
+    ("not a number", {**GOOD, "mae": NAN}, (-1.0, 1.0), False, "beyond chance"),
 ]
 
 
@@ -153,6 +172,10 @@ def claims_hold(module) -> bool:
             verdict = module.decide(RULES, candidate, baseline, champion)
             if [reported[: len(str(reason))] for reported in verdict.reasons] != ([] if reason is None else [reason]):
                 return False
+        for _, candidate, interval, expected, reason in EXPECTING:
+            verdict = module.decide(RULES, candidate, BASELINE, on_baseline=interval)
+            if verdict.expected != expected or reason not in verdict.reasons[-1]:
+                return False
         words = [
             module.decide(RULES, GOOD, BASELINE, CHAMPION, interval=pair).word
             for pair in ((0.0, 1.0), (-1.0, 0.0), (0.1, 1), (-1, -0.1))
@@ -179,3 +202,22 @@ def test_the_claims_hold_for_the_gate_as_it_is():
 @pytest.mark.parametrize("which", range(len(COMPARISONS)), ids=[f"line {line}" for line in COMPARISONS])
 def test_changing_any_comparison_breaks_a_claim(which, operators):
     assert not claims_hold(changed_gate(which, operators))
+
+
+@pytest.mark.parametrize(
+    ("what", "candidate", "interval", "expected", "reason"), EXPECTING, ids=[case[0] for case in EXPECTING]
+)
+def test_where_a_refusal_is_expected_the_baseline_has_to_be_beaten_beyond_chance(what, candidate, interval, expected, reason):
+    verdict = gate.decide(RULES, candidate, BASELINE, on_baseline=interval)
+    assert (verdict.passed, verdict.expected, verdict.accepted) == (False, expected, expected)
+    assert reason in verdict.reasons[-1] and verdict.interval == interval
+
+
+def test_a_refusal_for_another_reason_is_not_the_expected_one():
+    worse = {**GOOD, "mae": 9.0}
+    leak = Finding("leaks.features", "features of the first rows change once later rows are left out")
+    for others in ({"findings": [leak]}, {"differs": ["target"]}):
+        verdict = gate.decide(RULES, worse, BASELINE, on_baseline=(-1.4, -0.2), **others)
+        assert not verdict.accepted and len(verdict.reasons) == 3
+    missed = Check("coverage", 0.5, "0.9 ± 0.02", False, 100)
+    assert not checks.judged(gate.decide(RULES, worse, BASELINE, on_baseline=(-1.4, -0.2)), (missed,)).accepted

@@ -135,6 +135,8 @@ class Tune(Frozen):
 class UseCaseConfig(Frozen):
     """The configuration of one use case.
 
+    expect: `refused` where the honest result is that no model beats the baseline, which then is the champion; such a
+    refusal is green, and a model that passes is refused until the key is removed.
     slices: columns by which a version's card judges the holdout in parts, beside class, month and weekday.
     """
 
@@ -153,6 +155,7 @@ class UseCaseConfig(Frozen):
     slice_limits: dict[str, SliceLimit] = Field(default={}, exclude_if=is_unset)
     bootstrap: Bootstrap = Bootstrap()
     checks: Checks = Checks()
+    expect: Literal["refused"] | None = Field(default=None, exclude_if=is_unset)
     acknowledge: tuple[Acknowledgement, ...] = ()
     tune: Tune | None = None
     serving: Serving = Serving()

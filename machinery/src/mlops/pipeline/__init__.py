@@ -29,7 +29,7 @@ def run(project: Project, use_case: UseCase, alias: str | None = None, why: str 
     note(f"{use_case.name}: {'trained' if created else f'trained before, candidate {candidate.key[:16]} is taken'}")
     with phase(f"{use_case.name}: gate, registration, report"):
         outcome = register(project, use_case, candidate, alias or project.alias_of(branch), why or f"mlops run on {branch}")
-    if outcome.passed:
+    if outcome.accepted:
         note(f"{use_case.name}: {sentence(outcome)}")
     return outcome
 

@@ -32,7 +32,8 @@ def run(
 ) -> None:
     """The main job: data, train, gate, register, report.
 
-    Exit code 1 when the gate refuses a candidate, 3 when the store does not answer (the candidate is kept).
+    Exit code 1 when the gate refuses a candidate, unless its configuration expects that; 3 when the store does not answer
+    (the candidate is kept).
 
     Example: mlops run iris
     """
@@ -49,7 +50,7 @@ def run(
     else:
         outcomes = [pipeline.run(project, use_case, alias or None, reason, again) for use_case in use_cases]
     show_outcomes(outcomes, json)
-    for refused in (outcome for outcome in outcomes if not outcome.passed):
+    for refused in (outcome for outcome in outcomes if not outcome.accepted):
         raise refusal(refused)
     if not json and len(outcomes) == 1 and outcomes[0].version:
         console.note(f"next: mlops serve {outcomes[0].use_case}")
@@ -105,7 +106,7 @@ def report(name: str = NAME, set_: list[str] = SET, candidate: str = CANDIDATE, 
     else:
         console.table(use_case.name, reports.HEAD, reports.table(evaluation.verdict))
         console.note(f"report {file}")
-    if not evaluation.verdict.passed:
+    if not evaluation.verdict.accepted:
         raise GateRefused(f"{use_case.name}: the gate would refuse: {'; '.join(evaluation.verdict.reasons)}; see {file}")
 
 

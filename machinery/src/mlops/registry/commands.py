@@ -49,7 +49,7 @@ def register(
         project, use_case, chosen, alias or project.alias_of(branch), reason or f"mlops register on {branch}"
     )
     show_outcomes([outcome], json)
-    if not outcome.passed:
+    if not outcome.accepted:
         raise registration.refusal(outcome)
     console.note(f"{use_case.name}: {registration.sentence(outcome)}")
 
@@ -390,5 +390,6 @@ def _title(outcome: Outcome) -> str:
     """The version, or what the gate decided where none was registered: a passing model has none with --no-register."""
     if outcome.version:
         return outcome.version.title
-    decision = "passes the gate, nothing is registered" if outcome.passed else "refused by the gate"
+    refused = "refused, as expected" if outcome.accepted else "refused by the gate"
+    decision = "passes the gate, nothing is registered" if outcome.passed else refused
     return f"{outcome.use_case}: {decision}"

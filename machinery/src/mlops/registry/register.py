@@ -58,6 +58,11 @@ class Outcome:
     report: Path
 
     @property
+    def accepted(self) -> bool:
+        """Whether nothing is wrong: it passed, or was refused as its configuration expects."""
+        return self.passed or self.evaluation.verdict.expected
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """Why the gate refused; empty where it did not."""
         return self.evaluation.verdict.reasons
@@ -326,7 +331,8 @@ def _refuse(
 ) -> Outcome:
     """Log the run with the reasons of the refusal; no version is made and no alias moves."""
     reasons = "; ".join(evaluation.verdict.reasons)
-    full = {**tags_of(candidate), "gate": "refused", "reasons": reasons[:5000], "verdict": evaluation.verdict.word}
+    expected = {"expected": "true"} if evaluation.verdict.expected else {}
+    full = {**tags_of(candidate), "gate": "refused", **expected, "reasons": reasons[:5000], "verdict": evaluation.verdict.word}
     run_id = runs.start(
         client, experiment, f"{use_case.name} refused {candidate.key[:8]}", full, candidate, evaluation, written
     )
@@ -341,7 +347,9 @@ def _in_words(number: str, use_case: UseCase, evaluation: Evaluation) -> str:
 
 
 def sentence(outcome: Outcome) -> str:
-    """What a registration that passed the gate did, in a sentence."""
+    """What a registration that passed the gate did, or whose refusal was expected, in a sentence."""
+    if outcome.version is None and outcome.evaluation.verdict.expected:
+        return f"refused, as expected, and the baseline stays the champion: {'; '.join(outcome.reasons)}"
     assert outcome.version is not None, "a refused candidate has no version"
     version = f"version {outcome.version.number}"
     first = f"registered as {version}" if outcome.created else f"nothing to register: the same key is {version} already"

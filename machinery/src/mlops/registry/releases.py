@@ -38,7 +38,10 @@ DIFFERS = (
 
 @dataclass(frozen=True)
 class Entry:
-    """What became of one use case: its version of this commit ("" for none), in words, and the report if one was made."""
+    """What became of one use case: its version of this commit ("" for none), in words, and the report if one was made.
+
+    passed: it has a version, or the gate refused it as its configuration expects.
+    """
 
     use_case: str
     number: str
@@ -87,7 +90,7 @@ def register_all(project: Project, folder: Path, alias: str, why: str, only: str
         else:
             entries.append(_register(project, use_case, folder, alias, why))
     if all(entry.passed for entry in entries):
-        write(project, {entry.use_case: entry.number for entry in entries})
+        write(project, {entry.use_case: entry.number for entry in entries if entry.number})
     return entries
 
 
@@ -160,17 +163,20 @@ def _register(project: Project, use_case: UseCase, folder: Path, alias: str, why
         outcome = registration.register(project, use_case, candidate, alias, why)
     from mlops.registry.register import sentence
 
-    if outcome.version is None:
+    if outcome.version is None and not outcome.accepted:
         return Entry(
             use_case.name, "", False, f"refused by the gate: {'; '.join(outcome.reasons)}", reproduced, outcome.report
         )
-    return Entry(use_case.name, outcome.version.number, True, sentence(outcome), reproduced, outcome.report)
+    number = outcome.version.number if outcome.version else ""
+    return Entry(use_case.name, number, True, sentence(outcome), reproduced, outcome.report)
 
 
 def _as_it_is(project: Project, use_case: UseCase, alias: str) -> Entry:
     """The entry of a use case that was not asked for: it passes where the alias points at a version made from this commit."""
     with tracking.open_store(project) as client:
         entry = versions.by_alias(versions.all_of(client, versions.qualified(project, use_case.name)), alias)
+    if entry is None and use_case.config.expect:
+        return Entry(use_case.name, "", True, "not asked for; its refusal is expected, so it has no version", "", None)
     if entry is None:
         return Entry(use_case.name, "", False, f"not asked for, and has no {alias}", "", None)
     if entry.tags.get("key") != key_of(project, use_case):

@@ -272,7 +272,9 @@ def _served(project: Project, tag: str) -> dict[str, str]:
     from mlops.registry import releases
     from mlops.release import plan as planning
 
-    images = {name: load_use_case_config(project, name).serving.image for name in project.use_cases}
+    configured = {name: load_use_case_config(project, name) for name in project.use_cases}
+    # Where a refusal is expected there is no version that could be served.
+    images = {name: config.serving.image and not config.expect for name, config in configured.items()}
     return planning.served(releases.read(project, commit_of(project, tag)), images)
 
 

@@ -46,7 +46,13 @@ def run(
 def judged(verdict: Verdict, checks: tuple[Check, ...]) -> Verdict:
     """The verdict with a reason for each check that is not kept."""
     reasons = tuple(f"{check.name} is {check.value:.4f}, not {check.limit}" for check in checks if not check.passes)
-    return replace(verdict, passed=verdict.passed and not reasons, reasons=(*verdict.reasons, *reasons))
+    kept = not reasons
+    return replace(
+        verdict,
+        passed=verdict.passed and kept,
+        expected=verdict.expected and kept,
+        reasons=(*verdict.reasons, *reasons),
+    )
 
 
 def _coverage(

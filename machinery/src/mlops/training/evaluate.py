@@ -56,6 +56,7 @@ def evaluate(use_case: UseCase, candidate: Candidate, champion: Champion | None)
         None if theirs is None else _interval(use_case, predictions, theirs, truth, classes),
         new_question,
         findings,
+        _interval(use_case, predictions, simple, truth, classes) if config.expect else None,
     )
     checked = checks.run(config, candidate.manifest, holdout, truth, predictions, classes, primary_measure(use_case, classes))
     number = champion.number if champion else None
@@ -94,7 +95,7 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 def _interval(
     use_case: UseCase, predictions: Predictions, theirs: Predictions, truth: np.ndarray, classes: np.ndarray | None
 ) -> tuple[float, float]:
-    """The 95 % interval of the primary metric's improvement, above 0 where the candidate is better."""
+    """The 95 % interval of the primary metric's improvement on others' predictions, above 0 where the candidate is better."""
     config = use_case.config
     rule, measure = config.metrics[config.primary], primary_measure(use_case, classes)
 

@@ -2,6 +2,7 @@
 
 A candidate passes when every metric is a number and keeps its limit, the primary metric is better than the baseline's,
 and neither the primary metric nor another one with a tolerance is worse than the champion's by more than its tolerance.
+Where a refusal is expected, the baseline is the champion: it has to be beaten beyond chance.
 """
 
 from __future__ import annotations
@@ -12,6 +13,11 @@ from dataclasses import dataclass
 
 from mlops.config import Metric
 from mlops.training.findings import Finding
+
+UNEXPECTED = (
+    "`expect: refused` is configured, and the model beats the baseline beyond chance: look for a leak; where there is none, "
+    "remove `expect`"
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Verdict:
     word: `better`, `equal` or `worse` than the champion as far as the rows can tell; `first` where there is no champion;
     `new question` where the champion answers another one.
     improved: whether the primary metric beats the champion's by more than the tolerance.
+    interval: of the primary metric's improvement on the champion, or on the baseline where that is the champion.
+    expected: whether it is the refusal that the configuration expects: metrics that do not beat the baseline, nothing else.
     """
 
     passed: bool
@@ -42,6 +50,12 @@ class Verdict:
     improved: bool
     interval: tuple[float, float] | None = None
     findings: tuple[Finding, ...] = ()
+    expected: bool = False
+
+    @property
+    def accepted(self) -> bool:
+        """Whether nothing is wrong: the model passes, or is refused as expected."""
+        return self.passed or self.expected
 
 
 def goodness(direction: str, value: float) -> float:
@@ -60,38 +74,59 @@ def decide(
     interval: tuple[float, float] | None = None,
     new_question: bool = False,
     findings: Sequence[Finding] = (),
+    on_baseline: tuple[float, float] | None = None,
 ) -> Verdict:
     """The verdict on a candidate.
 
     differs: what the candidate and the champion do not share (`target`, `split`, `schema`) though the question is declared
     to be the same; each refuses. interval: 95 % interval of the primary metric's improvement on the champion.
     findings: what the checks report; one that blocks and is not acknowledged refuses.
+    on_baseline: where a refusal is expected, the 95 % interval of the improvement on the baseline.
     """
-    rows, reasons = [], []
-    for name, rule in rules.items():
-        against = None if champion is None else champion[name]
-        faults = _faults(rule, candidate[name], baseline[name], against)
-        rows.append(Row(name, candidate[name], against, baseline[name], limit(rule), "; ".join(faults) or "passes"))
-        reasons += [f"{name} {fault}: {details}" for fault, details in faults.items()]
-    reasons += [
+    primary, rule = next((name, rule) for name, rule in rules.items() if rule.primary)
+    rows, reasons = _judged(rules, candidate, baseline, champion)
+    if on_baseline and on_baseline[0] <= 0:
+        low, high = on_baseline
+        reasons.append(f"{primary} is not better than the baseline's beyond chance: improvement {low:+.4f} to {high:+.4f}")
+    others = [
         f"{part} is not the champion's: restore it, or raise target.number where the question is a new one" for part in differs
     ]
-    reasons += [f"{finding.rule}: {finding.detail}" for finding in findings if finding.refuses]
-    primary, rule = next((name, rule) for name, rule in rules.items() if rule.primary)
+    others += [f"{finding.rule}: {finding.detail}" for finding in findings if finding.refuses]
+    numbers = all(math.isfinite(candidate[name]) for name in rules)
+    if on_baseline and not reasons and not others:
+        others = [UNEXPECTED]
     gain = (
         None
         if champion is None
         else goodness(rule.direction, candidate[primary]) - goodness(rule.direction, champion[primary])
     )
+    shown = interval or on_baseline
     return Verdict(
-        passed=not reasons,
-        reasons=tuple(reasons),
+        passed=not reasons and not others,
+        reasons=(*reasons, *others),
         rows=tuple(rows),
-        word=_word(champion is not None, new_question or bool(differs), interval),
+        word=_word(champion is not None or on_baseline is not None, new_question or bool(differs), shown),
         improved=gain is not None and gain > rule.tolerance,
-        interval=interval,
+        interval=shown,
         findings=tuple(findings),
+        expected=bool(on_baseline and reasons and numbers and not others),
     )
+
+
+def _judged(
+    rules: Mapping[str, Metric],
+    candidate: Mapping[str, float],
+    baseline: Mapping[str, float],
+    champion: Mapping[str, float] | None,
+) -> tuple[list[Row], list[str]]:
+    """A row for each metric, and the reasons of those that are refused."""
+    rows, reasons = list[Row](), list[str]()
+    for name, rule in rules.items():
+        against = None if champion is None else champion[name]
+        faults = _faults(rule, candidate[name], baseline[name], against)
+        rows.append(Row(name, candidate[name], against, baseline[name], limit(rule), "; ".join(faults) or "passes"))
+        reasons += [f"{name} {fault}: {details}" for fault, details in faults.items()]
+    return rows, reasons
 
 
 def limit(rule: Metric) -> str:

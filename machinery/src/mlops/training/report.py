@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from mlops.use_case import UseCase
 
 WORDS = {
-    "better": "better than champion {}",
-    "equal": "no difference from champion {} that the holdout can tell",
-    "worse": "worse than champion {}",
+    "better": "better than {}",
+    "equal": "no difference from {} that the holdout can tell",
+    "worse": "worse than {}",
     "first": "no champion yet: limits and baseline decide",
     "new question": "the champion answers another question: limits and baseline decide",
 }
@@ -114,12 +114,11 @@ def _quoted(text: str) -> str:
 def summary(candidate: Candidate, evaluation: Evaluation, notes: list[str]) -> str:
     """The verdict in Markdown with the reasons and the table of metrics; it stands on its own, without a file beside it."""
     manifest, verdict = candidate.manifest, evaluation.verdict
-    sign = "✅ passes the gate" if verdict.passed else "❌ refused by the gate"
-    lines = [f"## {candidate.use_case}: {sign}", ""]
+    lines = [f"## {candidate.use_case}: {_sign(verdict)}", ""]
     excused = [f"- ⚠ acknowledged: {item.rule} {_step(item)}({item.reason})" for item in verdict.findings if item.reason]
     lines += [*excused, ""] if excused else []
     lines += [f"{manifest['description']}. {_comparison(evaluation)}", ""]
-    reasons = [f"- ❌ {reason}" for reason in verdict.reasons]
+    reasons = [f"- {'' if verdict.expected else '❌ '}{reason}" for reason in verdict.reasons]
     reasons += [
         *(f"- {item.rule}: {item.detail}" for item in verdict.findings if not item.blocks),
         *(f"- {note}" for note in notes),
@@ -127,6 +126,12 @@ def summary(candidate: Candidate, evaluation: Evaluation, notes: list[str]) -> s
     lines += [*reasons, ""] if reasons else []
     lines += [_row(HEAD), "|:--|--:|--:|--:|:--|:--|", *(_row(_cells(row)) for row in table(verdict))]
     return "\n".join([*lines, *_checks(evaluation)])
+
+
+def _sign(verdict: Verdict) -> str:
+    if verdict.expected:
+        return "✅ refused, as expected: the baseline is the champion"
+    return "✅ passes the gate" if verdict.passed else "❌ refused by the gate"
 
 
 def _checks(evaluation: Evaluation) -> list[str]:
@@ -144,7 +149,8 @@ def _step(item: Finding) -> str:
 
 def _comparison(evaluation: Evaluation) -> str:
     verdict = evaluation.verdict
-    words = WORDS[verdict.word].format(evaluation.champion_number)
+    number = evaluation.champion_number
+    words = WORDS[verdict.word].format(f"champion {number}" if number else "the baseline (here the champion)")
     if verdict.interval is None:
         return f"Judgement: {words}."
     low, high = verdict.interval

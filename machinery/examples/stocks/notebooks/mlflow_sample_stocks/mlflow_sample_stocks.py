@@ -1,4 +1,4 @@
-# Exported from mlflow_sample.ipynb by `mlops notebooks export`: change the notebook, not this file.
+# Exported from mlflow_sample_stocks.ipynb by `mlops notebooks export`: change the notebook, not this file.
 
 # %% [markdown]
 # # A run in MLflow
@@ -39,7 +39,7 @@ with tracking.open_store(project) as client:
     with mlflow.start_run(run_name="pi") as run:
         mlflow.log_params(parameters)
         mlflow.log_metric("error", error)
-        mlflow.log_artifact(str(project.root / "notebooks" / "mlflow_sample.ipynb"))
+        mlflow.log_artifact(str(project.root / "notebooks" / "mlflow_sample_stocks.ipynb"))
 
 # %% [markdown]
 # ## Read it back
