@@ -41,6 +41,14 @@ def use_case(project: Project, manifest: dict[str, Any]) -> Iterator[UseCase]:
             yield _bound(name, config, package)
 
 
+@contextmanager
+def shipped(folder: Path, manifest: dict[str, Any]) -> Iterator[UseCase]:
+    """The use case of a candidate, from a folder that holds the packages of use cases as they were when it was trained."""
+    name = manifest["use_case"]
+    with _imported_from(folder):
+        yield _bound(name, UseCaseConfig.model_validate(manifest["config"]), folder / name)
+
+
 def _package(name: str) -> Path | None:
     spec = importlib.util.find_spec(f"{use_case_code.PACKAGE}.{name}")
     return Path(spec.origin).parent if spec is not None and spec.origin else None

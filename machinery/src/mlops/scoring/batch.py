@@ -8,8 +8,9 @@ OUTPUT/manifest.json                         version, digests of model and input
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +44,26 @@ class Batch:
     quarantine: bool
 
 
+# Scores the files of a batch; gets a folder for temporary files, the files put aside so far (it adds to them) and the
+# progress; gives the record of each part.
+Engine = Callable[[Batch, Path, dict[str, str], Callable[[float, int], None]], Iterable[dict[str, Any]]]
+
+
 def score(
-    project: Project, name: str, ref: str | None, source: str, output: Path, *, part_rows: int, quarantine: bool, whole: bool
+    project: Project,
+    name: str,
+    ref: str | None,
+    source: str,
+    output: Path,
+    *,
+    part_rows: int,
+    quarantine: bool,
+    whole: bool,
+    engine: Engine | None = None,
 ) -> dict[str, Any]:
     """Score the files of INPUT into a folder of parts; returns the manifest.
+
+    engine: what scores the files; by default this process, one part after the other.
 
     Raises UserError for an input that is not there and an output that holds other things, DataError for files that are not
     written alike or rows that cannot be scored.
@@ -67,10 +84,10 @@ def score(
             scorer = Scorer(use_case, candidate, raw.model_of(candidate, use_case), known, stage, scratch)
             chosen = [file for file in found if str(file) not in refused]
             batch = Batch(scorer, chosen, output, origin, part_rows, quarantine)
-            return _run(batch, refused, whole)
+            return _run(batch, refused, whole, engine or _parts)
 
 
-def _run(batch: Batch, refused: dict[str, str], whole: bool) -> dict[str, Any]:
+def _run(batch: Batch, refused: dict[str, str], whole: bool, engine: Engine) -> dict[str, Any]:
     started = time.perf_counter()
     files.make_folder(batch.output)
     manifest = batch.output / MANIFEST
@@ -81,7 +98,7 @@ def _run(batch: Batch, refused: dict[str, str], whole: bool) -> dict[str, Any]:
             f"{batch.origin['use_case']}: its features need more than one row, so all rows are scored at once, in memory"
         )
     with folders.work_folder(batch.output) as scratch, console.progress("scoring", "rows") as advance:
-        parts = list(_whole(batch, scratch) if together else _parts(batch, scratch, refused, advance))
+        parts = list(_whole(batch, scratch) if together else engine(batch, scratch, refused, advance))
     if not sum(part["rows"] for part in parts):
         raise DataError(f"{batch.files[0].parent}: there are no rows; at least one is expected")
     for folder, ending in ((PREDICTIONS, "parquet"), (REJECTS, "csv")):
@@ -149,13 +166,14 @@ def _check_files(found: list[Path], use_case: Any, candidate: Candidate, quarant
             elif reason := inputs.drift(first[1], columns, needed):
                 raise DataError(f"{file}: {reason} as in {first[0].name}; write all parts alike, or score it by itself")
         except DataError as error:
-            _put_aside(refused, file, error, quarantine)
+            put_aside(refused, file, error, quarantine)
     if first is None:
         raise DataError(f"{found[0]}: none of {len(found)} files can be read; correct the input")
     return refused, stage
 
 
-def _put_aside(refused: dict[str, str], file: Path, error: DataError, quarantine: bool) -> None:
+def put_aside(refused: dict[str, str], file: Path, error: DataError, quarantine: bool) -> None:
+    """Note a file that cannot be scored; raises the error where files are not put aside."""
     if not quarantine:
         raise error
     refused[str(file)] = str(error).removeprefix(f"{file}: ")
@@ -191,28 +209,38 @@ def _parts(
     total, count = max(sum(sizes), 1), 0
     for place, file in enumerate(batch.files):
         try:
-            for part, done in _parts_of(batch, place, digests.of_file(file), scratch):
+            for part, done in parts_of(batch, place, digests.of_file(file), scratch):
                 count += part["rows"]
                 advance((sum(sizes[:place]) + done * sizes[place]) / total, count)
                 yield part
         except DataError as error:
             if isinstance(error, RowRefused):
                 raise
-            _put_aside(refused, file, error, batch.quarantine)
+            put_aside(refused, file, error, batch.quarantine)
 
 
 class RowRefused(DataError):
     """Raised for a row that cannot be scored, where such rows are not put aside."""
 
 
-def _parts_of(batch: Batch, place: int, sha256: str, scratch: Path) -> Iterator[tuple[dict[str, Any], float]]:
+def parts_of(
+    batch: Batch, place: int, sha256: str, scratch: Path, span: tuple[int, int] | None = None
+) -> Iterator[tuple[dict[str, Any], float]]:
+    """Score a file, or some of its parts (first, end); gives the record of each part and the share of the file that is done.
+
+    Raises RowRefused for a row that cannot be scored and is not put aside, DataError for a file that cannot be read.
+    """
     file = batch.files[place]
+    first, end = span or (0, None)
     task = {**batch.origin, "file": str(file), "sha256": sha256, "stage": batch.scorer.stage, "part_rows": batch.part_rows}
     there = _complete(batch, place, task)
+    if there and span:
+        there = there[first:end]
     if there:
         yield from ((record, 1.0) for record in there)
         return
-    for number, block in enumerate(inputs.blocks(file, batch.part_rows, _read(batch))):
+    blocks = inputs.blocks(file, batch.part_rows, _read(batch), first)
+    for number, block in zip(range(first, end or sys.maxsize), blocks, strict=False):
         name = f"part-{place:05d}-{number:05d}"
         kept = _kept(batch, name, task)
         if kept is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 SHOWN = 20
+
+
+class Engine(StrEnum):
+    """What scores the parts of a batch."""
+
+    arrow = "arrow"
+    spark = "spark"
 
 
 class OnError(StrEnum):
@@ -39,6 +47,8 @@ def score(
     ),
     part_rows: int = typer.Option(100_000, "--part-rows", min=1, help="Rows of a part, which is what is in memory at once."),
     whole: bool = typer.Option(False, "--whole", help="Score all rows at once: features need more than one row."),
+    engine: Engine = typer.Option(Engine.arrow, "--engine", help="Score in this process, or with Spark; into a folder."),
+    master: str = typer.Option("", "--master", help="Spark's cluster; default: MLOPS_SPARK_MASTER, else this machine."),
     json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Score raw rows with the features that the version was trained with; answers with the key of each row.
@@ -56,12 +66,15 @@ def score(
     from mlops.scoring.raw import score as score_raw
 
     if inputs.is_many(source) or (to and (Path(to).is_dir() or not Path(to).suffix)):
-        _score_batch(name, ref, source, to, on_error, part_rows, whole, json)
+        options = {"part_rows": part_rows, "quarantine": on_error is OnError.quarantine, "whole": whole}
+        _score_batch(name, ref, source, to, engine, master, options, json)
         return
     if to and not to.endswith((".csv", ".parquet")):
         raise UserError(f"{to}: predictions are written as .csv or .parquet, or into a folder; name it so")
     if on_error is OnError.quarantine:
         raise UserError("--on-error quarantine: rows are put aside where OUTPUT is a folder; name one")
+    if engine is Engine.spark:
+        raise UserError("--engine spark: parts are scored where OUTPUT is a folder; name one")
     scored = score_raw(load_project(), name, ref or None, Path(source))
     if to:
         with replacing(Path(to)) as temporary:
@@ -89,7 +102,7 @@ def _show(name: str, scored: Scored, to: str, json: bool) -> None:
 
 
 def _score_batch(
-    name: str, ref: str, source: str, to: str, on_error: OnError, part_rows: int, whole: bool, json: bool
+    name: str, ref: str, source: str, to: str, engine: Engine, master: str, options: dict[str, Any], json: bool
 ) -> None:
     from pathlib import Path
 
@@ -99,8 +112,14 @@ def _score_batch(
 
     if not to or (Path(to).suffix in (".csv", ".parquet") and not Path(to).is_dir()):
         raise UserError(f"{source}: many files are scored into a folder; name one as OUTPUT")
-    options = {"part_rows": part_rows, "quarantine": on_error is OnError.quarantine, "whole": whole}
-    manifest = batch.score(load_project(), name, ref or None, source, Path(to), **options)  # type: ignore[arg-type]
+    project = load_project()
+    if engine is Engine.spark:
+        from mlops.scoring import spark_engine
+
+        # Workers have other working folders.
+        source, to = os.path.abspath(source), os.path.abspath(to)
+        options |= {"engine": spark_engine.engine(project.output / "spark.log", master)}
+    manifest = batch.score(project, name, ref or None, source, Path(to), **options)
     if json:
         console.as_json(manifest)
         return

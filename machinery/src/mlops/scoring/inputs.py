@@ -139,13 +139,23 @@ def drift(first: dict[str, str], other: dict[str, str], needed: Iterable[str]) -
     return ""
 
 
-def blocks(file: Path, rows: int, read: Read | None) -> Iterator[Block]:
-    """The rows of a file in blocks of so many, in order. Raises DataError where the file cannot be read on."""
+def count_blocks(file: Path, rows: int) -> int | None:
+    """How many blocks of so many rows a file has, where it can be read from any of them on; else None."""
+    if file.suffix != ".parquet":
+        return None
+    from pyarrow import parquet
+
+    with readable(file):
+        return -(-parquet.read_metadata(file).num_rows // rows)
+
+
+def blocks(file: Path, rows: int, read: Read | None, first: int = 0) -> Iterator[Block]:
+    """The rows of a file in blocks of so many, in order, from a block on. Raises DataError where it cannot be read on."""
     read = read or Read()
     head = ""
     before: tuple[Any, float] | None = None
-    start = 0
-    contents = _tables(file, rows) if file.suffix in (".parquet", *ARROW) else _texts(file, rows, read)
+    start = first * rows
+    contents = _tables(file, rows, first) if file.suffix in (".parquet", *ARROW) else _texts(file, rows, read)
     with readable(file):
         for content, done in contents:
             if isinstance(content, str):
@@ -179,13 +189,13 @@ def _opened(file: Path) -> Any:
     return ipc.open_file(memory_map(str(file))) if is_file else ipc.open_stream(memory_map(str(file)))
 
 
-def _tables(file: Path, rows: int) -> Iterator[tuple[Any, float]]:
-    """Tables of so many rows, and the share of the file that is read."""
+def _tables(file: Path, rows: int, first: int) -> Iterator[tuple[Any, float]]:
+    """Tables of so many rows from one of them on, and the share of the file that is read."""
     import pyarrow
 
     held: list[Any] = []
     count = 0
-    for batch, done in _batches(file, rows):
+    for batch, done in _batches(file, rows, first * rows):
         while batch.num_rows:
             taken = batch.slice(0, rows - count)
             held, count = [*held, taken], count + taken.num_rows
@@ -197,16 +207,10 @@ def _tables(file: Path, rows: int) -> Iterator[tuple[Any, float]]:
         yield pyarrow.Table.from_batches(held), 1.0
 
 
-def _batches(file: Path, rows: int) -> Iterator[tuple[Any, float]]:
+def _batches(file: Path, rows: int, start: int) -> Iterator[tuple[Any, float]]:
+    """The rows of a file from one on, which is 0 for a file that is no Parquet."""
     if file.suffix == ".parquet":
-        from pyarrow import parquet
-
-        # Without a buffer, the columns of a whole row group would be in memory: often the whole file.
-        with parquet.ParquetFile(file, buffer_size=BUFFER) as reader:
-            done, total = 0, reader.metadata.num_rows
-            for batch in reader.iter_batches(rows):
-                done += batch.num_rows
-                yield batch, done / total
+        yield from _row_groups(file, rows, start)
         return
     with _opened(file) as reader:
         count = getattr(reader, "num_record_batches", 0)
@@ -214,6 +218,22 @@ def _batches(file: Path, rows: int) -> Iterator[tuple[Any, float]]:
             yield reader.get_batch(place), (place + 1) / count
         if not count and not hasattr(reader, "num_record_batches"):
             yield from ((batch, 0.5) for batch in reader)
+
+
+def _row_groups(file: Path, rows: int, start: int) -> Iterator[tuple[Any, float]]:
+    """The rows of a file of Parquet from one on; row groups before it are not read."""
+    from pyarrow import parquet
+
+    # Without a buffer, the columns of a whole row group would be in memory: often the whole file.
+    with parquet.ParquetFile(file, buffer_size=BUFFER) as reader:
+        sizes = [reader.metadata.row_group(group).num_rows for group in range(reader.num_row_groups)]
+        done, total, group = 0, reader.metadata.num_rows, 0
+        while group < len(sizes) and done + sizes[group] <= start:
+            done, group = done + sizes[group], group + 1
+        for batch in reader.iter_batches(rows, row_groups=range(group, len(sizes))):
+            left_out = min(max(start - done, 0), batch.num_rows)
+            done += batch.num_rows
+            yield batch.slice(left_out), done / total
 
 
 def _texts(file: Path, rows: int, read: Read) -> Iterator[tuple[Any, float]]:

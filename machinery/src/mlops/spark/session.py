@@ -1,0 +1,97 @@
+"""A session of Spark: the one that is there already, else one on this machine or on the cluster that MLOPS_SPARK_MASTER names.
+
+What the Java process writes goes to a log file; a user gets one line.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops import files
+from mlops.errors import UserError, first_line
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+MASTER = "MLOPS_SPARK_MASTER"
+# On one machine, a task that fails is tried again as often as on a cluster: Spark's own default is once.
+LOCAL, ATTEMPTS = "local[*]", 4
+SETTINGS = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+
+
+@contextmanager
+def session(name: str, log: Path, master: str = "") -> Iterator[SparkSession]:
+    """A session for an application; one that was there already, as in spark-submit or a notebook, is left as it is.
+
+    master: URL of a cluster; empty is the setting of spark-submit, MLOPS_SPARK_MASTER, or all processors of this machine.
+
+    Raises UserError where pyspark or Java is missing, and where Spark fails.
+    """
+    try:
+        from pyspark.errors import PySparkException
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise UserError("Spark is not installed: make spark (or pip install 'mlops-machinery[spark]'; it needs Java 17)") from None
+    from py4j.protocol import Py4JError
+
+    present = SparkSession.getActiveSession()
+    try:
+        spark = present or _started(name, log, master)
+        try:
+            yield spark
+        finally:
+            if present is None:
+                spark.stop()
+    except (PySparkException, Py4JError) as error:
+        raise UserError(f"Spark failed: {_reason(error)}; its log is {log}") from error
+
+
+def _started(name: str, log: Path, master: str) -> SparkSession:
+    """A new session, whose Java process writes to the log."""
+    from pyspark import SparkConf, SparkContext
+    from pyspark.java_gateway import launch_gateway
+    from pyspark.sql import SparkSession
+
+    # Without it, workers take whatever python3 is on their path.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    settings = SparkConf().setAppName(name)
+    for key, value in SETTINGS.items():
+        settings.setIfMissing(key, value)
+    if submitted := "PYSPARK_GATEWAY_PORT" in os.environ:  # spark-submit has settled where it runs
+        settings.setIfMissing("spark.master", LOCAL)
+    else:
+        settings.setMaster(_with_attempts(master or os.environ.get(MASTER) or LOCAL))
+    if settings.get("spark.master", "").startswith("local"):
+        settings.setIfMissing("spark.driver.bindAddress", "127.0.0.1")
+        settings.setIfMissing("spark.driver.host", "127.0.0.1")
+    if SparkContext._gateway is None and not submitted:
+        files.make_folder(log.parent)
+        with log.open("wb") as stream:
+            gateway: Any = launch_gateway(settings, {"stdout": stream, "stderr": stream})
+        SparkContext(conf=settings, gateway=gateway)
+    return SparkSession.builder.config(conf=settings).getOrCreate()
+
+
+def _with_attempts(master: str) -> str:
+    """A master of this machine that tries a task again; another one as it is."""
+    is_local = master == "local" or (master.startswith("local[") and "," not in master)
+    processors = master.removeprefix("local").strip("[]") or "1"
+    return f"local[{processors},{ATTEMPTS}]" if is_local else master
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line."""
+    if "JAVA_GATEWAY_EXITED" in str(error):
+        return "it needs Java 17 or newer: install it, or set JAVA_HOME"
+    cause = getattr(error, "java_exception", None)
+    return first_line(Exception(str(cause)))[:200] if cause is not None else first_line(error)[:200]
