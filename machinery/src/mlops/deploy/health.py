@@ -68,7 +68,7 @@ def _nothing_runs(target: Host, use_case: str, known: list[Container]) -> str:
 def _of_proxy(target: Host, use_case: str, running: Container, front: dict[str, Any] | None) -> list[str]:
     address, fix = target.address(use_case), repair_command(target, use_case)
     name = f"{target.name(use_case)}-proxy"
-    if front is None or not front["State"]["Running"] or front["State"]["Paused"]:
+    if front is None or not front["State"]["Running"] or front["State"].get("Paused"):
         state = "is gone" if front is None else _halted(front["State"], target.environment)
         return [f"the proxy {name} {state}: nothing answers at {address}, {running.service.number} runs behind it; {fix}"]
     port = proxy_container.published_by(front)[1]
@@ -93,7 +93,7 @@ def silent(target: Host, use_case: str, running: Container, answers: str) -> str
 
 
 def _halted(state: dict[str, Any], environment: str) -> str:
-    return "is paused" if state["Paused"] else f"has ended{docker.reason_of_end(state, environment=environment)}"
+    return "is paused" if state.get("Paused") else f"has ended{docker.reason_of_end(state, environment=environment)}"
 
 
 def _answering(front: Proxy, place: str) -> str:

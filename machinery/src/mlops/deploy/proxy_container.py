@@ -71,7 +71,7 @@ def started(docker: Docker, wanted: Wanted) -> Iterator[Proxy]:
         return
     if not container:
         _run(docker, wanted, wanted.name)
-    elif container["State"]["Paused"]:
+    elif container["State"].get("Paused"):
         docker("unpause", wanted.name)
     elif not container["State"]["Running"]:
         docker("start", wanted.name)
