@@ -197,7 +197,9 @@ def runs(folder: Path, notebooks: int = 10) -> list[tuple]:
 
     cores = execute.cores()
     seconds = {jobs: timed(partial(run, jobs), 1) for jobs in (cores, 1)}
-    return [(f"run {notebooks} notebooks, {cores} at a time", seconds[cores], "--jobs 1", seconds[1], seconds[1] / seconds[cores])]
+    return [
+        (f"run {notebooks} notebooks, {cores} at a time", seconds[cores], "--jobs 1", seconds[1], seconds[1] / seconds[cores])
+    ]
 
 
 def main() -> None:
