@@ -73,7 +73,7 @@ def parse(content: bytes | str, name: str) -> Notebook:
 
 
 def raw(content: bytes, notebook: Notebook) -> Notebook:
-    """Return a notebook as its file has it, to be written again; one of an older format as `notebook`, which was read of it."""
+    """Return a notebook as its file has it, to be written again; one of an older format as it was read, `notebook`."""
     written = json.loads(content)
     return dict(written) if written["nbformat"] == 4 else notebook
 
