@@ -68,3 +68,14 @@ def test_a_name_that_is_taken_or_none_is_refused_and_nothing_is_written(flowers:
 
 def test_the_default_use_case_is_not_removed(flowers: Project) -> None:
     assert "default_use_case" in mlops("remove", "ridership", "--yes").error
+
+
+@pytest.mark.parametrize("named", ['""', "gone"])
+def test_where_the_default_use_case_is_not_there_the_new_one_becomes_it(own: Project, named: str) -> None:
+    file = own.root / "config" / "project.yaml"
+    file.write_text(file.read_text().replace("default_use_case: ridership", f"default_use_case: {named}"))
+    assert mlops("add", "own_taxi", "--like", "taxi").code == 0
+    project = load_project()
+    assert project.default_use_case == "own_taxi"
+    assert mlops("add", "more", "--like", "points").code == 0
+    assert load_project().default_use_case == "own_taxi"

@@ -79,7 +79,7 @@ def test_a_query_and_an_address_become_raw_files_with_source_time_and_digest(
         ("sqlite:///{tmp}/flowers.db", "SELECT *, flower FROM flowers", "has column flower twice; name each with AS"),
         ("sqlite:///{tmp}/flowers.db", "", "a database needs --query"),
         ("nodb://ann:s3cret@host/db", "SELECT 1", "install its driver with: mlops deps add"),
-        ("sqlite3+://ann:s3cret@:x/", "SELECT 1", "s"),
+        ("postgresql://ann:s3cret@host:port/db", "SELECT 1", "no SQLAlchemy URL of a database"),
         ("http://ann:wrong-s3cret@{site}/more.csv", "", "answers 401 Unauthorized; correct the address"),
         ("http://ann:s3cret@{site}/less.csv", "", "answers 404"),
         ("http://ann:s3cret@127.0.0.1:1/more.csv", "", "does not answer (ConnectionError)"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tables import people
+from tables import people, workbook
 
 from mlops.data.read import table
 from mlops.errors import DataError
@@ -120,3 +120,39 @@ def test_rows_of_one_patient_stay_together(file: Path) -> None:
 def test_a_wish_that_cannot_be_is_one_line_with_the_way_out(file: Path, target: str, wishes: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):
         table_of(file, csv(), target, **wishes)
+
+
+def test_of_an_excel_file_the_sheet_and_the_line_with_the_target_are_taken(tmp_path: Path) -> None:
+    rows = [["Customers of 2024"], [], list(ROWS), *ROWS.values.tolist()]
+    file = workbook(tmp_path / "book.xlsx", {"Read me": [["what", "why"], ["a", "b"]], "Data": rows})
+    found = understand(file, Wishes("left"))
+    assert (found.read.sheet, found.read.header) == ("Data", 3)
+    assert found.rows["score"].tolist() == ROWS["score"].tolist()
+    kinds = {"score": "number", "age": "number", "left": "text"}
+    again = table(file, found.read, kinds)  # type: ignore[arg-type]
+    assert again["age"].tolist() == ROWS["age"].tolist() and again["left"].tolist() == ROWS["left"].tolist()
+
+
+def test_lists_and_objects_in_json_lines_are_left_out_visibly(tmp_path: Path) -> None:
+    rows = ROWS.assign(who=[{"name": number} for number in range(len(ROWS))], tags=[["a"], None] * (len(ROWS) // 2))
+    found = table_of(tmp_path / "rows.jsonl", rows.to_json(orient="records", lines=True))
+    assert {"who", "tags"} <= set(found.left_out) and "who" not in found.inputs
+    assert "write each part into a column of its own" in found.left_out["who"]
+
+
+def test_numbers_with_both_decimal_marks_are_no_names(file: Path) -> None:
+    rows = ROWS.assign(income=[f"{number}{',.'[number % 2]}5" for number in range(len(ROWS))])
+    found = table_of(file, csv(rows, sep=";"))
+    assert found.key == ("customer",)
+    assert "write all of them alike" in found.left_out["income"]
+
+
+def test_the_rarer_of_two_whole_numbers_is_one_of_the_configurations_classes(file: Path) -> None:
+    found = table_of(file, csv(ROWS.assign(left=(ROWS["left"] == "ja").astype(int))))
+    assert type(found.positive) is int and found.positive in found.classes
+
+
+@pytest.mark.parametrize("content", ["<!DOCTYPE html>\n<html><body>Sign in, left</body></html>", '<?xml version="1.0"?><a/>'])
+def test_a_page_in_place_of_a_table_is_called_one(file: Path, content: str) -> None:
+    with pytest.raises(DataError, match="is a page or XML, no table; correct the address"):
+        table_of(file, content)

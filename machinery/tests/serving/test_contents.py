@@ -168,3 +168,11 @@ def test_the_lock_is_read_as_uv_writes_it():
         "alpha": "alpha==1 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb",
         "beta-two": "Beta_Two[c]==2\\\n    --hash=sha256:cc",
     }
+
+
+def test_a_package_with_a_version_for_each_python_keeps_all_of_them() -> None:
+    lock = "a==1 ; python_version < '3.12' \\\n    --hash=sha256:x\nb==2 \\\n    --hash=sha256:y\na==3 ; python_version >= '3.12' \\\n    --hash=sha256:z\n"
+    assert [line for line in contents.pins(lock)["a"].splitlines() if line.startswith("a==")] == [
+        "a==1 ; python_version < '3.12' \\",
+        "a==3 ; python_version >= '3.12' \\",
+    ]

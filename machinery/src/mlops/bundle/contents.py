@@ -131,7 +131,7 @@ def pins(lock: str) -> dict[str, str]:
     for line in lock.splitlines():
         if match := PIN.match(line):
             name = canonical(match[1])
-            pinned[name] = [line]
+            pinned.setdefault(name, []).append(line)  # one for each of its versions, where Pythons have different ones
         elif name and line.startswith(" ") and not line.lstrip().startswith("#"):
             pinned[name].append(line)
     return {name: "\n".join(lines) for name, lines in pinned.items()}

@@ -84,8 +84,8 @@ class Serving(Frozen):
 
     `image` says whether a release builds an image of it. `input`: what requests hold, the model's features, or `raw` rows
     without the target, of which the server makes them by the use case's own code. `trust` names types, modules and packages
-    that a model may hold beside scikit-learn's, such as `lightgbm` or `use_cases.iris`. `require_signature` is the file of the public key that must
-    have signed a version for it to be read.
+    that a model may hold beside scikit-learn's, such as `lightgbm` or `use_cases.iris`. `require_signature` is the file of
+    the public key that must have signed a version for it to be read.
     """
 
     image: bool = True

@@ -66,7 +66,7 @@ def add(
         _refuse_taken(project.root, contents)
         from mlops.project import transaction
 
-        transaction.change(project.root, contents)
+        transaction.change(project.root, contents | as_default(project, name))
     counted = [text for path, text in contents.items() if path.endswith((".py", ".yaml")) and "notebooks/" not in path]
     return Added(name, table, choice, tuple(contents), sum(text.count(b"\n") for text in counted))
 
@@ -104,6 +104,15 @@ def check_name(project: Project, name: str) -> None:
         raise UserError(f"{name!r} is no name for a use case: small letters, digits and single _ between them; try {proposal}")
     if name in project.use_cases:
         raise UserError(f"use case {name} is there already; choose another name, or: mlops remove {name}")
+
+
+def as_default(project: Project, name: str) -> dict[str, bytes]:
+    """The project's configuration with a new use case as its default, where the one that it names is not there; else none."""
+    if project.default_use_case in project.use_cases:
+        return {}
+    path = "config/project.yaml"
+    text = (project.root / path).read_text(encoding="utf-8")
+    return {path: re.sub(r"(?m)^(default_use_case: *)(\"\"|''|\w*)", rf"\g<1>{name}", text).encode()}
 
 
 def _raw(table: Table, files: dict[str, str]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from mlops import git
 from mlops.config import Project, check_use_case, nearest
 from mlops.errors import UserError
 from mlops.project import shipped, transaction
-from mlops.scaffold.add import check_name
+from mlops.scaffold.add import as_default, check_name
 
 # What is read as text, in which the old name is replaced; everything else is copied byte by byte.
 TEXTS = (".py", ".yaml", ".md", ".ipynb")
@@ -51,7 +51,7 @@ def copy(project: Project, old: str, new: str) -> list[str]:
     check_name(project, new)
     source = shipped.example(old) if old in examples else _contents(project, old)
     contents = _renamed(project, source, old, new)
-    transaction.change(project.root, contents)
+    transaction.change(project.root, contents | as_default(project, new))
     return sorted(contents)
 
 

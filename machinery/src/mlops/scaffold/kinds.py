@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlops.config.reading import Read
 from mlops.data.read import is_text, numbers
-from mlops.scaffold.sniff import COMMA, POINT
+from mlops.scaffold.sniff import COMMA, POINT, Nested
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,8 +63,9 @@ class Kind:
 def kind_of(values: pd.Series, read: Read) -> Kind:
     """The kind of one column, whose missing values are None."""
     present = values.dropna()
-    if present.map(type).isin([list, dict]).any():
-        return Kind("free", len(present), int(values.isna().sum()), "holds lists or objects")
+    if present.map(type).isin([list, dict, Nested]).any():
+        remark = "holds lists or objects; to use them, write each part into a column of its own"
+        return Kind("free", len(present), int(values.isna().sum()), remark)
     unique = present.unique()
     facts = Kind("", len(unique), int(values.isna().sum()), examples=tuple(str(value) for value in unique[:3]))
     if not len(unique):
@@ -100,6 +101,8 @@ def _of_texts(present: pd.Series, facts: Kind, read: Read) -> Kind:
         return dates
     if number := _written_number(texts, unique, facts, read):
         return number
+    if _has_both_marks(unique):
+        return replace(facts, kind="free", remark="numbers with decimal points and with commas; write all of them alike")
     return _names(texts, facts)
 
 
@@ -121,6 +124,12 @@ def _written_number(texts: pd.Series, unique: pd.Series, facts: Kind, read: Read
     parsed = replace(facts, unit=unit, words=words, remark=note or (f"without its unit {unit}" if unit else ""))
     parsed = replace(parsed, missing=facts.missing + int(texts.str.strip().isin(words).sum()))
     return _number(values.astype(float), texts, parsed)
+
+
+def _has_both_marks(unique: pd.Series) -> bool:
+    """Whether numbers are written in two ways, each with a mark that the other does not take."""
+    point, comma = (unique.map(lambda value, form=form: form.fullmatch(value) is not None) for form in (POINT, COMMA))
+    return bool((point | comma).mean() > 0.9 and (point & ~comma).any() and (comma & ~point).any())
 
 
 def _unit(unique: pd.Series) -> str:

@@ -39,14 +39,46 @@ def sniff(file: Path, target: str) -> tuple[Read, pd.DataFrame]:
     if not file.stat().st_size:
         raise DataError(f"{file}: the file is empty; at least a line of column names and rows are expected")
     ending = file.suffix.lower()
-    read = Read() if ending in (".parquet", *EXCEL, *JSON_LINES) else _dialect(file, target)
-    rows = _cells(file, read)
+    if ending in EXCEL:
+        read = _sheet(file, target)
+    else:
+        read = Read() if ending in (".parquet", *JSON_LINES) else _dialect(file, target)
+    rows = _hashable(_cells(file, read))
     if ending != ".parquet":
         present = _present(rows)
         decimal, thousands = _marks(rows, read.separator == ";")
         read = read.model_copy(update={"missing": ("", *present), "decimal": decimal, "thousands": thousands})
         rows = rows.mask(rows.isin([*read.missing]))
     return read, rows
+
+
+class Nested(str):
+    """A list or object that a cell holds, as text."""
+
+
+def _hashable(rows: pd.DataFrame) -> pd.DataFrame:
+    """The cells, each list or object as text that is known as one."""
+    for name in rows:
+        nested = rows[name].map(type).isin([list, dict])
+        if nested.any():
+            rows[name] = rows[name].where(~nested, rows[name].map(lambda value: Nested(value)))
+    return rows
+
+
+def _sheet(file: Path, target: str) -> Read:
+    """The sheet of an Excel file and its line of column names: those with the target's name, else the first of each."""
+    import pandas as pd
+
+    try:
+        with pd.ExcelFile(file, engine="calamine") as book:
+            for number, sheet in enumerate(book.sheet_names):
+                head = pd.read_excel(book, sheet_name=sheet, header=None, nrows=30, dtype=str)
+                for line, row in enumerate(head.itertuples(index=False), 1):
+                    if target in (str(cell).strip() for cell in row):
+                        return Read(sheet=str(sheet) if number else None, header=line)
+    except Exception:  # the reader has errors of its own for what is no Excel file; reading the cells names it
+        pass
+    return Read()
 
 
 def _cells(file: Path, read: Read) -> pd.DataFrame:
@@ -70,6 +102,8 @@ def _dialect(file: Path, target: str) -> Read:
     encoding = _encoding(file)
     with _opened(file) as stream:
         text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(stream.read(SAMPLE))
+    if text.lstrip().lower().startswith(("<!doctype", "<html", "<?xml")):
+        raise DataError(f"{file}: is a page or XML, no table; correct the address, or sign in and save the table itself")
     lines = text.splitlines()[:LINES]
     quote = _quote(lines)
     separator = max(SEPARATORS, key=lambda sign: _consistency(text, sign, quote))

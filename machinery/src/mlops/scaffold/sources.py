@@ -94,12 +94,12 @@ def _from_database(address: str, query: str, scratch: Path) -> Path:
         with engine.connect() as connection:
             rows = pd.read_sql_query(sqlalchemy.text(query), connection)
         engine.dispose()
-    except sqlalchemy.exc.ArgumentError:  # its message may hold the address with the password
-        example = "postgresql://user@host/name"
-        raise UserError(f"{_without_login(address)}: no SQLAlchemy URL of a database, as {example} is; correct it") from None
     except (sqlalchemy.exc.NoSuchModuleError, ModuleNotFoundError) as error:
         reason = _hidden(error, address)
         raise UserError(f"{_without_login(address)}: {reason}; install its driver with: mlops deps add") from None
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # its message may hold the address with the password
+        example = "postgresql://user@host/name"
+        raise UserError(f"{_without_login(address)}: no SQLAlchemy URL of a database, as {example} is; correct it") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise UserError(f"{_without_login(address)}: {_hidden(error, address)}; correct address or query") from None
     if rows.empty:

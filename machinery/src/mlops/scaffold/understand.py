@@ -192,7 +192,10 @@ def _positive(target: pd.Series, classes: tuple[str | int, ...], wishes: Wishes)
                 f"--positive {wishes.positive}: no class of {target.name}; there are: {', '.join(map(str, classes))}"
             )
         return named
-    return target.value_counts().idxmin() if len(classes) == 2 else None
+    if len(classes) != 2:
+        return None
+    rarest = target.value_counts().idxmin()
+    return rarest if isinstance(rarest, str) else int(rarest)  # numpy's whole numbers become 1.0 in a configuration
 
 
 def _left_out(rows: pd.DataFrame, kinds: dict[str, Kind], needed: set[str]) -> dict[str, str]:
