@@ -210,6 +210,19 @@ def test_a_row_that_the_code_does_not_take_is_named_and_its_values_are_not(ask: 
     assert "nowhere" not in refused.value.message
 
 
+def test_a_bundle_is_served_from_wherever_its_path_begins(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(bundle.folder)
+    monkeypatch.chdir(tmp_path)
+    for path in (Path("link"), Path(os.path.relpath(bundle.folder))):
+        state = service.create(path, Settings(allow_code=True))
+        with state.imports:
+            service.start(state)
+            assert state.ready
+        state.pool.shutdown()
+
+
 def marked(bundle: Bundle, folder: Path, reseal: bool) -> Path:
     """A copy of a bundle whose code writes a file when it is imported; `reseal` gives it digests that agree."""
     shutil.copytree(bundle.folder, folder / "bundle")

@@ -171,7 +171,8 @@ def test_the_lock_is_read_as_uv_writes_it():
 
 
 def test_a_package_with_a_version_for_each_python_keeps_all_of_them() -> None:
-    lock = "a==1 ; python_version < '3.12' \\\n    --hash=sha256:x\nb==2 \\\n    --hash=sha256:y\na==3 ; python_version >= '3.12' \\\n    --hash=sha256:z\n"
+    hashed = " \\\n    --hash=sha256:0\n"
+    lock = f"a==1 ; python_version < '3.12'{hashed}b==2{hashed}a==3 ; python_version >= '3.12'{hashed}"
     assert [line for line in contents.pins(lock)["a"].splitlines() if line.startswith("a==")] == [
         "a==1 ; python_version < '3.12' \\",
         "a==3 ; python_version >= '3.12' \\",

@@ -128,7 +128,7 @@ def _written_number(texts: pd.Series, unique: pd.Series, facts: Kind, read: Read
 
 def _has_both_marks(unique: pd.Series) -> bool:
     """Whether numbers are written in two ways, each with a mark that the other does not take."""
-    point, comma = (unique.map(lambda value, form=form: form.fullmatch(value) is not None) for form in (POINT, COMMA))
+    point, comma = (unique.str.fullmatch(form.pattern) for form in (POINT, COMMA))
     return bool((point | comma).mean() > 0.9 and (point & ~comma).any() and (comma & ~point).any())
 
 

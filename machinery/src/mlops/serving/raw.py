@@ -37,27 +37,27 @@ def imported(bundle: Bundle, allow_code: bool) -> Iterator[Any]:
         )
     names = [name for name in sys.modules if name.partition(".")[0] == PACKAGE]
     kept = {name: sys.modules.pop(name) for name in names}
-    place, writes = str(bundle.folder / FOLDER), sys.dont_write_bytecode
-    sys.path.insert(0, place)
+    place, writes = (bundle.folder / FOLDER).resolve(), sys.dont_write_bytecode
+    sys.path.insert(0, str(place))
     sys.dont_write_bytecode = True  # else __pycache__ would lie in the bundle, and no manifest knows it
     importlib.invalidate_caches()
     try:
-        yield _import(bundle)
+        yield _import(bundle, place)
     finally:
         for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
             del sys.modules[name]
-        sys.path.remove(place)
+        sys.path.remove(str(place))
         sys.dont_write_bytecode = writes
         sys.modules.update(kept)
 
 
-def _import(bundle: Bundle) -> Any:
+def _import(bundle: Bundle, place: Path) -> Any:
     """The package of a bundle's use case, from the bundle and from nowhere else. Raises Untrusted."""
     try:
         module = importlib.import_module(f"{PACKAGE}.{bundle.name}")
     except Exception as error:  # the code is the team's: importing it raises whatever stands there
-        raise trust.failed(bundle.folder / FOLDER, error) from error
-    if not Path(str(module.__file__)).is_relative_to(bundle.folder / FOLDER):
+        raise trust.failed(place, error) from error
+    if not Path(str(module.__file__)).resolve().is_relative_to(place):
         raise trust.Untrusted(f"{module.__file__} was imported in place of the code of the bundle {bundle.folder}")
     return module
 
