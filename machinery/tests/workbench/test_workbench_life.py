@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,7 +17,9 @@ import pytest
 import requests
 from checkouts import lay_out
 
-pytestmark = pytest.mark.services
+from mlops.workbench import postgres, settings
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
 LOCK = Path(__file__).parents[2] / "src" / "mlops" / "workbench" / "requirements.txt"
 CELLS = (
@@ -79,7 +82,7 @@ class Bench:
 
     def __call__(self, *arguments: str) -> Any:
         command = [sys.executable, "-m", "mlops", "-C", str(self.root), "workbench", *arguments, "--json"]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=280)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=800)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -109,6 +112,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, outside: Outside) -> Iterato
         yield bench
     finally:
         bench("stop")
+        shutil.rmtree(postgres._place(settings.read(root))[0].parent, ignore_errors=True)
 
 
 def run_cells(bench: Bench, name: str, cells: tuple[str, ...]) -> list[str]:
