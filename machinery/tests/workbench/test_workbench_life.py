@@ -9,7 +9,6 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,15 +96,22 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory, outside: Outside) -> Iterator[Bench]:
+def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables by which the workbench finds the packages of its own lock, which `make workbench-local` installs."""
+    folder = tmp_path_factory.mktemp("packages")
+    install = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--python", sys.executable]
+    subprocess.run([*install, "--target", str(folder), "--no-deps", "--require-hashes", "-r", str(LOCK)], check=True)
+    return {"PYTHONPATH": str(folder), "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory, outside: Outside, packages: dict[str, str]) -> Iterator[Bench]:
     """A running workbench that listens beyond loopback."""
-    for module in ("flask_wtf", "psutil", "psycopg", "boto3"):
-        if find_spec(module) is None:
-            pytest.skip(f"{module} is missing: uv pip install --no-deps -r {LOCK}")
     root = tmp_path_factory.mktemp("bench") / "project"
     root.mkdir()
     lay_out(root)
     bench = Bench(root, outside.address)
+    bench.environment |= packages
     state = bench("start", "--bind", outside.address)
     try:
         assert state["ready"] and [part["part"] for part in state["parts"]] == ["postgres", "s3", "mlflow", "jupyter"]
@@ -207,7 +213,7 @@ PATHS = {
         "/api/2.0/mlflow/experiments/search?max_results=1",
         "/ajax-api/2.0/mlflow/experiments/get?experiment_id=0",
     ),
-    "jupyter": ("/api/contents", "/api/kernels", "/files/setup.py", "/api/terminals"),
+    "jupyter": ("/api/contents", "/api/kernels", "/files/config/project.yaml", "/api/terminals"),
 }
 
 
