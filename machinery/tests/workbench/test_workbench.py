@@ -159,6 +159,16 @@ def test_what_compose_is_given_publishes_loopback_alone_and_pins_its_base_by_dig
         assert secret not in text
 
 
+def test_the_wheel_that_a_project_names_goes_into_the_image(project: Project):
+    (project.root / "vendor").mkdir()
+    for name in ("bootstrap.txt", "dev.txt"):
+        shutil.copyfile(ROOT / "requirements" / name, project.root / "requirements" / name)
+    name = "mlops_machinery-1.0.0-py3-none-any.whl"
+    (project.root / "vendor" / name).write_bytes(b"wheel")
+    (project.root / "vendor" / "machinery.txt").write_text(f"./vendor/{name} --hash=sha256:{'0' * 64}\n")
+    assert (docker.render(settings.read(project.root)) / "machinery" / name).read_bytes() == b"wheel"
+
+
 def test_beyond_loopback_database_and_bucket_stay_on_loopback(project: Project):
     variables = docker._variables(settings.read(project.root, bind="0.0.0.0"))
     given = services(variables)

@@ -3,12 +3,12 @@
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,9 @@ import pytest
 import requests
 from checkouts import lay_out
 
-pytestmark = pytest.mark.services
+from mlops.workbench import postgres, settings
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
 LOCK = Path(__file__).parents[2] / "src" / "mlops" / "workbench" / "requirements.txt"
 CELLS = (
@@ -79,7 +81,7 @@ class Bench:
 
     def __call__(self, *arguments: str) -> Any:
         command = [sys.executable, "-m", "mlops", "-C", str(self.root), "workbench", *arguments, "--json"]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=280)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=800)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -94,21 +96,29 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory, outside: Outside) -> Iterator[Bench]:
+def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables by which the workbench finds the packages of its own lock, which `make workbench-local` installs."""
+    folder = tmp_path_factory.mktemp("packages")
+    install = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--python", sys.executable]
+    subprocess.run([*install, "--target", str(folder), "--no-deps", "--require-hashes", "-r", str(LOCK)], check=True)
+    return {"PYTHONPATH": str(folder), "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory, outside: Outside, packages: dict[str, str]) -> Iterator[Bench]:
     """A running workbench that listens beyond loopback."""
-    for module in ("flask_wtf", "psutil", "psycopg", "boto3"):
-        if find_spec(module) is None:
-            pytest.skip(f"{module} is missing: uv pip install --no-deps -r {LOCK}")
     root = tmp_path_factory.mktemp("bench") / "project"
     root.mkdir()
     lay_out(root)
     bench = Bench(root, outside.address)
+    bench.environment |= packages
     state = bench("start", "--bind", outside.address)
     try:
         assert state["ready"] and [part["part"] for part in state["parts"]] == ["postgres", "s3", "mlflow", "jupyter"]
         yield bench
     finally:
         bench("stop")
+        shutil.rmtree(postgres._place(settings.read(root))[0].parent, ignore_errors=True)
 
 
 def run_cells(bench: Bench, name: str, cells: tuple[str, ...]) -> list[str]:
@@ -203,7 +213,7 @@ PATHS = {
         "/api/2.0/mlflow/experiments/search?max_results=1",
         "/ajax-api/2.0/mlflow/experiments/get?experiment_id=0",
     ),
-    "jupyter": ("/api/contents", "/api/kernels", "/files/setup.py", "/api/terminals"),
+    "jupyter": ("/api/contents", "/api/kernels", "/files/config/project.yaml", "/api/terminals"),
 }
 
 

@@ -45,7 +45,7 @@ def render(settings: Settings) -> Path:
     for name in ("bootstrap.txt", "dev.txt"):
         _copy(settings.root / "requirements" / name, to / name)
     shutil.copyfile(SOURCE / "requirements.txt", to / "workbench.txt")
-    if vendored.read(settings.root).folder is None:
+    if not vendored.read(settings.root).folder:
         for wheel in (settings.root / "vendor").glob("*.whl"):
             shutil.copyfile(wheel, to / "machinery" / wheel.name)
     files.write_text(to / "machinery" / "README", "The machinery's wheel, where the project has one.\n")

@@ -19,7 +19,7 @@ from mlops.workbench import postgres
 from mlops.workbench.settings import BUCKET, DATABASE, LOOPBACK, REGION, USER, Settings, write_private
 
 # Of the shell that starts the workbench: they would send its parts elsewhere.
-FOREIGN = ("MLFLOW_", "MLOPS_", "AWS_", "JUPYTER_TOKEN", "PG", "RCLONE_")
+FOREIGN = ("MLFLOW_", "MLOPS_", "AWS_", "JUPYTER_TOKEN", "PG", "RCLONE_", "DATABRICKS_")
 HINT = "make workbench-local installs it"
 
 

@@ -53,8 +53,9 @@ class Postgres:
         return subprocess.run(command, check=False).returncode == 0
 
     def prepare(self, password: str) -> None:
-        """Make the data folder with the database, at the first start."""
+        """Make the data folder with the database at the first start; the password is the one in the secrets at each."""
         if (self.data / "PG_VERSION").is_file():
+            self._query(f"ALTER ROLE {USER} PASSWORD '{password}'")
             return
         files.make_folder(self.data.parent)
         secret = self.data.parent / "password"
@@ -66,9 +67,13 @@ class Postgres:
         try:
             options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", f"--pwfile={secret}"]
             self._run("initdb", "-D", str(self.data), "-U", USER, *options)
-            self._run("postgres", "--single", "-D", str(self.data), "postgres", stdin=f"CREATE DATABASE {DATABASE}\n")
+            self._query(f"CREATE DATABASE {DATABASE}")
         finally:
             secret.unlink()
+
+    def _query(self, statement: str) -> None:
+        """Run a statement while no server runs."""
+        self._run("postgres", "--single", "-D", str(self.data), "postgres", stdin=f"{statement}\n")
 
     def _run(self, program: str, *arguments: str, stdin: str = "") -> None:
         done = subprocess.run(

@@ -9,5 +9,7 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   rm /tmp/password
   echo "host all all all scram-sha-256" >> "$PGDATA/pg_hba.conf"
   echo "CREATE DATABASE mlflow" | "$programs/postgres" --single -D "$PGDATA" postgres
+else
+  echo "ALTER ROLE mlflow PASSWORD '$POSTGRES_PASSWORD'" | "$programs/postgres" --single -D "$PGDATA" postgres
 fi
 exec "$programs/postgres" -D "$PGDATA" -c "listen_addresses=*" -c unix_socket_directories=/tmp
