@@ -50,7 +50,7 @@ EXTRAS = {
     # Signs versions; reading a signature needs cryptography alone, which MLflow brings. OpenSSL is imported with it.
     "sign": ["model-signing>=1.1", "pyOpenSSL>=25"],
     "onnx": ["onnx>=1.18", "skl2onnx>=1.20", "onnxruntime>=1.23"],
-    # Its lock is requirements/spark.txt: Spark is 480 MB, needs Java, and most projects never run it.
+    # Its lock is src/mlops/spark/requirements.txt: Spark is 480 MB, needs Java, and most projects never run it.
     "spark": ["pyspark>=4.0,<5"],
     "notebooks": [
         "jupyterlab>=4.4",
@@ -108,7 +108,11 @@ setup(
         "mlops.deploy": ["compose/*", "dashboards/*", "manifests/**/*.yaml"],
         "mlops.project": ["owned/**/*", "skeleton/**/*"],
         "mlops.scaffold": ["templates/**/*"],
+<<<<<<< HEAD
         "mlops.workbench": ["compose/*", "requirements.txt"],
+=======
+        "mlops.spark": ["requirements.txt"],
+>>>>>>> e2e0697 (Spark's lock lies in the machinery, as a project rarely needs it)
     },
     cmdclass={"build_py": BuildWithData},
     install_requires=BASE,
