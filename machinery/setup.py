@@ -108,11 +108,8 @@ setup(
         "mlops.deploy": ["compose/*", "dashboards/*", "manifests/**/*.yaml"],
         "mlops.project": ["owned/**/*", "skeleton/**/*"],
         "mlops.scaffold": ["templates/**/*"],
-<<<<<<< HEAD
         "mlops.workbench": ["compose/*", "requirements.txt"],
-=======
         "mlops.spark": ["requirements.txt"],
->>>>>>> e2e0697 (Spark's lock lies in the machinery, as a project rarely needs it)
     },
     cmdclass={"build_py": BuildWithData},
     install_requires=BASE,
