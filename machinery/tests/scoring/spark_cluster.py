@@ -60,4 +60,12 @@ def waited(log: Path, pattern: str) -> str:
 
 def executors(of: psutil.Process) -> list[psutil.Process]:
     """The executors that workers below a process have started."""
-    return [child for child in of.children(recursive=True) if "CoarseGrainedExecutorBackend" in " ".join(child.cmdline())]
+    return [child for child in of.children(recursive=True) if "CoarseGrainedExecutorBackend" in command_of(child)]
+
+
+def command_of(process: psutil.Process) -> str:
+    """The command line of a process; empty for one that has ended meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""

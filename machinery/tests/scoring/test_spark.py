@@ -115,12 +115,14 @@ def test_a_killed_executor_loses_nothing_and_gives_nothing_twice(registered: Pro
     output = tmp_path / "spark"
     command = ["score", "iris", tmp_path / "new.parquet", output, "--part-rows", 200, *SPARK, "--master", master]
     running = subprocess.Popen([sys.executable, "-m", "mlops", *map(str, command)])
-    while running.poll() is None and len(list(output.glob("predictions/*.parquet"))) < 5:
-        time.sleep(0.001)
-    killed = executors(psutil.Process())[0]
-    killed.kill()
-    assert len(list(output.glob("predictions/*.parquet"))) < 80
-    assert running.wait() == 0
+    try:
+        while running.poll() is None and len(list(output.glob("predictions/*.parquet"))) < 5:
+            time.sleep(0.001)
+        executors(psutil.Process())[0].kill()
+        assert len(list(output.glob("predictions/*.parquet"))) < 80
+        assert running.wait() == 0
+    finally:
+        running.kill()
     assert contents(output) == contents(tmp_path / "arrow")
     assert sorted(pd.read_parquet(output / "predictions")["flower"]) == list(range(1, 20_001))
 
