@@ -12,7 +12,7 @@ REQUIRE_HASHES := $(if $(filter -e,$(MACHINERY)),,--require-hashes)
 PYTHON_FILES := src tests setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help workbench workbench-local down jupyter deploy-realtime-model score-realtime-model html setup run test lint secrets audit format tests fast-tests test-all protect lock update sync ui raw-data interim-data processed-data docs lab notebooks clean
+.PHONY: help workbench workbench-local down jupyter deploy-realtime-model score-realtime-model html setup run test lint secrets audit format tests fast-tests test-all protect lock update sync ui spark spark-package raw-data interim-data processed-data docs lab notebooks clean
 
 # What a team adds: targets of its own, other values.
 -include project.mk
@@ -141,6 +141,17 @@ score-realtime-model: $(VENV)/.dev ## send rows of a file to it (INPUT=rows.csv)
 
 raw-data interim-data processed-data: $(VENV)/.base ## one step of the data stage (NAME=iris for another use case)
 	@$(RUN) data $(@:-data=) $(NAME)
+
+# What only Spark needs; its lock lies in the machinery.
+$(VENV)/.spark: $(VENV)/.base
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes \
+		-r "$$($(BIN)/python -c 'from importlib.resources import files; print(files("mlops.spark") / "requirements.txt")')"
+	@touch $@
+
+spark: $(VENV)/.spark ## add Spark to .venv, for `mlops score --engine spark`; it needs Java 17
+
+spark-package: $(VENV)/.base ## code and configuration for spark-submit, in output/spark
+	@$(RUN) spark-package
 
 lab jupyter: $(VENV)/.dev ## JupyterLab with the project's store and exports at each save; git learns to read notebooks
 	@$(RUN) notebooks setup

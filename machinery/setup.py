@@ -50,6 +50,8 @@ EXTRAS = {
     # Signs versions; reading a signature needs cryptography alone, which MLflow brings. OpenSSL is imported with it.
     "sign": ["model-signing>=1.1", "pyOpenSSL>=25"],
     "onnx": ["onnx>=1.18", "skl2onnx>=1.20", "onnxruntime>=1.23"],
+    # Its lock is src/mlops/spark/requirements.txt: Spark is 480 MB, needs Java, and most projects never run it.
+    "spark": ["pyspark>=4.0,<5"],
     "notebooks": [
         "jupyterlab>=4.4",
         "ipykernel>=7",
@@ -107,6 +109,7 @@ setup(
         "mlops.project": ["owned/**/*", "skeleton/**/*"],
         "mlops.scaffold": ["templates/**/*"],
         "mlops.workbench": ["compose/*", "requirements.txt"],
+        "mlops.spark": ["requirements.txt"],
     },
     cmdclass={"build_py": BuildWithData},
     install_requires=BASE,

@@ -35,7 +35,7 @@ PREDICT = {"predict", "predict_proba", "predict_log_proba", "decision_function",
 
 # What fitted models of scikit-learn hold beside public estimators, ufuncs and dtypes, which skops allows by itself: trees,
 # kernels, distances, optimizers, splitters. Classes that only hold numbers, and functions that only compute. LightGBM
-# keeps its parameters in an OrderedDict.
+# keeps its parameters in an OrderedDict. And the machinery's own, which hold numbers that Spark has fitted.
 KNOWN = frozenset("""
     builtins.object numpy.dtype numpy.mean scipy.interpolate._bsplines.BSpline
     scipy.interpolate._bsplines._BSpline scipy.sparse._csr.csr_matrix
@@ -59,7 +59,8 @@ KNOWN = frozenset("""
     sklearn.neural_network._stochastic_optimizers.AdamOptimizer
     sklearn.neural_network._stochastic_optimizers.SGDOptimizer sklearn.tree._tree.Tree sklearn.utils._bunch.Bunch
     sklearn.utils._metadata_requests.MetadataRequest sklearn.utils._metadata_requests.MethodMetadataRequest
-    collections.OrderedDict
+    collections.OrderedDict mlops.spark.ml.SparkClassifier mlops.spark.ml.SparkFeatures mlops.spark.products.Products
+    mlops.spark.text.HashedWords
     """.split())
 # Families whose members are alike; the name behind the prefix is one word.
 FAMILIES = (

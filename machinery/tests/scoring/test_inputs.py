@@ -46,3 +46,17 @@ def test_files_of_a_folder_are_those_that_hold_rows(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert inputs.files_of(str(tmp_path)) == [tmp_path / "a" / "c.parquet", tmp_path / "b.csv"]
     assert inputs.files_of(f"{tmp_path}/*.csv") == [tmp_path / "b.csv"]
+
+
+@pytest.mark.parametrize("group", [7, 100, 1_000])
+def test_a_file_of_parquet_is_read_from_any_block_on(tmp_path: Path, group: int) -> None:
+    file = tmp_path / "rows.parquet"
+    pd.DataFrame({"row": range(1_000)}).to_parquet(file, row_group_size=group)
+    blocks = list(inputs.blocks(file, 130, None))
+    assert inputs.count_blocks(file, 130) == len(blocks) == 8
+    for first in range(8):
+        rest = list(inputs.blocks(file, 130, None, first))
+        assert [(block.start, len(block), block.last) for block in rest] == [
+            (block.start, len(block), block.last) for block in blocks[first:]
+        ]
+        assert [block.content for block in rest] == [block.content for block in blocks[first:]]

@@ -125,3 +125,25 @@ def _score_batch(
         return
     counts = ", ".join(f"{manifest[key]:,} {key}" for key in ("predictions", "rejects", "unanswered") if manifest[key])
     console.note(f"{name} {manifest['version']}: {counts or 'no predictions'} in {to}")
+
+
+@app.command()
+def spark_package(
+    to: str = typer.Option("", "--to", help="Folder; default: output/spark."),
+    json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Pack machinery and project for spark-submit: an archive of code and configuration, and the script of the driver.
+
+    Example: mlops spark-package
+    """
+    from pathlib import Path
+
+    from mlops.config import load_project
+    from mlops.scoring.spark_package import package
+
+    project = load_project()
+    archive, script = package(project, Path(to) if to else project.output / "spark")
+    if json:
+        console.as_json({"files": [str(archive), str(script)]})
+    else:
+        console.note(f"run: spark-submit --py-files {archive} {script} NAME INPUT OUTPUT")

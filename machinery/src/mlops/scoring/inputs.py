@@ -146,7 +146,7 @@ def count_blocks(file: Path, rows: int) -> int | None:
     from pyarrow import parquet
 
     with readable(file):
-        return -(-parquet.read_metadata(file).num_rows // rows)
+        return -(-int(parquet.read_metadata(file).num_rows) // rows)
 
 
 def blocks(file: Path, rows: int, read: Read | None, first: int = 0) -> Iterator[Block]:

@@ -119,4 +119,6 @@ def _share(spark: SparkSession, tasks: int) -> float:
 def _check_shared(batch: Batch, record: dict[str, Any]) -> None:
     file = batch.output / batches.PREDICTIONS / f"{record['part']}.parquet"
     if not file.is_file():
-        raise UserError(f"{file}: a worker of Spark wrote it and it is not here; choose an OUTPUT that driver and workers share")
+        raise UserError(
+            f"{file}: a worker of Spark wrote it and it is not here; choose an OUTPUT that driver and workers share"
+        )

@@ -1,4 +1,4 @@
-"""What a worker of Spark does for `mlops score`: it unpacks the model once, and scores parts of a file as the Arrow engine does."""
+"""What a worker of Spark does for `mlops score`: unpack the model once, score parts of a file as the Arrow engine does."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def score(job: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {"file": file, "parts": []}
     try:
         if job["packages"] != packages():
-            raise DataError(f"{file}: {_difference(job['packages'])}; give the workers the driver's environment: make spark-package")
+            raise DataError(
+                f"{file}: {_difference(job['packages'])}; give the workers the driver's environment: make spark-package"
+            )
         with tempfile.TemporaryDirectory(dir=job["scratch"]) as scratch:
             origin, output, part_rows = job["origin"], Path(job["output"]), job["part_rows"]
             work = batch.Batch(

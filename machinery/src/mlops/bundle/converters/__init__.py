@@ -1,7 +1,8 @@
 """Exact float64 ONNX converters for what skl2onnx 1.20 converts in float32, wrongly, or not at all.
 
 One module a subject: `trees` and the `ensembles` of them, `encoders` of categories, `gaps`, `curves` (bins, splines, powers),
-`kernels` (support vectors), `targets`. `graph` is what they write with, and registers them.
+`kernels` (support vectors), `targets`, `spark` (features that were fitted there).
+`graph` is what they write with, and registers them.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ def register() -> None:
     """Put these converters in skl2onnx's registry, over its own."""
     import skl2onnx.operator_converters  # noqa: F401  its own converters are registered first
 
-    from mlops.bundle.converters import curves, encoders, ensembles, gaps, kernels, targets
+    from mlops.bundle.converters import curves, encoders, ensembles, gaps, kernels, spark, targets
 
-    for module in (curves, encoders, ensembles, gaps, kernels, targets):
+    for module in (curves, encoders, ensembles, gaps, kernels, spark, targets):
         module.register()
 
 

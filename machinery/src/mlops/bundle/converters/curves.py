@@ -106,12 +106,18 @@ def _polynomial(graph: Graph) -> None:
             ones, model._min_degree, model._max_degree, model.interaction_only, include_bias=model.include_bias
         )
     ]
+    graph.finish(products(graph, terms))
+
+
+def products(graph: Graph, terms: list[list[int]]) -> str:
+    """Products of the inputs' columns, a column a term: the numbers of the columns that it multiplies."""
+    ones = graph.model.n_features_in_
     padded = graph.node("Pad", graph.matrix(), graph.constant([0, 0, 0, 1]), graph.constant(np.array(1.0)))
     product = ""
     for place in range(max(1, max(len(term) for term in terms))):
         factor = graph.pick(padded, [term[place] if place < len(term) else ones for term in terms])
         product = graph.node("Mul", product, factor) if product else factor
-    graph.finish(product)
+    return product
 
 
 def _powers(graph: Graph) -> None:
