@@ -3,17 +3,17 @@
 import logging
 from typing import Any
 
-import mlflow.pyfunc
 import numpy as np
 import pandas as pd
+from mlflow.pyfunc.model import PythonModel
 from pandas.tseries.holiday import USFederalHolidayCalendar
 
 # How often the rides are to lie within the interval of a forecast.
 WIDTH = 0.9
-HOLIDAYS = USFederalHolidayCalendar().holidays("1995-01-01", "2040-12-31")
+HOLIDAYS = USFederalHolidayCalendar().holidays(pd.Timestamp("1995-01-01"), pd.Timestamp("2040-12-31"))
 
 
-class ProphetForecaster(mlflow.pyfunc.PythonModel):
+class ProphetForecaster(PythonModel):
     """Takes `periods`, the days to look ahead; answers those that it has learnt from and those, in order of time."""
 
     requires = ("prophet",)
