@@ -34,6 +34,8 @@ BASE = [
 
 EXTRAS = {
     "tune": ["optuna>=4.5"],
+    # The study of the example ridership.
+    "prophet": ["prophet>=1.1.7"],
     "server": ["psycopg[binary]>=3.2", "boto3>=1.40"],
     "serve": [
         "starlette>=1.0",

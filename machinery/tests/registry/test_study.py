@@ -1,4 +1,4 @@
-"""A study: child runs with what their figures come from, models that are read where the project is not, Prophet's among them."""
+"""A study: child runs with what their figures come from, and models that are read where the project is not."""
 
 import subprocess
 import sys
@@ -36,7 +36,9 @@ def children(project: Project, parent: str, to: Path) -> Iterator[tuple[Any, Pat
 def read_elsewhere(model: Path, column: str, value: int) -> str:
     """What a process outside of any project makes of a pyfunc model."""
     command = [sys.executable, "-c", READ, str(model), column, str(value)]
-    done = subprocess.run(command, cwd=model.parent, env={"PATH": "", "HOME": str(model.parent)}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=model.parent, env={"PATH": "", "HOME": str(model.parent)}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.strip()
 
@@ -76,7 +78,9 @@ def test_a_study_whose_package_is_missing_is_one_line_that_names_it(fresh: Proje
         yield {}
 
     studied(trials)
-    with pytest.raises(UserError, match="needs nowhere_to_be_found, which is not installed: mlops deps add nowhere_to_be_found"):
+    with pytest.raises(
+        UserError, match="needs nowhere_to_be_found, which is not installed: mlops deps add nowhere_to_be_found"
+    ):
         study.carry_out(fresh, load_use_case(fresh, "iris"))
 
 

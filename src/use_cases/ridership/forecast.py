@@ -1,20 +1,20 @@
-"""Prophet's forecast of the rides, which looks at dates alone: a model that MLflow keeps as pyfunc. It needs the extra `prophet`."""
+"""Prophet's forecast of the rides, by dates alone: a model that MLflow keeps as pyfunc. It needs the package prophet."""
 
 import logging
 from typing import Any
 
-import mlflow.pyfunc
 import numpy as np
 import pandas as pd
+from mlflow.pyfunc.model import PythonModel
 from pandas.tseries.holiday import USFederalHolidayCalendar
 
 # How often the rides are to lie within the interval of a forecast.
 WIDTH = 0.9
-HOLIDAYS = USFederalHolidayCalendar().holidays("1995-01-01", "2040-12-31")
+HOLIDAYS = USFederalHolidayCalendar().holidays(pd.Timestamp("1995-01-01"), pd.Timestamp("2040-12-31"))
 
 
-class ProphetForecaster(mlflow.pyfunc.PythonModel):
-    """Takes `periods`, the number of days to look ahead; answers the days that it has learnt from and those, in order of time."""
+class ProphetForecaster(PythonModel):
+    """Takes `periods`, the days to look ahead; answers those that it has learnt from and those, in order of time."""
 
     requires = ("prophet",)
 
@@ -24,6 +24,7 @@ class ProphetForecaster(mlflow.pyfunc.PythonModel):
 
     def fit(self, rows: pd.DataFrame) -> "ProphetForecaster":
         """Learn from the columns `date` and `rides`; what it has learnt is kept as text."""
+        logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)  # of plots that nobody asks it for
         from prophet import Prophet
         from prophet.serialize import model_to_json
 

@@ -1,4 +1,4 @@
-"""Prophet beside the model of this use case, fold after fold: does it know more of the next days? `mlops study ridership` logs it."""
+"""Prophet beside the model of this use case, fold after fold: which knows more? `mlops study ridership` logs it."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -2,8 +2,8 @@
 
 `use_cases.<name>.study` has `study(training, holdout, parameters, seed)`, which yields a mapping a trial: `parameters`, of
 which the first names a line of the plot and the last the place on it; `metrics`; and `model`, which is kept with its run: a
-scikit-learn estimator, or a `mlflow.pyfunc.PythonModel` with an `example` of its input; what it `requires` is pinned. `rows`, a
-frame, is kept as `rows.csv`: what its metrics can be computed from again.
+scikit-learn estimator, or a `mlflow.pyfunc.PythonModel` with an `example` of its input; what it `requires` is pinned.
+`rows`, a frame, is kept as `rows.csv`: what its metrics can be computed from again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import importlib.util
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -130,9 +131,9 @@ def _log_model(client: Any, run_id: str, model: Any, example: pd.DataFrame | Non
         else:
             # It warns of the pickle that such a model is: this one is kept for a reader, and no version is made of it.
             logging.getLogger("mlflow.pyfunc").setLevel(logging.ERROR)
-            signature = None if example is None else infer_signature(example, model.predict(None, example))
             needs = [f"{name}=={version(name)}" for name in ("mlflow", *getattr(model, "requires", ()))]
-            with _by_value(sys.modules[type(model).__module__]):
+            with _by_value(sys.modules[type(model).__module__]), warnings.catch_warnings(action="ignore"):
+                signature = None if example is None else infer_signature(example, model.predict(None, example))
                 save_model(scratch / "model", python_model=model, signature=signature, pip_requirements=needs)
         client.log_artifacts(run_id, str(scratch))
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-import mlflow.pyfunc
 import numpy as np
 import pandas as pd
+from mlflow.pyfunc.model import PythonModel
 
 
-class RandomPredictor(mlflow.pyfunc.PythonModel):
+class RandomPredictor(PythonModel):
     """A coin: 0 or 1 for each row, whatever stands in it; `seed` among the parameters throws it anew."""
 
     def __init__(self, seed: int = 0) -> None:
