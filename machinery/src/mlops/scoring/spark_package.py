@@ -25,14 +25,13 @@ import sys
 import tempfile
 import zipfile
 
-import mlops
-
 with tempfile.TemporaryDirectory() as folder:
-    if "MLOPS_PROJECT" not in os.environ:
-        archive = os.path.dirname(os.path.dirname(mlops.__file__))
-        with zipfile.ZipFile(archive) as members:
-            members.extractall(folder, [name for name in members.namelist() if name.startswith("project/")])
-        os.environ["MLOPS_PROJECT"] = os.path.join(folder, "project")
+    # The driver reads code and configuration as files; workers import from the archive as it is.
+    archive = next(path for path in sys.path if os.path.basename(path) == "project.zip")
+    with zipfile.ZipFile(archive) as members:
+        members.extractall(folder)
+    sys.path.insert(0, folder)
+    os.environ.setdefault("MLOPS_PROJECT", os.path.join(folder, "project"))
     from mlops.cli import main
 
     sys.argv = ["mlops", "score", *sys.argv[1:], "--engine", "spark"]
