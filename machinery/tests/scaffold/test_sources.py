@@ -78,11 +78,11 @@ def test_a_query_and_an_address_become_raw_files_with_source_time_and_digest(
         ("sqlite:///{tmp}/flowers.db", "SELECT * FROM trees", "no such table: trees"),
         ("sqlite:///{tmp}/flowers.db", "SELECT *, flower FROM flowers", "has column flower twice; name each with AS"),
         ("sqlite:///{tmp}/flowers.db", "", "a database needs --query"),
-        ("nodb://ann:s3cret@host/db", "SELECT 1", "install its driver with: mlops deps add"),
-        ("postgresql://ann:s3cret@host:port/db", "SELECT 1", "no SQLAlchemy URL of a database"),
-        ("http://ann:wrong-s3cret@{site}/more.csv", "", "answers 401 Unauthorized; correct the address"),
-        ("http://ann:s3cret@{site}/less.csv", "", "answers 404"),
-        ("http://ann:s3cret@127.0.0.1:1/more.csv", "", "does not answer (ConnectionError)"),
+        ("nodb://ann:s3cret@host/db", "SELECT 1", "install its driver with: mlops deps add"),  # pragma: allowlist secret
+        ("postgresql://ann:s3cret@host:port/db", "SELECT 1", "no SQLAlchemy URL of a database"),  # pragma: allowlist secret
+        ("http://ann:wrong-s3cret@{site}/more.csv", "", "answers 401 Unauthorized; correct"),  # pragma: allowlist secret
+        ("http://ann:s3cret@{site}/less.csv", "", "answers 404"),  # pragma: allowlist secret
+        ("http://ann:s3cret@127.0.0.1:1/more.csv", "", "does not answer (ConnectionError)"),  # pragma: allowlist secret
         ("{tmp}/web/more.csv", "", "--source is missing"),
     ],
 )
