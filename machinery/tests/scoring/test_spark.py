@@ -17,6 +17,7 @@ import pytest
 
 pytest.importorskip("pyspark")
 
+from checkouts import ROOT, git  # noqa: E402
 from command import Done, mlops  # noqa: E402
 from spark_cluster import cluster, executors  # noqa: E402
 from test_batch import contents, flowers, split  # noqa: E402
@@ -127,7 +128,9 @@ def test_a_killed_executor_loses_nothing_and_gives_nothing_twice(registered: Pro
     assert sorted(pd.read_parquet(output / "predictions")["flower"]) == list(range(1, 20_001))
 
 
-def test_spark_submit_takes_the_packed_project(source: Path, tmp_path: Path, master: str) -> None:
+def test_spark_submit_takes_the_packed_project(registered: Project, source: Path, tmp_path: Path, master: str) -> None:
+    shutil.copytree(ROOT / "src", registered.root / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    git(registered.root, "add", "src")
     score(source, tmp_path / "arrow")
     packed = mlops("spark-package", "--to", tmp_path / "packed", "--json")
     assert packed.code == 0, packed.err
