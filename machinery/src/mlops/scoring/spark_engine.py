@@ -113,7 +113,7 @@ def _run(
 def _share(spark: SparkSession, tasks: int) -> float:
     tracker = spark.sparkContext.statusTracker()
     stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
-    return sum(stage.numCompletedTasks for stage in stages if stage) / tasks
+    return float(sum(stage.numCompletedTasks for stage in stages if stage) / tasks)
 
 
 def _check_shared(batch: Batch, record: dict[str, Any]) -> None:
