@@ -10,7 +10,7 @@ tests: test-machinery
 docs: docs-machinery
 
 lint-machinery: $(VENV)/.dev
-	@$(BIN)/flake8 --config .flake8 --extend-exclude 'machinery/examples/*/notebooks' machinery
+	@$(BIN)/flake8 --config tox.ini --extend-exclude 'machinery/examples/*/notebooks' machinery
 	@$(BIN)/black --check --quiet --extend-exclude '/examples/.*/notebooks/' machinery || { echo "black would change files: make format"; exit 1; }
 	@$(BIN)/isort --check-only --quiet --settings-path machinery/pyproject.toml --skip-glob '*/examples/*/notebooks/*' machinery || { echo "isort would sort imports: make format"; exit 1; }
 	@# A cache of its own: under other options, each of the two runs would find the other's stale.

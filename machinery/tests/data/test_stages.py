@@ -78,6 +78,13 @@ def test_added_rows_are_recorded_with_their_provenance_and_taken(project: Projec
     assert mlops("data", "processed", "iris", "--json").value[0]["rows"] == 151
 
 
+def test_a_table_with_another_ending_is_kept_as_csv(project: Project, tmp_path: Path) -> None:
+    file = tmp_path / "may.txt"
+    file.write_text("flower,sepal_length,sepal_width,petal_length,petal_width,species\n151,5,3,1.5,0.2,setosa\n")
+    assert mlops("data", "add", "iris", file, "--source", "here", "--licence", "CC0").code == 0
+    assert (project.root / "data/raw/iris/may.csv").read_bytes() == file.read_bytes()
+
+
 def test_columns_that_the_schema_does_not_have_are_named(project: Project, tmp_path: Path) -> None:
     file = tmp_path / "may.csv"
     file.write_text("flower,bed,sepal_length,sepal_width,petal_length,petal_width,species,note\n151,2,5,3,1.5,0.2,setosa,hm\n")
@@ -87,7 +94,7 @@ def test_columns_that_the_schema_does_not_have_are_named(project: Project, tmp_p
     assert mlops("data", "processed", "iris", "--json").value[0]["columns"] == 6
 
 
-@pytest.mark.parametrize("name", ["may.txt", "may.xlsx", "iris.csv"])
+@pytest.mark.parametrize("name", ["may.xlsx", "iris.csv"])
 def test_file_that_would_not_be_read_or_would_replace_another_is_not_added(
     project: Project, tmp_path: Path, name: str
 ) -> None:

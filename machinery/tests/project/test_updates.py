@@ -81,7 +81,7 @@ def third_edit(name: str, content: bytes) -> bytes | None:
         return content.replace(b"timeout-minutes: 360\n", b"timeout-minutes: 350\n")
     if name == owned(DEPLOY):
         return content + b"# the end\n"
-    return content.replace(b"complexity = 10", b"complexity = 11") if name == owned(".flake8") else content
+    return content.replace(b"complexity = 10", b"complexity = 11") if name == owned("tox.ini") else content
 
 
 @pytest.fixture(scope="module")

@@ -187,5 +187,5 @@ def test_damaged_secrets_are_reported_and_not_replaced(project: Project):
 
 
 def test_make_alone_names_the_workbench_first():
-    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split()[:2] == ["make", "workbench"]

@@ -41,9 +41,7 @@ def session(name: str, log: Path, master: str = "") -> Iterator[SparkSession]:
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
     except ImportError:
-        raise UserError(
-            "Spark is not installed: make spark (or pip install 'mlops-machinery[spark]'; it needs Java 17)"
-        ) from None
+        raise UserError("Spark is not installed: run make spark; it needs Java 17 or newer") from None
     from py4j.protocol import Py4JError
 
     present = SparkSession.getActiveSession()
