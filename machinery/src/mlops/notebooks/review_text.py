@@ -14,6 +14,7 @@ from itertools import accumulate
 from typing import Any
 
 LINES = 1_500  # of one side; the rest is counted
+MANY = 400  # lines from which those that come often begin no match
 LINE = 2_000  # characters of one line
 LONG = 100_000  # characters of one side; of more lines are shown as they are, without colours, up to three times as many
 PAIRS = 1_000_000  # words of changed lines that are compared with each other; further lines are marked as a whole
@@ -31,7 +32,8 @@ def compared(before: str | None, after: str | None, language: str = "") -> str:
     old, new = (_lines(text) for text in (before, after))
     colours = _coloured(old, language), _coloured(new, language)
     parts = []
-    operations = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    # Where a line comes again and again, as brackets do in JSON, each would be tried against each.
+    operations = SequenceMatcher(None, old, new, autojunk=len(new) > MANY).get_opcodes()
     for tag, i, i_end, j, j_end in operations:
         if tag == "equal":
             parts.append(_equal(colours, (i, i_end), j, tag_first=i == 0, tag_last=i_end == len(old)))
