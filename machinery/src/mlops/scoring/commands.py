@@ -11,6 +11,8 @@ import typer
 from mlops import console
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlops.scoring.raw import Scored
 
 app = typer.Typer()
@@ -61,7 +63,6 @@ def score(
 
     from mlops.config import load_project
     from mlops.errors import UserError
-    from mlops.files import replacing
     from mlops.scoring import inputs
     from mlops.scoring.raw import score as score_raw
 
@@ -77,14 +78,20 @@ def score(
         raise UserError("--engine spark: parts are scored where OUTPUT is a folder; name one")
     scored = score_raw(load_project(), name, ref or None, Path(source))
     if to:
-        with replacing(Path(to)) as temporary:
-            if to.endswith(".csv"):
-                scored.rows.to_csv(temporary, index=False)
-            else:
-                scored.rows.to_parquet(temporary, index=False)
+        _write(scored, Path(to))
     if scored.unanswered:
         console.note(f"{scored.unanswered} rows have no answer: load or features left them out")
     _show(name, scored, to, json)
+
+
+def _write(scored: Scored, to: Path) -> None:
+    from mlops.files import replacing
+
+    with replacing(to) as temporary:
+        if to.suffix == ".csv":
+            scored.rows.to_csv(temporary, index=False)
+        else:
+            scored.rows.to_parquet(temporary, index=False)
 
 
 def _show(name: str, scored: Scored, to: str, json: bool) -> None:
