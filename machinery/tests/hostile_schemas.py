@@ -32,7 +32,8 @@ def _json(schema: Schema) -> bytes:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(20_000)
     try:
-        return json.dumps(schema).encode()
+        # The encoder in Python: the limit of the one in C, on 3.12, cannot be raised.
+        return "".join(json.JSONEncoder().iterencode(schema)).encode()
     finally:
         sys.setrecursionlimit(limit)
 
