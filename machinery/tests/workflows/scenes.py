@@ -1,15 +1,32 @@
-"""What the stories have in common: a pull request, a push, a tag, and a deployment that is asked for by hand."""
+"""What the stories share: a thin project, a pull request, a push, a tag, and a deployment that is asked for by hand."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import tempfile
+import zipfile
+from pathlib import Path
 
 import events
+import offline
 import registry
 import triggers
+from fake_github import FakeGitHub
 from offline import Project, Run, git
+
+from mlops.project import wheel
+
+
+def published(folder: Path, github: FakeGitHub) -> Project:
+    """The thin project in `folder`, pushed, with its wheel where the stand-in of setup-python has Python look."""
+    root, origin = folder / "project", folder / "origin.git"
+    offline.publish(root, origin)
+    git(origin, "branch", "dev", "main")
+    project = Project(root, origin, offline.equip(folder / "work"), github.url)
+    with zipfile.ZipFile(root / wheel.present(root).path) as archive:
+        archive.extractall(project.work / "site")
+    return project
 
 
 def pull_request(project: Project, head: str, base: str, *more: str) -> Run:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
-import offline
 import pytest
 from fake_github import FakeGitHub
 from offline import Project, git
-from scenes import pull_request
+from scenes import published, pull_request
 
 from benchmarks.day_one import TABLES
-from mlops.project import answers, new, wheel
+from mlops.project import answers, new
 
 pytestmark = [pytest.mark.workflows, pytest.mark.long, pytest.mark.timeout(3600)]
 
@@ -20,14 +18,8 @@ pytestmark = [pytest.mark.workflows, pytest.mark.long, pytest.mark.timeout(3600)
 @pytest.fixture
 def empty(tmp_path: Path, github: FakeGitHub) -> Project:
     """A new project without a use case, pushed."""
-    root, origin = tmp_path / "project", tmp_path / "origin.git"
-    new.create(root, answers.Answers(name="day-one-models", use_case="none"), new.own_wheel())
-    offline.publish(root, origin)
-    git(origin, "branch", "dev", "main")
-    project = Project(root, origin, offline.equip(tmp_path / "work"), github.url)
-    with zipfile.ZipFile(root / wheel.present(root).path) as archive:
-        archive.extractall(project.work / "site")
-    return project
+    new.create(tmp_path / "project", answers.Answers(name="day-one-models", use_case="none"), new.own_wheel())
+    return published(tmp_path, github)
 
 
 @pytest.mark.parametrize("name", ["churn", "sales"])

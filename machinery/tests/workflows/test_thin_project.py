@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import offline
@@ -12,9 +11,9 @@ import pytest
 from checkouts import commit
 from fake_github import FakeGitHub
 from offline import Project, git
-from scenes import pull_request, push
+from scenes import published, pull_request, push
 
-from mlops.project import answers, new, wheel
+from mlops.project import answers, new
 
 pytestmark = [pytest.mark.workflows, pytest.mark.timeout(1800)]
 
@@ -42,16 +41,10 @@ def adopted(root: Path) -> None:
 
 @pytest.fixture(scope="module", params=[created, adopted], ids=["new", "adopt"])
 def thin(request, tmp_path_factory: pytest.TempPathFactory, github: FakeGitHub) -> Project:
-    """The project, pushed, with its wheel where the stand-in of setup-python has Python look."""
+    """The project, pushed."""
     folder = tmp_path_factory.mktemp("thin")
-    root, origin = folder / "project", folder / "origin.git"
-    request.param(root)
-    offline.publish(root, origin)
-    git(origin, "branch", "dev", "main")
-    project = Project(root, origin, offline.equip(folder / "work"), github.url)
-    with zipfile.ZipFile(root / wheel.present(root).path) as archive:
-        archive.extractall(project.work / "site")
-    return project
+    request.param(folder / "project")
+    return published(folder, github)
 
 
 def test_1_its_first_pull_request_is_green(thin: Project) -> None:
