@@ -101,7 +101,7 @@ def compare(
     facts: dict[str, Any] = {"active": pair[0], "shadow": pair[1], "rows": len(table), "differ": float(differ.mean())}
     facts |= {"low": float(interval.low), "high": float(interval.high)}
     joined = None
-    # Of more than one value a row no metric of ours can be told.
+    # No metric of ours is defined for more than one value a row.
     single = not table[[PREDICTION, SHADOW]].map(lambda value: isinstance(value, list | dict)).any(axis=None)
     if known is not None and single:
         joined = labels.join(project, use_case, known, table, manifest["problem"]["schema"])

@@ -1,4 +1,4 @@
-"""The parts of a workbench: what each is started with, when it is ready, and what the notebooks are told of it."""
+"""The parts of a workbench: what each is started with, when it is ready, and what the notebooks' environment says of it."""
 
 from __future__ import annotations
 
