@@ -12,7 +12,10 @@ REQUIRE_HASHES := $(if $(filter -e,$(MACHINERY)),,--require-hashes)
 PYTHON_FILES := src tests setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help workbench workbench-local down jupyter deploy-realtime-model score-realtime-model html setup run test lint secrets audit format tests fast-tests test-all protect lock update sync ui spark spark-package raw-data interim-data processed-data docs lab notebooks clean
+.PHONY: help workbench workbench-local down jupyter deploy-realtime-model score-realtime-model html setup run test lint lint-style lint-types lint-workflows lint-schemas secrets audit format tests fast-tests test-all protect lock update sync ui spark spark-package raw-data interim-data processed-data docs lab notebooks clean
+
+# The checks of `make lint`, which run side by side; each is a target.
+CHECKS := lint-style lint-types lint-workflows lint-schemas secrets
 
 # What a team adds: targets of its own, other values.
 -include project.mk
@@ -76,21 +79,30 @@ test: lint tests ## lint, types and the tests
 
 tests: fast-tests
 
-lint: $(VENV)/.dev secrets ## flake8 in two passes, black, mypy; the workflows; whether the machinery's files are as it has them
+lint: $(VENV)/.dev ## flake8 in two passes, black, mypy; the workflows; whether the machinery's files are as it has them
+	@$(MAKE) --no-print-directory --jobs 4 $(CHECKS)
+
+lint-style: $(VENV)/.dev
 	@$(BIN)/flake8 $(PYTHON_FILES) --select=E9,F63,F7,F82 --show-source --statistics
 	@$(BIN)/flake8 $(PYTHON_FILES)
 	@$(BIN)/black --check --quiet $(PYTHON_FILES) || { echo "black would change files: make format"; exit 1; }
 	@$(BIN)/isort --check-only --quiet $(PYTHON_FILES) || { echo "isort would sort imports: make format"; exit 1; }
+	@$(RUN) sync --check
+
+lint-types: $(VENV)/.dev
 	@$(BIN)/mypy
+
+lint-workflows: $(VENV)/.dev
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/actionlint -oneline
 	@$(BIN)/zizmor --offline --no-progress --quiet --strict-collection --persona pedantic --config .github/zizmor.yml .github
+
+lint-schemas: $(VENV)/.dev
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema custom.github-workflows-require-timeout .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
-	@$(RUN) sync --check
 
 # Locks and data hold digests and figures by the thousand; a line that is no secret says `pragma: allowlist secret`.
 SCANNED := -- ':!requirements/*.txt' ':!data/raw' ':!machinery/examples/*/data' ':!*.png'

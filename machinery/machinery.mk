@@ -1,21 +1,23 @@
 # Targets for those who work on the machinery: its lint, tests and documentation come on top of the project's.
-.PHONY: lint-machinery format-machinery test-machinery test-servers coverage test-all-machinery test-workflows benchmark-workflows drift drill wheel release-wheel docs-machinery lock-workbench
+.PHONY: lint-machinery-style lint-machinery-types format-machinery test-machinery test-servers coverage test-all-machinery test-workflows benchmark-workflows drift drill wheel release-wheel docs-machinery lock-workbench
 
 DOCS_TITLE := MLOps template
 DOCS_EXTENSIONS := myst_parser,sphinxcontrib.mermaid,sphinx.ext.autodoc,sphinx.ext.napoleon
 
-lint: lint-machinery
+CHECKS += lint-machinery-style lint-machinery-types
 format: format-machinery
 tests: test-machinery
 docs: docs-machinery
 
-lint-machinery: $(VENV)/.dev
+lint-machinery-style: $(VENV)/.dev
 	@$(BIN)/flake8 --config tox.ini --extend-exclude 'machinery/examples/*/notebooks' machinery
 	@$(BIN)/black --check --quiet --extend-exclude '/examples/.*/notebooks/' machinery || { echo "black would change files: make format"; exit 1; }
 	@$(BIN)/isort --check-only --quiet --settings-path machinery/pyproject.toml --skip-glob '*/examples/*/notebooks/*' machinery || { echo "isort would sort imports: make format"; exit 1; }
+	@cd machinery && output=$$($(abspath $(BIN))/lint-imports --no-logo 2>&1) || { echo "$$output"; exit 1; }
+
+lint-machinery-types: $(VENV)/.dev
 	@# A cache of its own: under other options, each of the two runs would find the other's stale.
 	@MYPY_CACHE_DIR="$${MYPY_CACHE_DIR:-.mypy_cache}/strict" $(BIN)/mypy --config-file machinery/pyproject.toml
-	@cd machinery && output=$$($(abspath $(BIN))/lint-imports --no-logo 2>&1) || { echo "$$output"; exit 1; }
 
 format-machinery: $(VENV)/.dev
 	@$(BIN)/isort --quiet --settings-path machinery/pyproject.toml --skip-glob '*/examples/*/notebooks/*' machinery
