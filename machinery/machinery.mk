@@ -26,7 +26,7 @@ format-machinery: $(VENV)/.dev
 test-machinery: fast-tests
 	@$(BIN)/pytest machinery/tests -n auto --dist loadscope
 
-test-servers: $(VENV)/.dev ## the machinery's tests that start servers, train in processes of their own or kill them
+test-servers: $(VENV)/.dev ## the machinery's tests that start servers and other processes, kill them, build wheels or environments
 	@$(BIN)/pytest machinery/tests -n auto --dist loadscope -m servers
 
 coverage: $(VENV)/.dev ## which lines and branches of the machinery the tests reach; fails below the floor

@@ -73,23 +73,28 @@ def project(template: Path, environment: None, tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the project with a champion is kept for the next test."""
-    return tmp_path_factory.mktemp("registered") / "project"
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Project, Callable[[], object]], Project]:
+    """`once(name, project, make)` brings a project into a state: by `make` the first time, later by a copy of what that left."""
+    folder = tmp_path_factory.mktemp("once")
+
+    def once(name: str, project: Project, make: Callable[[], object]) -> Project:
+        kept = folder / name
+        if kept.is_dir():
+            shutil.rmtree(project.root)
+            shutil.copytree(kept, project.root)
+        else:
+            make()
+            shutil.copytree(project.root, folder / "half")
+            (folder / "half").rename(kept)
+        return project
+
+    return once
 
 
 @pytest.fixture
-def registered(project: Project, kept: Path) -> Project:
+def registered(project: Project, once: Callable[..., Project]) -> Project:
     """A project on branch main whose iris 1.0.0 is the champion; for all but the first test its store was moved there."""
-    if kept.is_dir():
-        shutil.rmtree(project.root)
-    else:
-        pipeline.run(project, load_use_case(project, "iris"))
-        shutil.copytree(project.root, kept.with_name("half"))
-        kept.with_name("half").rename(kept)
-        return project
-    shutil.copytree(kept, project.root)
-    return project
+    return once("registered", project, lambda: pipeline.run(project, load_use_case(project, "iris")))
 
 
 class Said(NamedTuple):

@@ -116,6 +116,7 @@ def test_a_new_folder_that_was_half_made_is_removed_by_the_next_one(tmp_path: Pa
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["candidate", "candidate/b"]
 
 
+@pytest.mark.servers
 def test_what_a_killed_registration_left_is_gone_after_the_next_one(project: Project, tmp_path: Path, monkeypatch) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()

@@ -253,6 +253,7 @@ print(stages.processed(project, load_use_case(project, "iris")).sha256)
 """
 
 
+@pytest.mark.servers
 def test_killed_process_leaves_nothing_that_the_next_one_trips_over(project: Project) -> None:
     """Killed between a file and its schema, and while a raw file is being added."""
     kill = "import os, signal, shutil\nfrom mlops import files\ndef stop(*_): os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -263,6 +264,7 @@ def test_killed_process_leaves_nothing_that_the_next_one_trips_over(project: Pro
     assert mlops("data", "processed", "iris", "--json").value[0]["rows"] == 150
 
 
+@pytest.mark.servers
 def test_two_processes_at_once_make_the_same_set(project: Project) -> None:
     two = [python(project, STEP) for _ in range(2)]
     outputs = [process.communicate()[0].strip() for process in two]

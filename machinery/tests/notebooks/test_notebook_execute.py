@@ -16,6 +16,9 @@ def run(tmp_path, *cells, **options):
     return path, result
 
 
+pytestmark = pytest.mark.servers
+
+
 @pytest.fixture(autouse=True)
 def no_project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

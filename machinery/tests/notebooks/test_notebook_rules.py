@@ -227,6 +227,7 @@ def test_the_ordinary_of_ipython_passes(project, source):
     assert broken(project, save(project, f"{RIGHT[0]}", source), flake8=True) == []
 
 
+@pytest.mark.servers
 def test_what_is_ordinary_runs_on_a_kernel(tmp_path, monkeypatch):
     """The list above is judged by IPython itself."""
     monkeypatch.chdir(tmp_path)

@@ -13,6 +13,8 @@ from mlops.notebooks import commands, execute, export, kernels, run_report
 
 FAILING = "%%time\ntotal = 0\nfor number in [1]:\n    total / (number - 1)"
 
+pytestmark = pytest.mark.servers
+
 
 @pytest.fixture(autouse=True)
 def no_project(tmp_path, monkeypatch):

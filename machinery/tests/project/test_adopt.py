@@ -13,7 +13,7 @@ from command import mlops
 from mlops import vendored
 from mlops.project import new, shipped, wheel
 
-pytestmark = pytest.mark.usefixtures("environment")
+pytestmark = [pytest.mark.usefixtures("environment"), pytest.mark.servers]
 
 
 @pytest.fixture
@@ -86,7 +86,6 @@ def test_a_history_that_did_not_begin_as_a_copy_needs_the_wheel(copy: Path, tmp_
     assert wheel.present(copy).sha256 == machinery.sha256
 
 
-@pytest.mark.servers
 def test_eject_gives_the_source_back_from_the_wheel_alone(copy: Path, tmp_path: Path) -> None:
     machinery = wheel.of_commit(copy, "HEAD")
     source = {path: (copy / path).read_bytes() for path in git(copy, "ls-files", "machinery").splitlines()}

@@ -39,7 +39,7 @@ os.replace = killing
 update.update(Path(sys.argv[1]), wheel.opened(Path(sys.argv[2])))
 """
 TRAIN, PULL, DEPLOY = (f".github/workflows/{name}.yml" for name in ("train", "pull-request", "deploy"))
-pytestmark = pytest.mark.usefixtures("environment")
+pytestmark = [pytest.mark.usefixtures("environment"), pytest.mark.servers]
 
 
 def released(
@@ -157,7 +157,6 @@ EDITS: dict[str, tuple[Callable[[Path], object], list[tuple[str, str | None]]]] 
 }
 
 
-@pytest.mark.servers
 @pytest.mark.parametrize("name", EDITS)
 def test_no_edit_is_lost_over_three_versions(name: str, first: Wheel, later: list[Wheel], tmp_path: Path) -> None:
     edit, expected = EDITS[name]

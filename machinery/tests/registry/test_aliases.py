@@ -146,6 +146,7 @@ def test_an_unknown_version_is_named_with_those_that_there_are(registered: Proje
         manual_moves.move(registered, "iris", "staging", "1.0.3", "typo")
 
 
+@pytest.mark.servers
 def test_two_processes_on_a_server_give_one_key_one_version(fresh: Project, run: Run, stored, monkeypatch):
     on_a_server(fresh, monkeypatch)
     outcomes = race(monkeypatch, lambda: run(fresh, *OTHER), lambda: run(fresh, *OTHER))
@@ -154,6 +155,7 @@ def test_two_processes_on_a_server_give_one_key_one_version(fresh: Project, run:
     assert [version.number for version in stored(fresh)] == ["1.0.0"]
 
 
+@pytest.mark.servers
 def test_two_processes_on_a_server_give_two_keys_two_numbers(fresh: Project, run: Run, stored, load, monkeypatch):
     on_a_server(fresh, monkeypatch)
     outcomes = race(monkeypatch, lambda: run(fresh, *OTHER), lambda: run(fresh, *THIRD))

@@ -10,10 +10,9 @@ OTHER = ("parameters.regularisation=1.5",)
 
 
 @pytest.fixture
-def two(registered: Project, run) -> Project:
+def two(registered: Project, run, once) -> Project:
     """A project with two versions of iris, the second with another parameter."""
-    run(registered, *OTHER)
-    return registered
+    return once("two versions", registered, lambda: run(registered, *OTHER))
 
 
 def test_history_shows_metrics_and_the_parameter_that_changed_and_draws_both(two: Project, command) -> None:

@@ -32,7 +32,7 @@ def hook(event, arguments):
 sys.addaudithook(hook)
 store.pull(Path.cwd(), Path.cwd() / "models")
 """
-pytestmark = pytest.mark.usefixtures("environment")
+pytestmark = [pytest.mark.usefixtures("environment"), pytest.mark.servers]
 
 
 def write_store(root: Path, name: str) -> None:

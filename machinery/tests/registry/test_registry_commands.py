@@ -14,11 +14,14 @@ WORSE = ("parameters.regularisation=100",)
 
 
 @pytest.fixture
-def two(registered: Project, run) -> Project:
+def two(registered: Project, run, once) -> Project:
     """A project with two versions and a refused run."""
-    run(registered, *OTHER)
-    assert not run(registered, *WORSE).passed
-    return registered
+
+    def make() -> None:
+        run(registered, *OTHER)
+        assert not run(registered, *WORSE).passed
+
+    return once("two versions, one refused", registered, make)
 
 
 def test_compare_draws_runs_against_each_other_the_newest_first(two: Project, command):

@@ -219,27 +219,20 @@ def test_a_part_that_drifted_or_is_corrupt_is_named(registered: Project, tmp_pat
     assert list(manifest["refused"]) == [str(source / "bad.parquet")] and manifest["predictions"] == 750
 
 
-def test_features_that_look_back_are_scored_whole(project: Project, tmp_path: Path) -> None:
+def test_features_that_look_back_are_scored_whole_and_processed_rows_as_they_are(project: Project, tmp_path: Path) -> None:
     assert mlops("run", "ridership").code == 0
     rides = project.data / "raw" / "ridership" / "ridership.csv"
     assert mlops("score", "ridership", rides, tmp_path / "whole.parquet").code == 0
     done = mlops("score", "ridership", rides, tmp_path / "scored", "--part-rows", 500)
     assert done.code == 0, done.err
     assert "ridership: its features need more than one row, so all rows are scored at once, in memory" in done.err
-    scored = pd.read_parquet(tmp_path / "scored" / "predictions")
-    pd.testing.assert_frame_equal(scored, pd.read_parquet(tmp_path / "whole.parquet"))
-
-
-def test_processed_rows_are_scored_as_they_are(project: Project, tmp_path: Path) -> None:
-    assert mlops("run", "ridership").code == 0
+    whole = pd.read_parquet(tmp_path / "whole.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "scored" / "predictions"), whole)
     (rows,) = (project.data / "processed" / "ridership").glob("*.parquet")
-    done = mlops("score", "ridership", rows, tmp_path / "scored", "--part-rows", 500, "--json")
+    done = mlops("score", "ridership", rows, tmp_path / "processed", "--part-rows", 500, "--json")
     assert done.code == 0, done.err
     assert len(done.value["parts"]) > 5 and done.value["parts"][0]["stage"] == "processed"
-    rides = project.data / "raw" / "ridership" / "ridership.csv"
-    assert mlops("score", "ridership", rides, tmp_path / "whole.parquet").code == 0
-    scored = pd.read_parquet(tmp_path / "scored" / "predictions")
-    pd.testing.assert_frame_equal(scored, pd.read_parquet(tmp_path / "whole.parquet"))
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "processed" / "predictions"), whole)
 
 
 def test_a_folder_of_something_else_or_of_another_version_stays_as_it_is(registered: Project, tmp_path: Path) -> None:

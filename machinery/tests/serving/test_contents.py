@@ -82,6 +82,7 @@ def proved(root, candidate, tmp_path_factory):
     return folder / "context", environment(folder / "context", folder / "env"), rows(candidate, bundle)
 
 
+@pytest.mark.servers
 def test_a_transformer_of_the_use_case_travels_with_what_it_imports(proved):
     context, python, recorded = proved
     lock = (context / "requirements.txt").read_text()
@@ -91,18 +92,21 @@ def test_a_transformer_of_the_use_case_travels_with_what_it_imports(proved):
     try_out(python, context, recorded, SETTINGS)
 
 
+@pytest.mark.servers
 def test_an_image_that_may_not_load_its_model_is_not_built(proved):
     context, python, recorded = proved
     with pytest.raises(UserError, match="would not serve .*not trusted here"):
         try_out(python, context, recorded)
 
 
+@pytest.mark.servers
 def test_an_image_that_predicts_otherwise_than_training_recorded_is_not_built(proved):
     context, python, recorded = proved
     with pytest.raises(UserError, match="1 of 38 predictions are not those that training recorded"):
         try_out(python, context, {**recorded, "recorded": ["other", *recorded["recorded"][1:]]}, SETTINGS)
 
 
+@pytest.mark.servers
 def test_an_image_without_the_code_or_the_package_of_its_model_is_not_built(proved, tmp_path):
     """As images were: built, called well, and dead at their start."""
     context, python, recorded = proved
@@ -116,6 +120,7 @@ def test_an_image_without_the_code_or_the_package_of_its_model_is_not_built(prov
         try_out(python, tmp_path / "context", recorded, SETTINGS)
 
 
+@pytest.mark.servers
 def test_an_onnx_image_is_proved_with_its_lock_alone(flowers, flowers_bundle, tmp_path):
     stage(ROOT, flowers_bundle, tmp_path / "context")
     assert (tmp_path / "context" / "requirements.txt").read_text() == (ROOT / "requirements" / "serve.txt").read_text()

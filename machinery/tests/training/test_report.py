@@ -1,7 +1,10 @@
 """The report: a table that GitHub can draw, plots that show something, JSON that every program reads."""
 
+import functools
 import json
 import re
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 from command import mlops
 from matplotlib.image import imread
 
-from mlops.config import Project
+from mlops.config import Project, load_project
 from mlops.metrics.measures import Predictions
 from mlops.training import plots, report
 from mlops.training.evaluate import evaluate
@@ -22,11 +25,24 @@ FAST = {"iris": (), "ridership": ("parameters.n_estimators=15",)}
 PLOTS = {"iris": ["confusion.png", "calibration.png"], "ridership": ["forecast.png", "residuals.png"]}
 
 
+@pytest.fixture(scope="module")
+def trained(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple]:
+    """Project, use case and candidate of a name, which all tests here share."""
+    root = shutil.copytree(template, tmp_path_factory.mktemp("trained") / "project")
+
+    @functools.cache
+    def trained(name: str) -> tuple:
+        project = load_project(root)
+        use_case = load_use_case(project, name, FAST[name])
+        return project, use_case, train(project, use_case)[0]
+
+    return trained
+
+
 @pytest.fixture(params=["iris", "ridership"])
-def evaluated(request: pytest.FixtureRequest, project: Project) -> tuple:
+def evaluated(request: pytest.FixtureRequest, trained: Callable[[str], tuple]) -> tuple:
     """Project, use case, candidate and its evaluation beside a champion, which is the same model."""
-    use_case = load_use_case(project, request.param, FAST[request.param])
-    candidate, _ = train(project, use_case)
+    project, use_case, candidate = trained(request.param)
     champion = Champion("1.0.0", lambda: candidate.path / "model", candidate.manifest["problem"], 1)
     return project, use_case, candidate, evaluate(use_case, candidate, champion)
 
@@ -89,28 +105,25 @@ def test_the_chart_leaves_out_what_is_no_number(evaluated: tuple) -> None:
 
 def test_pipe_or_line_break_in_a_name_does_not_break_a_table(evaluated: tuple) -> None:
     _, _, candidate, evaluation = evaluated
-    candidate.manifest["git"]["branch"] = "feature/a|b\nc"
+    git = {**candidate.manifest["git"], "branch": "feature/a|b\nc"}
+    candidate = replace(candidate, manifest={**candidate.manifest, "git": git})
     text = report.markdown(candidate, evaluation, [], [])
     assert "feature/a\\|b c" in text
     assert all(len({len(row) for row in table}) == 1 for table in tables(text))
     assert any("feature/a\\|b c" in cell for table in tables(text) for row in table for cell in row)
 
 
-def test_plots_show_something(evaluated: tuple, tmp_path: Path) -> None:
+def test_plots_show_something_and_are_the_same_bytes_each_time(evaluated: tuple, tmp_path: Path) -> None:
     _, use_case, _, evaluation = evaluated
     drawn = plots.draw(use_case, evaluation, tmp_path)
     assert [file.name for file in drawn] == PLOTS[use_case.name]
+    again = plots.draw(use_case, evaluation, tmp_path / "again")
+    assert [file.read_bytes() for file in drawn] == [file.read_bytes() for file in again]
     for file in drawn:
         pixels = imread(file)[:, :, :3]
         assert pixels.shape[0] > 400 and pixels.shape[1] > 500
         assert 0.01 < (pixels.min(axis=2) < 0.9).mean() < 0.6
         assert len(np.unique(pixels.reshape(-1, 3).round(1), axis=0)) > 5
-
-
-def test_plots_are_the_same_bytes_each_time(evaluated: tuple, tmp_path: Path) -> None:
-    _, use_case, _, evaluation = evaluated
-    one, two = (plots.draw(use_case, evaluation, tmp_path / name) for name in ("one", "two"))
-    assert [file.read_bytes() for file in one] == [file.read_bytes() for file in two]
 
 
 def test_every_model_that_was_evaluated_is_in_the_legends(evaluated: tuple) -> None:
@@ -120,18 +133,17 @@ def test_every_model_that_was_evaluated_is_in_the_legends(evaluated: tuple) -> N
     assert {"this model", "champion"} <= labels
 
 
-def test_errors_of_all_models_are_counted_in_the_same_bins(project: Project) -> None:
-    use_case = load_use_case(project, "ridership", FAST["ridership"])
-    evaluation = evaluate(use_case, train(project, use_case)[0], None)
+def test_errors_of_all_models_are_counted_in_the_same_bins(trained: Callable[[str], tuple]) -> None:
+    _, use_case, candidate = trained("ridership")
+    evaluation = evaluate(use_case, candidate, None)
     histograms = plots.residuals(evaluation, "rides").axes[1].patches
     edges = [sorted(set(patch.get_xy()[:, 0])) for patch in histograms]
     assert len(edges) == 2
     np.testing.assert_allclose(edges[0], edges[1])
 
 
-def test_prediction_that_is_no_number_is_still_drawn_and_reported(project: Project, tmp_path: Path) -> None:
-    use_case = load_use_case(project, "ridership", FAST["ridership"])
-    candidate, _ = train(project, use_case)
+def test_prediction_that_is_no_number_is_still_drawn_and_reported(trained: Callable[[str], tuple], tmp_path: Path) -> None:
+    _, use_case, candidate = trained("ridership")
     evaluation = evaluate(use_case, candidate, None)
     values = evaluation.candidate.values.copy()
     values[3] = np.nan
