@@ -74,7 +74,7 @@ def project(template: Path, environment: None, tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Project, Callable[[], object]], Project]:
-    """`once(name, project, make)` brings a project into a state: by `make` the first time, later by a copy of what that left."""
+    """`once(name, project, make)` brings a project into a state: by `make` at first, later by a copy of what that left."""
     folder = tmp_path_factory.mktemp("once")
 
     def once(name: str, project: Project, make: Callable[[], object]) -> Project:

@@ -53,6 +53,7 @@ def test_the_store_that_mlflow_takes_where_none_is_configured_is_the_embedded_on
     assert not tracking.is_embedded(project)
 
 
+@pytest.mark.servers
 def test_the_environment_of_mlflow_run_is_a_supported_python_with_the_locked_packages():
     environment = yaml.safe_load((ROOT / "python_env.yaml").read_text(encoding="utf-8"))
     assert environment["python"] in supported_pythons()

@@ -19,6 +19,7 @@ from mlops.use_case import load_use_case
 
 from .conftest import serving
 
+pytestmark = pytest.mark.servers
 NAMES = sorted(file.stem for file in (ROOT / "config").glob("*.yaml") if file.stem != "project")
 
 
