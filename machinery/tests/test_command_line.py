@@ -19,6 +19,7 @@ import use_cases
 from mlops import cli, files
 from mlops.config import Project
 from mlops.errors import DataError, GateRefused, MlopsError, StoreUnreachable, UserError
+from mlops.sections import SECTIONS
 
 HEAVY = {"mlflow", "pandas", "sklearn", "numpy", "pydantic", "pandera", "pyarrow", "matplotlib", "scipy", "skops", "yaml"}
 # They serve until they are stopped, hand on another command's output, or act on git and GitHub and say so in a line.
@@ -43,6 +44,14 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Usage: mlops" in done.stdout
     assert not HEAVY & {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
+
+
+def test_the_help_lists_every_command_in_one_section() -> None:
+    listed = [name for names in SECTIONS.values() for name in names]
+    assert sorted(listed) == sorted({name.split()[0] for name in commands()})
+    text = mlops("--help").out
+    assert all(f"\n{title}:\n" in text for title in SECTIONS) and "\nOther:\n" not in text
+    assert "..." not in text.partition("\nStart:\n")[2]
 
 
 @pytest.mark.parametrize("name", commands())

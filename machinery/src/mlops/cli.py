@@ -26,17 +26,19 @@ from mlops.release import commands as release
 from mlops.scaffold import commands as scaffold
 from mlops.scoring import commands as scoring
 from mlops.scoring import serving_commands as serving
+from mlops.sections import Sections
 from mlops.workbench import commands as workbench
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     name="mlops",
+    cls=Sections,
     help="A model's whole way: data, training, gate, registry, report.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: rich would take longer to import than all the rest
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
 
