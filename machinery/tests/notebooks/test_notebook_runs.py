@@ -9,7 +9,7 @@ from command import mlops
 from samples import code, notebook, stream, text, write
 
 from mlops.errors import UserError
-from mlops.notebooks import commands, execute, export, kernels, run_report
+from mlops.notebooks import commands, execute, execution, export, kernels
 
 FAILING = "%%time\ntotal = 0\nfor number in [1]:\n    total / (number - 1)"
 
@@ -74,7 +74,7 @@ def test_each_line_of_a_cell_has_its_line_in_the_script(cell):
     ],
 )
 def test_the_line_is_the_last_of_the_notebook_that_a_traceback_passes(traceback, line):
-    assert run_report._line(traceback) == line
+    assert execution._line(traceback) == line
 
 
 def test_tags_parameters_and_order_hold_for_several_at_a_time(tmp_path):

@@ -5,7 +5,7 @@ export    notebook -> .py and .html; also a program of its own, which the save h
 savehook  the Jupyter server extension that exports at each save
 review    what changed between two git refs, as Markdown and as a page for a browser
 rules     what the gate refuses: stale exports, functions defined twice, absolute paths, secrets ...
-execute   top to bottom on fresh kernels; run_report tells of it
+execute   top to bottom on fresh kernels; execution is what came of one, run_report tells of it
 extract   functions of a notebook moved into a module
 outputs   what git holds of outputs
 git       drivers that make git understand notebooks, and the doctor

@@ -13,7 +13,7 @@ import typer
 from mlops import console
 
 if TYPE_CHECKING:
-    from mlops.notebooks.execute import Execution
+    from mlops.notebooks.execution import Execution
     from mlops.notebooks.settings import Settings
 
 app = typer.Typer(help="Notebooks: exported at each save, checked, executed, reviewed.", no_args_is_help=True)

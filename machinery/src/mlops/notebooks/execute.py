@@ -17,8 +17,9 @@ from typing import Any
 
 from mlops import files, folders
 from mlops.errors import UserError
-from mlops.notebooks import content, export, kernels, outputs, run_report
+from mlops.notebooks import content, execution, export, kernels, outputs
 from mlops.notebooks.content import Cell, Notebook
+from mlops.notebooks.execution import Execution
 
 VOLATILE_TAG = "volatile"
 # What differs from run to run and means nothing: addresses, identifiers, dates with a time, durations.
@@ -34,22 +35,6 @@ QUIET = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
 }
 KEPT_METADATA = ("kernelspec", "language_info")
-
-
-@dataclass(frozen=True)
-class Execution:
-    """One notebook that was run: seconds, the error (None: it ran), where the executed copy is, cells whose outputs differ.
-
-    cells: the seconds of each code cell, by its number. failure: the cell that ended the run.
-    """
-
-    notebook: str
-    seconds: float
-    error: str | None
-    copy: str | None
-    differing: list[int]
-    cells: dict[int, float] = field(default_factory=dict)
-    failure: run_report.Failure | None = None
 
 
 @dataclass(frozen=True)
@@ -187,15 +172,15 @@ def _kept(result: Execution, path: Path, copy: Path, committed: Notebook, option
 def _executed(copy: Path) -> Notebook:
     """The executed copy without the cells that papermill adds."""
     executed = content.read(copy)
-    return dict(executed, cells=run_report.own_cells(executed))
+    return dict(executed, cells=execution.own_cells(executed))
 
 
 def _measured(result: Execution, copy: Path) -> Execution:
     """The result with the seconds of its cells and the cell that failed, as far as an executed copy tells of them."""
     with suppress(UserError):
         executed = content.read(copy)
-        failure = run_report.failure(executed) if result.error else None
-        return replace(result, cells=run_report.cell_seconds(executed), failure=failure)
+        failure = execution.failure(executed) if result.error else None
+        return replace(result, cells=execution.cell_seconds(executed), failure=failure)
     return result
 
 
@@ -218,7 +203,7 @@ def write_back(path: Path, executed: Path, policy: str = "keep") -> None:
     """Put the executed cells into the notebook, without what changes from run to run: times and the tool's own notes."""
     fresh = json.loads(executed.read_bytes())
     committed = content.raw(path.read_bytes(), content.read(path))
-    fresh["cells"] = run_report.own_cells(fresh)
+    fresh["cells"] = execution.own_cells(fresh)
     for old, new in zip(committed["cells"], fresh["cells"], strict=True):
         if _is_skipped(new):
             new.update({key: old[key] for key in ("outputs", "execution_count") if key in old})
@@ -263,7 +248,7 @@ def _reason(problem: Exception, copy: Path, timeout: int) -> str | None:
     kind = type(problem).__name__
     failure = None
     with suppress(UserError):
-        failure = run_report.failure(content.read(copy))
+        failure = execution.failure(content.read(copy))
     where = f"cell {failure.cell}" if failure else "a cell"
     if kind == "PapermillExecutionError":
         if not failure:

@@ -16,7 +16,7 @@ from typing import Any
 
 from mlops import files, folders
 from mlops.errors import UserError
-from mlops.notebooks import cells, content, execute, export, outputs, run_report
+from mlops.notebooks import cells, content, execute, execution, export, outputs
 from mlops.notebooks.content import Notebook
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -274,7 +274,7 @@ def _outputs(path: Path, timeout: int) -> list[dict[str, Any]]:
         (result,) = execute.run([path], folder, timeout, keep=True)
         if result.error or not result.copy:
             raise UserError(f"{path}: {result.error}; nothing was moved")
-        return run_report.own_cells(content.read(Path(result.copy)))
+        return execution.own_cells(content.read(Path(result.copy)))
 
 
 def _compare(plan: Extraction, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> None:
