@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mlops.config import UseCaseConfig
-    from mlops.use_case import UseCase
 
 Evaluate = Callable[..., dict[str, float]]
 
@@ -38,15 +37,13 @@ def own_measure(evaluate: Evaluate, name: str, classes: np.ndarray | None) -> Me
 
 
 def measures_of_version(
-    use_case: UseCase, manifest: dict[str, Any], config: UseCaseConfig, classes: np.ndarray | None
+    own: Evaluate | None, manifest: dict[str, Any], config: UseCaseConfig, classes: np.ndarray | None
 ) -> dict[str, Measure]:
-    """Metric → its function; those of the use case's own only while its code is still the one of the version."""
-    from mlops import use_case_code
+    """Metric → its function; those of the use case's own `evaluate` only where it is given: while it is the version's."""
     from mlops.metrics.probabilities import measures_of
 
     known = measures_of(config, classes)
-    own = use_case.evaluate
-    if own and use_case_code.digest(use_case.package) == manifest["parts"]["code"]:
+    if own:
         known |= {name: own_measure(own, name, classes) for name in manifest["metrics"] if name not in known}
     return known
 

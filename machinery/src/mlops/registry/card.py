@@ -71,6 +71,7 @@ def _facts(
 ) -> dict[str, Any]:
     import numpy as np
 
+    from mlops import use_case_code
     from mlops.metrics.own import measures_of_version
     from mlops.training.evaluate import recorded
     from mlops.training.fitting import as_truth
@@ -80,7 +81,8 @@ def _facts(
     classes = np.array(manifest["classes"]) if manifest["classes"] else None
     truth = as_truth(holdout[TRUTH], classes)
     models = recorded(holdout, PREDICTION, classes), recorded(holdout, BASELINE, classes)
-    measures = measures_of_version(use_case, manifest, config, classes)
+    own = use_case.evaluate if use_case_code.digest(use_case.package) == manifest["parts"]["code"] else None
+    measures = measures_of_version(own, manifest, config, classes)
     metrics = [_metric(name, config, measures, truth, models[0], row) for name, row in _rows(report).items()]
     personal = {*use_case.config.serving.personal, *config.serving.personal}
     ranges = _ranges(manifest, personal)
