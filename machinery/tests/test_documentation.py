@@ -19,7 +19,20 @@ TARGETS = set(re.findall(r"(?m)^([a-z][a-z -]*):(?!=)", MAKEFILES))
 TARGETS = {target for listed in TARGETS for target in listed.split()}
 GLOBAL = {"-C", "--project", "--debug"}
 # Blocks that show neither commands nor their output.
-DATA = {"yaml", "python", "json", "ini", "text", "mermaid", "{mermaid}", "{toctree}", "{eval-rst}", "toml", "dockerfile", "sql"}
+DATA = {
+    "yaml",
+    "python",
+    "json",
+    "ini",
+    "text",
+    "mermaid",
+    "{mermaid}",
+    "{toctree}",
+    "{eval-rst}",
+    "toml",
+    "dockerfile",
+    "sql",
+}
 
 
 def command_of(words: list[str]) -> tuple[Any, str, list[str]]:
