@@ -121,6 +121,8 @@ def _end(tracer: Any) -> End:
         span = tracer.start_span(
             f"POST {endpoint}", extract(trace.parent), SpanKind.SERVER, attributes, start_time=trace.began
         )
+        if not span.is_recording():  # not sampled
+            return
         if status >= 500:
             span.set_status(Status(StatusCode.ERROR))
             span.set_attribute("error.type", str(status))
