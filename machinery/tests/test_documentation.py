@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -93,6 +94,40 @@ def test_commands_that_prose_names_are_there(page: str) -> None:
     targets = {span: {word for word in span.split()[1:] if re.fullmatch("[a-z-]+", word)} for span in named(page, "make")}
     wrong |= {span: sorted(words - TARGETS) for span, words in targets.items()}
     assert {span: words for span, words in wrong.items() if words} == {}
+
+
+# Words that somebody who knows the field would not write, and what stands in their place.
+WORDS = {
+    r"\bmend(s|ed|ing)?\b": "fix, correct",
+    r"\blook whether\b": "check that",
+    r"\bstands there twice\b": "duplicate",
+    r"\b(was|were) (not )?made by\b": "created by",
+    r"\b(made|made anew) from the template\b": "created from",
+    r"\bcannot be told\b": "is not known, does not show",
+    r"\bmodel (was|is) asked and answer": "requests and predictions",
+    r"\bnobody (but \w+ )?asked\b": "requested",
+}
+
+
+def messages() -> dict[str, str]:
+    """Place → each text with a blank in the machinery's code that is no docstring: what a person may read."""
+    texts = {}
+    for file in sorted((ROOT / "machinery/src/mlops").rglob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in bare and " " in node.value:
+                texts[f"{file.name}:{node.lineno}: {node.value}"] = node.value
+    return texts
+
+
+def test_pages_and_messages_use_the_words_of_the_field() -> None:
+    prose = {page: FENCE.sub("", text) for page, text in PAGES.items()} | messages()
+    hits = {
+        (place, word): better for place, text in prose.items() for word, better in WORDS.items() if re.search(word, text, re.I)
+    }
+    assert hits == {}
+    assert len(prose) > 500
 
 
 def anchors(file: Path) -> set[str]:

@@ -155,5 +155,5 @@ def canonical(name: str) -> str:
 
 def _read(file: Path) -> str:
     if not file.is_file():
-        raise UserError(f"{file} is missing: run mlops image in a project made from the template, or make lock")
+        raise UserError(f"{file} is missing: run mlops image in a project created from the template, or make lock")
     return file.read_text(encoding="utf-8")

@@ -63,7 +63,7 @@ def stage(root: Path, bundle: Bundle, to: Path, settings: Mapping[str, Any] = {}
 
 def _copy(given: Path, to: Path) -> None:
     if not given.is_file():
-        raise UserError(f"{given} is missing: run mlops image in a project made from the template, or make lock")
+        raise UserError(f"{given} is missing: run mlops image in a project created from the template, or make lock")
     shutil.copyfile(given, to)
 
 
@@ -99,7 +99,7 @@ def prove(context: Path, rows: Mapping[str, Any], settings: Mapping[str, Any] = 
 def environment(context: Path, to: Path) -> Path:
     """The interpreter of a new environment that holds the packages of a build context and no other."""
     python = to / "bin" / "python"
-    _run("its environment cannot be made", pythons.uv(), "venv", "--quiet", "--python", sys.executable, str(to))
+    _run("its environment cannot be created", pythons.uv(), "venv", "--quiet", "--python", sys.executable, str(to))
     lock = ["--no-deps", "--require-hashes", "--requirements", str(context / "requirements.txt")]
     _run("its packages cannot be installed", pythons.uv(), "pip", "install", "--quiet", "--python", str(python), *lock)
     return python
