@@ -57,7 +57,7 @@ def blocks(page: str) -> list[Block]:
 
 def calls(script: str) -> Iterator[list[str]]:
     """The words of each simple command of a shell script, without what is set before it and where its output goes."""
-    for line in HERE_DOCUMENT.sub("", script).replace("\\\n", " ").splitlines():
+    for line in _lines(HERE_DOCUMENT.sub("", script).replace("\\\n", " ")):
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.wordchars += ":,@%+{}!…–"
         words: list[str] = []
@@ -69,6 +69,20 @@ def calls(script: str) -> Iterator[list[str]]:
             words = []
             if call:
                 yield call
+
+
+def _lines(script: str) -> Iterator[str]:
+    """The lines of a script, those between two quotation marks as one."""
+    line = ""
+    for part in script.splitlines():
+        line += part
+        try:
+            shlex.split(line, comments=True)
+        except ValueError:
+            line += "\n"
+            continue
+        yield line
+        line = ""
 
 
 def _bare(words: list[str]) -> list[str]:
