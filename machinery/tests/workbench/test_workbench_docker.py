@@ -92,6 +92,7 @@ def test_a_folder_that_was_removed_is_one_line_and_its_way_out_keeps_the_data(be
     assert run_cells(bench, "new.ipynb", (again,)) == ["1\n"]
 
 
+@pytest.mark.long  # one more start of all of it
 def test_a_volume_that_was_removed_is_named_when_its_part_begins_empty(bench: Bench) -> None:
     name = settings.read(bench.root).name
     bench("stop")
