@@ -11,7 +11,7 @@ setup(
     packages=find_packages("src"),
     # The machinery is the wheel, or the folder, that vendor/machinery.txt names; no index has it. `make lock` after a change.
     install_requires=["mlops-machinery"],
-    extras_require={"dev": ["mlops-machinery[tune,server,serve,release,sign,onnx,notebooks,lint,test,docs]"]},
+    extras_require={"dev": ["mlops-machinery[tune,server,serve,tracing,release,sign,onnx,notebooks,lint,test,docs]"]},
     classifiers=[
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",

@@ -8,4 +8,5 @@ myst_fence_as_directive = ["mermaid"]
 myst_heading_anchors = 3
 html_theme = "furo"
 html_title = project
+html_show_copyright = False
 exclude_patterns = ["_build"]

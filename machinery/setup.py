@@ -48,6 +48,8 @@ EXTRAS = {
         "onnxruntime>=1.23",
         "prometheus-client>=0.22",
     ],
+    # Traces of the service; in an image only where serving.tracing asks for it.
+    "tracing": ["opentelemetry-sdk>=1.36", "opentelemetry-exporter-otlp-proto-http>=1.36"],
     "release": ["cyclonedx-python-lib>=11", "towncrier>=25.8"],
     # Signs versions; reading a signature needs cryptography alone, which MLflow brings. OpenSSL is imported with it.
     "sign": ["model-signing>=1.1", "pyOpenSSL>=25"],

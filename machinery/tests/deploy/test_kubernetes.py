@@ -236,7 +236,7 @@ def test_deployment_of_somebody_else_is_not_taken_over_in_silence(live: Cluster,
     state = fake.read("state.json")
     del state["objects"][NAME]["spec"]["template"]["metadata"]["annotations"]["mlops/number"]
     (fake.folder / "state.json").write_text(json.dumps(state))
-    with pytest.raises(UserError, match="iris-serving in models was not made by mlops deploy"):
+    with pytest.raises(UserError, match="iris-serving in models was not created by mlops deploy"):
         live.running("iris")
 
 

@@ -60,7 +60,7 @@ def test_rows_that_only_a_deployment_asked_for_are_no_traffic(tmp_path: Path) ->
     traffic = read(tmp_path)
     assert (traffic.rows, traffic.probes, traffic.malformed, traffic.fault) == (1, 1, 0, "")
     write(tmp_path / "iris.jsonl", line(request="mlops-probe-1"))
-    assert read(tmp_path).fault == "nobody but deployments asked for predictions"
+    assert read(tmp_path).fault == "nobody but deployments requested predictions"
 
 
 def test_rotated_files_are_read_the_oldest_first_and_other_use_cases_are_not(tmp_path: Path) -> None:

@@ -177,6 +177,16 @@ def test_beyond_loopback_database_and_bucket_stay_on_loopback(project: Project):
     assert "basic-auth" in given["mlflow"]["command"] and given["jupyter"]["environment"]["JUPYTER_TOKEN"]
 
 
+def test_users_whose_password_is_lost_are_named_with_the_way_out_and_nothing_is_generated(project: Project):
+    bench = settings.read(project.root)
+    bench.prepare()
+    (bench.home / "users.db").touch()
+    done = mlops("workbench", "start", "--foreground")
+    assert done.code == 2 and f"{bench.home / 'secrets.json'} is gone" in done.error
+    assert done.error.endswith(f"the data as they are: rm {bench.home / 'users.db'}")
+    assert not (bench.home / "secrets.json").exists()
+
+
 def test_damaged_secrets_are_reported_and_not_replaced(project: Project):
     bench = settings.read(project.root)
     bench.prepare()

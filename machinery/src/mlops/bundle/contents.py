@@ -19,24 +19,35 @@ from mlops.serving.raw import FOLDER
 
 LOCKS = {"onnx": "serve.txt", "skops": "serve-skops.txt", "pyfunc": "serve-pyfunc.txt"}
 FULL_LOCK = "dev.txt"
+TRACING = ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http")  # the extra `tracing` of setup.py
 PIN = re.compile(r"([A-Za-z0-9][\w.-]*)(\[[^\]]*\])?==")
 PYTHONS = ("3.11", "3.12", "3.13")  # an image may have another Python than who builds it
 
 
-def requirements(root: Path, bundle: Bundle) -> str:
-    """The requirements of a bundle's image, with hashes. Raises UserError for a package that no lock of the project has."""
+def requirements(root: Path, bundle: Bundle, traced: bool = False) -> str:
+    """The requirements of a bundle's image, with hashes; `traced`: with what sends traces.
+
+    Raises UserError for a package that no lock of the project has.
+    """
     lock = _read(root / "requirements" / LOCKS[bundle.format])
     known = pins(lock)
-    wanted = sorted(set(closure(distributions(modules(root, bundle)))) - known.keys())
+    needed = set(closure(distributions(modules(root, bundle)))) | (set(closure(TRACING)) if traced else set())
+    wanted = sorted(needed - known.keys())
     if not wanted:
         return lock
     full = pins(_read(root / "requirements" / FULL_LOCK))
+    if traced and (unlocked := [name for name in closure(TRACING) if name not in full | known]):
+        raise UserError(
+            f"serving.tracing is set, and requirements/{FULL_LOCK} does not pin {unlocked[0]}: add tracing to the extras of "
+            "mlops-machinery in setup.py, then run make lock and make setup"
+        )
     if unlocked := [name for name in wanted if name not in full]:
         raise UserError(
             f"the model of {bundle.name} {bundle.number} imports {unlocked[0]}, which requirements/{FULL_LOCK} does not pin: "
             "name it under install_requires in setup.py, then run make lock and train again"
         )
-    return "\n".join([lock.rstrip(), "# What the model imports:", *(full[name] for name in wanted)]) + "\n"
+    title = "# What the model imports, and what sends traces:" if traced else "# What the model imports:"
+    return "\n".join([lock.rstrip(), title, *(full[name] for name in wanted)]) + "\n"
 
 
 def code(root: Path, bundle: Bundle) -> list[Path]:
@@ -144,5 +155,5 @@ def canonical(name: str) -> str:
 
 def _read(file: Path) -> str:
     if not file.is_file():
-        raise UserError(f"{file} is missing: run mlops image in a project made from the template, or make lock")
+        raise UserError(f"{file} is missing: run mlops image in a project created from the template, or make lock")
     return file.read_text(encoding="utf-8")

@@ -24,7 +24,7 @@ COLUMNS = ("data/__init__.py", "data/columns.py")  # what code of a use case has
 def stage(root: Path, bundle: Bundle, to: Path, settings: Mapping[str, Any] = {}) -> dict[str, str]:
     """Write the build context into an empty folder; returns the build arguments.
 
-    `settings` are the server's, `trust` and `allow_pickle`, as the configuration has them: an image has no other.
+    `settings` are the server's, `trust`, `allow_pickle` and `tracing`, as the configuration has them: an image has no other.
     Raises UserError for any other path, and where the lock or the code of what the model imports is not here.
     """
     files.make_folder(to)
@@ -44,7 +44,7 @@ def stage(root: Path, bundle: Bundle, to: Path, settings: Mapping[str, Any] = {}
         place = to / "app" / file.relative_to(root / "src")
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, place)
-    (to / "requirements.txt").write_text(contents.requirements(root, bundle), encoding="utf-8")
+    (to / "requirements.txt").write_text(contents.requirements(root, bundle, bool(settings.get("tracing"))), encoding="utf-8")
     _copy(files.own_or(root / "docker" / "serving.Dockerfile", source), to / "Dockerfile")
     with (to / "Dockerfile").open("a", encoding="utf-8") as dockerfile:
         dockerfile.writelines(f'ENV {name}="{value}"\n' for name, value in variables(settings).items())
@@ -63,15 +63,14 @@ def stage(root: Path, bundle: Bundle, to: Path, settings: Mapping[str, Any] = {}
 
 def _copy(given: Path, to: Path) -> None:
     if not given.is_file():
-        raise UserError(f"{given} is missing: run mlops image in a project made from the template, or make lock")
+        raise UserError(f"{given} is missing: run mlops image in a project created from the template, or make lock")
     shutil.copyfile(given, to)
 
 
 def variables(settings: Mapping[str, Any]) -> dict[str, str]:
     """The environment variables of settings; those that are as the server has them by itself are left out."""
-    return {
-        f"{PREFIX}{name.upper()}": str(value).lower() if value is True else value for name, value in settings.items() if value
-    }
+    names = {name: f"{PREFIX}{name.upper()}" for name in settings} | {"tracing": "OTEL_EXPORTER_OTLP_ENDPOINT"}
+    return {names[name]: str(value).lower() if value is True else value for name, value in settings.items() if value}
 
 
 def rows_of(frame: Any, bundle: Bundle, most: int = 500) -> dict[str, Any]:
@@ -100,7 +99,7 @@ def prove(context: Path, rows: Mapping[str, Any], settings: Mapping[str, Any] = 
 def environment(context: Path, to: Path) -> Path:
     """The interpreter of a new environment that holds the packages of a build context and no other."""
     python = to / "bin" / "python"
-    _run("its environment cannot be made", pythons.uv(), "venv", "--quiet", "--python", sys.executable, str(to))
+    _run("its environment cannot be created", pythons.uv(), "venv", "--quiet", "--python", sys.executable, str(to))
     lock = ["--no-deps", "--require-hashes", "--requirements", str(context / "requirements.txt")]
     _run("its packages cannot be installed", pythons.uv(), "pip", "install", "--quiet", "--python", str(python), *lock)
     return python
@@ -108,7 +107,7 @@ def environment(context: Path, to: Path) -> Path:
 
 def try_out(python: Path, context: Path, rows: Mapping[str, Any], settings: Mapping[str, Any] = {}) -> None:
     """Start the server of a build context with an interpreter and hold it to the rows; raises UserError as `prove` does."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "PYTHON"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "PYTHON", "OTEL_"))}
     paths = {"PYTHONPATH": str(context / "app"), "PYTHONDONTWRITEBYTECODE": "1"}
     with folders.work_folder() as temporary:
         file = temporary / "rows.json"

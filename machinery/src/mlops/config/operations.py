@@ -85,7 +85,8 @@ class Serving(Frozen):
     `image` says whether a release builds an image of it. `input`: what requests hold, the model's features, or `raw` rows
     without the target, of which the server makes them by the use case's own code. `trust` names types, modules and packages
     that a model may hold beside scikit-learn's, such as `lightgbm` or `use_cases.iris`. `require_signature` is the file of
-    the public key that must have signed a version for it to be read.
+    the public key that must have signed a version for it to be read. `tracing`: where the server of an image sends traces, an
+    address of OTLP over HTTP; empty: nowhere.
     """
 
     image: bool = True
@@ -94,6 +95,7 @@ class Serving(Frozen):
     trust: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*$")], ...] = ()
     personal: tuple[str, ...] = ()
     require_signature: str = ""
+    tracing: Annotated[str, Field(pattern=r"^(https?://[^\s\"'$\\]+)?$")] = ""
 
 
 class Limits(Frozen):

@@ -105,7 +105,7 @@ class Cluster:
         notes = template["metadata"].get("annotations", {})
         if not {NUMBER, DIGEST} <= set(notes):
             raise UserError(
-                f"deployment {name_of(use_case)} in {self.settings.namespace} was not made by mlops deploy; "
+                f"deployment {name_of(use_case)} in {self.settings.namespace} was not created by mlops deploy; "
                 "give one of the two another name or namespace"
             )
         return Service(use_case, notes[NUMBER], template["spec"]["containers"][0]["image"], notes[DIGEST])

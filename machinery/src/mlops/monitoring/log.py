@@ -110,7 +110,7 @@ class Log:
             return ""
         if self.outside:
             return f"no row came since {self.since:%Y-%m-%d %H:%M} UTC, {newest}"
-        return "nobody but deployments asked for predictions" if self.probes else "the log is empty"
+        return "nobody but deployments requested predictions" if self.probes else "the log is empty"
 
     @property
     def where(self) -> str:

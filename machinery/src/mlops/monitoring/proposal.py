@@ -54,7 +54,7 @@ def propose(project: Project, use_case: UseCase, check: Check, aside: Path | Non
     if not project.data.is_relative_to(root):
         return _nothing(f"the data folder {project.data} is not in the repository")
     if waiting := _waiting(project, use_case.name):
-        message = f"`{waiting}` waits to be merged; delete the branch to have it made anew"
+        message = f"`{waiting}` waits to be merged; delete the branch to have it created anew"
         if aside:
             return _set_aside(project, use_case, check, Proposal(waiting, 0, "", "", message), aside, None)
         return _opened(project, use_case, check, waiting, 0, message)

@@ -171,4 +171,4 @@ def _words(item: Rendezvous, enough: int) -> str:
     if item.better:
         verb = "would have been" if item.better == item.shadow else "was"
         return f"{text}{item.better} {verb} better; {rows}."
-    return f"{text}Which is better cannot be told from these rows; {rows}."
+    return f"{text}These rows do not show which is better; {rows}."

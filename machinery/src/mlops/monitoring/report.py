@@ -46,7 +46,7 @@ def headline(check: Check) -> str:
     names = list(dict.fromkeys(name for item in serving for name in item.drifted))
     if check.verdict == "drift":
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-        return f"{', '.join(names[:6])}{more} no longer look as they did when the model was made."
+        return f"{', '.join(names[:6])}{more} no longer look as they did when the model was trained."
     warned = [item.name for part in serving for item in part.findings if item.verdict == "warn"]
     warned += [item.metric for part in serving for item in part.quality if item.verdict == "warn"]
     warned += ["labels" for part in serving if part.notes]

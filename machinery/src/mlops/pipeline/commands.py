@@ -27,7 +27,7 @@ def run(
     alias: str = ALIAS,
     reason: str = REASON,
     again: bool = typer.Option(False, "--again", help="Train even where nothing has changed."),
-    register: bool = typer.Option(True, help="Register what passes; without, only the report is made."),
+    register: bool = typer.Option(True, help="Register what passes; without, only the report is written."),
     json: bool = JSON,
 ) -> None:
     """The main job: data, train, gate, register, report.

@@ -246,7 +246,9 @@ def _limits(facts: dict[str, Any], by_rows: Sequence[slices.Slice], config: UseC
     if unknown := [item["file"] for item in facts["data"] if not item["licence"]]:
         sentences.append(f"Source and licence are not noted for: {shortened(unknown)}.")
     if facts["lineage"]["dirty"]:
-        sentences.append("It was made with changes that no commit holds, so it cannot be made again from the repository.")
+        sentences.append(
+            "It was trained with changes that no commit holds, so it cannot be trained again from the repository."
+        )
     return sentences
 
 

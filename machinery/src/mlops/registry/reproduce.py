@@ -164,7 +164,7 @@ def _environment(project: Project, tree: Path) -> tuple[str, list[Path]]:
         return sys.executable, paths
     done = subprocess.run(["make", "-s", ".venv/.base"], cwd=tree, env=_variables([]), capture_output=True, text=True)
     if done.returncode:
-        raise UserError(f"the environment of that commit cannot be made: {git.last_words(done.stderr)}")
+        raise UserError(f"the environment of that commit cannot be created: {git.last_words(done.stderr)}")
     return str(tree / ".venv" / "bin" / "python"), paths
 
 

@@ -82,7 +82,7 @@ def image(name: str = NAME, tag: str = OF_TAG, json: bool = JSON) -> None:
         verified.verify(project, commit_of(project, tag))
     version = versions.resolve(project, name, number)
     bundle = registered.bundle(project, name, number, None, None)
-    settings = registered.reader_of(project, bundle)
+    settings = registered.image_settings(project, bundle)
     server = images.server_digest(project.root, bundle, settings)
     earlier = _published(project, planning.candidates(tag, remote_tags(project.root)))
     taken = planning.promotion(name, number, version.tags["key"], server, earlier)

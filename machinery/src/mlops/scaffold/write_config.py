@@ -48,7 +48,7 @@ def _split(table: Table) -> tuple[str, str]:
         days = _holdout_days(table)
         return (
             f"{{method: time, column: {_yaml(table.time)}, holdout: {days:g}}}",
-            f"The last {days:g} days are held out, as the model will be asked about days to come.",
+            f"The last {days:g} days are held out, as the model will predict days to come.",
         )
     if table.split == "group":
         return (

@@ -183,7 +183,7 @@ def ask(url: str, token: str = "", body: bytes | None = None, headers: dict[str,
     except urllib.error.HTTPError as error:
         raise UserError(f"{url} answers {error.code}: {_message(error.read())}") from None
     except (http.client.InvalidURL, ValueError) as error:
-        raise UserError(f"{url}: no address that can be asked ({error}); correct --url") from None
+        raise UserError(f"{url}: no address that takes requests ({error}); correct --url") from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise StoreUnreachable(f"{url} does not answer ({reason}); start a server with: mlops serve") from None

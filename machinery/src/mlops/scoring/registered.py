@@ -57,6 +57,11 @@ def reader_of(project: Project, bundle: Bundle) -> dict[str, Any]:
     return {"trust": " ".join(serving.trust), "allow_pickle": serving.allow_pickle, "allow_code": serving.input == "raw"}
 
 
+def image_settings(project: Project, bundle: Bundle) -> dict[str, Any]:
+    """What an image of the bundle is built with: what its server may load, and where it sends traces."""
+    return reader_of(project, bundle) | {"tracing": load_use_case_config(project, bundle.name).serving.tracing}
+
+
 def rows_of(project: Project, bundle: Bundle) -> dict[str, Any]:
     """Rows of the holdout of a bundle's version, with what training recorded for them."""
     import pandas as pd

@@ -105,7 +105,7 @@ def image(
 
     project = load_project()
     built = registered.bundle(project, name, ref or None, None, form or None)
-    settings, rows = registered.reader_of(project, built), registered.rows_of(project, built)
+    settings, rows = registered.image_settings(project, built), registered.rows_of(project, built)
     if context:
         arguments = stage(project.root, built, Path(context), settings)
         with console.step("trying what the image would hold"):

@@ -15,6 +15,7 @@ from mlops.serving.replies import Reply
 from mlops.serving.scoring import Answer, score
 from mlops.serving.service import Service, count, start
 from mlops.serving.signature import InvalidRequest
+from mlops.serving.tracing import Trace
 
 Scope = Any
 Receive = Any
@@ -39,6 +40,7 @@ def create(service: Service) -> Any:
         method, path = scope["method"], scope["path"]
         endpoint = service.routes.get(path)
         status, rows, size = 499, 0, 0
+        trace = service.begin_trace(headers) if endpoint else None
         try:
             replies.admit(service, path, headers)
             if endpoint is None and method == "POST" and not service.routes:
@@ -46,9 +48,9 @@ def create(service: Service) -> Any:
             if endpoint is None:
                 status = await _page(starlette, scope, receive, send, request, service.draining)
             else:
-                answer = await _scored(service, endpoint, method, headers, receive, request)
+                answer = await _scored(service, endpoint, method, headers, receive, request, trace)
                 rows, size, status = answer.rows.count, len(answer.payload), 200
-                count(service, request, answer)
+                count(service, request, answer, trace)
                 await _send(send, Reply(200, answer.payload, answer.media_type.encode(), service.draining), request)
         except ClientGone:
             pass
@@ -60,12 +62,20 @@ def create(service: Service) -> Any:
             await _send(send, replies.refusal(replies.unexpected(error, request), endpoint or path, service.draining), request)
         finally:
             service.note(request, method, endpoint or path, status, time.perf_counter() - began, rows, size)
+            if trace and service.end_trace:
+                service.end_trace(trace, request, endpoint or path, status, rows)
 
     return app
 
 
 async def _scored(
-    service: Service, endpoint: str, method: str, headers: dict[bytes, bytes], receive: Receive, request: str
+    service: Service,
+    endpoint: str,
+    method: str,
+    headers: dict[bytes, bytes],
+    receive: Receive,
+    request: str,
+    trace: Trace | None,
 ) -> Answer:
     """Take a place, read the body, score. Raises InvalidRequest where a limit says no."""
     if method != "POST":
@@ -77,14 +87,16 @@ async def _scored(
     release = True
     try:
         body = await _body(receive, headers, int(settings.max_body_mb * 1e6), settings.read_timeout)
+        if trace:
+            trace.mark("receive")
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         accept = headers.get(b"accept", b"").decode("latin-1")
         scorer = service.scorer
         assert scorer is not None  # routes are filled with it
         if len(body) <= LARGEST and scorer.is_quick:
-            return score(scorer, endpoint, body, content_type, accept, request)
+            return score(scorer, endpoint, body, content_type, accept, request, trace)
         work = asyncio.get_running_loop().run_in_executor(
-            service.pool, score, scorer, endpoint, body, content_type, accept, request
+            service.pool, score, scorer, endpoint, body, content_type, accept, request, trace
         )
         done, _ = await asyncio.wait([work], timeout=settings.timeout)
         if not done:
@@ -185,6 +197,7 @@ def _lifespan(service: Service) -> Any:
         for task in tasks:
             task.cancel()
         service.close_log()
+        service.close_traces()
         service.imports.close()
         sys.stdout.flush()
 

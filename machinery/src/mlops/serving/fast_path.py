@@ -40,6 +40,7 @@ class PendingRequest:
         self.service, self.connection, self.endpoint, self.last = service, connection, endpoint, last
         self.headers = dict(headers)
         self.id = service.identify(self.headers.get(b"x-request-id", b""))
+        self.trace = service.begin_trace(self.headers)
         self.parsed: ParsedRequest | None = None
         self.outputs: Outputs | None = None
         self.refused: InvalidRequest | None = None
@@ -47,6 +48,8 @@ class PendingRequest:
     def read(self, scorer: Scorer, body: bytes) -> None:
         """See what is asked."""
         headers = self.headers
+        if self.trace:
+            self.trace.mark("receive")  # it arrived whole
         try:
             replies.admit(self.service, self.endpoint, headers)
             if self.service.in_flight >= self.service.settings.concurrency:
@@ -55,6 +58,8 @@ class PendingRequest:
             self.parsed = read(
                 scorer, self.endpoint, body, content_type, headers.get(b"accept", b"").decode("latin-1"), self.id
             )
+            if self.trace:
+                self.trace.mark("validate")
         except Exception as error:
             self._refuse(error)
 
@@ -71,11 +76,13 @@ class PendingRequest:
         service, rows, size = self.service, 0, 0
         last = self.last or service.draining
         if self.parsed is not None and self.outputs is not None:
+            if self.trace:
+                self.trace.mark("predict")
             try:
                 assert service.scorer is not None
                 answered = answer(service.scorer, self.parsed, self.outputs)
                 rows, size = answered.rows.count, len(answered.payload)
-                count(service, self.id, answered)
+                count(service, self.id, answered, self.trace)
                 reply = Reply(200, answered.payload, answered.media_type.encode(), last)
             except Exception as error:
                 self._refuse(error)
@@ -84,6 +91,8 @@ class PendingRequest:
         lines = [b"%s: %s\r\n" % header for header in reply.headers(self.id)]
         self.connection.reply(b"".join([STATUS_LINE[reply.status], *lines, b"\r\n", reply.payload]), reply.last)
         service.note(self.id, "POST", self.endpoint, reply.status, time.perf_counter() - self.began, rows, size)
+        if self.trace and service.end_trace:
+            service.end_trace(self.trace, self.id, self.endpoint, reply.status, rows)
 
     def _refuse(self, error: Exception) -> None:
         self.refused = error if isinstance(error, InvalidRequest) else replies.unexpected(error, self.id)

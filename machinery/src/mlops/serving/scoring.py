@@ -14,6 +14,7 @@ from mlops.serving.manifest import Bundle
 from mlops.serving.model import Outputs, Predict
 from mlops.serving.raw import Keys, RawRows
 from mlops.serving.signature import InvalidRequest, Rows
+from mlops.serving.tracing import Trace
 
 JSON, CSV = "application/json", "text/csv"
 
@@ -64,10 +65,17 @@ class ParsedRequest(NamedTuple):
         return self.params is None and not self.include
 
 
-def score(scorer: Scorer, endpoint: str, body: bytes, content_type: str, accept: str, request: str) -> Answer:
+def score(
+    scorer: Scorer, endpoint: str, body: bytes, content_type: str, accept: str, request: str, trace: Trace | None = None
+) -> Answer:
     """Read, predict, write. Raises InvalidRequest for whatever the client can fix."""
     parsed = read(scorer, endpoint, body, content_type, accept, request)
-    return answer(scorer, parsed, predict(scorer, parsed.rows, parsed.params))
+    if trace:
+        trace.mark("validate")
+    outputs = predict(scorer, parsed.rows, parsed.params)
+    if trace:
+        trace.mark("predict")
+    return answer(scorer, parsed, outputs)
 
 
 def answer(scorer: Scorer, parsed: ParsedRequest, outputs: Outputs) -> Answer:

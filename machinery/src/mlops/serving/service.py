@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops.serving import extras, prediction_log
+from mlops.serving import extras, prediction_log, tracing
 from mlops.serving.manifest import Bundle, verify
 from mlops.serving.model import load
 from mlops.serving.probes import is_probe
@@ -52,6 +52,8 @@ class Service:
     failure: Exception | None = None
     log_rows: prediction_log.Write | None = None
     close_log: Callable[[], None] = lambda: None
+    end_trace: tracing.End | None = None  # None: nothing is traced
+    close_traces: Callable[[], None] = lambda: None
     imports: ExitStack = field(default_factory=ExitStack)  # holds the code of a bundle that takes raw rows
     stop: Callable[[], None] = lambda: None
     note: Note = lambda *request: None
@@ -62,6 +64,10 @@ class Service:
     def ready(self) -> bool:
         """Whether rows are scored: the digests are verified, the model has answered once, and no stop was asked for."""
         return bool(self.routes) and not self.draining
+
+    def begin_trace(self, headers: tracing.Headers) -> tracing.Trace | None:
+        """The trace of a request that begins; None where nothing is traced."""
+        return tracing.Trace(headers) if self.end_trace else None
 
     def identify(self, given: bytes) -> str:
         """The id of a request: the client's own, where it is fit for a log."""
@@ -95,6 +101,7 @@ def start(service: Service) -> None:
     if service.settings.prediction_log:
         dropped = service.metrics["dropped"].inc
         service.log_rows, service.close_log = prediction_log.open_log(bundle, service.settings, dropped)
+    service.end_trace, service.close_traces = tracing.open_traces(bundle)
     service.metrics["model"].labels(bundle.name, bundle.number, bundle.format, bundle.digest).set(1)
     # What is loaded by now stays: the garbage collector would look through it again and again, which takes milliseconds.
     gc.collect()
@@ -116,13 +123,17 @@ def scoring_routes(bundle: Bundle) -> dict[str, str]:
     return routes | {f"{model}/infer": infer, f"{model}/versions/{bundle.number}/infer": infer}
 
 
-def count(service: Service, request: str, answer: Answer) -> None:
+def count(service: Service, request: str, answer: Answer, trace: tracing.Trace | None = None) -> None:
     """Count an answer, and give its rows to the prediction log, those of probes excepted."""
+    if trace:
+        trace.mark("write")
     service.requests += 1
     service.predictions += answer.rows.count
     service.metrics["predictions"].inc(answer.rows.count)
     if service.log_rows and not is_probe(request):
         service.log_rows(request, answer.rows, answer.outputs, answer.extras)
+    if trace:
+        trace.mark("log")
 
 
 def _metrics() -> dict[str, Any]:

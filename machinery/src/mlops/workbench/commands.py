@@ -31,6 +31,7 @@ def start(
     from mlops.workbench import supervisor
 
     settings = _settings(port, bind)
+    _refuse_lost_secrets(settings)
     if foreground and not docker:
         supervisor.run(settings)
         return
@@ -72,6 +73,24 @@ def _settings(port: list[str] | None = None, bind: str = "") -> Settings:
     from mlops.workbench import settings
 
     return settings.read(load_project().root, port or [], bind)
+
+
+def _refuse_lost_secrets(settings: Settings) -> None:
+    """Raise UserError where MLflow's users are there and the file with their password is not: none would get in."""
+    from mlops.errors import UserError
+    from mlops.workbench import docker
+
+    secrets, users = settings.home / "secrets.json", settings.home / "users.db"
+    if secrets.is_file():
+        return
+    left = [f"rm {users}"] if users.is_file() else []
+    left += [f"docker volume rm {settings.name}_users"] if docker.has_users(settings) else []
+    if left:
+        stop = ["make down"] if docker.containers(settings) else []
+        raise UserError(
+            f"{secrets} is gone, and MLflow's users, whose password it held, are still there: put it back from a copy, or "
+            f"begin with new passwords and the data as they are: {' && '.join([*stop, *left])}"
+        )
 
 
 def _show(settings: Settings, json: bool) -> None:

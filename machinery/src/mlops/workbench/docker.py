@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from mlops import files, vendored
+from mlops import console, files, vendored
 from mlops.errors import UserError
 from mlops.workbench import processes
 from mlops.workbench.parts import answers, auth_config, open_to
@@ -19,6 +19,7 @@ from mlops.workbench.settings import BUCKET, LOOPBACK, PORTS, Settings, write_pr
 SOURCE = Path(__file__).parent
 # Another base image than the pinned one, for a machine that reaches no registry.
 BASE_VARIABLE = "MLOPS_WORKBENCH_BASE"
+VOLUMES = ("postgres", "s3", "users")  # as in compose.yaml
 # Seconds that the containers have to answer once they were created.
 START = 600
 
@@ -77,6 +78,8 @@ def start(settings: Settings) -> None:
     """
     if not containers(settings):
         processes.refuse_taken(settings)
+    if gone := _gone(settings):
+        console.note(f"{', '.join(gone)}: removed since the last start, begins empty")
     render(settings)
     _compose(settings, "up", "--detach", "--build")
     paths = {"mlflow": "/health", "jupyter": "/api"}
@@ -88,26 +91,48 @@ def start(settings: Settings) -> None:
 
 def stop(settings: Settings) -> list[str]:
     """Remove the workbench's containers and their network, nothing else; returns the parts that were removed."""
-    there = [container["part"] for container in containers(settings)]
-    if there:
-        if not (folder(settings) / "compose.yaml").is_file():
-            render(settings)
+    there = containers(settings)
+    files_there = (folder(settings) / "compose.yaml").is_file() and (settings.home / "secrets.json").is_file()
+    if there and files_there:
         _compose(settings, "down")
-    return sorted(there)
+    elif there:  # its folder was removed: compose has nothing to read, and new secrets would be none of theirs
+        _docker("rm", "--force", *(container["container"] for container in there))
+        _docker("network", "rm", *_docker("network", "ls", "--quiet", "--filter", _label(settings)).split())
+    return sorted(container["part"] for container in there)
+
+
+def has_users(settings: Settings) -> bool:
+    """Whether the volume with the users of MLflow is there."""
+    return f"{settings.name}_users" in _volumes(settings)
+
+
+def _volumes(settings: Settings) -> set[str]:
+    """The volumes that compose created for the workbench; none where Docker does not answer."""
+    return set(_docker("volume", "ls", "--quiet", "--filter", _label(settings)).split())
+
+
+def _gone(settings: Settings) -> list[str]:
+    """The volumes that an earlier start created and somebody removed."""
+    if not (folder(settings) / "compose.yaml").is_file():
+        return []
+    return sorted({f"{settings.name}_{name}" for name in VOLUMES} - _volumes(settings))
+
+
+def _label(settings: Settings) -> str:
+    return f"label=com.docker.compose.project={settings.name}"
+
+
+def _docker(*arguments: str) -> str:
+    """What docker prints; nothing where it is not there or refuses."""
+    if shutil.which("docker") is None:
+        return ""
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False).stdout
 
 
 def containers(settings: Settings) -> list[dict[str, Any]]:
     """The workbench's containers as `docker ps` knows them; none where there is no Docker."""
-    if shutil.which("docker") is None:
-        return []
-    of_project = f"label=com.docker.compose.project={settings.name}"
-    listed = subprocess.run(
-        ["docker", "ps", "--all", "--no-trunc", "--filter", of_project, "--format", "{{json .}}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return [_described(json.loads(line), settings) for line in listed.stdout.splitlines() if listed.returncode == 0]
+    listed = _docker("ps", "--all", "--no-trunc", "--filter", _label(settings), "--format", "{{json .}}")
+    return [_described(json.loads(line), settings) for line in listed.splitlines()]
 
 
 def _described(container: dict[str, str], settings: Settings) -> dict[str, Any]:
@@ -126,11 +151,12 @@ def _described(container: dict[str, str], settings: Settings) -> dict[str, Any]:
 
 
 def _compose(settings: Settings, *arguments: str) -> None:
-    """Run compose on this project alone; what it prints stays visible, and its last line becomes the error."""
+    """Run compose on this project alone; what it prints goes to standard error, and its last line becomes the error."""
     here = folder(settings)
     command = [*_program(), "--project-name", settings.name, "--file", str(here / "compose.yaml")]
     environment = {name: value for name, value in os.environ.items() if name not in _variables(settings)}
-    done = subprocess.run([*command, *arguments], cwd=here, stderr=subprocess.PIPE, text=True, env=environment, check=False)
+    # What a command prints on standard output is its result alone: --json has to stay JSON.
+    done = subprocess.run([*command, *arguments], cwd=here, stdout=2, stderr=subprocess.PIPE, text=True, env=environment)
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         raise UserError(f"docker compose {arguments[0]} failed: {lines[-1] if lines else f'exit code {done.returncode}'}")

@@ -99,7 +99,7 @@ def locate(settings: Settings) -> Postgres | None:
     installed = [place for pattern in PLACES for place in Path("/").glob(pattern[1:]) if (place / "postgres").exists()]
     by_version = {_number(place): place for place in installed}
     if known and float(known) not in by_version:
-        raise UserError(f"{data} was made by PostgreSQL {known}, which is not installed: apt install postgresql-{known}")
+        raise UserError(f"{data} was created by PostgreSQL {known}, which is not installed: apt install postgresql-{known}")
     if not by_version:
         return None
     return Postgres(by_version[float(known) if known else max(by_version)], data, user)

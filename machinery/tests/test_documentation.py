@@ -1,0 +1,149 @@
+"""What README and pages say can be typed is what the machinery takes; their links lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from checkouts import ROOT
+from documentation import FENCE, PAGES, blocks, calls, named
+
+from mlops import cli
+
+MAKEFILES = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "machinery/machinery.mk"))
+TARGETS = set(re.findall(r"(?m)^([a-z][a-z -]*):(?!=)", MAKEFILES))
+TARGETS = {target for listed in TARGETS for target in listed.split()}
+GLOBAL = {"-C", "--project", "--debug"}
+# Blocks that show neither commands nor their output.
+DATA = {
+    "yaml",
+    "python",
+    "json",
+    "ini",
+    "text",
+    "mermaid",
+    "{mermaid}",
+    "{toctree}",
+    "{eval-rst}",
+    "toml",
+    "dockerfile",
+    "sql",
+}
+
+
+def command_of(words: list[str]) -> tuple[Any, str, list[str]]:
+    """The command that words after `mlops` name, its name, and the words that are left for it."""
+    command: Any = typer.main.get_command(cli.app)
+    names: list[str] = []
+    while words and words[0] in GLOBAL:
+        words = words[1 if words[0] == "--debug" else 2 :]
+    while words and words[0] in getattr(command, "commands", ()):
+        command, words = command.commands[words[0]], words[1:]
+        names.append(command.name or "")
+    return command, " ".join(names), words
+
+
+def accepted(words: list[str]) -> None:
+    """Fail where the command line does not take words that stand after `mlops`."""
+    command, name, rest = command_of(words)
+    assert rest == ["--help"] or not hasattr(command, "commands"), f"mlops {' '.join(words)}: no such command"
+    if rest != ["--help"]:
+        command.make_context(name, list(rest))
+
+
+def known(words: list[str]) -> list[str]:
+    """What prose names, such as `mlops release publish` or `mlops run NAME --no-register`, and the command does not have."""
+    command, name, rest = command_of(words)
+    if hasattr(command, "commands"):
+        return [word for word in rest if re.fullmatch(r"[a-z-]+", word) and word != "--help"]
+    options = {"--help"} | {text for option in command.params for text in (*option.opts, *option.secondary_opts)}
+    return [word for word in rest if word.startswith("-") and word not in ("-", "--") and word.split("=")[0] not in options]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_names_its_kind(page: str) -> None:
+    assert len(blocks(page)) == PAGES[page].count("```") / 2
+    assert [block for block in blocks(page) if block.kind not in DATA | {"sh", "console"}] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_that_blocks_show_are_accepted(page: str) -> None:
+    for block in blocks(page):
+        for words in (words for script in block.scripts for words in calls(script)):
+            program, *rest = [word.removeprefix(".venv/bin/").removeprefix("../") for word in words]
+            if program == "uvx":
+                program, rest = rest[2], rest[3:]
+            if program == "mlops":
+                accepted([*rest[: rest.index("--")], "--", "true"] if "--" in rest else rest)
+                if "--" in rest:
+                    accepted(rest[rest.index("--") + 2 :])
+            elif program == "make":
+                assert {word for word in rest if re.fullmatch("[a-z-]+", word)} <= TARGETS, f"{page}:{block.line}"
+            elif program == "python" and rest[:1] == ["-m"]:
+                assert (ROOT / "machinery" / rest[1].replace(".", "/")).with_suffix(".py").is_file(), f"{page}:{block.line}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_that_prose_names_are_there(page: str) -> None:
+    wrong = {span: known(shlex.split(span.partition(" | ")[0])[1:]) for span in named(page, "mlops") if "{" not in span}
+    targets = {span: {word for word in span.split()[1:] if re.fullmatch("[a-z-]+", word)} for span in named(page, "make")}
+    wrong |= {span: sorted(words - TARGETS) for span, words in targets.items()}
+    assert {span: words for span, words in wrong.items() if words} == {}
+
+
+# Words that somebody who knows the field would not write, and what stands in their place.
+WORDS = {
+    r"\bmend(s|ed|ing)?\b": "fix, correct",
+    r"\blook whether\b": "check that",
+    r"\bstands there twice\b": "duplicate",
+    r"\b(was|were) (not )?made by\b": "created by",
+    r"\b(made|made anew) from the template\b": "created from",
+    r"\bcannot be told\b": "is not known, does not show",
+    r"\bmodel (was|is) asked and answer": "requests and predictions",
+    r"\bnobody (but \w+ )?asked\b": "requested",
+}
+
+
+def messages() -> dict[str, str]:
+    """Place → each text with a blank in the machinery's code that is no docstring: what a person may read."""
+    texts = {}
+    for file in sorted((ROOT / "machinery/src/mlops").rglob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in bare and " " in node.value:
+                texts[f"{file.name}:{node.lineno}: {node.value}"] = node.value
+    return texts
+
+
+def test_pages_and_messages_use_the_words_of_the_field() -> None:
+    prose = {page: FENCE.sub("", text) for page, text in PAGES.items()} | messages()
+    hits = {
+        (place, word): better for place, text in prose.items() for word, better in WORDS.items() if re.search(word, text, re.I)
+    }
+    assert hits == {}
+    assert len(prose) > 500
+
+
+def anchors(file: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a Markdown file."""
+    headings = re.findall(r"(?m)^#+ (.*)$", FENCE.sub("", file.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# The pages' own links are held by `make docs`, where a link or an anchor that leads nowhere is an error.
+@pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md", "machinery/CHANGELOG.md"])
+def test_links_to_files_lead_somewhere(page: str) -> None:
+    text = FENCE.sub("", (ROOT / page).read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        file = (ROOT / page).parent / path if path else ROOT / page
+        assert file.exists(), f"{page}: {target}"
+        assert not anchor or anchor in anchors(file), f"{page}: {target}"
+    for name in re.findall(r"\{doc\}`(?:[^`]*<)?([\w/-]+)>?`", text):
+        assert (ROOT / page).parent.joinpath(f"{name}.md").is_file(), f"{page}: {name}"
