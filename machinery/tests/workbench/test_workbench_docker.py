@@ -16,8 +16,8 @@ from workbench.test_workbench_life import CELLS, PATHS, Bench, Outside, objects,
 from mlops.workbench import docker, settings
 
 __all__ = ["outside"]
-# Minutes where the layer of packages is not built yet: it is the whole lock.
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
+# Seven minutes where the layer of packages is not built yet, as it is the whole lock: run by hand.
+pytestmark = [pytest.mark.docker, pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
