@@ -12,7 +12,7 @@ REQUIRE_HASHES := $(if $(filter -e,$(MACHINERY)),,--require-hashes)
 PYTHON_FILES := src tests setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help workbench workbench-local down jupyter deploy-realtime-model score-realtime-model html setup run test lint lint-style lint-types lint-workflows lint-schemas secrets audit format tests fast-tests test-all protect lock update sync ui spark spark-package raw-data interim-data processed-data docs lab notebooks clean
+.PHONY: help workbench workbench-local down jupyter deploy-realtime-model score-realtime-model html setup run test lint lint-style lint-types lint-workflows lint-schemas secrets audit format tests fast-tests test-all protect lock update sync ui dvc spark spark-package raw-data interim-data processed-data docs lab notebooks clean
 
 # The checks of `make lint`, which run side by side; each is a target.
 CHECKS := lint-style lint-types lint-workflows lint-schemas secrets
@@ -161,6 +161,15 @@ $(VENV)/.spark: $(VENV)/.base
 	@touch $@
 
 spark: $(VENV)/.spark ## add Spark to .venv, for `mlops score --engine spark`; it needs Java 17
+
+# DVC has an environment of its own, for it pins packages that the lock has in other versions.
+$(VENV)/.dvc: $(VENV)/.base
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/dvc
+	@$(BIN)/uv pip install --quiet --python $(VENV)/dvc --no-deps --require-hashes \
+		-r "$$($(BIN)/python -c 'from importlib.resources import files; print(files("mlops.dvc") / "requirements.txt")')"
+	@touch $@
+
+dvc: $(VENV)/.dvc ## add DVC, which holds raw data too large for git: `mlops save`, `mlops data restore`
 
 spark-package: $(VENV)/.base ## code and configuration for spark-submit, in output/spark
 	@$(RUN) spark-package

@@ -1,5 +1,5 @@
 # Targets for those who work on the machinery: its lint, tests and documentation come on top of the project's.
-.PHONY: lint-machinery-style lint-machinery-types format-machinery test-machinery test-servers coverage test-all-machinery test-workflows benchmark-workflows drift drill wheel release-wheel docs-machinery lock-workbench
+.PHONY: lint-machinery-style lint-machinery-types format-machinery test-machinery test-servers coverage test-all-machinery test-workflows benchmark-workflows drift drill wheel release-wheel docs-machinery lock-dvc lock-workbench
 
 DOCS_TITLE := MLOps template
 DOCS_EXTENSIONS := myst_parser,sphinxcontrib.mermaid,sphinx.ext.autodoc,sphinx.ext.napoleon
@@ -53,6 +53,9 @@ wheel: $(VENV)/.base ## the machinery's wheel of this commit, in machinery/dist
 WORKBENCH_LOCK := machinery/src/mlops/workbench/requirements.txt
 lock-workbench: $(VENV)/.base ## compile what the workbench without Docker needs on top of requirements/dev.txt, into the package
 	@$(BIN)/python machinery/make_workbench_lock.py requirements/dev.txt $(WORKBENCH_LOCK)
+
+lock-dvc: $(VENV)/.base ## compile what DVC needs, in an environment of its own, into the package
+	@echo 'dvc[s3]>=3.60,<4' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock-dvc" -o machinery/src/mlops/dvc/requirements.txt
 
 release-wheel: wheel
 	@gh release create $(TAG) machinery/dist/*.whl --verify-tag --generate-notes

@@ -63,6 +63,7 @@ app.add_typer(serving.app)
 app.add_typer(deploy.app)
 data.app.command("add")(scaffold.add_data)  # it reads what `mlops add` reads
 app.add_typer(data.app, name="data")
+app.command("save")(data.save)
 app.add_typer(training.app)
 app.add_typer(notebooks.app, name="notebooks")
 app.add_typer(gitflow.app, name="gitflow")

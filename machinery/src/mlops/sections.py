@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 SECTIONS = {
     "Start": ("new", "add", "rename", "remove", "deps", "doctor", "docs"),
-    "Data and training": ("run", "data", "train", "report", "tune", "study", "notebooks"),
+    "Data and training": ("run", "data", "save", "train", "report", "tune", "study", "notebooks"),
     "Versions": (
         *("history", "show", "compare", "diff", "card", "lineage", "reproduce"),
         *("register", "alias", "archive", "store", "ui", "stats"),

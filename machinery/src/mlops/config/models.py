@@ -21,6 +21,13 @@ from mlops.config.reading import Data
 Parameter = bool | int | float | str | list[Any] | dict[bool | int | float | str, Any] | None
 
 
+class Large(Frozen):
+    """Raw files that are held with DVC: from which size on, and where their content is pushed (a folder, `s3://bucket/path`)."""
+
+    megabytes: float = Field(default=50, gt=0)
+    remote: str = ""
+
+
 class Project(Frozen):
     """The project's configuration, with its folders as absolute paths."""
 
@@ -33,6 +40,7 @@ class Project(Frozen):
     output: Path = Path("output")
     aliases: dict[str, str] = {"*": "challenger"}
     template: str = Field(default="", pattern=r"^([\w.-]+/[\w.-]+)?$")
+    large: Large = Large()
     deploy: dict[str, Environment] = {"staging": Environment(), "production": Environment()}
 
     @model_validator(mode="before")

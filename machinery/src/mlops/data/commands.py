@@ -82,6 +82,43 @@ def list_(json: bool = JSON) -> None:
         console.table(f"Data sets in {project.data}", head, rows)
 
 
+@app.command()
+def restore(json: bool = JSON) -> None:
+    """Bring the large raw files of the commit that is checked out; content that was never saved is not overwritten.
+
+    Example: mlops data restore
+    """
+    from mlops.config import load_project
+    from mlops.dvc import large
+
+    brought, removed = large.restore(load_project())
+    if json:
+        return console.as_json({"restored": brought, "removed": removed})
+    for file in brought:
+        console.note(f"restored {file}")
+    for file in removed:
+        console.note(f"removed {file}: this commit does not have it, the cache does")
+    if not brought and not removed:
+        console.note("every large raw file is the one of this commit, nothing to do")
+
+
+def save(
+    message: str = typer.Option(..., "--message", "-m", help="Of the commit."),
+    json: bool = JSON,
+) -> None:
+    """Commit code and data in one step: large raw files go to the remote first, their pointers into git.
+
+    Example: mlops save -m "Rows of May"
+    """
+    from mlops.config import load_project
+    from mlops.dvc import large
+
+    commit, files = large.save(load_project(), message)
+    if json:
+        return console.as_json({"commit": commit, "large": files})
+    console.note(f"saved as {commit[:12]}, {len(files)} large raw files at the remote")
+
+
 def show(stage: str, sets: Iterable[Dataset], json: bool) -> None:
     """Print data sets: where they lie, their rows and digest, and whether they are new."""
     if json:

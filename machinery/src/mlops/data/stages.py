@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops import digests, files, keys, use_case_code
+from mlops import digests, dvc, files, keys, use_case_code
 from mlops.config import Project, nearest
 from mlops.data import datasets, schemas
 from mlops.data.datasets import Dataset
@@ -45,6 +45,8 @@ def raw(project: Project, use_case: UseCase) -> Raw:
     Raises DataError where there is none, or naming the file, column, row and rule that is broken.
     """
     folder = project.data / "raw" / use_case.name
+    if absent := dvc.missing(folder):
+        raise DataError(f"{absent[0]}: not here, only its pointer {absent[0].name}.dvc; fetch it with: mlops data restore")
     files = _raw_files(folder, patterns(use_case))
     if not files:
         raise DataError(

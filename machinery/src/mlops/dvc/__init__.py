@@ -1,0 +1,133 @@
+"""Raw files too large for git, held with DVC as storage only: a pointer `<file>.dvc` in git, the content in cache and remote.
+
+DVC has an environment of its own (`make dvc`): it pins packages that the project's lock has in other versions.
+"""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from mlops import git
+from mlops.config import Project
+from mlops.errors import DataError, UserError
+
+ENVIRONMENT = Path("dvc")  # below the environment that runs the commands
+REMOTE = "mlops"
+FAILED = ("ERROR:", "CRITICAL:")
+
+
+def command() -> str:
+    """The path of DVC's command; raise UserError where it is not installed."""
+    own = Path(sys.prefix) / ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin") / "dvc"
+    place = str(own) if own.is_file() else shutil.which("dvc")
+    if not place:
+        raise UserError("DVC is not installed, and raw data lie with it: make dvc")
+    return place
+
+
+def run(project: Project, *arguments: str) -> None:
+    """Run DVC in the project; raise DataError with its own last words when it fails."""
+    variables = {**os.environ, "DVC_NO_ANALYTICS": "1", "DVC_STUDIO_OFFLINE": "1"}
+    done = subprocess.run([command(), *arguments], cwd=project.root, env=variables, capture_output=True, text=True)
+    if done.returncode:
+        raise DataError(f"dvc {arguments[0]} failed: {_last_words(done.stderr or done.stdout)}; remote: {remote(project)}")
+
+
+def _last_words(stderr: str) -> str:
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line.partition(": ")[2] or line for line in lines if line.startswith(FAILED)]
+    return "; ".join(errors or lines[-1:]) or "no message"
+
+
+def remote(project: Project) -> str:
+    """Where the content of large files is pushed: `large.remote`, or by default a folder in the repository's git folder."""
+    url = project.large.remote
+    if not url:
+        return str(_common(project) / "mlops-dvc" / "remote")
+    return url if "://" in url else str(project.root / url)
+
+
+def cache(project: Project) -> Path:
+    """The cache, which all worktrees of the repository share."""
+    return _common(project) / "mlops-dvc" / "cache"
+
+
+def _common(project: Project) -> Path:
+    return (project.root / git.git("rev-parse", "--git-common-dir", root=project.root)).resolve()
+
+
+def set_up(project: Project) -> None:
+    """Make the project one of DVC's where it is none, with cache and remote as configured.
+
+    They stand in .dvc/config.local, which git does not hold; what else stands there, such as a key, stays.
+    """
+    if not (project.root / ".dvc").is_dir():
+        top = Path(git.git("rev-parse", "--show-toplevel", root=project.root)).resolve()
+        run(project, "init", "--quiet", *(() if top == project.root.resolve() else ("--subdir",)))
+    file = project.root / ".dvc" / "config.local"
+    settings = configparser.RawConfigParser()
+    settings.read(file, encoding="utf-8")
+    for section, key, value in (
+        ("core", "remote", REMOTE),
+        ("core", "analytics", "false"),
+        ("cache", "dir", str(cache(project))),
+        (f"'remote \"{REMOTE}\"'", "url", remote(project)),
+    ):
+        if not settings.has_section(section):
+            settings.add_section(section)
+        settings.set(section, key, value)
+    with file.open("w", encoding="utf-8") as text:
+        settings.write(text)
+
+
+def pointers(folder: Path) -> list[Path]:
+    """The pointers below a folder of raw data."""
+    return sorted(folder.rglob("*.dvc"))
+
+
+def missing(folder: Path) -> list[Path]:
+    """The raw files of a use case that have a pointer and are not there."""
+    return [file for pointer in sorted(folder.glob("*.dvc")) if not (file := pointer.with_suffix("")).is_file()]
+
+
+def pointed(pointer: Path) -> str:
+    """The MD5 digest, by which DVC names content, that a pointer names; raise DataError where it cannot be read."""
+    try:
+        return str(yaml.safe_load(pointer.read_text(encoding="utf-8"))["outs"][0]["md5"])
+    except (OSError, yaml.YAMLError, KeyError, IndexError, TypeError, UnicodeDecodeError):
+        raise DataError(f"{pointer}: not a pointer of DVC; restore it: git checkout -- {pointer.name}") from None
+
+
+def md5(file: Path) -> str:
+    """The MD5 digest of a file."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def cached(project: Project, digest: str) -> Path:
+    """Where the cache has the content of a digest."""
+    return cache(project) / "files" / "md5" / digest[:2] / digest[2:]
+
+
+def is_saved(project: Project, digest: str) -> bool:
+    """Whether the cache has the content, undamaged."""
+    file = cached(project, digest)
+    return file.is_file() and md5(file) == digest
+
+
+def drop_damaged(project: Project, digest: str) -> bool:
+    """Remove the content of a digest from the cache where its bytes are other ones; return whether it was so."""
+    file = cached(project, digest)
+    if not file.is_file() or md5(file) == digest:
+        return False
+    file.chmod(0o644)
+    file.unlink()
+    return True

@@ -1,0 +1,123 @@
+"""Code and data saved in one commit, and the data of a commit restored. Data are pushed before the commit names them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mlops import digests, dvc, git
+from mlops.config import Project
+from mlops.errors import DataError, UserError
+
+MEGABYTE = 1_000_000
+BESIDE = (".dvc", ".schema.json", ".md")
+
+
+def save(project: Project, message: str) -> tuple[str, list[Path]]:
+    """Push the large raw files, then commit everything; return the commit and those files.
+
+    Raises DataError where data cannot be pushed, or differ from their digest; nothing is committed then.
+    """
+    if git.run("ls-files", "--unmerged", root=project.root).stdout:
+        raise UserError(f"{project.root}: a merge has conflicts; resolve them, then save")
+    files = _large(project)
+    for file in files:
+        _check(file)
+    if files:
+        dvc.set_up(project)
+        _store(project, files)
+    git.git("add", "--all", root=project.root)
+    if not git.git("status", "--porcelain", root=project.root):
+        raise UserError("nothing to save: no file differs from the commit that is checked out")
+    git.git("commit", "--quiet", "--message", message, root=project.root, env=git.identity(project.root))
+    return git.git("rev-parse", "HEAD", root=project.root), files
+
+
+def _large(project: Project) -> list[Path]:
+    """The raw files that have a pointer, and those above the size that git does not hold."""
+    folder = project.data / "raw"
+    tracked = {project.root / name for name in git.git("ls-files", "-z", root=project.root).split("\0")}
+    limit = project.large.megabytes * MEGABYTE
+    files = {pointer.with_suffix("") for pointer in dvc.pointers(folder)}
+    for file in folder.glob("*/*"):
+        plain = file.is_file() and not file.name.startswith(".") and not file.name.endswith(BESIDE)
+        if plain and file not in tracked and file.stat().st_size > limit:
+            files.add(file)
+    return sorted(file for file in files if file.is_file())
+
+
+def _check(file: Path) -> None:
+    """Raise DataError where a raw file is not the one that its sidecar records."""
+    if (recorded := _recorded(file)) and digests.of_file(file) != recorded:
+        raise DataError(
+            f"{file}: differs from the content recorded in {_sidecar(file).name}, and raw data are immutable; "
+            "nothing was saved: give the new content another name, and restore this file with: mlops data restore"
+        )
+
+
+def _sidecar(file: Path) -> Path:
+    return file.with_name(f"{file.name}.schema.json")
+
+
+def _recorded(file: Path) -> str:
+    beside = _sidecar(file)
+    try:
+        return str(json.loads(beside.read_text(encoding="utf-8"))["sha256"]) if beside.is_file() else ""
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{beside}: not the record of a data set; restore it: git checkout -- {beside.name}") from None
+
+
+def _store(project: Project, files: list[Path]) -> None:
+    """Put the files into cache and remote; a cache with other bytes than its name says is written anew from them."""
+    names = [str(file.relative_to(project.root)) for file in files]
+    for file in files:
+        dvc.drop_damaged(project, dvc.md5(file))
+    dvc.run(project, "add", "--quiet", *names)
+    dvc.run(project, "push", "--quiet", *(f"{name}.dvc" for name in names))
+
+
+def restore(project: Project) -> tuple[list[Path], list[Path]]:
+    """Bring the large raw files that the commit's pointers name; return those brought, and those of other commits removed.
+
+    Raises DataError, before anything is written, naming a file whose content nothing else holds, and where content cannot
+    be fetched.
+    """
+    folder = project.data / "raw"
+    wanted = {pointer.with_suffix(""): dvc.pointed(pointer) for pointer in dvc.pointers(folder)}
+    stale = [file for file, digest in wanted.items() if not file.is_file() or dvc.md5(file) != digest]
+    for file in stale:
+        if file.is_file() and not dvc.is_saved(project, dvc.md5(file)):
+            raise DataError(f"{file}: holds content that was never saved; nothing was restored: move it away, or mlops save")
+    others = _of_other_commits(project, wanted)
+    if stale:
+        _fetch(project, {file: wanted[file] for file in stale})
+    for file in others:
+        file.unlink()
+    return stale, others
+
+
+def _fetch(project: Project, wanted: dict[Path, str]) -> None:
+    dvc.set_up(project)
+    damaged = [file for file, digest in wanted.items() if dvc.drop_damaged(project, digest)]
+    names = [f"{file.relative_to(project.root)}.dvc" for file in wanted]
+    try:
+        dvc.run(project, "pull", "--quiet", "--force", *names)
+    except DataError as error:
+        where = f" (its copy in the cache was damaged: {damaged[0].name})" if damaged else ""
+        raise DataError(f"{error}{where}; see that it holds the data and its keys are set, then: mlops data restore") from None
+    for file, digest in wanted.items():
+        if not file.is_file() or dvc.md5(file) != digest:
+            dvc.drop_damaged(project, digest)
+            place = dvc.remote(project)
+            raise DataError(f"{file}: {place} holds other bytes than its pointer names; push it again where it is whole: mlops save")
+
+
+def _of_other_commits(project: Project, wanted: dict[Path, str]) -> list[Path]:
+    """Raw files that neither git nor a pointer knows, and whose content the cache has: a commit before or after has them."""
+    names = git.git("ls-files", "--others", "-z", "--", str(project.data / "raw"), root=project.root).split("\0")
+    files = [project.root / name for name in names if name]
+    return [
+        file
+        for file in files
+        if file not in wanted and not file.name.endswith(BESIDE) and file.is_file() and dvc.is_saved(project, dvc.md5(file))
+    ]

@@ -1,0 +1,255 @@
+"""Raw files too large for git: pushed before the commit that names them, restored by one command, nothing overwritten.
+
+Where DVC is not installed (`make dvc`), the tests that run it are skipped.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Said
+
+from mlops import dvc
+from mlops.config import Project
+from mlops.data import stages
+from mlops.errors import UserError
+from mlops.use_case import load_use_case
+
+Run = Callable[..., Said]
+
+
+def is_installed() -> bool:
+    try:
+        return bool(dvc.command())
+    except UserError:
+        return False
+
+
+runs_dvc = [pytest.mark.services, pytest.mark.skipif(not is_installed(), reason="needs DVC: make dvc")]
+
+
+def git(project: Project, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=project.root, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def rows(first: int) -> str:
+    """Raw rows of iris, each with an id of its own."""
+    return "".join(f"{first + i},5.1,3.5,1.4,0.2,setosa\n" for i in range(50))
+
+
+def head(project: Project) -> str:
+    return (project.data / "raw" / "iris" / "iris.csv").read_text().splitlines()[0] + "\n"
+
+
+@pytest.fixture
+def iris(project: Project) -> Path:
+    """The folder of raw data, where every file that git does not hold yet is a large one."""
+    os.environ["MLOPS__PROJECT__LARGE__MEGABYTES"] = "0.0001"
+    return project.data / "raw" / "iris"
+
+
+@pytest.fixture
+def saved(project: Project, iris: Path, command: Run) -> Path:
+    """A file that a first commit has with DVC."""
+    (iris / "may.csv").write_text(head(project) + rows(1000))
+    assert command("data", "raw", "iris").code == 0
+    done = command("save", "-m", "May")
+    assert done.code == 0, done.err
+    return iris / "may.csv"
+
+
+def lines(done: Said) -> list[str]:
+    return done.err.strip().splitlines()
+
+
+def test_a_file_that_is_not_here_is_named_with_the_command_that_brings_it(iris: Path, command: Run) -> None:
+    (iris / "may.csv.dvc").write_text("outs:\n- md5: 0123456789abcdef0123456789abcdef\n  path: may.csv\n")
+    done = command("data", "raw", "iris")
+    assert done.code == 2 and len(lines(done)) == 1
+    assert "may.csv: not here" in done.err and "mlops data restore" in done.err
+
+
+def test_a_pointer_that_cannot_be_read_is_one_line(iris: Path, command: Run) -> None:
+    (iris / "may.csv.dvc").write_text("<<<<<<< HEAD\n")
+    done = command("data", "restore")
+    assert done.code == 2 and len(lines(done)) == 1 and "may.csv.dvc: not a pointer" in done.err
+
+
+class TestWithDvc:
+    pytestmark = runs_dvc
+
+    def test_git_holds_the_pointer_and_the_digest_of_the_data_is_the_same(self, project: Project, saved: Path) -> None:
+        tracked = git(project, "ls-files").splitlines()
+        assert "data/raw/iris/may.csv.dvc" in tracked and "data/raw/iris/may.csv" not in tracked
+        assert not git(project, "status", "--porcelain")
+        with_dvc = stages.raw(project, load_use_case(project, "iris")).sha256
+        content = saved.read_bytes()
+        git(project, "rm", "-q", "--cached", "data/raw/iris/may.csv.dvc")
+        (saved.parent / "may.csv.dvc").unlink()
+        (saved.parent / ".gitignore").unlink()
+        saved.write_bytes(content)
+        git(project, "add", "--all")
+        assert "data/raw/iris/may.csv" in git(project, "ls-files").splitlines()
+        assert stages.raw(project, load_use_case(project, "iris")).sha256 == with_dvc
+
+    def test_an_older_commit_comes_back_with_its_data_and_the_newer_one_too(
+        self, project: Project, saved: Path, command: Run
+    ) -> None:
+        june = saved.with_name("june.csv")
+        june.write_text(head(project) + rows(2000))
+        newer = june.read_bytes()
+        assert command("data", "raw", "iris").code == 0
+        both = stages.raw(project, load_use_case(project, "iris")).sha256
+        assert command("save", "-m", "June").code == 0
+        git(project, "checkout", "-q", "HEAD~1")
+        saved.unlink()
+        done = command("data", "restore")
+        assert done.code == 0, done.err
+        assert saved.is_file() and not june.exists()
+        assert stages.raw(project, load_use_case(project, "iris")).sha256 != both
+        git(project, "checkout", "-q", "main")
+        assert "june.csv: not here" in command("data", "raw", "iris").err
+        assert command("data", "restore").code == 0
+        assert june.read_bytes() == newer
+        assert stages.raw(project, load_use_case(project, "iris")).sha256 == both
+
+    def test_content_that_was_never_saved_is_not_overwritten(self, saved: Path, command: Run) -> None:
+        saved.write_text("mine\n")
+        done = command("data", "restore")
+        assert done.code == 2 and len(lines(done)) == 1 and "never saved" in done.err
+        assert saved.read_text() == "mine\n"
+
+    def test_a_raw_file_that_was_changed_is_not_saved(self, project: Project, saved: Path, command: Run) -> None:
+        before = git(project, "rev-parse", "HEAD")
+        saved.write_text(saved.read_text() + rows(3000))
+        done = command("save", "-m", "changed")
+        assert done.code == 2 and len(lines(done)) == 1 and "immutable" in done.err
+        assert git(project, "rev-parse", "HEAD") == before
+
+    def test_a_damaged_cache_is_written_anew_by_a_restore(self, project: Project, saved: Path, command: Run) -> None:
+        content = saved.read_bytes()
+        damage(dvc.cached(project, dvc.md5(saved)))
+        saved.unlink()
+        assert command("data", "restore").code == 0
+        assert saved.read_bytes() == content
+
+    def test_a_damaged_cache_is_not_pushed(self, project: Project, saved: Path, command: Run) -> None:
+        content = saved.read_bytes()
+        damage(dvc.cached(project, dvc.md5(saved)))
+        shutil.rmtree(dvc.remote(project))
+        (project.root / "note.md").write_text("new\n")
+        assert command("save", "-m", "again").code == 0
+        shutil.rmtree(dvc.cache(project))
+        saved.unlink()
+        assert command("data", "restore").code == 0
+        assert saved.read_bytes() == content
+
+    def test_a_remote_without_the_file_is_one_line(self, project: Project, saved: Path, command: Run) -> None:
+        shutil.rmtree(dvc.remote(project))
+        shutil.rmtree(dvc.cache(project))
+        saved.unlink()
+        done = command("data", "restore")
+        assert done.code == 2 and len(lines(done)) == 1 and dvc.remote(project) in done.err
+
+    def test_a_remote_with_other_bytes_is_one_line(self, project: Project, saved: Path, command: Run) -> None:
+        digest = dvc.md5(saved)
+        damage(Path(dvc.remote(project)) / "files" / "md5" / digest[:2] / digest[2:])
+        shutil.rmtree(dvc.cache(project))
+        saved.unlink()
+        done = command("data", "restore")
+        assert done.code == 2 and len(lines(done)) == 1 and "may.csv" in done.err
+        assert "mlops save" in done.err or "mlops data restore" in done.err
+
+    def test_nothing_is_committed_where_the_remote_takes_nothing(self, project: Project, iris: Path, command: Run) -> None:
+        before = git(project, "rev-parse", "HEAD")
+        file = iris / "may.csv"
+        file.write_text(head(project) + rows(1000))
+        (project.root / "occupied").write_text("no folder")
+        os.environ["MLOPS__PROJECT__LARGE__REMOTE"] = "occupied"
+        done = command("save", "-m", "May")
+        assert done.code == 2 and len(lines(done)) == 1 and "occupied" in done.err
+        assert git(project, "rev-parse", "HEAD") == before and file.is_file()
+        os.environ["MLOPS__PROJECT__LARGE__REMOTE"] = "elsewhere/large"
+        done = command("save", "-m", "May")
+        assert done.code == 0, done.err
+
+    @pytest.mark.parametrize("seconds", [0.8, 2.5, 4.0])
+    def test_a_save_that_is_killed_loses_nothing(self, project: Project, iris: Path, command: Run, seconds: float) -> None:
+        file = iris / "may.csv"
+        file.write_text(head(project) + rows(1000))
+        content = file.read_bytes()
+        process = subprocess.Popen([sys.executable, "-m", "mlops", "save", "-m", "May"], start_new_session=True)
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert file.read_bytes() == content
+        (project.root / ".git" / "index.lock").unlink(missing_ok=True)
+        (project.root / "note.md").write_text("new\n")
+        done = command("save", "-m", "again")
+        assert done.code == 0, done.err
+        file.unlink()
+        shutil.rmtree(dvc.cache(project))
+        assert command("data", "restore").code == 0
+        assert file.read_bytes() == content
+
+
+class TestOnS3:
+    pytestmark = runs_dvc
+
+    @pytest.fixture
+    def bucket(self, iris: Path) -> Iterator[str]:
+        from moto.server import ThreadedMotoServer
+
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        import boto3
+
+        host, port = server.get_host_and_port()
+        keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+        os.environ.update(keys, AWS_ENDPOINT_URL=f"http://{host}:{port}")
+        boto3.client("s3").create_bucket(Bucket="large")
+        os.environ["MLOPS__PROJECT__LARGE__REMOTE"] = "s3://large/data"
+        yield "large"
+        server.stop()
+
+    def test_data_go_to_the_bucket_and_come_back(self, project: Project, bucket: str, saved: Path, command: Run) -> None:
+        import boto3
+
+        digest, content = dvc.md5(saved), saved.read_bytes()
+        keys = [item["Key"] for item in boto3.client("s3").list_objects_v2(Bucket=bucket)["Contents"]]
+        assert keys == [f"data/files/md5/{digest[:2]}/{digest[2:]}"]
+        shutil.rmtree(dvc.cache(project))
+        saved.unlink()
+        assert command("data", "restore").code == 0
+        assert saved.read_bytes() == content
+
+    def test_a_missing_bucket_is_one_line_and_nothing_is_committed(
+        self, project: Project, bucket: str, iris: Path, command: Run
+    ) -> None:
+        os.environ["MLOPS__PROJECT__LARGE__REMOTE"] = "s3://no-such-bucket/data"
+        before = git(project, "rev-parse", "HEAD")
+        (iris / "may.csv").write_text(head(project) + rows(1000))
+        done = command("save", "-m", "May")
+        assert done.code == 2 and len(lines(done)) == 1 and "no-such-bucket" in done.err
+        assert git(project, "rev-parse", "HEAD") == before
+
+    def test_missing_credentials_are_one_line(self, project: Project, bucket: str, iris: Path, command: Run) -> None:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            del os.environ[name]
+        os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+        (iris / "may.csv").write_text(head(project) + rows(1000))
+        done = command("save", "-m", "May")
+        assert done.code == 2 and len(lines(done)) == 1 and "s3://large/data" in done.err
+
+
+def damage(file: Path) -> None:
+    file.chmod(0o644)
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
