@@ -12,7 +12,7 @@ REQUIRE_HASHES := $(if $(filter -e,$(MACHINERY)),,--require-hashes)
 PYTHON_FILES := src tests setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help workbench workbench-local down jupyter deploy-realtime-model score-realtime-model html setup run test lint lint-style lint-types lint-workflows lint-schemas secrets audit format tests fast-tests test-all protect lock update sync ui dvc spark spark-package raw-data interim-data processed-data docs lab notebooks clean
+.PHONY: help workbench workbench-local down jupyter deploy-realtime-model score-realtime-model html setup run test lint lint-style lint-types lint-workflows lint-schemas secrets audit format tests fast-tests test-all protect lock update sync ui dvc restore-data spark spark-package raw-data interim-data processed-data docs lab notebooks clean
 
 # The checks of `make lint`, which run side by side; each is a target.
 CHECKS := lint-style lint-types lint-workflows lint-schemas secrets
@@ -170,6 +170,9 @@ $(VENV)/.dvc: $(VENV)/.base
 	@touch $@
 
 dvc: $(VENV)/.dvc ## add DVC, which holds raw data too large for git: `mlops save`, `mlops data restore`
+
+restore-data: $(VENV)/.dvc ## bring the raw data that git holds pointers of, as the commit has them
+	@$(RUN) data restore
 
 spark-package: $(VENV)/.base ## code and configuration for spark-submit, in output/spark
 	@$(RUN) spark-package

@@ -35,7 +35,9 @@ def command() -> str:
 
 def run(project: Project, *arguments: str) -> None:
     """Run DVC in the project; raise DataError with its own last words when it fails."""
-    variables = {**os.environ, "DVC_NO_ANALYTICS": "1", "DVC_STUDIO_OFFLINE": "1"}
+    # A workflow hands on an empty value where nobody has set the variable; boto takes it for an address.
+    given = {name: value for name, value in os.environ.items() if value or not name.startswith("AWS_")}
+    variables = {**given, "DVC_NO_ANALYTICS": "1", "DVC_STUDIO_OFFLINE": "1"}
     done = subprocess.run([command(), *arguments], cwd=project.root, env=variables, capture_output=True, text=True)
     if done.returncode:
         raise DataError(f"dvc {arguments[0]} failed: {_last_words(done.stderr or done.stdout)}; remote: {remote(project)}")

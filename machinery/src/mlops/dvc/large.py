@@ -109,7 +109,7 @@ def _fetch(project: Project, wanted: dict[Path, str]) -> None:
         if not file.is_file() or dvc.md5(file) != digest:
             dvc.drop_damaged(project, digest)
             place = dvc.remote(project)
-            raise DataError(f"{file}: {place} holds other bytes than its pointer names; push it again where it is whole: mlops save")
+            raise DataError(f"{file}: {place} holds other bytes than its pointer names; where the file is whole: mlops save")
 
 
 def _of_other_commits(project: Project, wanted: dict[Path, str]) -> list[Path]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import digests, folders, git, keys, vendored
+from mlops import digests, dvc, folders, git, keys, vendored
 from mlops.config import Project, load_project, load_use_case_config
 from mlops.console import phase
 from mlops.errors import MlopsError, UserError
@@ -144,11 +144,18 @@ def _bring_data(project: Project, name: str, tree: Path, registered: Candidate) 
         place = tree / "data" / "raw" / name / item["file"]
         if place.is_file() and digests.of_file(place) == item["sha256"]:
             continue
-        here = project.data / "raw" / name / item["file"]
+        here = _held(project, place, item["sha256"]) or project.data / "raw" / name / item["file"]
         if not here.is_file() or digests.of_file(here) != item["sha256"]:
             raise UserError(f"{here}: not the file that was trained on (sha256 {item['sha256'][:16]}…); restore that one")
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(here, place)
+
+
+def _held(project: Project, place: Path, sha256: str) -> Path | None:
+    """The content that the pointer at a place names, in DVC's cache; None where it is not there with this digest."""
+    pointer = place.with_name(f"{place.name}.dvc")
+    held = dvc.cached(project, dvc.pointed(pointer)) if pointer.is_file() else None
+    return held if held and held.is_file() and digests.of_file(held) == sha256 else None
 
 
 def _environment(project: Project, tree: Path) -> tuple[str, list[Path]]:
