@@ -175,7 +175,7 @@ def reproduce(
 
     project = load_project()
     name, _, ref = subject.partition("@")
-    result = reproduction.reproduce(project, name or project.default_use_case, ref or None)
+    result = reproduction.reported(project, name or project.default_use_case, ref or None)
     if json:
         console.as_json({**asdict(result), "equal": result.equal, "verdict": result.verdict})
     else:
