@@ -122,20 +122,7 @@ def test_8_a_better_model_becomes_the_champion(project: Project) -> None:
     assert entry["champion"] == entry["challenger"] and entry["champion"] > "1.0.0"
 
 
-def test_9_an_older_version_is_trained_again_by_hand_and_a_missing_one_is_refused(project: Project) -> None:
-    """The summary holds the verdict; the weekly look at the packages is another job of the workflow."""
-    git(project.root, "fetch", "--quiet", "origin")
-    git(project.root, "checkout", "--quiet", "-B", "main", "origin/main")
-    assert git(project.root, "rev-list", "--count", "origin/main") != "1"
-    run = project.run("audit.yml", "workflow_dispatch", events.dispatch("main", reproduce="iris@1.0.0"))
-    assert run.jobs == {"audit": "skipped", "reproduce": "success"}, run.log[-4000:]
-    assert "### ✅ iris 1.0.0, trained again from" in run.summary and "Equal: 3 metrics" in run.summary
-    assert re.search(r"\| log_loss \| (0\.\d{4}) \| \1 \| 0 \|", run.summary), run.summary
-    missing = project.run("audit.yml", "workflow_dispatch", events.dispatch("main", reproduce="iris@9.0.0"))
-    assert missing.jobs["reproduce"] == "failure" and "### iris@9.0.0 cannot be trained again" in missing.summary
-
-
-def test_10_no_run_left_a_credential_or_a_second_store_behind(project: Project) -> None:
+def test_9_no_run_left_a_credential_or_a_second_store_behind(project: Project) -> None:
     refs = git(project.origin, "for-each-ref", "--format=%(refname)").splitlines()
     assert [ref for ref in refs if ref.startswith("refs/mlops/")] == ["refs/mlops/store"]
     assert git(project.origin, "rev-list", "--count", "refs/mlops/store") == "1"

@@ -98,8 +98,7 @@ def history(
     project = load_project()
     name = name or project.default_use_case
     with tracking.open_store(project, make=False) as client:
-        listed = versions.of_use_case(client, project, name)
-        versions.choose(name, listed, None)
+        listed = versions.some_of_use_case(client, project, name)
         moves = aliases.log(client, versions.qualified(project, name))
         # One more is read, so that the oldest one that is shown has one before it.
         steps = changes.steps(client, listed[: last + 1])[:last]

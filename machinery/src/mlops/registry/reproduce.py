@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import digests, folders, git, keys, runner, vendored
 from mlops.config import Project, load_project, load_use_case_config
-from mlops.console import phase
+from mlops.console import digits, phase
 from mlops.errors import MlopsError, UserError
 from mlops.registry import versions
 from mlops.registry.changes import leaves_that_differ, prefix
@@ -159,7 +159,7 @@ def _cpu_of_children() -> float:
 
 
 def _digits(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+    return "–" if value is None else digits(value)
 
 
 def _summarise(text: str) -> None:
