@@ -66,8 +66,7 @@ def main() -> None:
 def versions(root: Path, names: list[str], rounds: int) -> list[Trained]:
     """The versions of all rounds, and the project with a later lock, wheel and code."""
     machinery = new.own_wheel()
-    make(root, names, machinery)
-    lock = (root / "requirements/base.txt").read_bytes()
+    lock = make(root, names, machinery)
     trained = []
     for turn in range(1, rounds + 1):
         if turn == 2:
@@ -83,28 +82,32 @@ def versions(root: Path, names: list[str], rounds: int) -> list[Trained]:
     return trained
 
 
-def make(root: Path, names: list[str], machinery: Wheel) -> None:
-    """A project on the wheel with the use cases, an older pin in its lock, and nothing trained."""
+def make(root: Path, names: list[str], machinery: Wheel) -> bytes:
+    """A project on the wheel with the use cases, an older pin in its lock, and nothing trained; returns the later lock."""
     new.create(root, answers.Answers(use_case=names[0]), machinery)
     for path, content in {k: v for name in (*names[1:], REFUSED) for k, v in shipped.example(name).items()}.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
     run(root, "git", "init", "-q", "-b", "main")
+    lock = root / "requirements" / "base.txt"
+    later = lock.read_bytes()
     options = ("--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header")
     uv = Path(sys.executable).with_name("uv")
     run(root / "requirements", str(uv), "pip", "compile", *options, "-P", OLD_PIN, "base.in", "-o", "base.txt")
+    assert lock.read_bytes() != later, f"{OLD_PIN} is what the lock has"
+    return later
 
 
 def update(root: Path, machinery: Wheel) -> None:
     """Bring the later wheel, as a team does."""
     commit(root, "before the update")
     file = root.parent / f"mlops_machinery-{LATER}-py3-none-any.whl"
-    file.write_bytes(later(machinery))
+    file.write_bytes(later_wheel(machinery))
     run(root, "mlops", "update", "--wheel", str(file))
     commit(root, f"machinery {LATER}")
 
 
-def later(machinery: Wheel) -> bytes:
+def later_wheel(machinery: Wheel) -> bytes:
     """A wheel of a later version, whose split leaves out the last row of training."""
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(machinery.content)) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:

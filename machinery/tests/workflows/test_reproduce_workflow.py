@@ -22,7 +22,9 @@ def test_a_version_of_an_older_commit_is_trained_again_and_a_missing_one_is_refu
     assert later != commit
     run = project.run("audit.yml", "workflow_dispatch", events.dispatch("main", reproduce="iris@1.0.0"))
     assert run.jobs == {"audit": "skipped", "reproduce": "success"}, run.log[-4000:]
-    assert f"### ✅ iris 1.0.0, trained again from {commit[:12]}" in run.summary and "Equal: 3 metrics" in run.summary
+    assert (
+        f"### ✅ iris 1.0.0 (champion), trained again from {commit[:12]}" in run.summary and "Equal: 3 metrics" in run.summary
+    )
     assert re.search(r"\| log_loss \| (0\.\d{4}) \| \1 \| 0 \|", run.summary), run.summary
     missing = project.run("audit.yml", "workflow_dispatch", events.dispatch("main", reproduce="iris@9.0.0"))
     assert missing.jobs["reproduce"] == "failure" and "### iris@9.0.0 cannot be trained again" in missing.summary
