@@ -22,7 +22,7 @@ RUNS = {
     "serving": ("--seconds", "0.2"),
     "deploy": ("--runs", "1", "--rate", "20"),
     "drill": ("--rate", "20"),
-    "reproductions": ("--use-cases", "iris", "--rounds", "1"),
+    "reproductions": ("--use-cases", "iris", "--rounds", "2"),
     "workflows": ("--runs", "1"),
     "workflow_minutes": (),
 }

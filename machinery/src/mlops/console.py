@@ -31,6 +31,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     _console().print(grid)
 
 
+def digits(value: float) -> str:
+    """A number as a reader takes it: four digits after the point, none for a whole one from 1000 on; zero has no sign."""
+    return f"{value:.0f}" if abs(value) >= 1000 and value.is_integer() else f"{value:z.4f}"
+
+
 def note(message: str) -> None:
     """Say what a step did, on standard error, so that standard output stays the result."""
     if not sys.stderr.isatty():  # nothing to style: a program or a log reads it, and rich takes time to import
@@ -130,5 +135,5 @@ def _cell(value: Any) -> Text:
     if value is None:
         return Text("–")
     if isinstance(value, float):
-        return Text(f"{value:.4f}")
+        return Text(digits(value))
     return Text(str(value))

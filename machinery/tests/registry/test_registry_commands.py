@@ -135,6 +135,24 @@ def test_a_use_case_without_versions_gets_the_way_to_make_one(registered: Projec
         assert "ridership: no version is registered; make one with: mlops run ridership" in command(look, "ridership").err
 
 
+def test_a_use_case_whose_refusal_is_expected_is_not_sent_to_a_run_that_makes_no_version(registered: Project, command):
+    file = registered.root / "config" / "ridership.yaml"
+    file.write_text(f"{file.read_text()}\nexpect: refused\n")
+    for look in ("show", "history", "reproduce"):
+        done = command(look, "ridership")
+        assert done.code == 2 and "expects a refusal and the baseline is the champion" in done.err
+        assert "mlops compare ridership" in done.err and "mlops run" not in done.err
+
+
+def test_a_whole_number_and_a_zero_are_shown_as_a_reader_takes_them() -> None:
+    from mlops.console import digits
+    from mlops.training import importance
+
+    assert [digits(value) for value in (2050.0, 1234.5, 3.0, -0.00001)] == ["2050", "1234.5000", "3.0000", "0.0000"]
+    entry = {"input": "gain", "loss": -0.00001, "low": -0.1, "high": 0.1}
+    assert importance.table([entry], "accuracy")[-1] == "| gain | 0.0000 | -0.1000 to 0.1000 |"
+
+
 def test_a_use_case_that_has_left_the_configuration_keeps_its_versions(registered: Project, command):
     (registered.root / "config" / "iris.yaml").unlink()
     assert "iris 1.0.0 (champion)" in command("show", "iris").out

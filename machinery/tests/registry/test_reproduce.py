@@ -109,6 +109,17 @@ def test_data_that_are_nowhere_are_named(repository: Repository) -> None:
         reproduce._bring_data(load_project(repository.root), "iris", repository.root, lost)
 
 
+def test_the_summary_of_a_workflow_says_what_differs_and_by_how_much() -> None:
+    from mlops.registry.reproduce import Reproduction, markdown
+
+    metrics = {"log_loss": (0.25, 0.5), "days": (2050.0, 2050.0), "new": (None, 1.0)}
+    result = Reproduction("iris 1.0.0", "a" * 40, ("lock",), (), metrics, 51, 2, 0.125, (), 1.5, 20.0, 9.0)
+    text = markdown(result)
+    assert text.startswith("### ❌ iris 1.0.0, trained again from aaaaaaaaaaaa") and "Differs in 2 of 51 predictions" in text
+    assert "| log_loss | 0.2500 | 0.5000 | 0.25 |" in text and "| days | 2050 | 2050 | 0 |" in text
+    assert "| new | – | 1.0000 | – |" in text and "Environment: of its own, in 20 s; fit: 1.5 s." in text
+
+
 @pytest.mark.parametrize(
     "recipe, works", [("mkdir -p .venv/bin && touch .venv/.base", True), ("echo error: no such pin >&2; exit 2", False)]
 )
@@ -133,3 +144,19 @@ def test_another_lock_gets_an_environment_of_its_own_by_the_make_of_its_commit(
             reproduce._environment(project, tree)
     (tree / "requirements" / "base.txt").write_text("# the same pin\nclick==8.5.1\n")
     assert reproduce._environment(project, tree)[0] == sys.executable
+
+
+def test_another_environment_that_the_shell_names_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workflow gives VENV to every job: the commit's environment lies in its own folder all the same."""
+    from mlops.config import Project
+    from mlops.registry import reproduce
+
+    here, tree = (tmp_path / name for name in ("here", "tree"))
+    (tree / "requirements").mkdir(parents=True)
+    (tree / "requirements" / "base.txt").write_text("click==8.5.0\n")
+    recipe = "VENV ?= .venv\n$(VENV)/.base:\n\t@mkdir -p $(VENV)/bin && touch $(VENV)/.base\n"
+    (tree / "Makefile").write_text(recipe)
+    monkeypatch.setenv("VENV", str(tmp_path / "job"))
+    project = Project.model_validate({"root": here, "name": "here", "default_use_case": "iris"})
+    reproduce._environment(project, tree)
+    assert (tree / ".venv/.base").is_file() and not (tmp_path / "job").exists()

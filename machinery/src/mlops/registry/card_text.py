@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mlops.console import digits
 from mlops.registry import slices
 from mlops.training import importance
 from mlops.training.report import WORDS
@@ -162,7 +163,7 @@ def _line(cells: Iterable[Any]) -> str:
 
 
 def number(value: float | None) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{value:.4f}"
+    return "–" if value is None or not math.isfinite(value) else digits(value)
 
 
 def day(stamp: str | None) -> str:

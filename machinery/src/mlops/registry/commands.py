@@ -98,8 +98,7 @@ def history(
     project = load_project()
     name = name or project.default_use_case
     with tracking.open_store(project, make=False) as client:
-        listed = versions.of_use_case(client, project, name)
-        versions.choose(name, listed, None)
+        listed = versions.some_of_use_case(client, project, name)
         moves = aliases.log(client, versions.qualified(project, name))
         # One more is read, so that the oldest one that is shown has one before it.
         steps = changes.steps(client, listed[: last + 1])[:last]
@@ -175,7 +174,7 @@ def reproduce(
 
     project = load_project()
     name, _, ref = subject.partition("@")
-    result = reproduction.reproduce(project, name or project.default_use_case, ref or None)
+    result = reproduction.reported(project, name or project.default_use_case, ref or None)
     if json:
         console.as_json({**asdict(result), "equal": result.equal, "verdict": result.verdict})
     else:

@@ -12,15 +12,16 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import digests, dvc, folders, git, keys, vendored
+from mlops import digests, dvc, folders, git, keys, runner, vendored
 from mlops.config import Project, load_project, load_use_case_config
-from mlops.console import phase
+from mlops.console import digits, phase
 from mlops.errors import MlopsError, UserError
 from mlops.registry import versions
 from mlops.registry.changes import leaves_that_differ, prefix
@@ -43,7 +44,8 @@ class Reproduction:
     """A version and its repetition.
 
     parts: what of the key is not the same. metrics: name → both values. rows: of the holdout; largest: the greatest distance
-    of a predicted number or probability. files: those with other bytes.
+    of a predicted number or probability. files: those with other bytes. seconds: of the fit; environment_seconds, of them on
+    a processor environment_cpu: until that commit's packages and machinery were there, 0 where they are those that are here.
     """
 
     version: str
@@ -56,6 +58,8 @@ class Reproduction:
     largest: float
     files: tuple[str, ...]
     seconds: float
+    environment_seconds: float = 0.0
+    environment_cpu: float = 0.0
 
     @property
     def equal(self) -> bool:
@@ -85,11 +89,44 @@ def reproduce(project: Project, name: str, ref: str | None = None) -> Reproducti
     with folders.work_folder() as scratch, _worktree(project, commit, scratch / "tree") as tree:
         fetched = versions.fetch(project, version, scratch / "registered")
         _bring_data(project, name, tree, fetched)
+        started, before = time.perf_counter(), _cpu_of_children()
         with phase(f"{version.title}: environment of {commit[:12]}"):
             python, paths = _environment(project, tree)
+        seconds = (time.perf_counter() - started, _cpu_of_children() - before) if python != sys.executable else (0.0, 0.0)
         with phase(f"{version.title}: trained again"):
             again = _train(name, tree, python, paths, _overrides(tree, name, fetched.manifest["config"]))
-        return compare(version, fetched, again)
+        result = compare(version, fetched, again)
+        return replace(result, environment_seconds=seconds[0], environment_cpu=seconds[1])
+
+
+def reported(project: Project, name: str, ref: str | None = None) -> Reproduction:
+    """Train a version again; in a workflow the verdict, or why there is none, is put on the summary page of the job."""
+    try:
+        result = reproduce(project, name, ref)
+    except MlopsError as refusal:
+        _summarise(f"### {name}{f'@{ref}' if ref else ''} cannot be trained again\n\n{refusal}")
+        raise
+    _summarise(markdown(result))
+    return result
+
+
+def markdown(result: Reproduction) -> str:
+    """The verdict and a table of the metrics, for a summary page."""
+    verdict = result.verdict[0].upper() + result.verdict[1:]
+    lines = [
+        f"### {'✅' if result.equal else '❌'} {result.version}, trained again from {result.commit[:12]}",
+        "",
+        f"{verdict}.",
+        "",
+    ]
+    lines += ["| metric | registered | again | difference |", "|:--|--:|--:|--:|"]
+    for metric, (old, new) in result.metrics.items():
+        distance = "–" if old is None or new is None else f"{abs(new - old):.3g}"
+        lines.append(f"| {metric} | {_digits(old)} | {_digits(new)} | {distance} |")
+    environment = (
+        f"of its own, in {result.environment_seconds:.0f} s" if result.environment_seconds else "the one that is here"
+    )
+    return "\n".join([*lines, "", f"Environment: {environment}; fit: {result.seconds:.1f} s."])
 
 
 def compare(version: Version, registered: Candidate, again: Candidate) -> Reproduction:
@@ -113,6 +150,21 @@ def compare(version: Version, registered: Candidate, again: Candidate) -> Reprod
         files=tuple(name for name, digest in old["files"].items() if new["files"].get(name) != digest),
         seconds=new["fit_seconds"],
     )
+
+
+def _cpu_of_children() -> float:
+    """Seconds on a processor of all the processes that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def _digits(value: float | None) -> str:
+    return "–" if value is None else digits(value)
+
+
+def _summarise(text: str) -> None:
+    if runner.event_name():
+        runner.summary(text)
 
 
 def _commit(project: Project, version: Version) -> str:
@@ -169,7 +221,9 @@ def _environment(project: Project, tree: Path) -> tuple[str, list[Path]]:
         paths.append(tree / "machinery" / "src")
     if same:
         return sys.executable, paths
-    done = subprocess.run(["make", "-s", ".venv/.base"], cwd=tree, env=_variables([]), capture_output=True, text=True)
+    # As in that folder, whatever a shell or a job names as its environment; with this Python.
+    command = ["make", "-s", "VENV=.venv", f"PYTHON={sys.executable}", ".venv/.base"]
+    done = subprocess.run(command, cwd=tree, env=_variables([]), capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"the environment of that commit cannot be created: {git.last_words(done.stderr)}")
     return str(tree / ".venv" / "bin" / "python"), paths

@@ -87,6 +87,18 @@ def of_use_case(client: MlflowClient, project: Project, use_case: str) -> list[V
     return listed
 
 
+def some_of_use_case(client: MlflowClient, project: Project, use_case: str) -> list[Version]:
+    """As `of_use_case`; raises UserError where there is none, by its configuration or not yet."""
+    listed = of_use_case(client, project, use_case)
+    if not listed and load_use_case_config(project, use_case).expect == "refused":
+        raise UserError(
+            f"{use_case}: no version is registered, as its configuration expects a refusal and the baseline is the champion; "
+            f"its runs are in: mlops compare {use_case}"
+        )
+    choose(use_case, listed, None)
+    return listed
+
+
 def by_alias(versions: list[Version], alias: str) -> Version | None:
     """The version that an alias points at, or None."""
     return next((item for item in versions if alias in item.aliases), None)
@@ -149,7 +161,7 @@ def choose(name: str, versions: list[Version], ref: str | None) -> Version:
 def resolve(project: Project, use_case: str, ref: str | None = None) -> Version:
     """The version of an alias or number in the project's store; raises UserError as `of_use_case` and `choose` do."""
     with tracking.open_store(project, make=False) as client:
-        return choose(use_case, of_use_case(client, project, use_case), ref)
+        return choose(use_case, some_of_use_case(client, project, use_case), ref)
 
 
 def fetch(project: Project, version: Version, to: Path) -> Candidate:

@@ -104,7 +104,7 @@ def table(entries: list[dict[str, Any]], metric: str) -> list[str]:
         return []
     head = [f"| input | loss of {metric} | 95 % interval |", "|:--|--:|:--|"]
     lines = [
-        f"| {item['input'].replace('|', chr(92) + '|')} | {item['loss']:.4f} | {item['low']:.4f} to {item['high']:.4f} |"
+        f"| {item['input'].replace('|', chr(92) + '|')} | {item['loss']:z.4f} | {item['low']:z.4f} to {item['high']:z.4f} |"
         for item in entries[:20]
     ]
     return [*head, *lines]

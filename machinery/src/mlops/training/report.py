@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import files
 from mlops.config import Project
+from mlops.console import digits
 from mlops.training import importance, plots
 from mlops.training.candidate import Candidate
 from mlops.training.evaluation import Evaluation
@@ -183,7 +184,7 @@ def _threshold(manifest: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _cells(row: tuple[Any, ...]) -> list[str]:
-    return ["–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value) for value in row]
+    return ["–" if value is None else digits(value) if isinstance(value, float) else str(value) for value in row]
 
 
 def _row(cells: Iterable[object]) -> str:
