@@ -239,7 +239,7 @@ def _fitted(estimator):
     ):
         try:
             return estimator.fit(*given)
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, IndexError):
             continue
     return None
 
