@@ -235,6 +235,7 @@ def _fitted(estimator):
         (rows, rows[:, 0] + 0.1),
         (rows, np.c_[labels, 1 - labels]),
         (rows,),
+        (labels,),
         (rows[:, 0], rows[:, 1]),
     ):
         try:
