@@ -22,6 +22,7 @@ RUNS = {
     "serving": ("--seconds", "0.2"),
     "deploy": ("--runs", "1", "--rate", "20"),
     "drill": ("--rate", "20"),
+    "versions": ("--versions", "3", "--rounds", "1"),
     "reproductions": ("--use-cases", "iris", "--rounds", "2"),
     "workflows": ("--runs", "1"),
     "workflow_minutes": (),
@@ -38,6 +39,7 @@ MARKS = {
     "drill": (pytest.mark.docker, pytest.mark.long),
     "workflows": (pytest.mark.workflows, pytest.mark.long),
     "reproductions": pytest.mark.long,
+    "versions": pytest.mark.long,
 }
 
 

@@ -235,11 +235,12 @@ def _fitted(estimator):
         (rows, rows[:, 0] + 0.1),
         (rows, np.c_[labels, 1 - labels]),
         (rows,),
+        (labels,),
         (rows[:, 0], rows[:, 1]),
     ):
         try:
             return estimator.fit(*given)
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, IndexError):
             continue
     return None
 

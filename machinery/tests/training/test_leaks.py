@@ -86,6 +86,21 @@ def test_rows_that_stand_on_both_sides_are_found(table: Callable[[], tuple[pd.Da
     assert "leaks.duplicates" in blocking(pd.concat([rows, rows], ignore_index=True), target, classes)
 
 
+@pytest.mark.parametrize("written", ["{:06d}", "C-{:04d}", "{}0"])
+def test_a_row_number_is_found_however_it_is_written(written: str) -> None:
+    rows = pd.DataFrame({"number": [written.format(i) for i in np.random.default_rng(0).permutation(200)]})
+    rows["steps"] = rows["number"].str.extract(r"(\d+)", expand=False).astype(int)
+    findings = leaks.of_row_numbers(rows, ["number", "steps"], False)
+    assert [item.rule for item in findings if item.blocks] == ["leaks.row_number.number", "leaks.row_number.steps"]
+
+
+def test_names_and_measures_that_differ_number_no_rows() -> None:
+    random = np.random.default_rng(1)
+    rows = pd.DataFrame({"code": [f"{random.integers(1e9):09d}" for _ in range(200)], "grams": random.permutation(5000)[:200]})
+    rows["name"] = [f"{letter}{i}" for i, letter in enumerate("ab" * 100)]
+    assert leaks.of_row_numbers(rows, list(rows), False) == []
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_row_number_as_input_is_found(order: int) -> None:
     rows, target, classes = diabetes()

@@ -22,7 +22,7 @@ Parameter = bool | int | float | str | list[Any] | dict[bool | int | float | str
 
 
 class Large(Frozen):
-    """Raw files that are held with DVC: from which size on, and where their content is pushed (a folder, `s3://bucket/path`)."""
+    """Raw files that are held with DVC: from which size on, and where their content goes (a folder, `s3://bucket/path`)."""
 
     megabytes: float = Field(default=50, gt=0)
     remote: str = ""

@@ -78,21 +78,39 @@ def of_duplicates(training: pd.DataFrame, holdout: pd.DataFrame, target: pd.Seri
 
 
 def of_row_numbers(rows: pd.DataFrame, inputs: list[str], by_time: bool) -> list[Finding]:
-    """A finding for each input that numbers the rows: whole numbers, each once, with hardly a gap.
+    """A finding for each input that numbers the rows: whole numbers in even steps, each once, with hardly a gap.
 
-    Where the split is by time it may be a day count, so there it is reported and does not block.
+    They may be written as text behind the same letters (C-0001). Where the split is by time it may be a day count, so there it
+    is reported and does not block.
     """
-    import pandas as pd
+    import numpy as np
 
     findings = []
     for name in inputs if len(rows) >= 20 else []:
-        values = rows[name]
-        if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values) or not values.is_unique:
+        values = _numbers(rows[name])
+        if values is None:
             continue
-        whole = values.notna().all() and (values % 1 == 0).all()
-        if whole and values.max() - values.min() < 1.1 * len(rows):
+        steps = np.diff(np.sort(values))
+        if (steps > 0).all() and steps.sum() / np.gcd.reduce(steps) < 1.1 * len(rows):
             findings.append(Finding(f"leaks.row_number.{name}", f"input {name} numbers the rows: leave it out", not by_time))
     return findings
+
+
+def _numbers(values: pd.Series) -> np.ndarray | None:
+    """The whole numbers of a column, as numbers or as text behind the same letters; None where it holds anything else."""
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    if pd.api.types.is_string_dtype(values):
+        parts = values.astype(str).str.extract(r"^(\D*)(\d{1,15})$")
+        if parts[0].nunique(dropna=False) > 1:
+            return None
+        values = pd.to_numeric(parts[1])
+    if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
+        return None
+    whole = values.notna().all() and (values % 1 == 0).all() and (values.abs() < 2**62).all()
+    return values.to_numpy(dtype="int64") if whole else None
 
 
 def of_single_inputs(
