@@ -215,7 +215,7 @@ def _names(texts: pd.Series, facts: Kind) -> Kind:
     if share > 0.5 and facts.distinct > 20:
         kind = "identifier" if CODES.search(str(texts.name)) else "free"
         return replace(facts, kind=kind, remark=facts.remark or f"{facts.distinct} different values, few of them again")
-    if CODES.search(str(texts.name)) and facts.distinct > 50:
+    if CODES.search(str(texts.name)) and facts.distinct > 20:
         return replace(facts, kind="identifier", remark=facts.remark or f"names {facts.distinct} things")
     many = f"{facts.distinct} categories; the rare ones are taken together" if facts.distinct > 30 else ""
     return replace(facts, kind="category", remark=facts.remark or many)
