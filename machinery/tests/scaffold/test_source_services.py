@@ -1,4 +1,4 @@
-"""A database of PostgreSQL and a bucket of S3 as sources of `mlops add` and `mlops data add`, with the types that they have."""
+"""A database of PostgreSQL and a bucket of S3 as sources of `mlops add` and `mlops data add`."""
 
 from __future__ import annotations
 
@@ -55,8 +55,9 @@ def test_a_query_of_postgresql_becomes_a_use_case_that_trains_and_takes_more_row
     (raw,) = (own.data / "raw" / "mine").glob("*.parquet")
     kinds = pd.read_parquet(raw).dtypes.astype(str).to_dict()
     assert kinds["grown"] == "bool" and kinds["score"] == "float64"
-    query = "SELECT customer || 'b' AS customer, score, city, age, \"left\", seen, born, grown, token, owed, more, parts FROM people"
-    more = mlops("data", "add", "mine", database, "--query", f"{query} LIMIT 7", "--licence", "ours", "--json")
+    others = 'score, city, age, "left", seen, born, grown, token, owed, more, parts'
+    query = f"SELECT customer || 'b' AS customer, {others} FROM people LIMIT 7"
+    more = mlops("data", "add", "mine", database, "--query", query, "--licence", "ours", "--json")
     assert more.code == 0, more.err
     assert more.value[0]["rows"] == 7
     written = "".join(file.read_text(errors="ignore") for file in own.root.rglob("*") if file.is_file())
