@@ -108,7 +108,7 @@ def _from_database(address: str, query: str, scratch: Path) -> Path:
     if twice := [str(name) for name in rows.columns[rows.columns.duplicated()]]:
         raise UserError(f"{_without_login(address)}: the query has column {twice[0]} twice; name each with AS")
     for name in rows:  # identifiers of sixteen bytes, which a table would keep as bytes
-        if rows[name].map(type).eq(uuid.UUID).any():
+        if rows[name].map(type).isin([uuid.UUID]).any():
             rows[name] = rows[name].map(str, na_action="ignore")
     target = scratch / "query.parquet"
     rows.to_parquet(target, index=False)
