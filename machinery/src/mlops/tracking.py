@@ -122,7 +122,7 @@ def open_store(project: Project, make: bool = True) -> Iterator[MlflowClient]:
     if is_embedded(project):
         tracking_uri.refuse_untold()
         if not make:
-            _require(project)
+            require(project)
         place = f"sqlite:///{prepare(project)}"
     import mlflow
 
@@ -195,7 +195,7 @@ def _check_and_relocate(project: Project, database: Path) -> None:
         raise StoreUnreachable(_unreachable(project, error)) from None
 
 
-def _require(project: Project) -> None:
+def require(project: Project) -> None:
     """Raise UserError where there is no embedded store; one that lost its database, but not its backup, is damaged."""
     if folders.is_half_replaced(project.store):
         with alone(project.store):  # which brings the store back

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from services import postgres, s3  # noqa: F401  (fixtures)
 
 from mlops import pipeline, tracking
 from mlops.config import Project

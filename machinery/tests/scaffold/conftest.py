@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from services import postgres, s3  # noqa: F401  (fixtures)
 from tables import Trained
 
 import use_cases

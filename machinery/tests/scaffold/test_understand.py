@@ -156,3 +156,38 @@ def test_the_rarer_of_two_whole_numbers_is_one_of_the_configurations_classes(fil
 def test_a_page_in_place_of_a_table_is_called_one(file: Path, content: str) -> None:
     with pytest.raises(DataError, match="is a page or XML, no table; correct the address"):
         table_of(file, content)
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (["k1", "k22", "k3"], "category"),
+        (["Ort 1", "Ort 22", "Ort 3"], "category"),
+        (["EUR 1.50", "EUR 22.00", "EUR 3.25"], "number"),
+        (["1.5 kg", "22.0 kg", "3.2 kg"], "number"),
+    ],
+)
+def test_letters_before_a_number_make_a_name_of_it_but_for_a_currency(file: Path, texts: list[str], kind: str) -> None:
+    assert table_of(file, csv(ROWS.assign(extra=texts * 66 + texts[:2]))).kinds["extra"].kind == kind
+
+
+def test_dates_with_the_name_of_the_month_are_dates_beside_compact_ones(file: Path) -> None:
+    days = pd.Timestamp("2023-03-01") + pd.to_timedelta(np.arange(len(ROWS)), unit="D")
+    forms = ["%d/%m/%Y", "%Y%m%d", "%B %d, %Y"]
+    texts = [day.strftime(forms[place % 3]) for place, day in enumerate(days)]
+    understood = table_of(file, csv(ROWS.assign(since=texts)))
+    assert understood.kinds["since"].kind == "date"
+    assert (understood.rows["since"].to_numpy() == days.to_numpy()).all()
+
+
+def test_cells_of_lists_objects_and_bytes_are_left_out(tmp_path: Path) -> None:
+    parts = {"parts": [[1, 2]] * 200, "more": [{"n": 1}] * 200, "raw": [b"\xff\x97"] * 200}
+    ROWS.assign(**parts).to_parquet(tmp_path / "rows.parquet")
+    understood = understand(tmp_path / "rows.parquet", Wishes("left"))
+    assert parts.keys() <= understood.left_out.keys()
+    assert all("lists, objects or bytes" in understood.left_out[name] for name in parts)
+
+
+def test_a_target_and_a_key_alone_are_refused_with_the_way_out(file: Path) -> None:
+    with pytest.raises(DataError, match=r"no column is left to learn from \(.+\); bring others, or --keep one of them"):
+        table_of(file, csv(ROWS[["customer", "left"]]))

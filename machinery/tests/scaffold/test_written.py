@@ -12,6 +12,7 @@ from sklearn.metrics import recall_score
 from tables import Trained, people
 
 from mlops.config import Project
+from mlops.data import stages
 from mlops.scaffold import choose
 from mlops.scaffold.add import Added, add
 from mlops.scaffold.understand import Wishes
@@ -91,7 +92,7 @@ def test_a_query_becomes_an_immutable_file_whose_note_has_no_password(own: Proje
     assert "SELECT * FROM people WHERE age > 20" in (own.data / "raw" / "mine" / "README.md").read_text()
 
 
-@pytest.mark.parametrize("ending", [".parquet", ".xlsx", ".jsonl", ".csv.gz"])
+@pytest.mark.parametrize("ending", [".parquet", ".xlsx", ".jsonl", ".json", ".csv.gz"])
 def test_other_formats_are_read_as_they_are(own: Project, tmp_path: Path, ending: str) -> None:
     rows, file = people(60), tmp_path / f"rows{ending}"
     if ending == ".parquet":
@@ -101,11 +102,37 @@ def test_other_formats_are_read_as_they_are(own: Project, tmp_path: Path, ending
         rows.to_excel(file, index=False)
     elif ending == ".jsonl":
         rows.to_json(file, orient="records", lines=True)
+    elif ending == ".json":
+        rows.to_json(file, orient="records")
     else:
         rows.to_csv(file, index=False)
     added = add(own, "mine", str(file), Wishes("left"))
     assert added.table.rows["score"].tolist() == pytest.approx(rows["score"].tolist())
     assert (own.data / "raw" / "mine" / file.name).read_bytes() == file.read_bytes()
+    assert stages.interim(own, load_use_case(own, "mine")).rows == 60
+
+
+def test_rows_that_are_repeated_and_rare_classes_make_no_trap(own: Project, tmp_path: Path) -> None:
+    rows = people(100)
+    pd.concat([rows, rows]).to_csv(tmp_path / "twice.csv", index=False)
+    rows.assign(left=lambda rows: rows["left"].where(rows.index > 0, "once")).to_csv(tmp_path / "rare.csv", index=False)
+    rows.assign(left=(rows.index % 3).where(rows.index > 0, 9)).to_csv(tmp_path / "digits.csv", index=False)
+    for name, count in (("twice", 200), ("rare", 99), ("digits", 99)):
+        add(own, name, str(tmp_path / f"{name}.csv"), Wishes("left"))
+        assert stages.interim(own, load_use_case(own, name)).rows == count
+
+
+@pytest.mark.parametrize(("count", "share", "least"), [(25, 0.5, True), (80, 0.5, False), (300, 0.2, False)])
+def test_more_of_a_small_table_is_held_out_so_that_the_gate_can_judge(
+    own: Project, tmp_path: Path, count: int, share: float, least: bool
+) -> None:
+    people(count).to_csv(tmp_path / "rows.csv", index=False)
+    add(own, "mine", str(tmp_path / "rows.csv"), Wishes("left"))
+    use_case = load_use_case(own, "mine")
+    candidate, _ = train(own, use_case)
+    assert use_case.config.split.holdout == share
+    assert (use_case.config.checks.holdout_rows < 30) == least
+    assert len(candidate.holdout()) >= use_case.config.checks.holdout_rows
 
 
 def test_nothing_of_the_teams_is_written_over(own: Project, tmp_path: Path) -> None:

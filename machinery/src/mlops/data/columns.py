@@ -41,10 +41,12 @@ def date(missing: bool = True) -> Column:
     return _column("datetime64[ns]", "date", nullable=missing)
 
 
-def label(*classes: str | int) -> Column:
-    """Declare the target of a classification: one of the classes; rows where it is missing are not trained on."""
+def label(*classes: str | int | type) -> Column:
+    """Declare the target of a classification: one of the classes, or `str` or `int` for any; without it no row is trained on."""
     from pandera.pandas import Check
 
+    if classes in ((str,), (int,)):
+        return _column(str if classes[0] is str else float, "label")
     return _column(str if isinstance(classes[0], str) else float, "label", [Check.isin(list(classes))])
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.config.reading import Read
-from mlops.data.read import EXCEL, JSON_LINES, Kind, table, wall_clock
+from mlops.data.read import EXCEL, JSON, Kind, table, wall_clock
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _in_words(reason: str, file: Path) -> str:
         return f"row {match[2]}: rule {match[1]} values, as many as there are columns, found {match[3]}"
     if match := NEVER_CLOSED.search(reason):
         return f"row {int(match[1]) + 1}: rule a quotation mark is closed, found none"
-    named = {".parquet": "Parquet", **dict.fromkeys(EXCEL, "Excel"), **dict.fromkeys(JSON_LINES, "JSON lines")}
+    named = {".parquet": "Parquet", **dict.fromkeys(EXCEL, "Excel"), **dict.fromkeys(JSON, "JSON")}
     kind = named.get(file.suffix, "CSV")
     return f"cannot be read as {kind} ({(reason.strip().splitlines() or ['no reason given'])[0]})"
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
 
 Kind = Literal["number", "date", "text"]
-EXCEL, JSON_LINES = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"), (".jsonl", ".ndjson")
+EXCEL, JSON = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"), (".json", ".jsonl", ".ndjson")
 
 
 def kinds_of(schema: DataFrameSchema) -> dict[str, Kind]:
@@ -64,8 +64,8 @@ def cells(file: Path, read: Read, numbers: list[str] | None = None, rows: int | 
         return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
     if ending in EXCEL:
         frame = _excel(file, read)
-    elif ending in JSON_LINES:
-        frame = pd.read_json(file, lines=True, dtype=False, convert_dates=False, encoding=read.encoding)
+    elif ending in JSON:
+        frame = pd.read_json(file, lines=ending != ".json", dtype=False, convert_dates=False, encoding=read.encoding)
     else:
         frame = _csv(file, read, set(numbers or ()), rows)
     frame.columns = pd.Index([str(name).strip() for name in frame.columns])

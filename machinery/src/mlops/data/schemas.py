@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.data.read import JSON_LINES
+from mlops.data.read import JSON
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def complete(schema: DataFrameSchema, stage: str, key: Sequence[str]) -> DataFra
     import copy
 
     schema = copy.deepcopy(schema)
-    schema.unique = [column for column in key if column in schema.columns] or None
+    schema.unique = list(key) if key and set(key) <= set(schema.columns) else None
     schema.coerce = stage == "raw"
     schema.strict = stage != "raw"
     return schema
@@ -86,7 +86,7 @@ def refuse_shared_keys(sets: Sequence[tuple[Path, pd.DataFrame]], schema: DataFr
 
 def row_number(position: int, file: Path) -> int:
     """Where a row stands in its file, from 1; the first line of a CSV file holds the names of the columns."""
-    return int(position) + (1 if file.suffix in (".parquet", *JSON_LINES) else 2)
+    return int(position) + (1 if file.suffix in (".parquet", *JSON) else 2)
 
 
 def _first(cases: pd.DataFrame, rows: pd.DataFrame, schema: DataFrameSchema, file: Path) -> str:

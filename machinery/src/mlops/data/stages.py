@@ -16,7 +16,7 @@ from mlops import digests, dvc, files, keys, use_case_code
 from mlops.config import Project, nearest
 from mlops.data import datasets, schemas
 from mlops.data.datasets import Dataset
-from mlops.data.read import EXCEL, JSON_LINES
+from mlops.data.read import EXCEL, JSON
 from mlops.errors import DataError, UserError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STAGES = ("raw", "interim", "processed")
 RAW = ("*.csv", "*.csv.gz", "*.parquet")
 # What is read besides, where `data.read` says how.
-DESCRIBED = ("*.tsv", *(f"*{ending}" for ending in (*EXCEL, *JSON_LINES)))
+DESCRIBED = ("*.tsv", *(f"*{ending}" for ending in (*EXCEL, *JSON)))
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def patterns(use_case: UseCase) -> tuple[str, ...]:
 def _raw_files(folder: Path, names: tuple[str, ...]) -> list[Path]:
     """The raw files in order of their names; what a killed process left half-written has a dot before its name."""
     files = {file for pattern in names for file in folder.glob(pattern)}
-    return sorted(file for file in files if not file.name.startswith("."))
+    return sorted(file for file in files if not file.name.startswith(".") and not file.name.endswith(".schema.json"))
 
 
 def rows_of(use_case: UseCase, file: Path) -> pd.DataFrame:

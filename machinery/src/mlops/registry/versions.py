@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlops import digests, folders, signatures, tracking, tracking_uri
 from mlops.config import Project, check_use_case, load_use_case_config, nearest
 from mlops.errors import DataError, StoreUnreachable, UserError
-from mlops.registry import numbers
+from mlops.registry import embedded, numbers
 from mlops.training import candidate as candidates
 from mlops.training.candidate import Candidate
 
@@ -71,8 +70,12 @@ def all_of(client: MlflowClient, name: str) -> list[Version]:
     model = _model(client, name)
     if model is None:
         return []
-    listed = client.search_model_versions(f"name = '{name}'", max_results=10_000)
-    versions = [_version(item, model.aliases) for item in listed if "number" in item.tags]
+    return _numbered(client.search_model_versions(f"name = '{name}'", max_results=10_000), model.aliases)
+
+
+def _numbered(listed: Iterable[Any], aliases: dict[str, str]) -> list[Version]:
+    """Those of MLflow's versions that have their number, the newest first."""
+    versions = [_version(item, aliases) for item in listed if "number" in item.tags]
     return sorted(versions, key=lambda item: int(item.version), reverse=True)
 
 
@@ -160,6 +163,12 @@ def choose(name: str, versions: list[Version], ref: str | None) -> Version:
 
 def resolve(project: Project, use_case: str, ref: str | None = None) -> Version:
     """The version of an alias or number in the project's store; raises UserError as `of_use_case` and `choose` do."""
+    name = qualified(project, use_case)
+    if (reader := embedded.opened(project)) is not None:
+        listed = _numbered(*reader.model_versions(name))
+        if not listed:
+            check_use_case(project, use_case)
+        return choose(use_case, listed, ref)
     with tracking.open_store(project, make=False) as client:
         return choose(use_case, some_of_use_case(client, project, use_case), ref)
 
@@ -170,9 +179,8 @@ def fetch(project: Project, version: Version, to: Path) -> Candidate:
     Raises DataError when a file is not what training wrote, or the files are those of another version.
     """
     folder = to / "candidate"
-    with tracking.open_store(project), _named(version):
-        tracking.fetch(to, run_id=version.run_id, artifact_path="candidate")
-        tracking.fetch(folder / "model", artifact_uri=f"models:/{version.model_id}")
+    _fetch(project, version, to, run_id=version.run_id, artifact_path="candidate")
+    _fetch(project, version, folder / "model", artifact_uri=f"models:/{version.model_id}")
     manifest = _checked(project, folder / "manifest.json", version)
     if wrong := next(candidates.differing(folder, manifest["files"]), None):
         raise damaged(version, f"{wrong[0]} is {wrong[1]}")
@@ -187,11 +195,14 @@ def damaged(version: Version, what: str) -> DataError:
     return DataError(f"{version.title}: its files in the store are not those that were registered ({what}); {back}")
 
 
-@contextmanager
-def _named(version: Version) -> Iterator[None]:
-    """Say of which version the store has lost files."""
+def _fetch(project: Project, version: Version, to: Path, **place: str) -> Path:
+    """Bring files of a version into the folder `to`; an error says of which version the store has lost them."""
     try:
-        yield
+        reader = embedded.opened(project)
+        if reader is not None and (copied := reader.copy(to, **place)):
+            return copied
+        with tracking.open_store(project):
+            return tracking.fetch(to, **place)
     except StoreUnreachable as error:
         raise StoreUnreachable(f"{version.title}: {error}") from None
 
@@ -232,14 +243,12 @@ def fetch_files(project: Project, version: Version, names: Sequence[str], to: Pa
 
     Raises DataError as `fetch` does.
     """
-    with tracking.open_store(project), _named(version):
-        manifest = _checked(
-            project, tracking.fetch(to, run_id=version.run_id, artifact_path="candidate/manifest.json"), version
-        )
-        for name in (name for name in names if name in manifest["files"]):
-            file = tracking.fetch(to, run_id=version.run_id, artifact_path=f"candidate/{name}")
-            if digests.of_file(file) != manifest["files"][name]:
-                raise damaged(version, f"{name} is changed")
+    run_id = version.run_id
+    manifest = _checked(project, _fetch(project, version, to, run_id=run_id, artifact_path="candidate/manifest.json"), version)
+    for name in (name for name in names if name in manifest["files"]):
+        file = _fetch(project, version, to, run_id=run_id, artifact_path=f"candidate/{name}")
+        if digests.of_file(file) != manifest["files"][name]:
+            raise damaged(version, f"{name} is changed")
     return manifest
 
 

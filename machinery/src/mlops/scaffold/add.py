@@ -118,8 +118,7 @@ def as_default(project: Project, name: str) -> dict[str, bytes]:
 def _raw(table: Table, files: dict[str, str]) -> pd.DataFrame:
     """The rows as every later command will read them; raises DataError where the schema that was found does not hold."""
     with imported(files) as module:
-        key = [column for column in table.key if column in table.kinds]
-        schema = schemas.complete(module.schema("raw"), "raw", key)
+        schema = schemas.complete(module.schema("raw"), "raw", table.key)
         rows = schemas.validate(datasets.rows_of(table.file, schema, table.read), schema, table.file)
         interim = schemas.complete(module.schema("interim"), "interim", table.key)
         processed = schemas.complete(module.schema("processed"), "processed", table.key)

@@ -24,6 +24,7 @@ DAYS = (
     "%d %b %Y",
     "%b %d, %Y",
     "%d %B %Y",
+    "%B %d, %Y",
 )
 TIMES = ("%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S")
 LIKE_DATE = re.compile(r"^\s*(\d{1,4}[-./ ]\w{1,9}[-./ ]\d{2,4}|[A-Za-z]{3,9} \d{1,2}, \d{4})")
@@ -40,6 +41,7 @@ PERSONAL_NAMES = re.compile(
     re.IGNORECASE,
 )
 SAMPLE = 20_000
+CURRENCIES = set("EUR USD GBP CHF JPY CNY INR CAD AUD NZD SEK NOK DKK PLN CZK HUF TRY BRL MXN ZAR Rs kr Kč zł".split())
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ class Kind:
 def kind_of(values: pd.Series, read: Read) -> Kind:
     """The kind of one column, whose missing values are None."""
     present = values.dropna()
-    if present.map(type).isin([list, dict, Nested]).any():
-        remark = "holds lists or objects; to use them, write each part into a column of its own"
+    if present.map(type).isin([Nested]).any():
+        remark = "holds lists, objects or bytes; to use them, write each part into a column of its own"
         return Kind("free", len(present), int(values.isna().sum()), remark)
     unique = present.unique()
     facts = Kind("", len(unique), int(values.isna().sum()), examples=tuple(str(value) for value in unique[:3]))
@@ -136,6 +138,9 @@ def _unit(unique: pd.Series) -> str:
     """What stands before or behind nearly every number: a currency, a percent sign, a unit."""
     rests = unique[unique.str.contains(r"\d")].str.replace(r"[\d.,'’+\-\s\u00a0\u202f]", "", regex=True)
     if rests.empty or not (unit := rests.mode()[0]) or len(unit) > 4 or unit.lower() == "e":
+        return ""
+    # Letters before a number make a name of it, as in S01, but for a currency.
+    if unit.isalpha() and unit not in CURRENCIES and unique.str.startswith(unit).mean() > 0.5:
         return ""
     return str(unit) if (rests == unit).mean() > 0.9 else ""
 
@@ -210,7 +215,7 @@ def _names(texts: pd.Series, facts: Kind) -> Kind:
     if share > 0.5 and facts.distinct > 20:
         kind = "identifier" if CODES.search(str(texts.name)) else "free"
         return replace(facts, kind=kind, remark=facts.remark or f"{facts.distinct} different values, few of them again")
-    if CODES.search(str(texts.name)) and facts.distinct > 50:
+    if CODES.search(str(texts.name)) and facts.distinct > 20:
         return replace(facts, kind="identifier", remark=facts.remark or f"names {facts.distinct} things")
     many = f"{facts.distinct} categories; the rare ones are taken together" if facts.distinct > 30 else ""
     return replace(facts, kind="category", remark=facts.remark or many)

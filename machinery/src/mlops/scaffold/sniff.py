@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 from mlops.config import nearest
 from mlops.config.reading import Read
-from mlops.data.read import EXCEL, JSON_LINES, cells, is_text
+from mlops.data.read import EXCEL, JSON, cells, is_text
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def sniff(file: Path, target: str) -> tuple[Read, pd.DataFrame]:
     if ending in EXCEL:
         read = _sheet(file, target)
     else:
-        read = Read() if ending in (".parquet", *JSON_LINES) else _dialect(file, target)
+        read = Read() if ending in (".parquet", *JSON) else _dialect(file, target)
     rows = _hashable(_cells(file, read))
     if ending != ".parquet":
         present = _present(rows)
@@ -53,13 +53,15 @@ def sniff(file: Path, target: str) -> tuple[Read, pd.DataFrame]:
 
 
 class Nested(str):
-    """A list or object that a cell holds, as text."""
+    """A list, an object or bytes that a cell holds, as text."""
 
 
 def _hashable(rows: pd.DataFrame) -> pd.DataFrame:
-    """The cells, each list or object as text that is known as one."""
+    """The cells, each list, object or bytes as text that is known as such."""
+    import numpy as np
+
     for name in rows:
-        nested = rows[name].map(type).isin([list, dict])
+        nested = rows[name].map(type).isin([list, tuple, set, dict, np.ndarray, bytes])
         if nested.any():
             rows[name] = rows[name].where(~nested, rows[name].map(lambda value: Nested(value)))
     return rows

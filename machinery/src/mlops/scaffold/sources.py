@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,13 +12,13 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mlops import folders
-from mlops.data.read import EXCEL, JSON_LINES
+from mlops.data.read import EXCEL, JSON
 from mlops.errors import StoreUnreachable, UserError, first_line
 
 WEB, STORAGE = ("http", "https"), ("s3", "gs", "wasbs", "abfss", "dbfs")
 # Seconds without a byte after which a download is given up.
 PATIENCE = 60
-FORMATS = (".csv", ".csv.gz", ".tsv", ".parquet", *EXCEL, *JSON_LINES)
+FORMATS = (".csv", ".csv.gz", ".tsv", ".parquet", *EXCEL, *JSON)
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,11 @@ def _named(file: Path, scratch: Path) -> Path:
     if not file.is_file():
         raise UserError(f"{file}: no such file; correct the path")
     name = file.name.lower()
+    if name.endswith(".json") and not file.read_bytes()[:200].lstrip().startswith(b"["):
+        return Path(shutil.copyfile(file, scratch / f"{file.stem}.jsonl"))
     if name.endswith(FORMATS):
         return file
-    if name.endswith((".zip", ".gz", ".bz2", ".7z", ".pdf", ".json", ".xml", ".html", ".pkl", ".pickle")):
-        if name.endswith(".json") and not file.read_bytes()[:200].lstrip().startswith(b"["):
-            return Path(shutil.copyfile(file, scratch / f"{file.stem}.jsonl"))
+    if name.endswith((".zip", ".gz", ".bz2", ".7z", ".pdf", ".xml", ".html", ".pkl", ".pickle")):
         raise UserError(f"{file.name}: tables are read from {', '.join(FORMATS)}; unpack it, or save it as one of these")
     return Path(shutil.copyfile(file, scratch / f"{file.stem or 'rows'}.csv"))
 
@@ -106,6 +107,9 @@ def _from_database(address: str, query: str, scratch: Path) -> Path:
         raise UserError(f"{_without_login(address)}: the query has no rows; correct it")
     if twice := [str(name) for name in rows.columns[rows.columns.duplicated()]]:
         raise UserError(f"{_without_login(address)}: the query has column {twice[0]} twice; name each with AS")
+    for name in rows:  # identifiers of sixteen bytes, which a table would keep as bytes
+        if rows[name].map(type).isin([uuid.UUID]).any():
+            rows[name] = rows[name].map(str, na_action="ignore")
     target = scratch / "query.parquet"
     rows.to_parquet(target, index=False)
     return target

@@ -111,9 +111,8 @@ def understand(file: Path, wishes: Wishes) -> Table:
     leaks = {name: why for name, why in leaks_of(table).items() if name not in wishes.keep}
     table = replace(table, left_out={**left_out, **leaks}, notes=(*notes, *_remarks(table, leaks)))
     if not table.inputs:
-        raise DataError(
-            f"{file}: no column is left to learn from ({'; '.join(f'{n}: {w}' for n, w in table.left_out.items())})"[:400]
-        )
+        reasons = "; ".join(f"{name}: {why}" for name, why in table.left_out.items()) or "there is none beside target and key"
+        raise DataError(f"{file}: no column is left to learn from ({reasons[:300]}); bring others, or --keep one of them")
     return table
 
 

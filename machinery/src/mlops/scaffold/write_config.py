@@ -6,12 +6,14 @@ import json
 import math
 import re
 
-from mlops.data.read import EXCEL, JSON_LINES
+from mlops.config.checks import Checks
+from mlops.data.read import EXCEL, JSON
 from mlops.scaffold.choose import FOREST_ROWS, WAYS, Choice, is_imbalanced, metrics_of
 from mlops.scaffold.understand import ROW_ID, Table
 from mlops.scaffold.write import description, figures, render
 
-HOLDOUT = 0.2
+# Shares that are held out: the first with which chance leaves the usual number of rows to judge by.
+SHARES, FEWEST = (0.2, 0.25, 0.3, 0.4, 0.5), Checks().holdout_rows
 PLAIN = re.compile(r"[A-Za-z_][\w ]*")
 # YAML takes these words for something else.
 RESERVED = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
@@ -37,6 +39,8 @@ def config(name: str, table: Table, choice: Choice) -> str:
         figures=figures(table, choice),
         parameters=", ".join(f"{parameter}: {value}" for parameter, (value, _) in parameters),
         metrics=_rules(table, choice),
+        holdout_rows=_fewest(table),
+        rows=len(table.rows),
         block=table.split == "time",
         ranges=", ".join(f"{parameter}: {range_}" for parameter, (_, range_) in parameters),
         personal=", ".join(_yaml(column) for column in table.inputs if table.kinds[column].personal),
@@ -44,6 +48,7 @@ def config(name: str, table: Table, choice: Choice) -> str:
 
 
 def _split(table: Table) -> tuple[str, str]:
+    share, words = _share(table), f"{_share(table):.0%}"
     if table.split == "time":
         days = _holdout_days(table)
         return (
@@ -52,24 +57,41 @@ def _split(table: Table) -> tuple[str, str]:
         )
     if table.split == "group":
         return (
-            f"{{method: group, column: {_yaml(table.group)}, holdout: {HOLDOUT}}}",
+            f"{{method: group, column: {_yaml(table.group)}, holdout: {share}}}",
             f"All rows of a {table.group} are on one side, so that it is judged on one that it has not seen.",
         )
     if table.split == "stratified":
         return (
-            f"{{method: stratified, holdout: {HOLDOUT}}}",
-            "A fifth of each class is held out, by the row's key: a row stays on its side when data grow.",
+            f"{{method: stratified, holdout: {share}}}",
+            f"{words} of each class are held out, by the row's key: a row stays on its side when data grow.",
         )
     return (
-        f"{{method: hash, holdout: {HOLDOUT}}}",
-        "A fifth of the rows is held out, by their key: a row stays on its side when data grow.",
+        f"{{method: hash, holdout: {share}}}",
+        f"{words} of the rows are held out, by their key: a row stays on its side when data grow.",
     )
 
 
+def _share(table: Table) -> float:
+    """The share of the rows that is held out: a fifth, and more of a small table."""
+    return next((share for share in SHARES if _held_out(table, share) >= FEWEST), SHARES[-1])
+
+
+def _held_out(table: Table, share: float) -> int:
+    """How many rows are held out at least, with two standard deviations of chance, as a hash decides; in time it is exact."""
+    count = len(table.rows) * share
+    return int(count if table.split == "time" else count - 2 * math.sqrt(count * (1 - share)))
+
+
+def _fewest(table: Table) -> int:
+    """The holdout rows that the gate asks of a table too small for the usual number; 0 where it is not."""
+    count = _held_out(table, _share(table))
+    return max(1, count) if count < FEWEST else 0
+
+
 def _holdout_days(table: Table) -> float:
-    """How many days back the last fifth of the rows reaches."""
+    """How many days back the held out rows reach."""
     times = table.rows[table.time].dropna()
-    days = (times.max() - times.quantile(1 - HOLDOUT)).total_seconds() / 86_400
+    days = (times.max() - times.quantile(1 - _share(table))).total_seconds() / 86_400
     return float(math.ceil(days)) if days > 3 else max(round(days, 3), 0.001)
 
 
@@ -77,7 +99,7 @@ def _read(table: Table) -> list[tuple[str, str]]:
     """The lines of `data.read`, each with what it says."""
     read, ending = table.read, table.file.suffix.lower()
     lines = []
-    if ending not in (".parquet", *EXCEL, *JSON_LINES):
+    if ending not in (".parquet", *EXCEL, *JSON):
         lines = [
             (f"separator: {json.dumps(read.separator)}", ""),
             *([(f"quote: {_single(read.quote)}", "around a cell that holds the separator")] if read.quote != '"' else []),
