@@ -56,7 +56,7 @@ EXTRAS = {
     "onnx": ["onnx>=1.18", "skl2onnx>=1.20", "onnxruntime>=1.23"],
     # Its lock is src/mlops/spark/requirements.txt: Spark is 480 MB, needs Java, and most projects never run it.
     "spark": ["pyspark>=4.0,<5"],
-    # Its lock is src/mlops/dvc/requirements.txt, for an environment of its own: it pins botocore to another version than MLflow.
+    # Its lock is src/mlops/dvc/requirements.txt, for an environment of its own: it pins another botocore than MLflow.
     "dvc": ["dvc[s3]>=3.60,<4"],
     "notebooks": [
         "jupyterlab>=4.4",
