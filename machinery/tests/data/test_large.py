@@ -11,9 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import Said
 
 from mlops import dvc
 from mlops.config import Project
@@ -21,7 +21,7 @@ from mlops.data import stages
 from mlops.errors import UserError
 from mlops.use_case import load_use_case
 
-Run = Callable[..., Said]
+Run = Callable[..., Any]
 
 
 def is_installed() -> bool:
@@ -64,7 +64,7 @@ def saved(project: Project, iris: Path, command: Run) -> Path:
     return iris / "may.csv"
 
 
-def lines(done: Said) -> list[str]:
+def lines(done: Any) -> list[str]:
     return done.err.strip().splitlines()
 
 
