@@ -44,8 +44,8 @@ def locked(name: str) -> dict[str, list[dict]]:
 
 ARGUMENTS, PROJECT = setup_arguments(MACHINERY), setup_arguments(ROOT)
 BASE = [Requirement(text) for text in ARGUMENTS["install_requires"]]
-# Spark and the workbench have locks of their own in the package; Prophet is for those who run its study.
-DEV_EXTRAS = set(ARGUMENTS["extras_require"]) - {"workbench", "spark", "prophet"}
+# Spark, DVC and the workbench have locks of their own in the package; Prophet is for those who run its study.
+DEV_EXTRAS = set(ARGUMENTS["extras_require"]) - {"workbench", "spark", "dvc", "prophet"}
 EXTRAS = [Requirement(text) for extra in sorted(DEV_EXTRAS) for text in ARGUMENTS["extras_require"][extra]]
 PYTHONS = [line.rsplit(" ", 1)[1] for line in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", line)]
 

@@ -66,7 +66,7 @@ def check(registered: Project, flowers: pd.DataFrame, answer: Callable[..., Path
     [
         (5, 1000, "1.0.1", "1.0.1 would have been better"),
         (1000, 5, "1.0.0", "1.0.0 was better"),
-        (40, 40, "", "cannot be told"),
+        (40, 40, "", "do not show which is better"),
     ],
     ids=["the shadow is better", "the active one is", "they are the same"],
 )

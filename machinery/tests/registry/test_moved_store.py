@@ -34,7 +34,7 @@ def test_after_a_move_every_version_loads_and_the_work_goes_on(registered, run, 
 
 
 @pytest.mark.parametrize("name", ["with spaces", 'Ann\'s "own" project'])
-def test_a_store_can_be_made_in_a_place_of_any_name(project: Project, kept: Path, tmp_path: Path, load, stored, name: str):
+def test_a_store_can_be_made_in_a_place_of_any_name(project: Project, tmp_path: Path, load, stored, name: str):
     place = tmp_path / name
     project.root.rename(place)
     store = opened_at(place)

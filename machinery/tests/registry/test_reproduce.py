@@ -140,7 +140,7 @@ def test_another_lock_gets_an_environment_of_its_own_by_the_make_of_its_commit(
         python, _ = reproduce._environment(project, tree)
         assert python == str(tree / ".venv/bin/python") and (tree / ".venv/.base").is_file()
     else:
-        with pytest.raises(UserError, match="cannot be made: error: no such pin"):
+        with pytest.raises(UserError, match="cannot be created: error: no such pin"):
             reproduce._environment(project, tree)
     (tree / "requirements" / "base.txt").write_text("# the same pin\nclick==8.5.1\n")
     assert reproduce._environment(project, tree)[0] == sys.executable

@@ -49,7 +49,7 @@ def server():
     "url", ["http://localhost:abc", "http://local host:80", "http://[::1", "http://a..b", "http://x/\u20ac"]
 )
 def test_an_address_that_cannot_be_asked_is_a_user_error(url):
-    with pytest.raises(UserError, match="no address that can be asked .*; correct --url"):
+    with pytest.raises(UserError, match="no address that takes requests .*; correct --url"):
         ask(f"{url}/version")
 
 

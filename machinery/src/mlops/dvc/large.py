@@ -104,7 +104,8 @@ def _fetch(project: Project, wanted: dict[Path, str]) -> None:
         dvc.run(project, "pull", "--quiet", "--force", *names)
     except DataError as error:
         where = f" (its copy in the cache was damaged: {damaged[0].name})" if damaged else ""
-        raise DataError(f"{error}{where}; see that it holds the data and its keys are set, then: mlops data restore") from None
+        hint = "see that it holds them whole and its keys are set, then: mlops data restore"
+        raise DataError(f"{', '.join(file.name for file in wanted)}: {error}{where}; {hint}") from None
     for file, digest in wanted.items():
         if not file.is_file() or dvc.md5(file) != digest:
             dvc.drop_damaged(project, digest)

@@ -92,7 +92,10 @@ def of_use_case(client: MlflowClient, project: Project, use_case: str) -> list[V
 
 def some_of_use_case(client: MlflowClient, project: Project, use_case: str) -> list[Version]:
     """As `of_use_case`; raises UserError where there is none, by its configuration or not yet."""
-    listed = of_use_case(client, project, use_case)
+    return _some(project, use_case, of_use_case(client, project, use_case))
+
+
+def _some(project: Project, use_case: str, listed: list[Version]) -> list[Version]:
     if not listed and load_use_case_config(project, use_case).expect == "refused":
         raise UserError(
             f"{use_case}: no version is registered, as its configuration expects a refusal and the baseline is the champion; "
@@ -168,7 +171,7 @@ def resolve(project: Project, use_case: str, ref: str | None = None) -> Version:
         listed = _numbered(*reader.model_versions(name))
         if not listed:
             check_use_case(project, use_case)
-        return choose(use_case, listed, ref)
+        return choose(use_case, _some(project, use_case, listed), ref)
     with tracking.open_store(project, make=False) as client:
         return choose(use_case, some_of_use_case(client, project, use_case), ref)
 
