@@ -81,6 +81,28 @@ def test_a_copy_of_the_target_as_input_is_found(table: Callable[[], tuple[pd.Dat
 
 
 @pytest.mark.parametrize("table", [churn, wine, diabetes])
+def test_a_copy_of_the_target_with_gaps_is_found_where_it_is_known(
+    table: Callable[[], tuple[pd.DataFrame, str, bool]],
+) -> None:
+    rows, target, classes = table()
+    copy = (rows[target].astype(str) if classes else rows[target]).mask(np.random.default_rng(2).random(len(rows)) < 0.3)
+    assert blocking(rows.assign(copy=copy), target, classes) == ["leaks.single_input.copy"]
+
+
+def test_a_copy_of_the_target_as_text_is_found() -> None:
+    rows, target, classes = diabetes()
+    copy = (rows[target] * np.random.default_rng(2).normal(1, 0.02, len(rows))).astype(str)
+    assert blocking(rows.assign(copy=copy), target, classes) == ["leaks.single_input.copy"]
+
+
+def test_an_honest_column_with_gaps_raises_no_alarm() -> None:
+    rows, target, classes = churn()
+    random = np.random.default_rng(2)
+    gaps = {name: rows[name].mask(random.random(len(rows)) < 0.6) for name in rows if name != target}
+    assert blocking(rows.assign(**gaps), target, classes) == []
+
+
+@pytest.mark.parametrize("table", [churn, wine, diabetes])
 def test_rows_that_stand_on_both_sides_are_found(table: Callable[[], tuple[pd.DataFrame, str, bool]]) -> None:
     rows, target, classes = table()
     assert "leaks.duplicates" in blocking(pd.concat([rows, rows], ignore_index=True), target, classes)

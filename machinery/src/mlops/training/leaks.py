@@ -26,6 +26,8 @@ PREFIXES = (0.5, 0.8)
 BINS = 64
 # Rows on each side that single inputs are tried on.
 MOST = 20_000
+# Rows on each side in which an input with gaps is known, for it to be tried on them alone.
+LEAST = 20
 
 
 def of_features(use_case: UseCase, interim: pd.DataFrame, processed: pd.DataFrame) -> list[Finding]:
@@ -127,17 +129,55 @@ def of_single_inputs(
     findings, alone = [], {}
     one, other = (_target(rows[target], classes) for rows in (training, holdout))
     for name in inputs:
-        forth = _errors(training[name], one, holdout[name], other, classes)
-        back = _errors(holdout[name], other, training[name], one, classes)
+        values = _as_numbers(training[name], holdout[name])
+        sides = (values[0], one), (values[1], other)
+        forth, back = (_errors(*known, *judged, classes) for known, judged in (sides, sides[::-1]))
         alone[str(name)] = {"error": float(forth.mean()), "deviation": float(forth.std() / len(forth) ** 0.5)}
-        both = np.concatenate([forth, back])
-        # The upper end of the 95 % interval: of no wrong rows among n it is 3.84 / (n + 3.84), after Wilson (1927).
-        upper = both.mean() + 2 * both.std() / len(both) ** 0.5 if not classes else (both.sum() + 3.84) / (len(both) + 3.84)
-        if baseline > 0 and upper <= (1 - share) * baseline:
-            left = f"it leaves {both.mean() / baseline:.2%} of the baseline's error"
-            detail = f"input {name} alone nearly determines {target}: {left}"
+        both, simple, where = np.concatenate([forth, back]), baseline, ""
+        if not _determines(both, simple, classes, share) and (rest := _where_known(sides, classes)):
+            both, simple, where = rest
+        if _determines(both, simple, classes, share):
+            left = f"it leaves {both.mean() / simple:.2%} of the baseline's error"
+            detail = f"input {name} alone nearly determines {target}{where}: {left}"
             findings.append(Finding(f"leaks.single_input.{name}", f"{detail}; is it known when the model is asked?"))
     return findings, alone
+
+
+def _as_numbers(*columns: pd.Series) -> tuple[pd.Series, ...]:
+    """Columns of text that holds nothing but numbers as these numbers; others as they are."""
+    import pandas as pd
+
+    if not all(pd.api.types.is_string_dtype(values) for values in columns):
+        return columns
+    numbers = tuple(pd.to_numeric(values, errors="coerce") for values in columns)
+    lost = any((found.isna() & values.notna()).any() for found, values in zip(numbers, columns, strict=True))
+    return columns if lost else numbers
+
+
+def _determines(errors: np.ndarray, simple: float, classes: bool, share: float) -> bool:
+    """Whether errors are beyond chance less than what is left of the simplest rule's."""
+    # The upper end of the 95 % interval: of no wrong rows among n it is 3.84 / (n + 3.84), after Wilson (1927).
+    upper = (errors.sum() + 3.84) / (len(errors) + 3.84) if classes else errors.mean() + 2 * errors.std() / len(errors) ** 0.5
+    return simple > 0 and bool(upper <= (1 - share) * simple)
+
+
+def _where_known(sides: tuple[tuple[pd.Series, np.ndarray], ...], classes: bool) -> tuple[np.ndarray, float, str] | None:
+    """The errors on the rows in which an input with gaps is known, those of the simplest rule on them, and words for it."""
+    import numpy as np
+    import pandas as pd
+
+    masks = [values.notna().to_numpy() for values, _ in sides]
+    rows = sum(int(mask.sum()) for mask in masks)
+    if all(mask.all() for mask in masks) or min(mask.sum() for mask in masks) < LEAST:
+        return None
+    known = [(values[mask], truth[mask]) for (values, truth), mask in zip(sides, masks, strict=True)]
+    pairs = known, known[::-1]
+    both = np.concatenate([_errors(*one, *other, classes) for one, other in pairs])
+    if classes:
+        simple = np.concatenate([other[1] != pd.Series(one[1]).mode()[0] for one, other in pairs])
+    else:
+        simple = np.concatenate([(other[1] - one[1].mean()) ** 2 for one, other in pairs])
+    return both, float(simple.mean()), f" where it is known, in {rows / sum(map(len, masks)):.0%} of the rows"
 
 
 def _orders(use_case: UseCase, interim: pd.DataFrame) -> Iterator[list[pd.DataFrame]]:
