@@ -37,6 +37,7 @@ NOT_HERE = {
     "docker": "the same",
     "mlops gitflow": "acts on branches and the remote: tests/gitflow, tests/workflows",
     "git commit": "between two of these",
+    "mlops save": "commits what a person has changed: tests/data/test_large.py",
     "git checkout OLD": "a commit of the reader's: tests/data/test_large.py",
     "mlops deps": "asks a package index: tests/project/test_deps.py",
     "mlops score churn in/": "needs Java: tests/scoring, marker spark",
