@@ -8,6 +8,7 @@ single      what each input predicts alone; one that nearly determines the targe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,7 @@ def of_row_numbers(rows: pd.DataFrame, inputs: list[str], by_time: bool) -> list
         if values is None:
             continue
         steps = np.diff(np.sort(values))
-        if (steps > 0).all() and steps.sum() / np.gcd.reduce(steps) < 1.1 * len(rows):
+        if (steps > 0).all() and steps.sum() / math.gcd(*steps.tolist()) < 1.1 * len(rows):
             findings.append(Finding(f"leaks.row_number.{name}", f"input {name} numbers the rows: leave it out", not by_time))
     return findings
 
