@@ -59,8 +59,7 @@ class Reader:
         """Bring into the folder `to` what `tracking.fetch` does; None where it is not there, which MLflow can explain."""
         model = artifact_uri.removeprefix("models:/")
         found = self._rows(RUN, run_id) if run_id else self._rows(MODEL, model)
-        place = Path(found[0][0]) if found else self.artifacts / "missing"
-        if not place.is_relative_to(self.artifacts):
+        if not found or not (place := Path(found[0][0])).is_relative_to(self.artifacts):
             return None
         source, target = place / artifact_path, to / Path(artifact_path).name
         try:

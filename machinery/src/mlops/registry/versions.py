@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -182,8 +183,9 @@ def fetch(project: Project, version: Version, to: Path) -> Candidate:
     Raises DataError when a file is not what training wrote, or the files are those of another version.
     """
     folder = to / "candidate"
-    _fetch(project, version, to, run_id=version.run_id, artifact_path="candidate")
-    _fetch(project, version, folder / "model", artifact_uri=f"models:/{version.model_id}")
+    with _store(project, version) as bring:
+        bring(to, run_id=version.run_id, artifact_path="candidate")
+        bring(folder / "model", artifact_uri=f"models:/{version.model_id}")
     manifest = _checked(project, folder / "manifest.json", version)
     if wrong := next(candidates.differing(folder, manifest["files"]), None):
         raise damaged(version, f"{wrong[0]} is {wrong[1]}")
@@ -198,16 +200,23 @@ def damaged(version: Version, what: str) -> DataError:
     return DataError(f"{version.title}: its files in the store are not those that were registered ({what}); {back}")
 
 
-def _fetch(project: Project, version: Version, to: Path, **place: str) -> Path:
-    """Bring files of a version into the folder `to`; an error says of which version the store has lost them."""
+@contextmanager
+def _store(project: Project, version: Version) -> Iterator[Callable[..., Path]]:
+    """A function that brings files into a folder; an error says of which version the store has lost them."""
     try:
         reader = embedded.opened(project)
-        if reader is not None and (copied := reader.copy(to, **place)):
-            return copied
-        with tracking.open_store(project):
-            return tracking.fetch(to, **place)
+        if reader is None:
+            with tracking.open_store(project):
+                yield tracking.fetch
+        else:
+            yield lambda to, **place: reader.copy(to, **place) or _fetch(project, to, **place)
     except StoreUnreachable as error:
         raise StoreUnreachable(f"{version.title}: {error}") from None
+
+
+def _fetch(project: Project, to: Path, **place: str) -> Path:
+    with tracking.open_store(project):
+        return tracking.fetch(to, **place)
 
 
 def _checked(project: Project, file: Path, version: Version) -> dict[str, Any]:
@@ -246,12 +255,12 @@ def fetch_files(project: Project, version: Version, names: Sequence[str], to: Pa
 
     Raises DataError as `fetch` does.
     """
-    run_id = version.run_id
-    manifest = _checked(project, _fetch(project, version, to, run_id=run_id, artifact_path="candidate/manifest.json"), version)
-    for name in (name for name in names if name in manifest["files"]):
-        file = _fetch(project, version, to, run_id=run_id, artifact_path=f"candidate/{name}")
-        if digests.of_file(file) != manifest["files"][name]:
-            raise damaged(version, f"{name} is changed")
+    with _store(project, version) as bring:
+        manifest = _checked(project, bring(to, run_id=version.run_id, artifact_path="candidate/manifest.json"), version)
+        for name in (name for name in names if name in manifest["files"]):
+            file = bring(to, run_id=version.run_id, artifact_path=f"candidate/{name}")
+            if digests.of_file(file) != manifest["files"][name]:
+                raise damaged(version, f"{name} is changed")
     return manifest
 
 
