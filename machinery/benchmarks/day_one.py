@@ -2,7 +2,7 @@
 
 Seconds are given as they passed, and of processor time, which other work on the machine changes less.
 
-python -m benchmarks.day_one [diabetes wine churn sales] [--keep DIR]
+python -m benchmarks.day_one [diabetes wine churn sales wide million] [--keep DIR]
 """
 
 from __future__ import annotations
@@ -83,8 +83,22 @@ def sales(seed: int = 8) -> tuple[pd.DataFrame, list[str]]:
     return pd.concat(parts), ["--target", "sales", "--time", "day", "--key", "store,day"]
 
 
+def wide(count: int = 2000, columns: int = 300, seed: int = 8) -> tuple[pd.DataFrame, list[str]]:
+    """A table of 300 columns, of which one decides and one helps."""
+    chance = np.random.default_rng(seed)
+    rows = pd.DataFrame({f"value_{place:03}": chance.normal(size=count).round(4) for place in range(columns - 2)})
+    rows.insert(0, "number", [f"N{number:07}" for number in range(count)])
+    strength = 2 * rows["value_000"] + rows["value_001"] + chance.normal(size=count)
+    return rows.assign(answer=np.where(strength > 1, "yes", "no")), ["--target", "answer"]
+
+
+def million() -> tuple[pd.DataFrame, list[str]]:
+    """A million rows of ten columns."""
+    return wide(1_000_000, 10)
+
+
 HEAD = ("table", "add", "run", "serve", "lines", "report", "prediction")
-TABLES = {"diabetes": diabetes, "wine": wine, "churn": churn, "sales": sales}
+TABLES = {"diabetes": diabetes, "wine": wine, "churn": churn, "sales": sales, "wide": wide, "million": million}
 
 
 def day_one(name: str, folder: Path) -> tuple[Any, ...]:

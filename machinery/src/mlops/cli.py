@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from importlib import metadata
 from typing import NoReturn
 
 import typer
@@ -42,8 +43,16 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    """Print the version of the machinery, and end."""
+    if asked:
+        typer.echo(f"mlops-machinery {metadata.version('mlops-machinery')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version and end."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
     project: str = typer.Option("", "--project", "-C", metavar="DIR", help="Project folder; default: the nearest above."),
 ) -> None:

@@ -1,6 +1,5 @@
 """Twelve awkward files: each trains to a gated version, or is refused in one line with reason and way out."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,6 @@ from mlops.config import Project
 from mlops.errors import DataError
 from mlops.scaffold.add import add
 from mlops.scaffold.understand import Wishes
-
-# Seconds from the file to a gated version.
-LONGEST = 120
 
 
 def test_semicolons_and_decimal_commas(trained: Trained, tmp_path: Path) -> None:
@@ -90,10 +86,8 @@ def test_one_class_and_five_rows_are_refused_and_nothing_is_written(
 def test_a_million_rows(trained: Trained, tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
     people(1_000_000).to_csv(file, index=False)
-    started = time.monotonic()
     _, outcome = trained(file, "left")
     assert outcome.passed
-    assert time.monotonic() - started < LONGEST
 
 
 @pytest.mark.long
@@ -102,10 +96,8 @@ def test_three_hundred_columns(trained: Trained, tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     more = pd.DataFrame({f"value_{number}": random.normal(size=len(rows)).round(4) for number in range(295)})
     pd.concat([rows, more], axis=1).to_csv(file, index=False)
-    started = time.monotonic()
     _, outcome = trained(file, "left")
     assert outcome.passed
-    assert time.monotonic() - started < LONGEST
 
 
 def test_free_text(trained: Trained, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def empty(tmp_path: Path, github: FakeGitHub) -> Project:
     return published(tmp_path, github)
 
 
-@pytest.mark.parametrize("name", ["churn", "sales"])
+@pytest.mark.parametrize("name", ["diabetes", "wine", "churn", "sales"])
 def test_the_first_pull_request_with_an_added_use_case_is_green(empty: Project, name: str, tmp_path: Path) -> None:
     rows, options = TABLES[name]()
     rows.to_csv(tmp_path / f"{name}.csv", index=False)
