@@ -166,6 +166,25 @@ def test_another_lock_gets_an_environment_of_its_own_by_the_make_of_its_commit(
     assert reproduce._environment(project, tree)[0] == sys.executable
 
 
+def test_compiled_modules_are_taken_where_the_source_is_the_same_file_alone(tmp_path: Path) -> None:
+    import compileall
+
+    from mlops.registry import bytecode
+
+    here, there = (tmp_path / name / "package" for name in ("here", "there"))
+    here.mkdir(parents=True)
+    there.mkdir(parents=True)
+    for name in ("linked.py", "copied.py", "gone.py"):
+        (here / name).write_text("X = 1\n")
+    compileall.compile_dir(here, quiet=1)
+    os.link(here / "linked.py", there / "linked.py")
+    (there / "copied.py").write_text("X = 2\n")
+    assert bytecode.share(here.parent, there.parent) == 1
+    (compiled,) = (there / "__pycache__").iterdir()
+    assert compiled.name.startswith("linked.") and compiled.read_bytes() == (here / "__pycache__" / compiled.name).read_bytes()
+    assert bytecode.share(here.parent, there.parent) == 0
+
+
 def test_another_environment_that_the_shell_names_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A workflow gives VENV to every job: the commit's environment lies in its own folder all the same."""
     from mlops.config import Project

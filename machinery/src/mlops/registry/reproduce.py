@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from mlops import digests, dvc, folders, git, keys, runner, uncommitted, vendore
 from mlops.config import Project, load_project, load_use_case_config
 from mlops.console import digits, note, phase
 from mlops.errors import MlopsError, UserError
-from mlops.registry import versions
+from mlops.registry import bytecode, versions
 from mlops.registry.changes import leaves_that_differ, prefix
 from mlops.registry.versions import Version
 from mlops.training import candidate as candidates
@@ -251,7 +252,10 @@ def _environment(project: Project, tree: Path) -> tuple[str, list[Path]]:
     done = subprocess.run(command, cwd=tree, env=_variables([]), capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"the environment of that commit cannot be created: {git.last_words(done.stderr)}")
-    return str(tree / ".venv" / "bin" / "python"), paths
+    venv = tree / ".venv"
+    theirs = sysconfig.get_path("purelib", "venv", {"base": str(venv), "platbase": str(venv)})
+    bytecode.share(Path(sysconfig.get_path("purelib")), Path(theirs))
+    return str(venv / "bin" / "python"), paths
 
 
 def _text(file: Path) -> list[str]:
