@@ -253,3 +253,11 @@ def damage(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes(content)
+
+
+@pytest.mark.parametrize("message", ["", " \n"])
+def test_without_a_message_nothing_is_saved_and_nothing_staged(project: Project, command: Run, message: str) -> None:
+    (project.root / "new.txt").write_text("new\n")
+    done = command("save", "-m", message)
+    assert done.code == 2 and len(lines(done)) == 1 and "the message is empty, so nothing is saved" in done.err
+    assert git(project, "status", "--porcelain") == "?? new.txt"

@@ -18,6 +18,8 @@ def save(project: Project, message: str) -> tuple[str, list[Path]]:
 
     Raises DataError where data cannot be pushed, or differ from their digest; nothing is committed then.
     """
+    if not message.strip():
+        raise UserError("the message is empty, so nothing is saved; give one: mlops save -m '…'")
     if git.run("ls-files", "--unmerged", root=project.root).stdout:
         raise UserError(f"{project.root}: a merge has conflicts; resolve them, then save")
     files = _large(project)
