@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from mlops import digests, dvc, folders, git, keys, runner, uncommitted, vendored
 from mlops.config import Project, load_project, load_use_case_config
 from mlops.console import digits, note, phase
+from mlops.dvc import large
 from mlops.errors import MlopsError, UserError
 from mlops.registry import bytecode, versions
 from mlops.registry.changes import leaves_that_differ, prefix
@@ -222,18 +223,23 @@ def _bring_data(project: Project, name: str, tree: Path, registered: Candidate) 
         place = tree / "data" / "raw" / name / item["file"]
         if place.is_file() and digests.of_file(place) == item["sha256"]:
             continue
-        here = _held(project, place, item["sha256"]) or project.data / "raw" / name / item["file"]
+        here = _held(project, tree, place, item["sha256"]) or project.data / "raw" / name / item["file"]
         if not here.is_file() or digests.of_file(here) != item["sha256"]:
             raise UserError(f"{here}: not the file that was trained on (sha256 {item['sha256'][:16]}…); restore that one")
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(here, place)
 
 
-def _held(project: Project, place: Path, sha256: str) -> Path | None:
-    """The content that the pointer at a place names, in DVC's cache; None where it is not there with this digest."""
+def _held(project: Project, tree: Path, place: Path, sha256: str) -> Path | None:
+    """The content that the pointer at a place names, in DVC's cache or at its remote; None where there is no pointer."""
     pointer = place.with_name(f"{place.name}.dvc")
-    held = dvc.cached(project, dvc.pointed(pointer)) if pointer.is_file() else None
-    return held if held and held.is_file() and digests.of_file(held) == sha256 else None
+    if not pointer.is_file():
+        return None
+    named = dvc.pointed(pointer)
+    held, here = dvc.cached(project, named), project.data / place.relative_to(tree / "data")
+    if not dvc.is_saved(project, named) and not (here.is_file() and digests.of_file(here) == sha256):
+        large.fetch_into_cache(project, tree, pointer)
+    return held if held.is_file() and digests.of_file(held) == sha256 else None
 
 
 def _environment(project: Project, tree: Path) -> tuple[str, list[Path]]:
