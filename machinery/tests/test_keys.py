@@ -22,6 +22,8 @@ EXCEPTIONS = {
     "config.operations": "what serving, deployment and monitoring are set to; a model is the same for all of it",
     "git": "says which commit it was, which is logged beside the model",
     "folders": "where work in progress lies",
+    "uncommitted": "keeps what the commit does not hold, which is logged beside the model",
+    "secret_scan": "says what of it may not be kept",
     "dvc": "says which raw file is not here; what is read is compared by its digest",
     "damage": "says what is wrong with a store",
     "trust": "decides what may be loaded, not what is trained",

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
-from mlops import dvc
+from mlops import digests, dvc
 from mlops.config import Project
 from mlops.data import stages
-from mlops.errors import UserError
+from mlops.errors import DataError, UserError
+from mlops.registry import reproduce
+from mlops.training.candidate import Candidate
 from mlops.use_case import load_use_case
 
 Run = Callable[..., Any]
@@ -150,6 +152,27 @@ class TestWithDvc:
         assert command("data", "restore").code == 0
         assert saved.read_bytes() == content
 
+    @pytest.mark.parametrize("damaged", [False, True])
+    def test_an_older_commit_is_trained_again_with_data_from_the_remote(
+        self, project: Project, saved: Path, tmp_path: Path, damaged: bool
+    ) -> None:
+        tree, file, digest = tmp_path / "tree", "data/raw/iris/may.csv", dvc.md5(saved)
+        registered = Candidate(tmp_path, {"data": [{"file": "may.csv", "sha256": digests.of_file(saved)}]})
+        git(project, "worktree", "add", "-q", "--detach", str(tree))
+        if damaged:
+            damage(dvc.cached(project, digest))
+        else:
+            shutil.rmtree(dvc.cache(project))
+        content = saved.read_bytes()
+        saved.unlink()
+        reproduce._bring_data(project, "iris", tree, registered)
+        assert (tree / file).read_bytes() == content and not saved.exists()
+        (tree / file).unlink()
+        shutil.rmtree(dvc.cache(project))
+        shutil.rmtree(dvc.remote(project))
+        with pytest.raises(DataError, match="may.csv: .* does not hold what its pointer names"):
+            reproduce._bring_data(project, "iris", tree, registered)
+
     def test_a_remote_without_the_file_is_one_line(self, project: Project, saved: Path, command: Run) -> None:
         shutil.rmtree(dvc.remote(project))
         shutil.rmtree(dvc.cache(project))
@@ -253,3 +276,11 @@ def damage(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes(content)
+
+
+@pytest.mark.parametrize("message", ["", " \n"])
+def test_without_a_message_nothing_is_saved_and_nothing_staged(project: Project, command: Run, message: str) -> None:
+    (project.root / "new.txt").write_text("new\n")
+    done = command("save", "-m", message)
+    assert done.code == 2 and len(lines(done)) == 1 and "the message is empty, so nothing is saved" in done.err
+    assert git(project, "status", "--porcelain") == "?? new.txt"

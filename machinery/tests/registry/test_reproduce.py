@@ -90,12 +90,32 @@ def test_what_differs_is_named_with_how_much(repository: Repository) -> None:
             client.set_model_version_tag("iris", old.version, "git_commit", old.tags["git_commit"])
 
 
-def test_changes_that_no_commit_holds_cannot_be_gone_back_to(repository: Repository) -> None:
+def test_changes_that_no_commit_holds_are_applied_as_they_were_kept(repository: Repository) -> None:
     repository.edit("config/iris.yaml", "regularisation: 1.0", "regularisation: 1.5")
+    (repository.root / "src/use_cases/iris/new.py").write_text("FACTOR = 1.0\n")
+    repository.edit("src/use_cases/iris/model.py", "import numpy", "from .new import FACTOR as FACTOR\nimport numpy")
     assert repository.mlops("run", "iris").returncode == 0
+    for name in ("config", "src"):
+        git(repository.root, "checkout", "-q", name)
+    (repository.root / "src/use_cases/iris/new.py").unlink()
+    done = repository.mlops("reproduce", "iris", "--json")
+    assert done.returncode == 0, done.stderr
+    result, names = json.loads(done.stdout), ["config/iris.yaml", "src/use_cases/iris/model.py", "src/use_cases/iris/new.py"]
+    assert result["equal"] and result["uncommitted"] == names and result["parts"] == []
+    assert f"changes that no commit holds are applied as they were kept: {', '.join(names)}" in done.stderr
+    assert git(repository.root, "status", "--porcelain") == ""
+
+
+def test_changes_that_were_not_kept_cannot_be_gone_back_to(repository: Repository) -> None:
+    repository.edit("config/iris.yaml", "regularisation: 1.0", "regularisation: 2.5")
+    (repository.root / "src/use_cases/iris/.env").write_text("X=1\n")
+    git(repository.root, "add", "-f", "src/use_cases/iris/.env")
+    trained = repository.mlops("run", "iris")
+    assert trained.returncode == 0 and "are not kept (src/use_cases/iris/.env may hold a secret by its name)" in trained.stderr
+    git(repository.root, "reset", "-q", "--hard")
     done = repository.mlops("reproduce", "iris")
     assert done.returncode == 2 and "trained with changes that commit" in done.stderr and "commit first" in done.stderr
-    git(repository.root, "checkout", "-q", "config/iris.yaml")
+    assert "and that were not kept (src/use_cases/iris/.env may hold" in done.stderr
 
 
 def test_data_that_are_nowhere_are_named(repository: Repository) -> None:
@@ -144,6 +164,25 @@ def test_another_lock_gets_an_environment_of_its_own_by_the_make_of_its_commit(
             reproduce._environment(project, tree)
     (tree / "requirements" / "base.txt").write_text("# the same pin\nclick==8.5.1\n")
     assert reproduce._environment(project, tree)[0] == sys.executable
+
+
+def test_compiled_modules_are_taken_where_the_source_is_the_same_file_alone(tmp_path: Path) -> None:
+    import compileall
+
+    from mlops.registry import bytecode
+
+    here, there = (tmp_path / name / "package" for name in ("here", "there"))
+    here.mkdir(parents=True)
+    there.mkdir(parents=True)
+    for name in ("linked.py", "copied.py", "gone.py"):
+        (here / name).write_text("X = 1\n")
+    compileall.compile_dir(here, quiet=1)
+    os.link(here / "linked.py", there / "linked.py")
+    (there / "copied.py").write_text("X = 2\n")
+    assert bytecode.share(here.parent, there.parent) == 1
+    (compiled,) = (there / "__pycache__").iterdir()
+    assert compiled.name.startswith("linked.") and compiled.read_bytes() == (here / "__pycache__" / compiled.name).read_bytes()
+    assert bytecode.share(here.parent, there.parent) == 0
 
 
 def test_another_environment_that_the_shell_names_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

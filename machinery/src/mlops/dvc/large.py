@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from mlops import digests, dvc, git
@@ -18,6 +19,8 @@ def save(project: Project, message: str) -> tuple[str, list[Path]]:
 
     Raises DataError where data cannot be pushed, or differ from their digest; nothing is committed then.
     """
+    if not message.strip():
+        raise UserError("the message is empty, so nothing is saved; give one: mlops save -m '…'")
     if git.run("ls-files", "--unmerged", root=project.root).stdout:
         raise UserError(f"{project.root}: a merge has conflicts; resolve them, then save")
     files = _large(project)
@@ -111,6 +114,25 @@ def _fetch(project: Project, wanted: dict[Path, str]) -> None:
             dvc.drop_damaged(project, digest)
             place = dvc.remote(project)
             raise DataError(f"{file}: {place} holds other bytes than its pointer names; where the file is whole: mlops save")
+
+
+def fetch_into_cache(project: Project, tree: Path, pointer: Path) -> None:
+    """Bring what a pointer of another checkout names from the project's remote into the cache that both share.
+
+    Raises UserError where DVC is not installed, DataError where the content cannot be fetched.
+    """
+    large = project.large.model_copy(update={"remote": dvc.remote(project)})
+    other = project.model_copy(update={"root": tree, "data": tree / "data", "large": large})
+    keys = project.root / ".dvc" / "config.local"
+    if keys.is_file() and (tree / ".dvc").is_dir():
+        shutil.copyfile(keys, tree / ".dvc" / "config.local")
+    dvc.set_up(other)
+    dvc.drop_damaged(project, dvc.pointed(pointer))
+    dvc.run(other, "fetch", "--quiet", str(pointer.relative_to(tree)))
+    if not dvc.is_saved(project, dvc.pointed(pointer)):
+        raise DataError(
+            f"{pointer.stem}: {large.remote} does not hold what its pointer names; where the file is whole: mlops save"
+        )
 
 
 def _of_other_commits(project: Project, wanted: dict[Path, str]) -> list[Path]:

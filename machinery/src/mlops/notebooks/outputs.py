@@ -9,11 +9,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mlops import files
+from mlops import files, secret_scan
 from mlops.errors import UserError
 from mlops.notebooks import content
 from mlops.notebooks.content import Cell, Notebook
@@ -21,8 +20,6 @@ from mlops.notebooks.settings import Settings
 
 FILTER = "mlops-notebooks"
 KEEP_TAG = "keep_output"  # as nbstripout calls it: this cell's outputs stay
-# detect-secrets judges by form; these three guess by the look of a word, as `make secrets` leaves out too.
-GUESSES = ("HexHighEntropyString", "Base64HighEntropyString", "KeywordDetector")
 TEXTS = ("text/", "application/json", "application/javascript", "application/vnd.", "image/svg+xml")
 SURROGATE = re.compile("[\ud800-\udfff]")
 # Metadata of a cell that only tell how and when it was shown or run.
@@ -97,6 +94,15 @@ def is_filtered(root: Path) -> bool:
     return process.stdout.strip().endswith(f": {FILTER}")
 
 
+@contextmanager
+def _detector() -> Iterator[Callable[[str], Iterable[Any]]]:
+    try:
+        with secret_scan.detector() as scan_line:
+            yield scan_line
+    except UserError as error:
+        raise UserError(f'{error}, or skip = ["secret"] in pyproject.toml') from error
+
+
 def main() -> int:
     """Read a notebook, write it as git shall hold it; what is no notebook stays as it is."""
     from mlops.config import find_root
@@ -155,27 +161,6 @@ def _texts(cell: Cell) -> Iterator[str]:
         for kind, value in (output.get("data") or {}).items():
             if kind.startswith(TEXTS) or kind.endswith("+json"):
                 yield value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=0)
-
-
-@cache
-def _plugins() -> list[dict[str, str]]:
-    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
-
-    plugins: Iterable[Any] = get_mapping_from_secret_type_to_class().values()
-    names = sorted(plugin.__name__ for plugin in plugins)
-    return [{"name": name} for name in names if name not in GUESSES]
-
-
-@contextmanager
-def _detector() -> Iterator[Callable[[str], Iterable[Any]]]:
-    """detect-secrets, set as `make secrets` sets it, for as long as the block lasts."""
-    try:
-        from detect_secrets.core.scan import scan_line
-        from detect_secrets.settings import transient_settings
-    except ImportError as error:
-        raise UserError('detect-secrets is not installed: make setup, or skip = ["secret"] in pyproject.toml') from error
-    with transient_settings({"plugins_used": _plugins()}):
-        yield scan_line
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A version trained again from its commit, elsewhere, and held against what was registered.
 
-commit → worktree → data by digest → lock and machinery of that time → train → metrics, predictions of the holdout, bytes
+commit → worktree → what it does not hold, kept with the run → data by digest → lock and machinery of that time → train
+→ metrics, predictions of the holdout, bytes
 
 The worktree has no store and an empty output folder, so that nothing of the version can be taken in place of training.
 """
@@ -12,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +21,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import digests, dvc, folders, git, keys, runner, vendored
+from mlops import digests, dvc, folders, git, keys, runner, uncommitted, vendored
 from mlops.config import Project, load_project, load_use_case_config
-from mlops.console import digits, phase
+from mlops.console import digits, note, phase
+from mlops.dvc import large
 from mlops.errors import MlopsError, UserError
-from mlops.registry import versions
+from mlops.registry import bytecode, versions
 from mlops.registry.changes import leaves_that_differ, prefix
 from mlops.registry.versions import Version
 from mlops.training import candidate as candidates
@@ -46,6 +49,7 @@ class Reproduction:
     parts: what of the key is not the same. metrics: name → both values. rows: of the holdout; largest: the greatest distance
     of a predicted number or probability. files: those with other bytes. seconds: of the fit; environment_seconds, of them on
     a processor environment_cpu: until that commit's packages and machinery were there, 0 where they are those that are here.
+    uncommitted: the files whose changes were kept with the run, as no commit holds them.
     """
 
     version: str
@@ -60,6 +64,7 @@ class Reproduction:
     seconds: float
     environment_seconds: float = 0.0
     environment_cpu: float = 0.0
+    uncommitted: tuple[str, ...] = ()
 
     @property
     def equal(self) -> bool:
@@ -86,17 +91,28 @@ def reproduce(project: Project, name: str, ref: str | None = None) -> Reproducti
     """
     version = versions.resolve(project, name, ref)
     commit = _commit(project, version)
-    with folders.work_folder() as scratch, _worktree(project, commit, scratch / "tree") as tree:
+    with folders.work_folder() as scratch:
         fetched = versions.fetch(project, version, scratch / "registered")
-        _bring_data(project, name, tree, fetched)
-        started, before = time.perf_counter(), _cpu_of_children()
-        with phase(f"{version.title}: environment of {commit[:12]}"):
-            python, paths = _environment(project, tree)
-        seconds = (time.perf_counter() - started, _cpu_of_children() - before) if python != sys.executable else (0.0, 0.0)
-        with phase(f"{version.title}: trained again"):
-            again = _train(name, tree, python, paths, _overrides(tree, name, fetched.manifest["config"]))
-        result = compare(version, fetched, again)
-        return replace(result, environment_seconds=seconds[0], environment_cpu=seconds[1])
+        changed = _uncommitted(version, fetched)
+        with _worktree(project, commit, scratch / "tree") as tree:
+            return _reproduced(project, version, fetched, changed, tree)
+
+
+def _reproduced(project: Project, version: Version, registered: Candidate, changed: list[str], tree: Path) -> Reproduction:
+    """Train in a checkout of the commit, with the changes that were kept, and compare."""
+    name, commit = registered.use_case, version.tags["git_commit"]
+    if changed:
+        uncommitted.apply(registered.path / uncommitted.FILE, tree)
+        note(f"{version.title}: changes that no commit holds are applied as they were kept: {', '.join(changed)}")
+    _bring_data(project, name, tree, registered)
+    started, before = time.perf_counter(), _cpu_of_children()
+    with phase(f"{version.title}: environment of {commit[:12]}"):
+        python, paths = _environment(project, tree)
+    seconds = (time.perf_counter() - started, _cpu_of_children() - before) if python != sys.executable else (0.0, 0.0)
+    with phase(f"{version.title}: trained again"):
+        again = _train(name, tree, python, paths, _overrides(tree, name, registered.manifest["config"]))
+    result = compare(version, registered, again)
+    return replace(result, environment_seconds=seconds[0], environment_cpu=seconds[1], uncommitted=tuple(changed))
 
 
 def reported(project: Project, name: str, ref: str | None = None) -> Reproduction:
@@ -126,7 +142,8 @@ def markdown(result: Reproduction) -> str:
     environment = (
         f"of its own, in {result.environment_seconds:.0f} s" if result.environment_seconds else "the one that is here"
     )
-    return "\n".join([*lines, "", f"Environment: {environment}; fit: {result.seconds:.1f} s."])
+    kept = f"Changes that no commit holds, kept with the run: {', '.join(result.uncommitted)}. " if result.uncommitted else ""
+    return "\n".join([*lines, "", f"{kept}Environment: {environment}; fit: {result.seconds:.1f} s."])
 
 
 def compare(version: Version, registered: Candidate, again: Candidate) -> Reproduction:
@@ -147,7 +164,9 @@ def compare(version: Version, registered: Candidate, again: Candidate) -> Reprod
         rows=rows,
         rows_that_differ=differing,
         largest=largest,
-        files=tuple(name for name, digest in old["files"].items() if new["files"].get(name) != digest),
+        files=tuple(
+            name for name, digest in old["files"].items() if new["files"].get(name) != digest and name != uncommitted.FILE
+        ),
         seconds=new["fit_seconds"],
     )
 
@@ -168,16 +187,24 @@ def _summarise(text: str) -> None:
 
 
 def _commit(project: Project, version: Version) -> str:
-    """The commit of a version; raises UserError where there is none that can be gone back to."""
-    tags = version.tags
-    if tags["git_dirty"] == "true":
+    """The commit of a version; raises UserError where it is not here."""
+    commit = version.tags["git_commit"]
+    if not git.exists(commit, project.root):
+        raise UserError(f"{version.title}: commit {commit[:12]} is not in this clone; git fetch --unshallow --all")
+    return commit
+
+
+def _uncommitted(version: Version, registered: Candidate) -> list[str]:
+    """The files whose changes were kept with the run; raises UserError where no commit holds them and they were not kept."""
+    commit = registered.manifest["git"]
+    kept = commit.get("uncommitted", {})
+    if commit["dirty"] and "files" not in kept:
+        why = f", and that were not kept ({kept['reason']})" if kept else ""
         raise UserError(
-            f"{version.title}: trained with changes that commit {tags['git_commit'][:12]} does not hold, so there is nothing "
+            f"{version.title}: trained with changes that commit {commit['sha'][:12]} does not hold{why}, so there is nothing "
             "to go back to; commit first, then train"
         )
-    if not git.exists(tags["git_commit"], project.root):
-        raise UserError(f"{version.title}: commit {tags['git_commit'][:12]} is not in this clone; git fetch --unshallow --all")
-    return tags["git_commit"]
+    return list(kept.get("files", ()))
 
 
 @contextmanager
@@ -196,18 +223,23 @@ def _bring_data(project: Project, name: str, tree: Path, registered: Candidate) 
         place = tree / "data" / "raw" / name / item["file"]
         if place.is_file() and digests.of_file(place) == item["sha256"]:
             continue
-        here = _held(project, place, item["sha256"]) or project.data / "raw" / name / item["file"]
+        here = _held(project, tree, place, item["sha256"]) or project.data / "raw" / name / item["file"]
         if not here.is_file() or digests.of_file(here) != item["sha256"]:
             raise UserError(f"{here}: not the file that was trained on (sha256 {item['sha256'][:16]}…); restore that one")
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(here, place)
 
 
-def _held(project: Project, place: Path, sha256: str) -> Path | None:
-    """The content that the pointer at a place names, in DVC's cache; None where it is not there with this digest."""
+def _held(project: Project, tree: Path, place: Path, sha256: str) -> Path | None:
+    """The content that the pointer at a place names, in DVC's cache or at its remote; None where there is no pointer."""
     pointer = place.with_name(f"{place.name}.dvc")
-    held = dvc.cached(project, dvc.pointed(pointer)) if pointer.is_file() else None
-    return held if held and held.is_file() and digests.of_file(held) == sha256 else None
+    if not pointer.is_file():
+        return None
+    named = dvc.pointed(pointer)
+    held, here = dvc.cached(project, named), project.data / place.relative_to(tree / "data")
+    if not dvc.is_saved(project, named) and not (here.is_file() and digests.of_file(here) == sha256):
+        large.fetch_into_cache(project, tree, pointer)
+    return held if held.is_file() and digests.of_file(held) == sha256 else None
 
 
 def _environment(project: Project, tree: Path) -> tuple[str, list[Path]]:
@@ -226,7 +258,10 @@ def _environment(project: Project, tree: Path) -> tuple[str, list[Path]]:
     done = subprocess.run(command, cwd=tree, env=_variables([]), capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"the environment of that commit cannot be created: {git.last_words(done.stderr)}")
-    return str(tree / ".venv" / "bin" / "python"), paths
+    venv = tree / ".venv"
+    theirs = sysconfig.get_path("purelib", "venv", {"base": str(venv), "platbase": str(venv)})
+    bytecode.share(Path(sysconfig.get_path("purelib")), Path(theirs))
+    return str(venv / "bin" / "python"), paths
 
 
 def _text(file: Path) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import folders, git, tracking, tracking_uri
+from mlops import folders, git, tracking, tracking_uri, uncommitted
 from mlops.config import Project
 from mlops.console import note
 from mlops.errors import UserError
@@ -94,7 +94,7 @@ def start(
         params=[Param(key, str(value)) for key, value in params.items()],
     )
     _log_datasets(client, run.info.run_id, _datasets(manifest))
-    for file in ("manifest.json", "holdout.parquet", "reference.json", "features.skops"):
+    for file in ("manifest.json", "holdout.parquet", "reference.json", "features.skops", uncommitted.FILE):
         if (candidate.path / file).is_file():
             client.log_artifact(run.info.run_id, str(candidate.path / file), "candidate")
     with folders.work_folder() as scratch:

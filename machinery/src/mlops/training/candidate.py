@@ -4,6 +4,7 @@ model/             the model in MLflow's format (skops, so nothing is unpickled)
 features.skops     the fitted feature steps on their own, where the model has any
 holdout.parquet    the holdout rows: key, inputs, with the truth and the predictions (columns in double underscores)
 reference.json     how inputs and outputs were spread, for the watch on the model in service
+uncommitted.patch  what the commit does not hold of the code and configuration, where that is anything
 manifest.json      key and its parts, code, data, parameters, metrics, and the digest of each file
 """
 

@@ -238,18 +238,22 @@ def _target(values: pd.Series, classes: bool) -> np.ndarray:
 
 
 def _errors(known: pd.Series, truth: np.ndarray, judged: pd.Series, target: np.ndarray, classes: bool) -> np.ndarray:
-    """The error of each row that is judged, by the best of the simple rules: means or modes of bins, a line, neighbours."""
+    """The error of each judged row by the best of the simple rules: means or modes of bins, cuts, a line, neighbours."""
     import numpy as np
     import pandas as pd
 
     one, other = _bins(known, judged)
     groups = pd.Series(truth).groupby(one)
+    measured = pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known) and known.nunique() > 2
     if classes:
         frequent = pd.Series(truth).mode()[0]
         modes = groups.agg(lambda values: values.value_counts().index[0])
-        return np.asarray((pd.Series(other).map(modes).fillna(frequent).to_numpy() != target).astype(float))
+        guesses = [pd.Series(other).map(modes).fillna(frequent).to_numpy()]
+        if measured:
+            guesses.append(_by_cuts(known, truth, judged))
+        return min(((guess != target).astype(float) for guess in guesses), key=np.mean)
     tries = [pd.Series(other).map(groups.mean()).fillna(float(np.mean(truth))).to_numpy(dtype=float)]
-    if pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known) and known.nunique() > 2:
+    if measured:
         x, y = known.to_numpy(dtype=float), judged.to_numpy(dtype=float)
         finite, center = np.isfinite(x), float(np.mean(truth))
         points = pd.Series(truth[finite]).groupby(x[finite]).mean()
@@ -257,6 +261,17 @@ def _errors(known: pd.Series, truth: np.ndarray, judged: pd.Series, target: np.n
         slope, start = np.polyfit(x[finite], truth[finite], 1)
         tries.append(np.where(np.isfinite(y), slope * y + start, center))
     return min(((guess - target) ** 2 for guess in tries), key=np.mean)
+
+
+def _by_cuts(known: pd.Series, truth: np.ndarray, judged: pd.Series) -> np.ndarray:
+    """The classes of judged rows by cuts where a class begins or ends: bins of equally many rows miss a rare one."""
+    import numpy as np
+    from sklearn.tree import DecisionTreeClassifier
+
+    limit = float(np.finfo("float32").max)  # what a tree takes
+    columns = (values.to_numpy(dtype="float64", na_value=np.nan) for values in (known, judged))
+    one, other = (values.clip(-limit, limit)[:, None] for values in columns)
+    return np.asarray(DecisionTreeClassifier(max_leaf_nodes=BINS, random_state=0).fit(one, truth).predict(other))
 
 
 def _bins(known: pd.Series, judged: pd.Series) -> tuple[Any, Any]:

@@ -14,9 +14,9 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import digests, files, folders, git, keys, model_file, tracking, trust
+from mlops import digests, files, folders, git, keys, model_file, tracking, trust, uncommitted
 from mlops.config import Project
-from mlops.console import phase
+from mlops.console import note, phase
 from mlops.data import stages
 from mlops.metrics.measures import Predictions
 from mlops.training import candidate as candidates
@@ -68,13 +68,24 @@ def train(project: Project, use_case: UseCase, again: bool = False) -> tuple[Can
         facts = {
             "key": parts.key,
             "parts": asdict(parts),
-            "git": asdict(git.commit(project.root)),
+            "git": _commit(project, use_case, temporary),
             "data": [{"file": item.path.name, "sha256": item.sha256, "rows": item.rows} for item in raw.files],
         }
         interim = stages.read_interim(project, use_case)
         facts |= data_rules.newest(use_case.config, use_case.name, interim)
         _make(temporary, use_case, rows, {**facts, "checks": leaks.of_features(use_case, interim, rows)})
     return candidates.read(folder), True
+
+
+def _commit(project: Project, use_case: UseCase, folder: Path) -> dict[str, Any]:
+    """The commit that is trained; with changes that it does not hold, the patch of these is written beside the model."""
+    commit = git.commit(project.root)
+    if not commit.dirty:
+        return asdict(commit)
+    kept = uncommitted.keep(project.root, folder)
+    if reason := kept.get("reason"):
+        note(f"{use_case.name}: the changes that no commit holds are not kept ({reason}): nobody can train this again")
+    return {**asdict(commit), "uncommitted": kept}
 
 
 def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, Any]) -> None:
