@@ -38,10 +38,12 @@ def score(
     name: str = typer.Argument(help="Use case."),
     source: str = typer.Argument(
         metavar="INPUT",
-        help="Raw rows, as trained on; the target may be missing. Also a folder or a 'pattern', with a folder as OUTPUT.",
+        help="Raw rows, as trained on; the target may be missing. Also a folder, 'pattern', s3://…, with a folder as OUTPUT.",
     ),
     to: str = typer.Argument(
-        "", metavar="[OUTPUT]", help="Write keys and predictions to this .csv or .parquet, or in parts to this folder."
+        "",
+        metavar="[OUTPUT]",
+        help="Write keys and predictions to this .csv or .parquet, or in parts to this folder or s3://…",
     ),
     ref: str = typer.Option("", "--ref", help="Alias or number; default: the champion, else the newest version."),
     on_error: OnError = typer.Option(
@@ -63,10 +65,10 @@ def score(
 
     from mlops.config import load_project
     from mlops.errors import UserError
-    from mlops.scoring import inputs
+    from mlops.scoring import inputs, remote
     from mlops.scoring.raw import score as score_raw
 
-    if inputs.is_many(source) or (to and (Path(to).is_dir() or not Path(to).suffix)):
+    if inputs.is_many(source) or remote.is_remote(to) or (to and (Path(to).is_dir() or not Path(to).suffix)):
         options = {"part_rows": part_rows, "quarantine": on_error is OnError.quarantine, "whole": whole}
         _score_batch(name, ref, source, to, engine, master, options, json)
         return
@@ -115,7 +117,7 @@ def _score_batch(
 
     from mlops.config import load_project
     from mlops.errors import UserError
-    from mlops.scoring import batch
+    from mlops.scoring import batch, remote
 
     if not to or (Path(to).suffix in (".csv", ".parquet") and not Path(to).is_dir()):
         raise UserError(f"{source}: many files are scored into a folder; name one as OUTPUT")
@@ -123,10 +125,12 @@ def _score_batch(
     if engine is Engine.spark:
         from mlops.scoring import spark_engine
 
+        if distant := next((place for place in (source, to) if remote.is_remote(place)), ""):
+            raise UserError(f"{distant}: --engine spark works on folders that driver and workers share; use --engine arrow")
         # Workers have other working folders.
         source, to = os.path.abspath(source), os.path.abspath(to)
         options |= {"engine": spark_engine.engine(project.output / "spark.log", master)}
-    manifest = batch.score(project, name, ref or None, source, Path(to), **options)
+    manifest = batch.score(project, name, ref or None, source, remote.place_of(to), **options)
     if json:
         console.as_json(manifest)
         return

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlops.errors import DataError, first_line
 from mlops.scoring import raw
 from mlops.scoring.inputs import Block
+from mlops.scoring.remote import Place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,7 @@ class Scorer:
                 raise wrong from None
             raise DataError(message) from None
 
-    def answers(self, rows: pd.DataFrame, source: Path) -> pd.DataFrame:
+    def answers(self, rows: pd.DataFrame, source: Place) -> pd.DataFrame:
         """Key, prediction and probabilities for typed rows. Raises DataError where code or model do not take them."""
         if self.stage == "raw":
             rows = raw.features_of(source, rows, self.use_case)

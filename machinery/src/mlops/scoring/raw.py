@@ -135,7 +135,7 @@ def processed(file: Path, raw: pd.DataFrame, use_case: UseCase) -> pd.DataFrame:
     return rows
 
 
-def features_of(file: Path, raw: pd.DataFrame, use_case: UseCase) -> pd.DataFrame:
+def features_of(file: object, raw: pd.DataFrame, use_case: UseCase) -> pd.DataFrame:
     """What `load` and `features` make of raw rows, which may be none. Raises DataError where they do not take them."""
     try:
         return use_case.features(use_case.load(raw))
