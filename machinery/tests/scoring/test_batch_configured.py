@@ -26,9 +26,7 @@ def test_what_is_configured_is_scored_and_the_command_line_takes_precedence(regi
     lines = flowers(300).to_csv(index=False).splitlines()
     lines[17] = "wide" + lines[17][lines[17].index(",") :]
     (tmp_path / "new.csv").write_text("\n".join(lines))
-    configure(
-        registered, input=str(tmp_path / "*.csv"), output=str(tmp_path / "scored"), on_error="quarantine", part_rows=100
-    )
+    configure(registered, input=str(tmp_path / "*.csv"), output=str(tmp_path / "scored"), on_error="quarantine", part_rows=100)
     os.environ |= {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
     done = mlops("score", "iris", "--report", tmp_path / "report", "--json")
     assert done.code == 0, done.err

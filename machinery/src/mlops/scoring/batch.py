@@ -7,10 +7,13 @@ OUTPUT/manifest.json                         version, digests of model and input
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +41,7 @@ class Batch:
     """What is scored, by what, and to where.
 
     origin: use case, version and digest of the model, as each part records them. files, output: paths of this machine; the
-    Arrow engine takes those in storage too.
+    Arrow engine takes those in storage too. jobs: how many parts are scored and written at a time.
     """
 
     scorer: Scorer
@@ -47,6 +50,7 @@ class Batch:
     origin: dict[str, str]
     part_rows: int
     quarantine: bool
+    jobs: int = 1
 
 
 # Scores the files of a batch; gets a folder for temporary files, the files put aside so far (it adds to them) and the
@@ -64,6 +68,7 @@ def score(
     part_rows: int,
     quarantine: bool,
     whole: bool,
+    jobs: int = 1,
     engine: Engine | None = None,
 ) -> dict[str, Any]:
     """Score the files of INPUT into a folder of parts; returns the manifest.
@@ -88,11 +93,12 @@ def score(
             known = raw.stand_in(candidate)
             scorer = Scorer(use_case, candidate, raw.model_of(candidate, use_case), known, stage, scratch)
             chosen = [file for file in found if str(file) not in refused]
-            batch = Batch(scorer, chosen, output, origin, part_rows, quarantine)
+            batch = Batch(scorer, chosen, output, origin, part_rows, quarantine, jobs)
             return _run(batch, refused, whole, engine or _parts)
 
 
 def _run(batch: Batch, refused: dict[str, str], whole: bool, engine: Engine) -> dict[str, Any]:
+    _return_memory()
     started = time.perf_counter()
     if isinstance(batch.output, Path):
         files.make_folder(batch.output)
@@ -121,6 +127,18 @@ def _run(batch: Batch, refused: dict[str, str], whole: bool, engine: Engine) -> 
     again = f", {kept} of {len(records)} parts were there already" if kept else ""
     console.note(f"{scored:,} rows in {seconds:.1f} s, {scored / max(seconds, 1e-9):,.0f} rows/s{again}")
     return content
+
+
+def _return_memory() -> None:
+    """Let what a part has freed go back to the system at once: blocks from 4 MB on are mapped, Arrow's pool keeps none.
+
+    Source: mallopt(3), M_MMAP_THRESHOLD; by itself it rises to 32 MB with what is freed.
+    """
+    import pyarrow
+
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
+    with suppress(AttributeError):  # a C library without it
+        ctypes.CDLL(None).mallopt(-3, 4 << 20)
 
 
 def _outside(output: Place, sources: Sequence[Place]) -> list[Any]:
@@ -254,8 +272,11 @@ def _parts_of(
         yield from ((record, 1.0) for record in there)
         return
     with inputs.local(file, scratch) as (copy, digest):
+        made = {"sha256": digest, **task} if digest else task
         blocks = inputs.blocks(copy, batch.part_rows, _read(batch), first, file)
-        for number, block in zip(range(first, end or sys.maxsize), blocks, strict=False):
+        numbered = zip(range(first, end or sys.maxsize), blocks, strict=False)
+
+        def score(number: int, block: inputs.Block) -> tuple[dict[str, Any], float]:
             name = f"part-{place:05d}-{number:05d}"
             record = parts.kept(batch, name, task)
             if record is None:
@@ -263,10 +284,30 @@ def _parts_of(
                     outcome = isolation.score(batch.scorer, block, batch.quarantine)
                 except DataError as error:
                     raise RowRefused(str(error)) from error
-                made = {"sha256": digest, **task} if digest else task
                 record = {**made, "part": name, "start": block.start, "rows": len(block), "last": block.last}
                 record = parts.write(batch, record, outcome, scratch)
-            yield record, block.done
+            return record, block.done
+
+        yield from (score(*block) for block in numbered) if batch.jobs == 1 else _ahead(score, numbered, batch.jobs)
+
+
+def _ahead(
+    score: Callable[[int, inputs.Block], tuple[dict[str, Any], float]], blocks: Iterator[tuple[int, inputs.Block]], jobs: int
+) -> Iterator[tuple[dict[str, Any], float]]:
+    """The results for blocks, in their order; so many are scored and written at a time while the next one is read."""
+    with ThreadPoolExecutor(jobs) as pool:
+        running: deque[Future[tuple[dict[str, Any], float]]] = deque()
+        try:
+            for number, block in blocks:
+                running.append(pool.submit(score, number, block))
+                del block  # else it would be kept while the next one is read
+                if len(running) > jobs:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for waiting in running:
+                waiting.cancel()
 
 
 def _whole(batch: Batch, scratch: Path) -> Iterator[dict[str, Any]]:

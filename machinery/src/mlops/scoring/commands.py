@@ -58,6 +58,7 @@ def score(
         None, "--part-rows", min=1, help="Rows of a part, which is what is in memory at once. Default: 100000."
     ),
     whole: bool = typer.Option(False, "--whole", help="Score all rows at once: features need more than one row."),
+    jobs: int = typer.Option(0, "--jobs", min=0, help="Parts that are scored at a time; default: one a processor, up to 4."),
     engine: Engine = typer.Option(Engine.arrow, "--engine", help="Score in this process, or with Spark; into a folder."),
     master: str = typer.Option("", "--master", help="Spark's cluster; default: MLOPS_SPARK_MASTER, else this machine."),
     report: str = typer.Option("", "--report", help="Copy manifest and rejects of a batch into this folder too."),
@@ -80,6 +81,7 @@ def score(
     source, to = chosen.input, chosen.output
     if inputs.is_many(source) or remote.is_remote(to) or (to and (Path(to).is_dir() or not Path(to).suffix)):
         options = {"part_rows": chosen.part_rows, "quarantine": chosen.on_error == "quarantine", "whole": whole}
+        options["jobs"] = jobs or min(len(os.sched_getaffinity(0)), 4)
         _score_batch(name, chosen, engine, master, report, options, json)
         return
     if to and not to.endswith((".csv", ".parquet")):

@@ -284,10 +284,12 @@ def _row_groups(file: Path, rows: int, start: int) -> Iterator[tuple[Any, float]
         done, total, group = 0, reader.metadata.num_rows, 0
         while group < len(sizes) and done + sizes[group] <= start:
             done, group = done + sizes[group], group + 1
-        for batch in reader.iter_batches(rows, row_groups=range(group, len(sizes))):
-            left_out = min(max(start - done, 0), batch.num_rows)
-            done += batch.num_rows
-            yield batch.slice(left_out), done / total
+        for number in range(group, len(sizes)):
+            # One after the other: of groups that are asked for together, the reader keeps what has been read.
+            for batch in reader.iter_batches(rows, row_groups=[number]):
+                left_out = min(max(start - done, 0), batch.num_rows)
+                done += batch.num_rows
+                yield batch.slice(left_out), done / total
 
 
 def _texts(file: Path, rows: int, read: Read, source: Place) -> Iterator[tuple[Any, float]]:
