@@ -16,7 +16,7 @@ SECTIONS = {
     "Predictions": ("score", "serve", "client", "bundle", "image", "verify", "contract", "spark-package"),
     "Deployment and monitoring": ("deploy", "rollback", "deployments", "monitor", "dashboards", "workbench"),
     "The machinery of this project": ("update", "sync", "requirements", "pythons", "adopt", "eject"),
-    "Branches, tags and workflows": ("gitflow", "release", "monitored", "propose"),
+    "Branches, tags and workflows": ("gitflow", "release", "monitored", "propose", "scored"),
 }
 
 # Characters; what is longer is cut.

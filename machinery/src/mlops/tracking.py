@@ -290,9 +290,7 @@ def download(address: str, to: Path) -> Path:
     Raises StoreUnreachable where the storage does not answer, UserError where nothing is there or its package is missing.
     """
     _quiet()
-    # A workflow hands on every variable, also those that nobody has set; an empty region is an error to boto3.
-    for name in [name for name, value in os.environ.items() if name.startswith(("AWS_", "MLFLOW_S3_")) and not value]:
-        del os.environ[name]
+    drop_empty_settings()
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
@@ -310,6 +308,12 @@ def download(address: str, to: Path) -> Path:
         if not _is_of_the_store(error):
             raise
         raise StoreUnreachable(f"{address}: cannot be read ({first_line(error)}); look at address and credentials") from error
+
+
+def drop_empty_settings() -> None:
+    """Remove the empty variables of storage: a workflow hands on also those that nobody has set, and an empty region is wrong."""
+    for name in [name for name, value in os.environ.items() if name.startswith(("AWS_", "MLFLOW_S3_")) and not value]:
+        del os.environ[name]
 
 
 def fetch(to: Path | None = None, **place: str) -> Path:

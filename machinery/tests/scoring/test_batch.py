@@ -178,7 +178,8 @@ def test_the_first_wrong_row_stops_the_run(registered: Project, tmp_path: Path, 
     row = 323 if kind == "csv" else 322
     assert done.code == 2
     assert done.error.startswith(f"{tmp_path}/new.{kind}: row {row}: column petal_width: 'wide' is no float64; ")
-    assert sorted(written(tmp_path / "scored")) == ["part-00000-00000", "part-00000-00001", "part-00000-00002"]
+    there = set(written(tmp_path / "scored"))
+    assert {"part-00000-00000", "part-00000-00001", "part-00000-00002"} <= there and "part-00000-00003" not in there
 
 
 def drifted(file: Path) -> str:

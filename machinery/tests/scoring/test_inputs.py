@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from mlops.config.reading import Read
 from mlops.errors import DataError
@@ -60,3 +63,15 @@ def test_a_file_of_parquet_is_read_from_any_block_on(tmp_path: Path, group: int)
             (block.start, len(block), block.last) for block in blocks[first:]
         ]
         assert [block.content for block in rest] == [block.content for block in blocks[first:]]
+
+
+def test_what_has_been_read_of_a_file_with_many_row_groups_is_let_go(tmp_path: Path) -> None:
+    table = pa.table({f"x{number}": np.random.default_rng(number).normal(size=200_000) for number in range(10)})
+    parquet.write_table(table, tmp_path / "new.parquet", row_group_size=2_000)
+    del table
+    before, held = pa.total_allocated_bytes(), []
+    for block in inputs.blocks(tmp_path / "new.parquet", 2_000, None):
+        del block
+        held.append(pa.total_allocated_bytes() - before)
+    assert len(held) == 100
+    assert max(held) < 10 * 2_000 * 10 * 8, f"{max(held):,} bytes of {200_000 * 10 * 8:,} were held at once"

@@ -42,9 +42,9 @@ EVENTS = [
         "workflow_dispatch",
         "",
         "",
-        {"train.yml", "bootstrap.yml", "template.yml", "deploy.yml", "monitor.yml", "release.yml", "audit.yml"},
+        {"train.yml", "bootstrap.yml", "template.yml", "deploy.yml", "monitor.yml", "score.yml", "release.yml", "audit.yml"},
     ),
-    ("schedule", "", "", {"codeql.yml", "monitor.yml", "audit.yml"}),
+    ("schedule", "", "", {"codeql.yml", "monitor.yml", "score.yml", "audit.yml"}),
 ]
 
 
@@ -67,6 +67,7 @@ def test_an_event_starts_these_workflows_and_no_other(event: str, ref: str, acti
         "release.yml",
         "deploy.yml",
         "monitor.yml",
+        "score.yml",
     }
     # A project that took the source back has no workflow of the template's own.
     elsewhere = {name for name in ("template.yml",) if not (WORKFLOWS / name).is_file()}

@@ -79,6 +79,27 @@ class Environment(Frozen):
     cloud: Cloud = Cloud()
 
 
+class Batch(Frozen):
+    """What `mlops score` scores where no INPUT is named, and the workflow `score` by the clock.
+
+    input: a file, folder, pattern or address. output: a folder or address. ref: alias or number, "" for the champion.
+    schedule: when the workflow scores it, at 04:53 UTC; `weekly` is each Monday. Both addresses are needed for it.
+    """
+
+    input: str = ""
+    output: str = ""
+    ref: str = ""
+    on_error: Literal["fail", "quarantine"] = "fail"
+    part_rows: int = Field(default=100_000, ge=1)
+    schedule: Literal["daily", "weekly", "never"] = "daily"
+
+    @model_validator(mode="after")
+    def _complete(self) -> Batch:
+        if bool(self.input) != bool(self.output):
+            raise ValueError("input and output go together: what is scored, and the folder or address for its parts")
+        return self
+
+
 class Serving(Frozen):
     """What a server of the use case may do: unpickle its model, and which columns a prediction log leaves out.
 
@@ -86,7 +107,7 @@ class Serving(Frozen):
     without the target, of which the server makes them by the use case's own code. `trust` names types, modules and packages
     that a model may hold beside scikit-learn's, such as `lightgbm` or `use_cases.iris`. `require_signature` is the file of
     the public key that must have signed a version for it to be read. `tracing`: where the server of an image sends traces, an
-    address of OTLP over HTTP; empty: nowhere.
+    address of OTLP over HTTP; empty: nowhere. `batch`: rows that are scored in files.
     """
 
     image: bool = True
@@ -96,6 +117,7 @@ class Serving(Frozen):
     personal: tuple[str, ...] = ()
     require_signature: str = ""
     tracing: Annotated[str, Field(pattern=r"^(https?://[^\s\"'$\\]+)?$")] = ""
+    batch: Batch = Batch()
 
 
 class Limits(Frozen):

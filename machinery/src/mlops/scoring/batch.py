@@ -7,11 +7,13 @@ OUTPUT/manifest.json                         version, digests of model and input
 
 from __future__ import annotations
 
-import json
+import ctypes
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,28 +22,35 @@ from mlops import console, digests, files, folders
 from mlops.config import Project, load_use_case_config
 from mlops.errors import DataError, UserError
 from mlops.registry import versions
-from mlops.scoring import as_trained, inputs, isolation, raw, row_wise
+from mlops.scoring import as_trained, inputs, isolation, parts, raw, row_wise
 from mlops.scoring.isolation import Outcome, Scorer
+from mlops.scoring.parts import PREDICTIONS as PREDICTIONS
+from mlops.scoring.parts import REJECTS
+from mlops.scoring.remote import Place
 
 if TYPE_CHECKING:
     from mlops.training.candidate import Candidate
 
 PART_ROWS = 100_000
-PREDICTIONS, REJECTS, MANIFEST = "predictions", "rejects", "manifest.json"
-RECORD = b"mlops.score"  # the key of a part's record in the metadata of its file
+MANIFEST = "manifest.json"
 COUNTS = ("rows", "predictions", "rejects", "unanswered")
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What is scored, by what, and to where. origin: use case, version and digest of the model, as each part records them."""
+    """What is scored, by what, and to where.
+
+    origin: use case, version and digest of the model, as each part records them. files, output: paths of this machine; the
+    Arrow engine takes those in storage too. jobs: how many parts are scored and written at a time.
+    """
 
     scorer: Scorer
-    files: list[Path]
-    output: Path
+    files: list[Any]
+    output: Any
     origin: dict[str, str]
     part_rows: int
     quarantine: bool
+    jobs: int = 1
 
 
 # Scores the files of a batch; gets a folder for temporary files, the files put aside so far (it adds to them) and the
@@ -54,11 +63,12 @@ def score(
     name: str,
     ref: str | None,
     source: str,
-    output: Path,
+    output: Place,
     *,
     part_rows: int,
     quarantine: bool,
     whole: bool,
+    jobs: int = 1,
     engine: Engine | None = None,
 ) -> dict[str, Any]:
     """Score the files of INPUT into a folder of parts; returns the manifest.
@@ -69,7 +79,7 @@ def score(
     written alike or rows that cannot be scored.
     """
     name = name or project.default_use_case
-    found = _outside(output, inputs.files_of(source))
+    found: Any = _outside(output, inputs.files_of(source))
     load_use_case_config(project, name)
     version = versions.resolve(project, name, ref)
     _check_output(output)
@@ -77,19 +87,21 @@ def score(
         candidate = versions.fetch(project, version, scratch)
         model = digests.of_value({file: sha for file, sha in candidate.manifest["files"].items() if file.startswith("model/")})
         origin = {"use_case": name, "version": version.number, "model": model, "key": candidate.key}
-        _check_parts(output, origin)
+        parts.check_version(output, origin)
         with as_trained.use_case(project, candidate.manifest) as use_case:
             refused, stage = _check_files(found, use_case, candidate, quarantine)
             known = raw.stand_in(candidate)
             scorer = Scorer(use_case, candidate, raw.model_of(candidate, use_case), known, stage, scratch)
             chosen = [file for file in found if str(file) not in refused]
-            batch = Batch(scorer, chosen, output, origin, part_rows, quarantine)
+            batch = Batch(scorer, chosen, output, origin, part_rows, quarantine, jobs)
             return _run(batch, refused, whole, engine or _parts)
 
 
 def _run(batch: Batch, refused: dict[str, str], whole: bool, engine: Engine) -> dict[str, Any]:
+    _return_memory()
     started = time.perf_counter()
-    files.make_folder(batch.output)
+    if isinstance(batch.output, Path):
+        files.make_folder(batch.output)
     manifest = batch.output / MANIFEST
     manifest.unlink(missing_ok=True)  # where it is there, all of its parts are
     together = whole or not _is_row_wise(batch)
@@ -97,34 +109,52 @@ def _run(batch: Batch, refused: dict[str, str], whole: bool, engine: Engine) -> 
         console.note(
             f"{batch.origin['use_case']}: its features need more than one row, so all rows are scored at once, in memory"
         )
-    with folders.work_folder(batch.output) as scratch, console.progress("scoring", "rows") as advance:
-        parts = list(_whole(batch, scratch) if together else engine(batch, scratch, refused, advance))
-    if not sum(part["rows"] for part in parts):
+    beside = batch.output if isinstance(batch.output, Path) else None
+    with folders.work_folder(beside) as scratch, console.progress("scoring", "rows") as advance:
+        records = list(_whole(batch, scratch) if together else engine(batch, scratch, refused, advance))
+    if not sum(part["rows"] for part in records):
         raise DataError(f"{batch.files[0].parent}: there are no rows; at least one is expected")
-    for folder, ending in ((PREDICTIONS, "parquet"), (REJECTS, "csv")):
-        current = {part["part"] for part in parts}
-        for file in (batch.output / folder).glob(f"part-*.{ending}"):
-            if file.stem not in current:
-                file.unlink()
-    kept = sum(part.pop("kept") for part in parts)
+    current = {part["part"] for part in records}
+    for file in [file for folder in (PREDICTIONS, REJECTS) for file in parts.written(batch.output, folder)]:
+        if file.stem not in current:
+            file.unlink()
+    kept = sum(part.pop("kept") for part in records)
     seconds = time.perf_counter() - started
-    scored = sum(part["rows"] for part in parts)
-    content = {**batch.origin, "refused": refused, **{key: sum(part[key] for part in parts) for key in COUNTS}, "parts": parts}
-    files.write_json(manifest, content)
-    again = f", {kept} of {len(parts)} parts were there already" if kept else ""
+    scored = sum(part["rows"] for part in records)
+    counts = {key: sum(part[key] for part in records) for key in COUNTS}
+    content = {**batch.origin, "refused": refused, **counts, "parts": records}
+    parts.write_manifest(manifest, content)
+    again = f", {kept} of {len(records)} parts were there already" if kept else ""
     console.note(f"{scored:,} rows in {seconds:.1f} s, {scored / max(seconds, 1e-9):,.0f} rows/s{again}")
     return content
 
 
-def _outside(output: Path, sources: list[Path]) -> list[Path]:
+def _return_memory() -> None:
+    """Let what a part has freed go back to the system at once: blocks from 4 MB on are mapped, Arrow's pool keeps none.
+
+    Source: mallopt(3), M_MMAP_THRESHOLD; by itself it rises to 32 MB with what is freed.
+    """
+    import pyarrow
+
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
+    with suppress(AttributeError):  # a C library without it
+        ctypes.CDLL(None).mallopt(-3, 4 << 20)
+
+
+def _outside(output: Place, sources: Sequence[Place]) -> list[Any]:
     """The files that are no parts of the output itself, which may lie in the folder of the input."""
-    outside = [file for file in sources if output.resolve() not in file.resolve().parents]
+    inside = f"{_whole_path(output)}/"
+    outside = [file for file in sources if not f"{_whole_path(file)}/".startswith(inside)]
     if not outside:
         raise UserError(f"{output}: holds the input; choose another folder")
     return outside
 
 
-def _check_output(output: Path) -> None:
+def _whole_path(place: Place) -> Place:
+    return place.resolve() if isinstance(place, Path) else place
+
+
+def _check_output(output: Place) -> None:
     """Refuse a folder that holds anything but the parts of a batch."""
     if output.is_file():
         raise UserError(f"{output}: is a file; name a folder, for the parts")
@@ -137,25 +167,13 @@ def _is_ours(name: str, ours: tuple[str, ...]) -> bool:
     return name in ours or bool(folders.OURS.fullmatch(name)) or name.startswith(f".{MANIFEST}.")
 
 
-def _check_parts(output: Path, origin: dict[str, str]) -> None:
-    """Refuse a folder with the predictions of another version: nothing says whether they are still needed."""
-    for file in sorted((output / PREDICTIONS).glob("part-*.parquet")):
-        record = _record(file)
-        if record and any(record.get(key) != value for key, value in origin.items()):
-            there = f"{record.get('use_case')} {record.get('version')}"
-            raise UserError(
-                f"{output}: holds predictions of {there}, not of {origin['use_case']} {origin['version']}; "
-                "choose another folder, or delete it"
-            )
-
-
-def _check_files(found: list[Path], use_case: Any, candidate: Candidate, quarantine: bool) -> tuple[dict[str, str], str]:
+def _check_files(found: Sequence[Place], use_case: Any, candidate: Candidate, quarantine: bool) -> tuple[dict[str, str], str]:
     """The files that cannot be scored, with the reason, and the stage of the rows: raw or processed.
 
     Raises DataError for the first one where they are not put aside.
     """
     refused: dict[str, str] = {}
-    first: tuple[Path, dict[str, str]] | None = None
+    first: tuple[Place, dict[str, str]] | None = None
     stage, needed = "raw", list(use_case.schema("raw").columns)
     for file in found:
         try:
@@ -172,7 +190,7 @@ def _check_files(found: list[Path], use_case: Any, candidate: Candidate, quarant
     return refused, stage
 
 
-def put_aside(refused: dict[str, str], file: Path, error: DataError, quarantine: bool) -> None:
+def put_aside(refused: dict[str, str], file: Place, error: DataError, quarantine: bool) -> None:
     """Note a file that cannot be scored; raises the error where files are not put aside."""
     if not quarantine:
         raise error
@@ -192,8 +210,9 @@ def _stage(columns: dict[str, str], use_case: Any, candidate: Candidate) -> tupl
 
 def _is_row_wise(batch: Batch) -> bool:
     for file in batch.files:
-        for block in inputs.blocks(file, min(batch.part_rows, row_wise.ROWS), _read(batch)):
-            return row_wise.is_row_wise(batch.scorer, block)
+        with inputs.local(file, batch.scorer.scratch) as (copy, _):
+            for block in inputs.blocks(copy, min(batch.part_rows, row_wise.ROWS), _read(batch), source=file):
+                return row_wise.is_row_wise(batch.scorer, block)
     return True
 
 
@@ -205,11 +224,11 @@ def _parts(
     batch: Batch, scratch: Path, refused: dict[str, str], advance: Callable[[float, int], None]
 ) -> Iterator[dict[str, Any]]:
     """Score what is not there yet; gives the record of each part."""
-    sizes = [file.stat().st_size for file in batch.files]
+    sizes = [file.stat().st_size if isinstance(file, Path) else file.size for file in batch.files]
     total, count = max(sum(sizes), 1), 0
     for place, file in enumerate(batch.files):
         try:
-            for part, done in parts_of(batch, place, digests.of_file(file), scratch):
+            for part, done in _parts_of(batch, place, _identity(file), scratch):
                 count += part["rows"]
                 advance((sum(sizes[:place]) + done * sizes[place]) / total, count)
                 yield part
@@ -217,6 +236,13 @@ def _parts(
             if isinstance(error, RowRefused):
                 raise
             put_aside(refused, file, error, batch.quarantine)
+
+
+def _identity(file: Place) -> dict[str, Any]:
+    """What tells that a file is as it was: its digest; in storage size and time, for which it need not be brought."""
+    if isinstance(file, Path):
+        return {"sha256": digests.of_file(file)}
+    return {"size": file.size, "modified": file.modified}
 
 
 class RowRefused(DataError):
@@ -230,90 +256,58 @@ def parts_of(
 
     Raises RowRefused for a row that cannot be scored and is not put aside, DataError for a file that cannot be read.
     """
+    yield from _parts_of(batch, place, {"sha256": sha256}, scratch, span)
+
+
+def _parts_of(
+    batch: Batch, place: int, identity: dict[str, Any], scratch: Path, span: tuple[int, int] | None = None
+) -> Iterator[tuple[dict[str, Any], float]]:
     file = batch.files[place]
     first, end = span or (0, None)
-    task = {**batch.origin, "file": str(file), "sha256": sha256, "stage": batch.scorer.stage, "part_rows": batch.part_rows}
-    there = _complete(batch, place, task)
+    task = {**batch.origin, "file": str(file), **identity, "stage": batch.scorer.stage, "part_rows": batch.part_rows}
+    there = parts.complete(batch, place, task)
     if there and span:
         there = there[first:end]
     if there:
         yield from ((record, 1.0) for record in there)
         return
-    blocks = inputs.blocks(file, batch.part_rows, _read(batch), first)
-    for number, block in zip(range(first, end or sys.maxsize), blocks, strict=False):
-        name = f"part-{place:05d}-{number:05d}"
-        kept = _kept(batch, name, task)
-        if kept is None:
-            try:
-                outcome = isolation.score(batch.scorer, block, batch.quarantine)
-            except DataError as error:
-                raise RowRefused(str(error)) from error
-            record = {**task, "part": name, "start": block.start, "rows": len(block), "last": block.last}
-            kept = _write(batch, record, outcome, scratch)
-        yield kept, block.done
+    with inputs.local(file, scratch) as (copy, digest):
+        made = {"sha256": digest, **task} if digest else task
+        blocks = inputs.blocks(copy, batch.part_rows, _read(batch), first, file)
+        numbered = zip(range(first, end or sys.maxsize), blocks, strict=False)
+
+        def score(number: int, block: inputs.Block) -> tuple[dict[str, Any], float]:
+            name = f"part-{place:05d}-{number:05d}"
+            record = parts.kept(batch, name, task)
+            if record is None:
+                try:
+                    outcome = isolation.score(batch.scorer, block, batch.quarantine)
+                except DataError as error:
+                    raise RowRefused(str(error)) from error
+                record = {**made, "part": name, "start": block.start, "rows": len(block), "last": block.last}
+                record = parts.write(batch, record, outcome, scratch)
+            return record, block.done
+
+        yield from (score(*block) for block in numbered) if batch.jobs == 1 else _ahead(score, numbered, batch.jobs)
 
 
-def _complete(batch: Batch, place: int, task: dict[str, Any]) -> list[dict[str, Any]]:
-    """The records of all parts of a file, where all are there; none where one is missing."""
-    records: list[dict[str, Any]] = []
-    while record := _kept(batch, f"part-{place:05d}-{len(records):05d}", task):
-        records.append(record)
-        if record["last"]:
-            return records
-    return []
-
-
-def _kept(batch: Batch, name: str, task: dict[str, Any]) -> dict[str, Any] | None:
-    """The record of a part that is there for the same task; rejects that were put aside are put aside again."""
-    record = _record(batch.output / PREDICTIONS / f"{name}.parquet")
-    if record is None or any(record.get(key) != value for key, value in task.items()) or record["part"] != name:
-        return None
-    if record["rejects"] and not (batch.quarantine and (batch.output / REJECTS / f"{name}.csv").is_file()):
-        return None
-    return {**record, "kept": True}
-
-
-def _record(file: Path) -> dict[str, Any] | None:
-    """What a part was made from; None where there is none, or it is no part."""
-    from pyarrow import ArrowException, parquet
-
-    try:
-        return dict(json.loads((parquet.read_schema(file).metadata or {})[RECORD]))
-    except (ArrowException, OSError, KeyError, ValueError):
-        return None
-
-
-def _write(batch: Batch, task: dict[str, Any], outcome: Outcome, scratch: Path) -> dict[str, Any]:
-    """Write a part in one step, its rejects before it; returns its record."""
-    import pandas as pd
-    import pyarrow
-    from pyarrow import parquet
-
-    rows = pd.concat(outcome.answers, ignore_index=True) if outcome.answers else batch.scorer.no_answers()
-    counts = {"predictions": len(rows), "rejects": len(outcome.rejects), "unanswered": outcome.unanswered}
-    record = {**task, **counts}
-    _write_rejects(batch.output / REJECTS / f"{task['part']}.csv", task["file"], outcome.rejects, scratch)
-    table = pyarrow.Table.from_pandas(rows, preserve_index=False)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), RECORD: json.dumps(record)})
-    file = batch.output / PREDICTIONS / f"{task['part']}.parquet"
-    files.make_folder(file.parent)
-    with files.writing(file):
-        parquet.write_table(table, scratch / file.name)
-        (scratch / file.name).replace(file)
-    return {**record, "kept": False}
-
-
-def _write_rejects(file: Path, source: str, rejects: list[tuple[int, str]], scratch: Path) -> None:
-    import pandas as pd
-
-    if not rejects:
-        file.unlink(missing_ok=True)
-        return
-    files.make_folder(file.parent)
-    with files.writing(file):
-        table = pd.DataFrame([(source, *reject) for reject in rejects], columns=["file", "row", "reason"])
-        table.to_csv(scratch / file.name, index=False)
-        (scratch / file.name).replace(file)
+def _ahead(
+    score: Callable[[int, inputs.Block], tuple[dict[str, Any], float]], blocks: Iterator[tuple[int, inputs.Block]], jobs: int
+) -> Iterator[tuple[dict[str, Any], float]]:
+    """The results for blocks, in their order; so many are scored and written at a time while the next one is read."""
+    with ThreadPoolExecutor(jobs) as pool:
+        running: deque[Future[tuple[dict[str, Any], float]]] = deque()
+        try:
+            for number, block in blocks:
+                running.append(pool.submit(score, number, block))
+                del block  # else it would be kept while the next one is read
+                if len(running) > jobs:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for waiting in running:
+                waiting.cancel()
 
 
 def _whole(batch: Batch, scratch: Path) -> Iterator[dict[str, Any]]:
@@ -321,16 +315,17 @@ def _whole(batch: Batch, scratch: Path) -> Iterator[dict[str, Any]]:
     import pandas as pd
 
     scorer, limit = batch.scorer, 2**31
-    sha256 = digests.of_value([digests.of_file(file) for file in batch.files])
-    task = {**batch.origin, "file": ", ".join(map(str, batch.files)), "sha256": sha256, "stage": scorer.stage, "part_rows": 0}
+    identity = {"sha256": digests.of_value([_identity(file) for file in batch.files])}
+    task = {**batch.origin, "file": ", ".join(map(str, batch.files)), **identity, "stage": scorer.stage, "part_rows": 0}
     name = "part-00000-00000"
-    if kept := _kept(batch, name, task):
+    if kept := parts.kept(batch, name, task):
         yield kept
         return
     content = []
-    for block in (block for file in batch.files for block in inputs.blocks(file, limit, _read(batch))):
-        with naming(block.source):
-            content.append(scorer.typed(block, 0, len(block)))
+    for file in batch.files:
+        with inputs.local(file, scratch) as (copy, _), naming(file):
+            blocks = inputs.blocks(copy, limit, _read(batch), source=file)
+            content += [scorer.typed(block, 0, len(block)) for block in blocks]
     if not content:
         return
     rows = pd.concat(content, ignore_index=True)
@@ -339,11 +334,11 @@ def _whole(batch: Batch, scratch: Path) -> Iterator[dict[str, Any]]:
     if not len(answers):
         raise DataError(f"{batch.files[0]}: no row is left after load and features; does it need earlier rows beside them?")
     outcome = Outcome([answers], [], len(rows) - len(answers))
-    yield _write(batch, {**task, "part": name, "start": 0, "rows": len(rows), "last": True}, outcome, scratch)
+    yield parts.write(batch, {**task, "part": name, "start": 0, "rows": len(rows), "last": True}, outcome, scratch)
 
 
 @contextmanager
-def naming(file: Path) -> Iterator[None]:
+def naming(file: Place) -> Iterator[None]:
     """Within it, an error about rows names their file."""
     try:
         yield

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import gzip
+import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.config.reading import Read
 from mlops.errors import DataError, UserError, first_line
+from mlops.scoring import remote
+from mlops.scoring.remote import Place, RemotePath
 
 if TYPE_CHECKING:
     import pyarrow
@@ -22,19 +25,20 @@ CSV = (".csv", ".csv.gz", ".tsv")
 ENDINGS = (".parquet", *ARROW, *CSV)
 # Lines that one record of a CSV file may span: a quotation mark that nobody closes would take in the rest of the file.
 RECORD_LINES = 10_000
+HEAD = 2**20  # bytes of a CSV file in storage that its columns are read from
 BUFFER = 2**20  # bytes of a column of Parquet that are read at once
 HINT = "restore the file, or export it again"
 
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of one file, small enough to be scored at once.
+    """Rows of one file, which may lie in object storage, small enough to be scored at once.
 
     start: the rows of the file before it. done: the share of the file that has been read. last: the file ends with it.
     places: where its rows stand in the block that they are chosen from; none where it is whole.
     """
 
-    source: Path
+    source: Place
     start: int
     content: pyarrow.Table | list[str]
     head: str
@@ -72,13 +76,19 @@ class Block:
 
 
 def is_many(source: str) -> bool:
-    """Whether INPUT names a folder or a pattern of files."""
-    return Path(source).is_dir() or (not Path(source).exists() and glob.has_magic(source))
+    """Whether INPUT names a folder, a pattern of files, or what lies in object storage."""
+    return remote.is_remote(source) or Path(source).is_dir() or (not Path(source).exists() and glob.has_magic(source))
 
 
-def files_of(source: str) -> list[Path]:
-    """The files of a path, folder or pattern, sorted. Raises UserError where there is none."""
-    path = Path(source)
+def files_of(source: str) -> Sequence[Place]:
+    """The files of a path, address, folder or pattern, sorted. Raises UserError where there is none."""
+    if remote.is_remote(source):
+        stored = [file for file in remote.files_of(source) if file.name.lower().endswith(ENDINGS)]
+        if not stored:
+            raise UserError(f"{source}: no such file; correct the address ({', '.join(ENDINGS)} are read)")
+        return stored
+    path = remote.place_of(source)
+    assert isinstance(path, Path)
     if path.is_dir():
         found = [file for file in path.rglob("*") if file.is_file() and not _is_hidden(file.relative_to(path))]
     elif path.exists() or not glob.has_magic(source):
@@ -97,16 +107,13 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.parts) or path.name.endswith(".schema.json")
 
 
-def columns_of(file: Path, read: Read | None) -> dict[str, str]:
+def columns_of(file: Place, read: Read | None) -> dict[str, str]:
     """The columns of a file and their kind, "" where it has no types. Raises DataError for one that cannot be read."""
+    if isinstance(file, RemotePath):
+        return _columns_in_storage(file, read)
     with readable(file):
-        if file.suffix == ".parquet":
-            from pyarrow import parquet
-
-            return {field.name: _kind(field.type) for field in parquet.read_schema(file)}
-        if file.suffix in ARROW:
-            with _opened(file) as reader:
-                return {field.name: _kind(field.type) for field in reader.schema}
+        if file.suffix in (".parquet", *ARROW):
+            return {field.name: _kind(field.type) for field in _schema(file)}
         import pandas as pd
 
         if read is not None:
@@ -114,6 +121,49 @@ def columns_of(file: Path, read: Read | None) -> dict[str, str]:
 
             return {str(name): "" for name in cells(file, read, rows=1)}
         return {str(name): "" for name in pd.read_csv(file, nrows=0)}
+
+
+def _schema(file: Any) -> Any:
+    """The schema of Parquet or Arrow: of a path, or of an opened file, whose first bytes tell them apart."""
+    from pyarrow import ipc, parquet
+
+    if isinstance(file, Path):
+        if file.suffix == ".parquet":
+            return parquet.read_schema(file)
+        with _opened(file) as reader:
+            return reader.schema
+    mark = file.read(6)
+    file.seek(0)
+    if mark.startswith(b"PAR1"):
+        return parquet.read_schema(file)
+    return (ipc.open_file(file) if mark == b"ARROW1" else ipc.open_stream(file)).schema
+
+
+def _columns_in_storage(file: RemotePath, read: Read | None) -> dict[str, str]:
+    """The columns of a file in storage: all of it is not brought for them."""
+    with readable(file):
+        if file.suffix in (".parquet", *ARROW):
+            return {field.name: _kind(field.type) for field in file.read(_schema)}
+        head = file.read(lambda opened: opened.read(HEAD))
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / f"head{'.tsv' if '.tsv' in file.name else '.csv'}"
+            copy.write_bytes(zlib.decompressobj(wbits=31).decompress(head) if file.suffix == ".gz" else head)
+            return columns_of(copy, read)
+
+
+@contextmanager
+def local(file: Place, scratch: Path) -> Iterator[tuple[Path, str]]:
+    """Within it, a file as one of this machine, and its digest where it was copied."""
+    if isinstance(file, Path):
+        yield file, ""
+        return
+    copy = scratch / f"input{''.join(Path(file.name).suffixes[-2:])}"
+    try:
+        with readable(file):
+            digest = file.fetch(copy)
+        yield copy, digest
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def as_parquet(file: Path, folder: Path) -> Path:
@@ -149,28 +199,32 @@ def count_blocks(file: Path, rows: int) -> int | None:
         return -(-int(parquet.read_metadata(file).num_rows) // rows)
 
 
-def blocks(file: Path, rows: int, read: Read | None, first: int = 0) -> Iterator[Block]:
-    """The rows of a file in blocks of so many, in order, from a block on. Raises DataError where it cannot be read on."""
+def blocks(file: Path, rows: int, read: Read | None, first: int = 0, source: Place | None = None) -> Iterator[Block]:
+    """The rows of a file in blocks of so many, in order, from a block on. Raises DataError where it cannot be read on.
+
+    source: what the file is a copy of, which blocks and errors then name.
+    """
+    source = source or file
     read = read or Read()
     head = ""
     before: tuple[Any, float] | None = None
     start = first * rows
-    contents = _tables(file, rows, first) if file.suffix in (".parquet", *ARROW) else _texts(file, rows, read)
-    with readable(file):
+    contents = _tables(file, rows, first) if file.suffix in (".parquet", *ARROW) else _texts(file, rows, read, source)
+    with readable(source):
         for content, done in contents:
             if isinstance(content, str):
                 head = content
                 continue
             if before is not None:
-                yield Block(file, start, before[0], head, read.encoding, before[1], last=False)
+                yield Block(source, start, before[0], head, read.encoding, before[1], last=False)
                 start += len(before[0])
             before = content, done
         if before is not None:
-            yield Block(file, start, before[0], head, read.encoding, 1.0, last=True)
+            yield Block(source, start, before[0], head, read.encoding, 1.0, last=True)
 
 
 @contextmanager
-def readable(file: Path) -> Iterator[None]:
+def readable(file: Place) -> Iterator[None]:
     """Within it, what reading a file raises is a DataError that names it."""
     from pyarrow import ArrowException
 
@@ -230,18 +284,20 @@ def _row_groups(file: Path, rows: int, start: int) -> Iterator[tuple[Any, float]
         done, total, group = 0, reader.metadata.num_rows, 0
         while group < len(sizes) and done + sizes[group] <= start:
             done, group = done + sizes[group], group + 1
-        for batch in reader.iter_batches(rows, row_groups=range(group, len(sizes))):
-            left_out = min(max(start - done, 0), batch.num_rows)
-            done += batch.num_rows
-            yield batch.slice(left_out), done / total
+        for number in range(group, len(sizes)):
+            # One after the other: of groups that are asked for together, the reader keeps what has been read.
+            for batch in reader.iter_batches(rows, row_groups=[number]):
+                left_out = min(max(start - done, 0), batch.num_rows)
+                done += batch.num_rows
+                yield batch.slice(left_out), done / total
 
 
-def _texts(file: Path, rows: int, read: Read) -> Iterator[tuple[Any, float]]:
+def _texts(file: Path, rows: int, read: Read, source: Place) -> Iterator[tuple[Any, float]]:
     """The lines above the first row as one text, then lists of so many records as they are written there."""
     size = file.stat().st_size or 1
     opened = gzip.open if file.suffix == ".gz" else open
     with opened(file, "rt", encoding=read.encoding, newline="") as stream:
-        records = _records(stream, read.quote, file)
+        records = _records(stream, read.quote, source)
         yield "".join(record for _, record in zip(range(read.header), records, strict=False)), 0.0
         held: list[str] = []
         seen = 0
@@ -257,7 +313,7 @@ def _texts(file: Path, rows: int, read: Read) -> Iterator[tuple[Any, float]]:
             yield held, 1.0
 
 
-def _records(stream: Iterable[str], quote: str, file: Path) -> Iterator[str]:
+def _records(stream: Iterable[str], quote: str, file: Place) -> Iterator[str]:
     """The records of a CSV file: lines, joined where a quoted value goes on in the next."""
     held: list[str] = []
     is_open = False

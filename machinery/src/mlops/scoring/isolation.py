@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.errors import DataError, first_line
-from mlops.scoring import raw
+from mlops.scoring import frames, raw
 from mlops.scoring.inputs import Block
+from mlops.scoring.remote import Place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +37,11 @@ class Scorer:
 
     def typed(self, block: Block, first: int, end: int) -> pd.DataFrame:
         """Some rows of a block in the types of the schema. Raises DataError that names the source."""
-        file = block.write(self.scratch, first, end)
+        if (rows := self._frame(block, first, end)) is not None:
+            return raw.typed_frame(rows, self.use_case, self.known, self.stage, block.source)
+        folder = self.scratch / f"rows-{threading.get_ident()}"
+        folder.mkdir(exist_ok=True)
+        file = block.write(folder, first, end)
         try:
             return raw.typed(file, self.use_case, self.known, self.stage)
         except DataError as error:
@@ -46,7 +52,17 @@ class Scorer:
                 raise wrong from None
             raise DataError(message) from None
 
-    def answers(self, rows: pd.DataFrame, source: Path) -> pd.DataFrame:
+    def _frame(self, block: Block, first: int, end: int) -> pd.DataFrame | None:
+        """Some rows of a table as reading them from a file would give them; None where that has to look closer."""
+        if isinstance(block.content, list) or (self.stage == "raw" and self.use_case.config.data.read is not None):
+            return None
+        table = block.content.slice(first, end - first)
+        if not frames.is_plain(table, frames.kinds(self.use_case.schema(self.stage))):
+            return None
+        rows: pd.DataFrame = table.to_pandas()
+        return rows if frames.has_plain_index(rows) else rows.reset_index()
+
+    def answers(self, rows: pd.DataFrame, source: Place) -> pd.DataFrame:
         """Key, prediction and probabilities for typed rows. Raises DataError where code or model do not take them."""
         if self.stage == "raw":
             rows = raw.features_of(source, rows, self.use_case)

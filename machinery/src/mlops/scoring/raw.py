@@ -14,9 +14,8 @@ from mlops.config import Project, load_use_case_config, nearest
 from mlops.data import datasets
 from mlops.errors import DataError, UserError, first_line
 from mlops.registry import versions
-from mlops.scoring import as_trained, inputs
+from mlops.scoring import as_trained, frames, inputs
 from mlops.training.candidate import PROBABILITY, TRUTH, Candidate
-from mlops.training.fitting import predict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,13 +83,30 @@ def typed(file: Path, use_case: UseCase, known: Any, stage: str = "raw") -> pd.D
     schema = lenient(use_case.schema(stage))
     # How files are written is configured for raw ones alone.
     rows = datasets.rows_of(file, schema, use_case.config.data.read if stage == "raw" else None)
+    return _filled(rows, schema, use_case, known, file)
+
+
+def typed_frame(rows: pd.DataFrame, use_case: UseCase, known: Any, stage: str, source: object) -> pd.DataFrame:
+    """Rows that have been read, as `typed` gives them; its errors name the source alone where they are about columns."""
+    try:
+        return _filled(rows, lenient(use_case.schema(stage)), use_case, known, source)
+    except WrongValues as error:
+        wrong = WrongValues(str(error).removeprefix(f"{source}: "))
+        wrong.rows = error.rows
+        raise wrong from None
+    except DataError as error:
+        raise DataError(str(error).removeprefix(f"{source}: ")) from None
+
+
+def _filled(rows: pd.DataFrame, schema: DataFrameSchema, use_case: UseCase, known: Any, file: object) -> pd.DataFrame:
+    """The rows in the types of a schema, a known value where the target has none."""
     target = use_case.config.target.column
     if target in schema.columns:
         rows[target] = rows[target].where(rows[target].notna(), known) if target in rows else known
     return coerced(file, rows, schema, use_case)
 
 
-def coerced(file: Path, rows: pd.DataFrame, schema: DataFrameSchema, use_case: UseCase) -> pd.DataFrame:
+def coerced(file: object, rows: pd.DataFrame, schema: DataFrameSchema, use_case: UseCase) -> pd.DataFrame:
     """The rows in the types of a lenient schema. Raises DataError naming column and value."""
     import pandera.errors
 
@@ -99,13 +115,15 @@ def coerced(file: Path, rows: pd.DataFrame, schema: DataFrameSchema, use_case: U
         raise DataError(f"{file}: column {absent[0]} is missing{nearest(absent[0], map(str, rows))}; {use_case.name} needs it")
     if rows.empty:
         raise DataError(f"{file}: there are no rows; at least one is expected")
+    if (rest := frames.untyped(rows, schema)) is None:
+        return rows
     try:
-        return schema.validate(rows, lazy=True)
+        return rest.validate(rows, lazy=True)
     except pandera.errors.SchemaErrors as error:
         raise _wrong_values(file, error.failure_cases, schema) from None
 
 
-def _wrong_values(file: Path, cases: pd.DataFrame, schema: DataFrameSchema) -> WrongValues:
+def _wrong_values(file: object, cases: pd.DataFrame, schema: DataFrameSchema) -> WrongValues:
     reasons = [
         f"column {column}: {str(value)[:80]!r} is no {getattr(schema.columns.get(column), 'dtype', 'value of the schema')}"
         for column, value in zip(cases["column"], cases["failure_case"], strict=True)
@@ -135,7 +153,7 @@ def processed(file: Path, raw: pd.DataFrame, use_case: UseCase) -> pd.DataFrame:
     return rows
 
 
-def features_of(file: Path, raw: pd.DataFrame, use_case: UseCase) -> pd.DataFrame:
+def features_of(file: object, raw: pd.DataFrame, use_case: UseCase) -> pd.DataFrame:
     """What `load` and `features` make of raw rows, which may be none. Raises DataError where they do not take them."""
     try:
         return use_case.features(use_case.load(raw))
@@ -153,7 +171,7 @@ def answers_to(rows: pd.DataFrame, use_case: UseCase, candidate: Candidate, mode
     classes: Any = candidate.manifest["classes"]
     names = np.array(classes) if classes else None
     inputs = list(candidate.manifest["problem"]["schema"])
-    predictions = predict(model, rows[inputs], names)
+    predictions = frames.predict_once(model, rows[inputs], names)
     answers = rows[[column for column in use_case.config.key if column in rows]].reset_index(drop=True)
     answers["prediction"] = predictions.values if names is None else names[predictions.values]
     if names is not None and predictions.probabilities is not None:
