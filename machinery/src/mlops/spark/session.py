@@ -6,6 +6,7 @@ What the Java process writes goes to a log file; a user gets one line.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,7 +92,23 @@ def _with_attempts(master: str) -> str:
 
 def _reason(error: Exception) -> str:
     """What went wrong, in one line."""
-    if "JAVA_GATEWAY_EXITED" in str(error):
+    message, cause = str(error), getattr(error, "java_exception", None)
+    if "JAVA_GATEWAY_EXITED" in message:
         return "it needs Java 17 or newer: install it, or set JAVA_HOME"
-    cause = getattr(error, "java_exception", None)
-    return first_line(Exception(str(cause)))[:200] if cause is not None else first_line(error)[:200]
+    if "Cannot call methods on a stopped SparkContext" in message:
+        return "the cluster does not answer or has ended the application; correct --master or MLOPS_SPARK_MASTER, or try again"
+    if type(error).__name__ == "PythonException":
+        return _reason_of_worker(message)[:200]
+    return first_line(Exception(str(cause)) if cause is not None else error)[:200]
+
+
+def _reason_of_worker(message: str) -> str:
+    """What ended the Python of a worker: the last line of its traceback, which begins with the name of an error."""
+    lines = [line for line in message.splitlines() if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Warning|Exit)\b", line)]
+    reason = lines[-1] if lines else first_line(Exception(message))
+    if reason.startswith("ModuleNotFoundError: "):
+        return (
+            f"the Python of a worker has {reason.removeprefix('ModuleNotFoundError: ').lower()}; "
+            "name one with the packages of requirements/base.txt by PYSPARK_PYTHON"
+        )
+    return f"a worker ended with {reason}"
