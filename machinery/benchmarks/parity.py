@@ -1,8 +1,8 @@
 """The predictions on each way that a model goes, beside those that training recorded for its holdout: the largest difference.
 
-A new project gets use cases by `mlops add --like` and trains them. Their raw data are scored by the Arrow engine and by Spark, and their
-holdout is asked of `mlops serve` and of a server in what an image would hold: its files, and an environment with its packages alone.
-Of classes: how many differ, and the largest difference of probabilities.
+A new project gets use cases by `mlops add --like` and trains them. Their raw data are scored by the Arrow engine and by Spark;
+their holdout is asked of `mlops serve` and of a server in what an image would hold: its files, and an environment with its
+packages alone. Of classes: how many differ, and the largest difference of probabilities.
 
 python -m benchmarks.parity [iris taxi …] [--keep DIR]
 """

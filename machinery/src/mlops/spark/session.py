@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +52,17 @@ def session(name: str, log: Path, master: str = "") -> Iterator[SparkSession]:
             yield spark
         finally:
             if present is None:
-                spark.stop()
-    except (PySparkException, Py4JError) as error:
+                _stop(spark)
+    except (PySparkException, Py4JError, ConnectionError) as error:
         raise UserError(f"Spark failed: {_reason(error)}; its log is {log}") from error
+
+
+def _stop(spark: SparkSession) -> None:
+    """End a session; one whose Java process has ended is let go of, so that a reason of before is what a user gets."""
+    from py4j.protocol import Py4JError
+
+    with suppress(Py4JError, OSError):
+        spark.stop()
 
 
 def _started(name: str, log: Path, master: str) -> SparkSession:
@@ -95,6 +103,8 @@ def _reason(error: Exception) -> str:
     message, cause = str(error), getattr(error, "java_exception", None)
     if "JAVA_GATEWAY_EXITED" in message:
         return "it needs Java 17 or newer: install it, or set JAVA_HOME"
+    if isinstance(error, ConnectionError) or type(error).__name__ == "Py4JNetworkError":
+        return "its Java process has ended, maybe for want of memory; run the same command again, with a smaller --part-rows"
     if "Cannot call methods on a stopped SparkContext" in message:
         return "the cluster does not answer or has ended the application; correct --master or MLOPS_SPARK_MASTER, or try again"
     if type(error).__name__ == "PythonException":
