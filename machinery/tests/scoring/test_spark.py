@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import time
 import venv
 from collections.abc import Iterator
@@ -17,12 +16,15 @@ import pytest
 
 pytest.importorskip("pyspark")
 
+import mlflow  # noqa: E402
 from checkouts import ROOT, git  # noqa: E402
 from command import Done, mlops  # noqa: E402
-from spark_cluster import cluster, executors  # noqa: E402
+from spark_cluster import CLASS, cluster, executors  # noqa: E402
 from test_batch import contents, flowers, split  # noqa: E402
 
+from mlops import pythons, tracking  # noqa: E402
 from mlops.config import Project  # noqa: E402
+from mlops.spark.session import session  # noqa: E402
 
 pytestmark = [pytest.mark.spark, pytest.mark.skipif(shutil.which("java") is None, reason="needs Java")]
 SPARK = ("--engine", "spark")
@@ -128,29 +130,88 @@ def test_a_killed_executor_loses_nothing_and_gives_nothing_twice(registered: Pro
     assert sorted(pd.read_parquet(output / "predictions")["flower"]) == list(range(1, 20_001))
 
 
-def test_spark_submit_takes_the_packed_project(registered: Project, source: Path, tmp_path: Path, master: str) -> None:
+def test_a_killed_java_process_is_one_line_and_a_killed_driver_is_gone_on_with(
+    registered: Project, tmp_path: Path, master: str
+) -> None:
+    flowers(20_000).to_parquet(tmp_path / "new.parquet", row_group_size=1_000)
+    score(tmp_path / "new.parquet", tmp_path / "arrow")
+    output = tmp_path / "spark"
+    command = ["score", "iris", tmp_path / "new.parquet", output, "--part-rows", 200, *SPARK, "--master", master]
+    for victim, parts in (("java", 5), ("driver", 30)):
+        arguments = [sys.executable, "-m", "mlops", *map(str, command)]
+        running = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+        try:
+            while running.poll() is None and len(list(output.glob("predictions/*.parquet"))) < parts:
+                time.sleep(0.001)
+            driver = psutil.Process(running.pid)
+            java = next(child for child in driver.children(recursive=True) if "SparkSubmit" in " ".join(child.cmdline()))
+            (java if victim == "java" else driver).kill()
+            errors = running.communicate()[1]
+        finally:
+            running.kill()
+        assert parts <= len(list(output.glob("predictions/*.parquet"))) < 100 and not (output / "manifest.json").exists()
+        if victim == "java":
+            assert running.returncode == 2, errors
+            assert notes(errors)[-1].startswith("error: Spark failed: ")
+    done = mlops(*command)
+    assert done.code == 0 and "parts were there already" in done.err
+    assert contents(output) == contents(tmp_path / "arrow")
+
+
+def test_a_worker_without_packages_is_one_line(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    venv.create(tmp_path / "empty", symlinks=True)
+    monkeypatch.setenv("PYSPARK_PYTHON", str(tmp_path / "empty" / "bin" / "python"))
+    done = run(source, tmp_path / "spark", *LOCAL)
+    assert done.code == 2 and done.error.startswith("Spark failed: the Python of a worker has no module named '")
+    assert "requirements/base.txt" in done.error
+
+
+def test_spark_udf_of_mlflow_predicts_as_the_arrow_engine(registered: Project, tmp_path: Path) -> None:
+    rows = flowers(500)
+    rows.to_parquet(tmp_path / "new.parquet")
+    score(tmp_path / "new.parquet", tmp_path / "arrow")
+    expected = pd.read_parquet(tmp_path / "arrow" / "predictions").set_index("flower")["prediction"]
+    mlflow.set_tracking_uri(tracking.uri(registered))
+    with session("udf", tmp_path / "spark.log", "local[2]") as spark:
+        predict = mlflow.pyfunc.spark_udf(spark, "models:/iris@champion", result_type="string", env_manager="local")
+        frame = spark.createDataFrame(rows)
+        answers = frame.withColumn("prediction", predict(*rows.columns.drop("flower"))).toPandas()
+    assert answers.set_index("flower")["prediction"].to_dict() == expected.to_dict()
+
+
+@pytest.mark.parametrize("found_by", ["MLOPS_PROJECT", "MLFLOW_TRACKING_URI"])
+def test_spark_submit_takes_the_packed_project(
+    registered: Project, source: Path, tmp_path: Path, master: str, found_by: str
+) -> None:
     shutil.copytree(ROOT / "src", registered.root / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     git(registered.root, "add", "src")
     score(source, tmp_path / "arrow")
     packed = mlops("spark-package", "--to", tmp_path / "packed", "--json")
     assert packed.code == 0, packed.err
     archive, script = packed.value["files"]
-    python = without_machinery(tmp_path / "bare")
+    python = with_base_requirements(tmp_path / "base")
     options = ["--master", master, "--conf", "spark.driver.host=127.0.0.1", "--py-files", archive, script]
     arguments = ["iris", str(source), str(tmp_path / "spark"), "--part-rows", "200"]
-    environment = os.environ | {"PYSPARK_PYTHON": str(python), "PYSPARK_DRIVER_PYTHON": str(python)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLOPS_")}
+    environment |= {"PYSPARK_PYTHON": str(python), "PYSPARK_DRIVER_PYTHON": str(python)}
+    environment["SPARK_HOME"] = str(CLASS.parents[1])
+    store = {"MLOPS_PROJECT": str(registered.root), "MLFLOW_TRACKING_URI": tracking.uri(registered)}
+    environment[found_by] = store[found_by]
     command = [str(Path(sys.executable).with_name("spark-submit")), *options, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert contents(tmp_path / "spark") == contents(tmp_path / "arrow")
 
 
-def without_machinery(folder: Path) -> Path:
-    """A Python that has the packages of this one, and neither the machinery nor the project."""
-    venv.create(folder, symlinks=True)
-    site = next(folder.glob("lib/python*/site-packages"))
-    (site / "packages.pth").write_text(sysconfig.get_path("purelib") + "\n")
+def with_base_requirements(folder: Path) -> Path:
+    """A Python that has the packages of requirements/base.txt and no other: no machinery, no project, no Spark."""
+    for arguments in (
+        ["venv", "--python", sys.executable, folder],
+        ["pip", "install", "--python", folder / "bin" / "python", "--no-deps", "-r", ROOT / "requirements" / "base.txt"],
+    ):
+        subprocess.run([pythons.uv(), *map(str, arguments), "--quiet"], check=True)
     python = folder / "bin" / "python"
-    done = subprocess.run([python, "-c", "import sklearn, pyspark, mlops"], capture_output=True, text=True)
-    assert "No module named 'mlops'" in done.stderr
+    for package in ("mlops", "use_cases", "pyspark"):
+        done = subprocess.run([python, "-c", f"import sklearn, {package}"], capture_output=True, text=True)
+        assert f"No module named '{package}'" in done.stderr
     return python

@@ -6,9 +6,10 @@ What the Java process writes goes to a log file; a user gets one line.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +52,17 @@ def session(name: str, log: Path, master: str = "") -> Iterator[SparkSession]:
             yield spark
         finally:
             if present is None:
-                spark.stop()
-    except (PySparkException, Py4JError) as error:
+                _stop(spark)
+    except (PySparkException, Py4JError, ConnectionError) as error:
         raise UserError(f"Spark failed: {_reason(error)}; its log is {log}") from error
+
+
+def _stop(spark: SparkSession) -> None:
+    """End a session; one whose Java process has ended is let go of, so that a reason of before is what a user gets."""
+    from py4j.protocol import Py4JError
+
+    with suppress(Py4JError, OSError):
+        spark.stop()
 
 
 def _started(name: str, log: Path, master: str) -> SparkSession:
@@ -91,7 +100,25 @@ def _with_attempts(master: str) -> str:
 
 def _reason(error: Exception) -> str:
     """What went wrong, in one line."""
-    if "JAVA_GATEWAY_EXITED" in str(error):
+    message, cause = str(error), getattr(error, "java_exception", None)
+    if "JAVA_GATEWAY_EXITED" in message:
         return "it needs Java 17 or newer: install it, or set JAVA_HOME"
-    cause = getattr(error, "java_exception", None)
-    return first_line(Exception(str(cause)))[:200] if cause is not None else first_line(error)[:200]
+    if isinstance(error, ConnectionError) or type(error).__name__ == "Py4JNetworkError":
+        return "its Java process has ended, maybe for want of memory; run the same command again, with a smaller --part-rows"
+    if "Cannot call methods on a stopped SparkContext" in message:
+        return "the cluster does not answer or has ended the application; correct --master or MLOPS_SPARK_MASTER, or try again"
+    if type(error).__name__ == "PythonException":
+        return _reason_of_worker(message)[:200]
+    return first_line(Exception(str(cause)) if cause is not None else error)[:200]
+
+
+def _reason_of_worker(message: str) -> str:
+    """What ended the Python of a worker: the last line of its traceback, which begins with the name of an error."""
+    lines = [line for line in message.splitlines() if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Warning|Exit)\b", line)]
+    reason = lines[-1] if lines else first_line(Exception(message))
+    if reason.startswith("ModuleNotFoundError: "):
+        return (
+            f"the Python of a worker has {reason.removeprefix('ModuleNotFoundError: ').lower()}; "
+            "name one with the packages of requirements/base.txt by PYSPARK_PYTHON"
+        )
+    return f"a worker ended with {reason}"
