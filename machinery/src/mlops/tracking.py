@@ -311,9 +311,11 @@ def download(address: str, to: Path) -> Path:
 
 
 def drop_empty_settings() -> None:
-    """Remove the empty variables of storage: a workflow hands on also those that nobody has set, and an empty region is wrong."""
-    for name in [name for name, value in os.environ.items() if name.startswith(("AWS_", "MLFLOW_S3_")) and not value]:
-        del os.environ[name]
+    """Remove empty variables of storage: a workflow hands on also those that nobody has set, and an empty region is wrong."""
+    empty = [name for name, value in os.environ.items() if not value]
+    for name in empty:
+        if name.startswith(("AWS_", "MLFLOW_S3_")):
+            del os.environ[name]
 
 
 def fetch(to: Path | None = None, **place: str) -> Path:

@@ -149,6 +149,10 @@ def numbers(values: pd.Series, read: Read, unit: str = "") -> pd.Series:
 
     present = values.notna()
     clean = values[present].astype(str)
+    if not unit and read.decimal == "." and pd.to_numeric(pd.Series(read.missing, dtype=object), errors="coerce").isna().all():
+        plain = pd.to_numeric(clean, errors="coerce")
+        if plain.notna().all():  # most columns: nothing to take away, and a pass over texts costs more than the parsing
+            return plain.astype(float).reindex(values.index)
     for sign in (unit, read.thousands or "", "\u00a0", "\u202f"):
         clean = clean.str.replace(sign, "", regex=False) if sign else clean
     clean = clean.str.strip()

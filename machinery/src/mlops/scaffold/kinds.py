@@ -115,16 +115,19 @@ def _written_number(texts: pd.Series, unique: pd.Series, facts: Kind, read: Read
     bare = unique.str.replace(unit, "", regex=False).str.strip() if unit else unique
     fits = bare.map(lambda value: bool(value) and form.fullmatch(value) is not None)
     words = tuple(unique[~fits])
-    if len(words) > 5 or not fits.any() or texts.str.strip().isin(words).mean() > 0.3:
+    if len(words) > 5 or not fits.any():
+        return None
+    odd = texts.str.strip().isin(words) if words else texts.isna()
+    if odd.mean() > 0.3:
         return None
     if any(re.search(r"\d", word) for word in words) or (words and fits.sum() < 10):
         return None
-    values = numbers(texts[~texts.str.strip().isin(words)], read, unit)
+    values = numbers(texts[~odd], read, unit)
     if is_text(values) or bare[fits].str.fullmatch(r"0\d+").any():
         return None
     note = f"no value is also written {', '.join(map(repr, words))}" if words else ""
     parsed = replace(facts, unit=unit, words=words, remark=note or (f"without its unit {unit}" if unit else ""))
-    parsed = replace(parsed, missing=facts.missing + int(texts.str.strip().isin(words).sum()))
+    parsed = replace(parsed, missing=facts.missing + int(odd.sum()))
     return _number(values.astype(float), texts, parsed)
 
 
