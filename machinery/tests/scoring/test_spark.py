@@ -153,6 +153,7 @@ def test_a_killed_java_process_is_one_line_and_a_killed_driver_is_gone_on_with(
         if victim == "java":
             assert running.returncode == 2, errors
             assert notes(errors)[-1].startswith("error: Spark failed: ")
+            assert "Traceback" not in errors, errors
     done = mlops(*command)
     assert done.code == 0 and "parts were there already" in done.err
     assert contents(output) == contents(tmp_path / "arrow")

@@ -88,7 +88,22 @@ def _started(name: str, log: Path, master: str) -> SparkSession:
         with log.open("wb") as stream:
             gateway: Any = launch_gateway(settings, {"stdout": stream, "stderr": stream})
         SparkContext(conf=settings, gateway=gateway)
-    return SparkSession.builder.config(conf=settings).getOrCreate()
+    spark = SparkSession.builder.config(conf=settings).getOrCreate()
+    _quiet_end(getattr(spark.sparkContext, "_accumulatorServer", None))
+    return spark
+
+
+def _quiet_end(server: Any) -> None:
+    """Keep the server of accumulators from printing a traceback where the Java process that it reads from has ended."""
+    if server is None:
+        return
+    usual = server.handle_error
+
+    def handle_error(request: Any, client: Any) -> None:
+        if not isinstance(sys.exc_info()[1], (EOFError, ConnectionError)):
+            usual(request, client)
+
+    server.handle_error = handle_error
 
 
 def _with_attempts(master: str) -> str:
@@ -118,7 +133,7 @@ def _reason_of_worker(message: str) -> str:
     reason = lines[-1] if lines else first_line(Exception(message))
     if reason.startswith("ModuleNotFoundError: "):
         return (
-            f"the Python of a worker has {reason.removeprefix('ModuleNotFoundError: ').lower()}; "
+            f"the Python of a worker has {reason.removeprefix('ModuleNotFoundError: ').replace('No', 'no', 1)}; "
             "name one with the packages of requirements/base.txt by PYSPARK_PYTHON"
         )
     return f"a worker ended with {reason}"
