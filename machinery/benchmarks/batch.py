@@ -3,8 +3,8 @@
 python -m benchmarks.batch [--rows 1000000] [--rounds 3] [--target FOLDER] [--memory 1000000 10000000]
 
 30 features, Parquet in and out, a forest of 100 trees and logistic regression. DuckDB and Polars are taken from --target,
-where `uv pip install --target FOLDER duckdb polars` has put them; without, they are left out. `--memory` prints the peak
-of `mlops score` alone for each number of rows.
+where `uv pip install --target FOLDER duckdb polars` has put them; without, they are left out. `--memory` prints the peak of
+`mlops score` alone for each number of rows.
 """
 
 from __future__ import annotations

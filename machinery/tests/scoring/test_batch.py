@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -269,3 +271,72 @@ def peak(source: str, output: str) -> int:
     _, status, usage = os.wait4(running.pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     return usage.ru_maxrss
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_fifty_kills_at_any_moment_leave_the_bytes_of_an_undisturbed_run(registered: Project, tmp_path: Path) -> None:
+    source, output, kills, rounds = split(tmp_path / "many", flowers(60_000)), tmp_path / "scored", 50, 0
+    command = [sys.executable, "-m", "mlops", "score", "iris", str(source), str(output), "--part-rows", "300"]
+    chance, begun = np.random.default_rng(0), time.monotonic()
+    assert mlops("score", "iris", source, tmp_path / "undisturbed", "--part-rows", 300).code == 0
+    expected, left = contents(tmp_path / "undisturbed"), []
+    while kills:
+        running = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+        try:
+            # Importing takes the first seconds, in which nothing is written.
+            assert running.wait(chance.uniform(1, 5)) == 0
+            assert contents(output) == expected
+            shutil.rmtree(output)
+            rounds += 1
+        except subprocess.TimeoutExpired:
+            running.send_signal(signal.SIGKILL)
+            assert running.wait() == -signal.SIGKILL
+            kills -= 1
+            left.append(len(written(output)) if output.is_dir() else 0)
+    done = mlops("score", "iris", source, output, "--part-rows", 300)
+    assert done.code == 0, done.err
+    assert contents(output) == expected
+    print(f"50 kills, {rounds} runs to the end between them, parts left: {left}, {time.monotonic() - begun:.0f} s")
+    assert len(set(left)) > 10, "the kills came at no other moments"
+
+
+def test_one_corrupt_part_among_a_hundred_is_put_aside_and_scored_when_it_is_restored(
+    registered: Project, tmp_path: Path
+) -> None:
+    source, rows = tmp_path / "many", flowers(2_000)
+    source.mkdir()
+    for number in range(100):
+        rows[20 * number : 20 * number + 20].to_parquet(source / f"{number:03d}.parquet")
+    whole = (source / "042.parquet").read_bytes()
+    (source / "042.parquet").write_bytes(whole[:-9])
+    done = mlops("score", "iris", source, tmp_path / "scored")
+    assert done.code == 2 and done.error.startswith(f"{source}/042.parquet: cannot be read")
+    done = mlops("score", "iris", source, tmp_path / "scored", "--on-error", "quarantine")
+    assert done.code == 0 and len(predictions(tmp_path / "scored")) == 1_980
+    (source / "042.parquet").write_bytes(whole)
+    done = mlops("score", "iris", source, tmp_path / "scored", "--json")
+    assert done.code == 0 and (done.value["predictions"], done.value["refused"]) == (2_000, {})
+    assert predictions(tmp_path / "scored")["flower"].tolist() == list(range(1, 2_001))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_disk_that_is_full_ends_in_one_line_and_the_run_goes_on_when_there_is_room(
+    registered: Project, tmp_path: Path, kind: str
+) -> None:
+    rows = flowers(120_000)
+    rows.to_csv(tmp_path / "new.csv", index=False) if kind == "csv" else rows.to_parquet(tmp_path / "new.parquet")
+    command = ("score", "iris", tmp_path / f"new.{kind}", tmp_path / "scored", "--part-rows", 60_000)
+    assert mlops("score", "iris", tmp_path / f"new.{kind}", tmp_path / "first", "--part-rows", 60_000).code == 0
+    limit, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))  # more than the store is, less than a part or its rows
+    try:
+        done = mlops(*command)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    assert done.code == 2 and "cannot be written (" in done.error and "File too large" in done.error
+    assert not (tmp_path / "scored" / "manifest.json").exists()
+    assert [item.name for item in (tmp_path / "scored").iterdir() if item.name.startswith(".")] == []
+    done = mlops(*command)
+    assert done.code == 0, done.err
+    assert contents(tmp_path / "scored") == contents(tmp_path / "first")

@@ -301,7 +301,7 @@ def _ahead(
             for number, block in blocks:
                 running.append(pool.submit(score, number, block))
                 del block  # else it would be kept while the next one is read
-                if len(running) > jobs:
+                if len(running) >= jobs:
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops import files
 from mlops.errors import DataError, first_line
 from mlops.scoring import frames, raw
 from mlops.scoring.inputs import Block
@@ -40,8 +41,9 @@ class Scorer:
         if (rows := self._frame(block, first, end)) is not None:
             return raw.typed_frame(rows, self.use_case, self.known, self.stage, block.source)
         folder = self.scratch / f"rows-{threading.get_ident()}"
-        folder.mkdir(exist_ok=True)
-        file = block.write(folder, first, end)
+        files.make_folder(folder)
+        with files.writing(folder):
+            file = block.write(folder, first, end)
         try:
             return raw.typed(file, self.use_case, self.known, self.stage)
         except DataError as error:

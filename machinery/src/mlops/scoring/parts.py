@@ -108,7 +108,8 @@ def _write_rejects(file: Place, source: str, rejects: list[tuple[int, str]], scr
 def write_manifest(file: Place, content: dict[str, Any]) -> None:
     """Write what a batch was, after all of its parts."""
     if isinstance(file, Path):
-        files.write_json(file, content)
+        with files.writing(file):
+            files.write_json(file, content)
         return
     with folders.work_folder() as scratch:
         _put(file, scratch, lambda temporary: temporary.write_text(files.as_json(content) + "\n", encoding="utf-8"))

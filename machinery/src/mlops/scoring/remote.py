@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from mlops import console, tracking
+from mlops import console, files, tracking
 from mlops.errors import DataError, StoreUnreachable, UserError, first_line
 
 if TYPE_CHECKING:
@@ -140,7 +140,8 @@ class RemotePath:
                 length = min(BLOCK, before.size - start)
                 block = self.read(lambda file, start=start, length=length: file.read_at(length, start))  # type: ignore[misc]
                 digest.update(block)
-                stream.write(block)
+                with files.writing(to):
+                    stream.write(block)
             if stream.tell() != before.size or self.info() != before:
                 raise DataError(f"{self}: has changed while it was read; start again")
         return digest.hexdigest()
