@@ -13,6 +13,7 @@ from checkouts import ROOT, need_examples
 
 ENDS = {"bare_iris", "evidently_verdicts", "timing", "__init__"}  # what other benchmarks import or run
 RUNS = {
+    "batch": ("--rows", "20000", "--rounds", "1"),
     "day_one": ("wine",),
     "drift_alarms": ("--windows", "2", "--name", "iris"),
     "drift": ("iris",),
@@ -24,10 +25,12 @@ RUNS = {
     "drill": ("--rate", "20"),
     "versions": ("--versions", "3", "--rounds", "1"),
     "reproductions": ("--use-cases", "iris", "--rounds", "2"),
+    "parity": ("iris",),
     "workflows": ("--runs", "1"),
     "workflow_minutes": (),
 }
 MARKS = {
+    "batch": pytest.mark.servers,
     "day_one": pytest.mark.long,
     "drift": pytest.mark.servers,
     "main_job": pytest.mark.servers,
@@ -38,6 +41,7 @@ MARKS = {
     "deploy": (pytest.mark.docker, pytest.mark.long),
     "drill": (pytest.mark.docker, pytest.mark.long),
     "workflows": (pytest.mark.workflows, pytest.mark.long),
+    "parity": (pytest.mark.spark, pytest.mark.long),
     "reproductions": pytest.mark.long,
     "versions": pytest.mark.long,
 }
