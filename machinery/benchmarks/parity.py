@@ -168,6 +168,8 @@ def main() -> None:
         "--keep", type=Path, help="folder for the project, or with one from a run before; default: a temporary one"
     )
     options = parser.parse_args()
+    for name in [name for name in os.environ if name.startswith("MLOPS__")]:
+        del os.environ[name]  # places of the project in which this runs
     with tempfile.TemporaryDirectory() as scratch:
         folder = (options.keep or Path(scratch)).resolve()
         names = options.names or shipped.examples()
