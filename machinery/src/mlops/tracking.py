@@ -290,7 +290,7 @@ def download(address: str, to: Path) -> Path:
     Raises StoreUnreachable where the storage does not answer, UserError where nothing is there or its package is missing.
     """
     _quiet()
-    drop_empty_settings()
+    tracking_uri.drop_empty_settings()
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
@@ -308,14 +308,6 @@ def download(address: str, to: Path) -> Path:
         if not _is_of_the_store(error):
             raise
         raise StoreUnreachable(f"{address}: cannot be read ({first_line(error)}); look at address and credentials") from error
-
-
-def drop_empty_settings() -> None:
-    """Remove empty variables of storage: a workflow hands on also those that nobody has set, and an empty region is wrong."""
-    empty = [name for name, value in os.environ.items() if not value]
-    for name in empty:
-        if name.startswith(("AWS_", "MLFLOW_S3_")):
-            del os.environ[name]
 
 
 def fetch(to: Path | None = None, **place: str) -> Path:

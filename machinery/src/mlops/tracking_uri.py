@@ -98,3 +98,11 @@ def _greet_database(address: tuple[str, int], scheme: str) -> None:
             connection.sendall(POSTGRES_HELLO)
         if scheme != "mssql" and not connection.recv(1):
             raise ConnectionError("it hangs up")
+
+
+def drop_empty_settings() -> None:
+    """Remove empty variables of storage: a workflow hands on also those that nobody has set, and an empty region is wrong."""
+    empty = [name for name, value in os.environ.items() if not value]
+    for name in empty:
+        if name.startswith(("AWS_", "MLFLOW_S3_")):
+            del os.environ[name]

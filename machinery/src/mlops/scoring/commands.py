@@ -72,24 +72,35 @@ def score(
     """
     from pathlib import Path
 
-    from mlops.config import load_project
-    from mlops.errors import UserError
     from mlops.scoring import inputs, remote
-    from mlops.scoring.raw import score as score_raw
 
     chosen = _configured(name, source, to, ref, on_error, part_rows)
     source, to = chosen.input, chosen.output
     if inputs.is_many(source) or remote.is_remote(to) or (to and (Path(to).is_dir() or not Path(to).suffix)):
+        from joblib import cpu_count
+
         options = {"part_rows": chosen.part_rows, "quarantine": chosen.on_error == "quarantine", "whole": whole}
-        options["jobs"] = jobs or min(len(os.sched_getaffinity(0)), 4)
+        options["jobs"] = jobs or min(cpu_count(), 4)
         _score_batch(name, chosen, engine, master, report, options, json)
         return
+    wrong = [(engine is Engine.spark, "--engine spark", "parts are scored"), (report, "--report", "there is a manifest")]
+    _score_file(name, chosen, wrong, json)
+
+
+def _score_file(name: str, chosen: Batch, needing: list[tuple[object, str, str]], json: bool) -> None:
+    """Score one file at once; `needing`: whether an option that needs a folder was given, its name, what it does there."""
+    from pathlib import Path
+
+    from mlops.config import load_project
+    from mlops.errors import UserError
+    from mlops.scoring.raw import score as score_raw
+
+    source, to = chosen.input, chosen.output
     if to and not to.endswith((".csv", ".parquet")):
         raise UserError(f"{to}: predictions are written as .csv or .parquet, or into a folder; name it so")
     for wrong, option, reason in (
         (chosen.on_error == "quarantine", "--on-error quarantine", "rows are put aside"),
-        (engine is Engine.spark, "--engine spark", "parts are scored"),
-        (report, "--report", "there is a manifest"),
+        *needing,
     ):
         if wrong:
             raise UserError(f"{option}: {reason} where OUTPUT is a folder; name one")

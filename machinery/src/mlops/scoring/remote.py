@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from mlops import console, files, tracking
+from mlops import console, files, tracking_uri
 from mlops.errors import DataError, StoreUnreachable, UserError, first_line
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def _storage(scheme: str, authority: str) -> tuple[FileSystem, str]:
     if scheme != "s3":
         storage, base = fs.FileSystem.from_uri(f"{scheme}://{authority}")
         return storage, base.rstrip("/")
-    tracking.drop_empty_settings()
+    tracking_uri.drop_empty_settings()
     settings = os.environ
     endpoint = urlsplit(
         settings.get("AWS_ENDPOINT_URL_S3") or settings.get("AWS_ENDPOINT_URL") or settings.get("MLFLOW_S3_ENDPOINT_URL") or ""

@@ -5,6 +5,7 @@ What the Java process writes goes to a log file; a user gets one line.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -94,7 +95,13 @@ def _started(name: str, log: Path, master: str) -> SparkSession:
 
 
 def _quiet_end(server: Any) -> None:
-    """Keep the server of accumulators from printing a traceback where the Java process that it reads from has ended."""
+    """Keep py4j's log and the server of accumulators from printing a traceback where the Java process has ended."""
+    from py4j.protocol import Py4JError
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], (Py4JError, ConnectionError, EOFError)))
+
+    logging.getLogger().addFilter(is_news)  # py4j logs to the root
     if server is None:
         return
     usual = server.handle_error
