@@ -24,16 +24,13 @@ from mlops.errors import DataError, UserError
 from mlops.registry import versions
 from mlops.scoring import as_trained, inputs, isolation, parts, raw, row_wise
 from mlops.scoring.isolation import Outcome, Scorer
+from mlops.scoring.parts import COUNTS, MANIFEST
 from mlops.scoring.parts import PREDICTIONS as PREDICTIONS
 from mlops.scoring.parts import REJECTS
 from mlops.scoring.remote import Place
 
 if TYPE_CHECKING:
     from mlops.training.candidate import Candidate
-
-PART_ROWS = 100_000
-MANIFEST = "manifest.json"
-COUNTS = ("rows", "predictions", "rejects", "unanswered")
 
 
 @dataclass(frozen=True)

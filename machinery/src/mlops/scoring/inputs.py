@@ -90,7 +90,8 @@ def files_of(source: str) -> Sequence[Place]:
     path = remote.place_of(source)
     assert isinstance(path, Path)
     if path.is_dir():
-        found = [file for file in path.rglob("*") if file.is_file() and not _is_hidden(file.relative_to(path))]
+        below = (file for file in path.rglob("*") if not remote.is_hidden(file.relative_to(path).as_posix()))
+        found = [file for file in below if file.is_file()]
     elif path.exists() or not glob.has_magic(source):
         found = [path]
     else:
@@ -101,10 +102,6 @@ def files_of(source: str) -> Sequence[Place]:
     if not chosen or not chosen[0].is_file():
         raise UserError(f"{source}: no such file; correct the path ({', '.join(ENDINGS)} are read)")
     return chosen
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith((".", "_")) for part in path.parts) or path.name.endswith(".schema.json")
 
 
 def columns_of(file: Place, read: Read | None) -> dict[str, str]:

@@ -19,7 +19,8 @@ from mlops.scoring.remote import Place, RemotePath
 if TYPE_CHECKING:
     from mlops.scoring.batch import Batch
 
-PREDICTIONS, REJECTS = "predictions", "rejects"
+PREDICTIONS, REJECTS, MANIFEST = "predictions", "rejects", "manifest.json"
+COUNTS = ("rows", "predictions", "rejects", "unanswered")
 RECORD = b"mlops.score"  # the key of a part's record in the metadata of its file
 
 

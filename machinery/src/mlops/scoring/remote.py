@@ -206,14 +206,15 @@ def files_of(pattern: str) -> list[RemotePath]:
     path = RemotePath(pattern.rstrip("/"))
     if not glob.has_magic(pattern) or path.is_file():
         info = path.info() if not pattern.endswith("/") else None
-        return [info] if info else [file for file in path.files() if not _is_hidden(file.address[len(path.address) + 1 :])]
+        return [info] if info else [file for file in path.files() if not is_hidden(file.address[len(path.address) + 1 :])]
     parts = path.address.split("/")
     fixed = next(place for place, part in enumerate(parts) if glob.has_magic(part))
     root = RemotePath("/".join(parts[:fixed]))
     return [file for file in root.files() if _fits(file.address.split("/")[fixed:], parts[fixed:])]
 
 
-def _is_hidden(path: str) -> bool:
+def is_hidden(path: str) -> bool:
+    """Whether a path below an input folder is passed over: hidden, what another tool marks with `_`, or our own schema."""
     return any(part.startswith((".", "_")) for part in path.split("/")) or path.endswith(".schema.json")
 
 
@@ -278,8 +279,8 @@ def _region(bucket: str) -> str | None:
 def _reason(error: OSError) -> str:
     """What the storage says, in one line, without the number of the request."""
     text = re.sub(r" ?\(Request ID: [^)]*\)", "", first_line(error))
-    said = re.search(r"AWS Error (.+)", text)
-    return (said[1] if said else text).rstrip(".")[:200]
+    message = re.search(r"AWS Error (.+)", text)
+    return (message[1] if message else text).rstrip(".")[:200]
 
 
 def _hint(text: str) -> str:

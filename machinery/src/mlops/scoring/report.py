@@ -7,9 +7,9 @@ from typing import Any
 
 from mlops import files
 from mlops.scoring import parts
+from mlops.scoring.parts import COUNTS
 from mlops.scoring.remote import Place, RemotePath
 
-COUNTS = ("rows", "predictions", "rejects", "unanswered")
 SHOWN = 50
 
 
@@ -38,7 +38,7 @@ def markdown(manifest: dict[str, Any], output: Place) -> str:
 
 def save(manifest: dict[str, Any], output: Place, folder: Path) -> None:
     """Copy the manifest and the rejects of a batch into a folder, under the names that they have."""
-    files.write_json(folder / "manifest.json", manifest)
+    files.write_json(folder / parts.MANIFEST, manifest)
     files.make_folder(folder / parts.REJECTS)
     for file in parts.written(output, parts.REJECTS):
         with files.replacing(folder / parts.REJECTS / file.name) as temporary:

@@ -96,12 +96,7 @@ def _started(name: str, log: Path, master: str) -> SparkSession:
 
 def _quiet_end(server: Any) -> None:
     """Keep py4j's log and the server of accumulators from printing a traceback where the Java process has ended."""
-    from py4j.protocol import Py4JError
-
-    def is_news(record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], (Py4JError, ConnectionError, EOFError)))
-
-    logging.getLogger().addFilter(is_news)  # py4j logs to the root
+    logging.getLogger().addFilter(_is_news)  # py4j logs to the root; a second session adds nothing
     if server is None:
         return
     usual = server.handle_error
@@ -111,6 +106,13 @@ def _quiet_end(server: Any) -> None:
             usual(request, client)
 
     server.handle_error = handle_error
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of a log tells more than that the Java process has ended."""
+    from py4j.protocol import Py4JError
+
+    return not (record.exc_info and isinstance(record.exc_info[1], (Py4JError, ConnectionError, EOFError)))
 
 
 def _with_attempts(master: str) -> str:
