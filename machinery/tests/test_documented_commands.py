@@ -41,6 +41,7 @@ NOT_HERE = {
     "git checkout OLD": "a commit of the reader's: tests/data/test_large.py",
     "mlops deps": "asks a package index: tests/project/test_deps.py",
     "mlops score churn in/": "needs Java: tests/scoring, marker spark",
+    "mlops score churn s3://": "needs a bucket: tests/scoring/test_object_storage.py",
     "spark-submit": "the same",
     "uvx": "needs a wheel: tests/project/test_new.py and test_tutorial.py",
     "mlflow server": "serves until it is stopped",
