@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from joblib import cpu_count
 
 from mlops import console
 from mlops.notebooks import changes, execute, pages, review
@@ -195,7 +196,7 @@ def runs(folder: Path, notebooks: int = 10) -> list[tuple]:
         if failed:
             raise SystemExit(failed[0])
 
-    cores = execute.cores()
+    cores = cpu_count()
     seconds = {jobs: timed(partial(run, jobs), 1) for jobs in (cores, 1)}
     return [
         (f"run {notebooks} notebooks, {cores} at a time", seconds[cores], "--jobs 1", seconds[1], seconds[1] / seconds[cores])

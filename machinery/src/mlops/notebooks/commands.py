@@ -120,6 +120,8 @@ def run(
     """
     from dataclasses import asdict
 
+    from joblib import cpu_count
+
     from mlops import runner
     from mlops.notebooks import execute, run_report
 
@@ -127,8 +129,8 @@ def run(
     parameters = _parameters(parameter, write)
     where = output or _root() / "output" / "notebooks"
     results = []
-    cores, kept = jobs or execute.cores(), _settings().outputs
-    for result in execute.run(paths_to_check, where, timeout, write, parameters=parameters, jobs=cores, kept=kept):
+    at_once, kept = jobs or cpu_count(), _settings().outputs
+    for result in execute.run(paths_to_check, where, timeout, write, parameters=parameters, jobs=at_once, kept=kept):
         console.note(f"{result.notebook}: {result.error or 'ran'} ({result.seconds:.1f} s)")
         results.append(result)
     if json:

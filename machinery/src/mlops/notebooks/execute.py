@@ -99,7 +99,9 @@ Task = tuple[Path, Path, Options, Path, int]
 
 def _at_once(tasks: Sequence[Task], jobs: int) -> Iterator[Execution]:
     """Each in a process, because a notebook's working directory and environment are those of the process that runs it."""
-    threads = {"OMP_NUM_THREADS": str(max(1, cores() // jobs))}
+    from joblib import cpu_count
+
+    threads = {"OMP_NUM_THREADS": str(max(1, cpu_count() // jobs))}
     with _environment({} if "OMP_NUM_THREADS" in os.environ else threads):
         pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=content.quick_imports)
         with pool:
@@ -110,11 +112,6 @@ def _at_once(tasks: Sequence[Task], jobs: int) -> Iterator[Execution]:
                 except BrokenExecutor:
                     ended = "the process that ran it was killed; is there enough memory? Try --jobs 1"
                     yield Execution(str(task[0]), 0.0, ended, None, [])
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _run_apart(task: Task) -> Execution:
