@@ -4,6 +4,9 @@
 DOCS_TITLE := MLOps template
 DOCS_EXTENSIONS := myst_parser,sphinxcontrib.mermaid,sphinx.ext.autodoc,sphinx.ext.napoleon
 
+EXAMPLES := $(notdir $(wildcard machinery/examples/*))
+SPACE := $(subst ,, )
+
 CHECKS += lint-machinery-style lint-machinery-types
 format: format-machinery
 tests: test-machinery
@@ -12,15 +15,19 @@ docs: docs-machinery
 lint-machinery-style: $(VENV)/.dev
 	@$(BIN)/flake8 --config tox.ini --extend-exclude 'machinery/examples/*/notebooks' machinery
 	@$(BIN)/black --check --quiet --extend-exclude '/examples/.*/notebooks/' machinery || { echo "black would change files: make format"; exit 1; }
-	@$(BIN)/isort --check-only --quiet --settings-path machinery/pyproject.toml --skip-glob '*/examples/*/notebooks/*' machinery || { echo "isort would sort imports: make format"; exit 1; }
+	@$(BIN)/isort --check-only --quiet --settings-path machinery/pyproject.toml --skip-glob '*/examples/*' machinery || { echo "isort would sort imports: make format"; exit 1; }
+	@# A use case's files are a project's, which sorts and checks them by its own settings.
+	@$(BIN)/isort --check-only --quiet --settings-path . --skip-glob '*/notebooks/*' machinery/examples || { echo "isort would sort imports: make format"; exit 1; }
 	@cd machinery && output=$$($(abspath $(BIN))/lint-imports --no-logo 2>&1) || { echo "$$output"; exit 1; }
 
 lint-machinery-types: $(VENV)/.dev
 	@# A cache of its own: under other options, each of the two runs would find the other's stale.
 	@MYPY_CACHE_DIR="$${MYPY_CACHE_DIR:-.mypy_cache}/strict" $(BIN)/mypy --config-file machinery/pyproject.toml
+	@MYPY_CACHE_DIR="$${MYPY_CACHE_DIR:-.mypy_cache}/examples" MYPYPATH="$(subst $(SPACE),:,$(EXAMPLES:%=machinery/examples/%/src))" $(BIN)/mypy --namespace-packages $(EXAMPLES:%=-p use_cases.%)
 
 format-machinery: $(VENV)/.dev
-	@$(BIN)/isort --quiet --settings-path machinery/pyproject.toml --skip-glob '*/examples/*/notebooks/*' machinery
+	@$(BIN)/isort --quiet --settings-path machinery/pyproject.toml --skip-glob '*/examples/*' machinery
+	@$(BIN)/isort --quiet --settings-path . --skip-glob '*/notebooks/*' machinery/examples
 	@$(BIN)/black --quiet --extend-exclude '/examples/.*/notebooks/' machinery
 
 test-machinery: fast-tests

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from mlops import Project, load_use_case, train
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import cross_val_predict
 
-from mlops import Project, load_use_case, train
 from use_cases import customers
 from use_cases.customers.data import INPUTS
 

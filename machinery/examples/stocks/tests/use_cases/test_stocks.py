@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
 from mlops import Project, load_use_case, train
+
 from use_cases import stocks
 from use_cases.stocks.features import HORIZON, INPUTS
 from use_cases.stocks.rules import RULES, RandomPredictor

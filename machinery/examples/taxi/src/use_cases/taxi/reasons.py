@@ -21,7 +21,7 @@ def ranked(model: Surprise, rides: pd.DataFrame, known: pd.DataFrame, top: int =
 
 def _reasons(ride: pd.Series, bits: pd.Series, known: pd.DataFrame) -> str:
     facts = bits[bits >= 1].sort_values(ascending=False)
-    return "; ".join(f"{_reason(ride, name, known)}, {value:.1f} bits" for name, value in facts.items())
+    return "; ".join(f"{_reason(ride, str(name), known)}, {value:.1f} bits" for name, value in facts.items())
 
 
 def _reason(ride: pd.Series, name: str, known: pd.DataFrame) -> str:
