@@ -38,7 +38,7 @@ MACHINERY = (
     "use_case.py",
     "use_case_code.py",
 )
-TELLING = ("commands.py", "plots.py", "probability_plots.py", "report.py")
+TELLING = ("commands.py", "figures.py", "plots.py", "probability_plots.py", "report.py")
 LOCK = Path("requirements") / "base.txt"
 
 

@@ -18,6 +18,7 @@ from mlops.metrics.measures import Predictions
 from mlops.training import plots, report
 from mlops.training.evaluate import evaluate
 from mlops.training.evaluation import Champion, Evaluation
+from mlops.training.probability_plots import precision_recall
 from mlops.training.train import train
 from mlops.use_case import load_use_case
 
@@ -131,6 +132,27 @@ def test_every_model_that_was_evaluated_is_in_the_legends(evaluated: tuple) -> N
     figure = plots.residuals(evaluation, "rides") if use_case.name == "ridership" else plots.calibration(evaluation)
     labels = {text.get_text() for axes in figure.axes for text in (axes.get_legend().get_texts() if axes.get_legend() else [])}
     assert {"this model", "champion"} <= labels
+
+
+def test_what_the_schema_calls_the_target_stands_beside_the_axes_and_the_champion_is_dashed(evaluated: tuple) -> None:
+    _, use_case, _, evaluation = evaluated
+    assert plots.label(use_case) == {"ridership": "rides (thousands)", "iris": "species"}[use_case.name]
+    if use_case.name == "ridership":
+        below = plots.forecast("date", evaluation, plots.label(use_case)).axes[1]
+        styles = {line.get_label(): line.get_linestyle() == "--" for line in below.lines}
+        assert below.get_ylabel() == "absolute error, rides (thousands)"
+        assert styles == {"this model": False, "champion": True, "baseline": False}
+    else:
+        assert plots.confusion(evaluation, plots.label(use_case)).axes[0].get_ylabel() == "truth, species"
+
+
+def test_precision_of_a_rare_class_fills_its_plot(trained: Callable[[str], tuple]) -> None:
+    _, use_case, candidate = trained("iris")
+    evaluation = evaluate(use_case, candidate, None)
+    predictions = evaluation.candidate
+    unsure = replace(predictions, probabilities=np.full_like(predictions.probabilities, 1 / 3))
+    axes = precision_recall(replace(evaluation, candidate=unsure), 0, "setosa").axes[0]
+    assert axes.get_ylim()[1] == pytest.approx(1.15 * (evaluation.truth == 0).mean())
 
 
 def test_errors_of_all_models_are_counted_in_the_same_bins(trained: Callable[[str], tuple]) -> None:

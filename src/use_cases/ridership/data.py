@@ -57,4 +57,5 @@ def schema(stage: str) -> DataFrameSchema:
         "year": Column(float, Check.in_range(1990, 2100)),
         **{name: yes_or_no for name in ("holiday", "holiday_neighbour", "holiday_at_lag")},
     }
-    return DataFrameSchema({"date": date, **lags, **means, **stations, **calendar, **games, "rides": rides})
+    target = Column(float, Check.in_range(0, 60), title="rides (thousands)")  # the title stands beside the axes of plots
+    return DataFrameSchema({"date": date, **lags, **means, **stations, **calendar, **games, "rides": target})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import files
 from mlops.training.evaluation import Evaluation
-from mlops.training.figures import BASELINE, CANDIDATE, TRUTH, models_of, new_figure, titled
+from mlops.training.figures import BASELINE, CANDIDATE, TRUTH, line, models_of, new_figure, titled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 def draw(use_case: UseCase, evaluation: Evaluation, folder: Path) -> list[Path]:
     """Save the plots of an evaluation as PNG files; returns them in the order in which a reader wants them."""
+    target = label(use_case)
     if use_case.config.task == "regression":
-        figures = {"residuals": residuals(evaluation, use_case.config.target.column)}
+        figures = {"residuals": residuals(evaluation, target)}
         if use_case.config.split.method == "time":
-            figures = {"forecast": forecast(use_case, evaluation), **figures}
+            figures = {"forecast": forecast(use_case.config.split.column, evaluation, target), **figures}
     elif use_case.config.target.positive is None:
-        figures = {"confusion": confusion(evaluation), "calibration": calibration(evaluation)}
+        figures = {"confusion": confusion(evaluation, target), "calibration": calibration(evaluation)}
     else:
-        figures = _of_positive(evaluation, use_case.config.target.positive)
+        figures = _of_positive(evaluation, use_case.config.target.positive, target)
     written = []
     for name, figure in figures.items():
         file = folder / f"{name}.png"
@@ -35,24 +36,32 @@ def draw(use_case: UseCase, evaluation: Evaluation, folder: Path) -> list[Path]:
     return written
 
 
-def _of_positive(evaluation: Evaluation, positive: Any) -> dict[str, Figure]:
+def label(use_case: UseCase) -> str:
+    """What the target is called on an axis: the title of its column in the schema, which may say the unit; else its name."""
+    column = use_case.config.target.column
+    described = use_case.schema("processed").columns.get(column)
+    return str(described.title or column) if described is not None else column
+
+
+def _of_positive(evaluation: Evaluation, positive: Any, target: str) -> dict[str, Figure]:
     from mlops.metrics.probabilities import index_of
     from mlops.training import probability_plots
 
     assert evaluation.classes is not None
     index = index_of(positive, evaluation.classes, "target.positive")
+    name = positive if isinstance(positive, str) else f"{target} = {positive}"
     return {
-        "confusion": confusion(evaluation),
-        "precision_recall": probability_plots.precision_recall(evaluation, index),
-        "calibration": probability_plots.calibration_of(evaluation, index),
+        "confusion": confusion(evaluation, target),
+        "precision_recall": probability_plots.precision_recall(evaluation, index, name),
+        "calibration": probability_plots.calibration_of(evaluation, index, name),
     }
 
 
-def forecast(use_case: UseCase, evaluation: Evaluation) -> Figure:
+def forecast(column: str, evaluation: Evaluation, target: str) -> Figure:
     """Truth and prediction over time, and the absolute error below, as a mean over seven rows."""
     import pandas as pd
 
-    time, target = evaluation.holdout[use_case.config.split.column], use_case.config.target.column
+    time = evaluation.holdout[column]
     figure, (above, below) = new_figure(2, 1, (10, 6), height_ratios=[3, 2], sharex=True)
     above.plot(time, evaluation.truth, color=BASELINE, linewidth=2, label="truth")
     above.plot(time, evaluation.candidate.values, color=CANDIDATE, linewidth=0.8, label="this model")
@@ -60,7 +69,7 @@ def forecast(use_case: UseCase, evaluation: Evaluation) -> Figure:
     titled(above, "Holdout: truth and prediction")
     for name, predictions, colour in models_of(evaluation):
         error = pd.Series(abs(predictions.values - evaluation.truth)).rolling(7, min_periods=1).mean()
-        below.plot(time, error, color=colour, linewidth=1, label=name)
+        below.plot(time, error, linewidth=1.2, **line(name, colour))
     below.set_ylabel(f"absolute error, {target}")
     titled(below, "Absolute error, mean of seven days")
     return figure
@@ -79,15 +88,15 @@ def residuals(evaluation: Evaluation, target: str) -> Figure:
     errors = [(name, by.values - truth, colour) for name, by, colour in models_of(evaluation)]
     # The same bins for all, so that heights can be compared; what is not a number is in none.
     bins = _bins(np.concatenate([error for _, error, _ in errors]))
-    for name, error, colour in reversed(errors):
-        right.hist(error, bins=bins, histtype="step", color=colour, linewidth=1.4, label=name)
+    for name, error, colour in (errors[-1], *errors[:-1]):
+        right.hist(error, bins=bins, histtype="step", linewidth=1.4, **line(name, colour))
     right.axvline(0, color=TRUTH, linewidth=0.8)
     right.set(xlabel=f"prediction - truth, {target}", ylabel="rows")
     titled(right, "Errors")
     return figure
 
 
-def confusion(evaluation: Evaluation) -> Figure:
+def confusion(evaluation: Evaluation, target: str = "") -> Figure:
     """How often each class was taken for which, in rows of the holdout."""
     import numpy as np
 
@@ -100,7 +109,8 @@ def confusion(evaluation: Evaluation) -> Figure:
     for row, column in np.ndindex(counts.shape):
         dark = counts[row, column] > highest / 2
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", color="white" if dark else TRUTH)
-    axes.set(xticks=range(size), yticks=range(size), xlabel="prediction", ylabel="truth")
+    of = f", {target}" if target else ""
+    axes.set(xticks=range(size), yticks=range(size), xlabel=f"prediction{of}", ylabel=f"truth{of}")
     many = max(len(str(name)) for name in evaluation.classes) * size > 50
     axes.set_xticklabels(evaluation.classes, rotation=90 if many else 0)
     axes.set_yticklabels(evaluation.classes)
@@ -123,7 +133,7 @@ def calibration(evaluation: Evaluation, bins: int = 10) -> Figure:
         stated = [confidence[places == place].mean() for place in filled]
         shares = [right[places == place].mean() for place in filled]
         rows = [int((places == place).sum()) for place in filled]
-        axes.plot(stated, shares, color=colour, linewidth=1, label=name)
+        axes.plot(stated, shares, linewidth=1.2, **line(name, colour))
         axes.scatter(stated, shares, s=[12 + 200 * number / len(places) for number in rows], color=colour)
         if name == "this model":
             for x, y, number in zip(stated, shares, rows, strict=True):
