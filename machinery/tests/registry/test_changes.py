@@ -1,5 +1,6 @@
 """What changed between versions: in the history a line a version, in a diff side by side."""
 
+import hashlib
 import json
 
 import pytest
@@ -33,9 +34,12 @@ def test_history_names_data_that_changed(registered: Project, run, command) -> N
     file = registered.data / "raw" / "iris" / "more.csv"
     file.write_text("flower,sepal_length,sepal_width,petal_length,petal_width,species\n151,5.0,3.4,1.5,0.2,setosa\n")
     assert run(registered).passed
-    assert json.loads(command("history", "iris", "--json").out)["versions"][0]["changed"] == ["data"]
+    new = f"more.csv is new (1 row, {hashlib.sha256(file.read_bytes()).hexdigest()[:12]})"
+    assert json.loads(command("history", "iris", "--json").out)["versions"][0]["changed"] == [f"data: {new}"]
+    compared = json.loads(command("compare", "iris", "--json").out)["runs"]
+    assert [item["changed"] for item in compared] == [[f"data: {new}"], []]
     shown = json.loads(command("diff", "iris@1.0.0", "@champion", "--json").out)
-    assert shown["data"] == ["more.csv is new (1 rows)"] and shown["parts"] == ["data"] and not shown["configuration"]
+    assert shown["data"] == [new] and shown["parts"] == ["data"] and not shown["configuration"]
 
 
 def test_diff_of_two_versions_lays_configuration_and_metrics_side_by_side(two: Project, command) -> None:

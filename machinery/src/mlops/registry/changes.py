@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from mlops.registry.versions import Version
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 # The parts of a key, and the tag of a version that holds the digest of each.
 PARTS = {
@@ -29,6 +31,15 @@ COLOUR = "#0072B2"
 
 
 @dataclass(frozen=True)
+class RunFacts:
+    """Of a run: its tags, with the digests of the parts, its parameters, and its raw files with `file`, `sha256`, `rows`."""
+
+    tags: Mapping[str, str]
+    parameters: Mapping[str, str]
+    data: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
 class Step:
     """A version beside the one before it: its metrics, and what is not as it was there."""
 
@@ -39,11 +50,11 @@ class Step:
 
 def steps(client: MlflowClient, listed: Sequence[Version]) -> list[Step]:
     """The versions, the newest first, each with what changed since the one that was registered before it."""
-    known = [(item, _parameters(client, item)) for item in listed]
-    older: list[tuple[Version, dict[str, str]] | None] = [*known[1:], None]
+    known = [_run_of(client, item) for item in listed]
+    older: list[RunFacts | None] = [*known[1:], None]
     return [
-        Step(version, metrics_of(version), () if before is None else tuple(_changed(before, (version, parameters))))
-        for (version, parameters), before in zip(known, older, strict=True)
+        Step(version, metrics_of(version), () if before is None else tuple(between(before, facts)))
+        for version, facts, before in zip(listed, known, older, strict=True)
     ]
 
 
@@ -57,21 +68,37 @@ def parts_that_differ(before: Mapping[str, str], after: Mapping[str, str]) -> li
     return [part for part, tag in PARTS.items() if before.get(tag) != after.get(tag)]
 
 
-def _parameters(client: MlflowClient, version: Version) -> dict[str, str]:
-    """The parameters of a version's run; none where the run was deleted, which a history can do without."""
+def facts_of(run: Run) -> RunFacts:
+    """What a run of the store has logged of its parameters and data."""
+    files = [
+        {"file": item.dataset.name, "sha256": item.dataset.digest, "rows": json.loads(item.dataset.profile)["num_rows"]}
+        for item in run.inputs.dataset_inputs
+        if item.dataset.profile
+    ]
+    return RunFacts(run.data.tags, run.data.params, files)
+
+
+def _run_of(client: MlflowClient, version: Version) -> RunFacts:
+    """What the run of a version logged; its tags alone where the run was deleted, which a history can do without."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return dict(client.get_run(version.run_id).data.params)
+        return replace(facts_of(client.get_run(version.run_id)), tags=version.tags)
     except MlflowException:
-        return {}
+        return RunFacts(version.tags, {}, [])
 
 
-def _changed(before: tuple[Version, dict[str, str]], after: tuple[Version, dict[str, str]]) -> Iterator[str]:
-    (old, was), (new, now) = before, after
+def between(old: RunFacts, new: RunFacts) -> Iterator[str]:
+    """What changed from one run to another: each parameter and raw file, then the other parts of the key."""
+    was, now = old.parameters, new.parameters
     moved = [name for name in sorted({*was, *now}) if was.get(name) != now.get(name)] if was and now else []
     yield from (f"{name} {was.get(name, '–')} → {now.get(name, '–')}" for name in moved)
-    yield from (part for part in parts_that_differ(old.tags, new.tags) if not (part == "configuration" and moved))
+    for part in parts_that_differ(old.tags, new.tags):
+        files = _data(old.data, new.data) if part == "data" and old.data and new.data else []
+        if files:
+            yield from (f"data: {file}" for file in files)
+        elif not (part == "configuration" and moved):
+            yield part
 
 
 def difference(project: Project, before: Version, after: Version) -> dict[str, Any]:
@@ -107,13 +134,17 @@ def leaves_that_differ(old: Any, new: Any, path: str = "") -> Iterator[tuple[str
         yield path, old, new
 
 
-def _data(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[str]:
-    """A sentence a raw file that is not the same in both."""
+def _data(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence a raw file that is not the same in both: rows, and what its digest begins with."""
     was, now = ({item["file"]: item for item in listed} for listed in (old, new))
-    gone = [f"{name} is gone ({was[name]['rows']} rows)" for name in was if name not in now]
-    added = [f"{name} is new ({now[name]['rows']} rows)" for name in now if name not in was]
+    gone = [f"{name} is gone ({_facts(was[name])})" for name in was if name not in now]
+    added = [f"{name} is new ({_facts(now[name])})" for name in now if name not in was]
     both = [name for name in was if name in now and was[name]["sha256"] != now[name]["sha256"]]
-    return [*gone, *added, *(f"{name} has other content ({was[name]['rows']} → {now[name]['rows']} rows)" for name in both)]
+    return [*gone, *added, *(f"{name} has other content ({_facts(was[name])} → {_facts(now[name])})" for name in both)]
+
+
+def _facts(file: Mapping[str, Any]) -> str:
+    return f"{file['rows']} row{'s' if file['rows'] != 1 else ''}, {file['sha256'][:12]}"
 
 
 def _pins(project: Project, before: str, after: str) -> list[str]:

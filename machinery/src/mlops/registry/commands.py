@@ -78,6 +78,9 @@ def compare(
         (item["name"], item["gate"], *(item["metrics"].get(metric) for metric in metrics), item["branch"]) for item in runs
     ]
     console.table(f"{use_case.name}: runs, the newest first", ("run", "gate", *metrics, "branch"), rows)
+    since = [(item["name"], change) for item in runs for change in item["changed"]]
+    if since:
+        console.table(f"{use_case.name}: what changed since the run before", ("run", "changed"), since)
     console.note(f"plot {file}")
 
 

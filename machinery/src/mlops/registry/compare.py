@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlops import files, tracking
 from mlops.config import Metric, Project
 from mlops.errors import UserError
-from mlops.registry import versions
+from mlops.registry import changes, versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,16 +21,20 @@ LIMIT: dict[str, Any] = {"color": "#222222", "linewidth": 0.8, "linestyle": "--"
 
 
 def runs_of(project: Project, use_case: UseCase, last: int) -> list[dict[str, Any]]:
-    """The last runs that were asked before the gate, the newest first: name, gate, metrics, parameters, branch, id.
+    """The last runs that were asked before the gate, the newest first: name, gate, metrics, parameters, branch, id, and
+    what changed since the run before.
 
     Raises UserError where there is none yet.
     """
     name = versions.experiment_name(project, use_case.name)
     with tracking.open_store(project, make=False) as client:
         experiment = client.get_experiment_by_name(name)
-        runs = client.search_runs([experiment.experiment_id], "tags.gate != ''", max_results=last) if experiment else []
+        runs = client.search_runs([experiment.experiment_id], "tags.gate != ''", max_results=last + 1) if experiment else []
     if not runs:
         raise UserError(f"{use_case.name}: no runs to compare yet; make one with: mlops run {use_case.name}")
+    # One more is read, so that the oldest one that is shown has one before it.
+    facts = [changes.facts_of(run) for run in runs]
+    changed = [list(changes.between(old, new)) for new, old in zip(facts, facts[1:], strict=False)]
     return [
         {
             "name": run.info.run_name,
@@ -39,9 +43,10 @@ def runs_of(project: Project, use_case: UseCase, last: int) -> list[dict[str, An
             "metrics": {key: value for key, value in run.data.metrics.items() if "/" not in key},
             "baseline": run.data.metrics.get(f"baseline/{use_case.config.primary}"),
             "parameters": dict(run.data.params),
+            "changed": since,
             "run_id": run.info.run_id,
         }
-        for run in runs
+        for run, since in zip(runs[:last], [*changed, []], strict=False)
     ]
 
 
