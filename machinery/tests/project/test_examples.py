@@ -1,6 +1,7 @@
 """The examples that the wheel brings: each is complete, passes its own tests and the gate, and comes into any project."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,15 @@ def test_an_example_is_complete_and_its_raw_data_are_those_of_the_note(name: str
         assert f"| {Path(path).name} | {rows} |" in note
 
 
+@pytest.mark.parametrize("name", shipped.examples())
+def test_the_page_of_a_use_case_shows_one_small_picture_and_says_what_is_on_it(name: str) -> None:
+    files = shipped.example(name)
+    shown = re.findall(r"!\[([^]]*)\]\(([^)]+)\)", files[f"docs/{name}.md"].decode())
+    assert [picture for _, picture in shown] == [f"{name}.svg"] and len(shown[0][0].split()) > 8
+    picture = files[f"docs/{name}.svg"]
+    assert b"<svg" in picture and len(picture) < 60_000
+
+
 @pytest.mark.servers
 def test_examples_bring_their_tests_which_pass_in_a_project(with_examples: Path) -> None:
     done = run(with_examples, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "tests/use_cases")
@@ -74,6 +84,10 @@ def test_an_example_comes_under_another_name(project: Project) -> None:
     assert "rides" in load_project().use_cases
     assert "trust: [use_cases.rides]" in (project.root / "config" / "rides.yaml").read_text()
     assert (project.root / "notebooks" / "rides_investigate.ipynb").is_file()
+    assert "](rides.svg)" in (project.root / "docs" / "rides.md").read_text()
+    assert (project.root / "docs" / "rides.svg").read_bytes() == (HERE / "taxi" / "docs" / "taxi.svg").read_bytes()
+    assert mlops("remove", "rides", "--yes").code == 0
+    assert not list((project.root / "docs").glob("rides.*"))
 
 
 @pytest.mark.servers

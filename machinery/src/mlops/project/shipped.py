@@ -48,6 +48,7 @@ USE_CASE = (
     "config/NAME.yaml",
     "data/raw/NAME/*",
     "docs/NAME.md",
+    "docs/NAME.svg",
     "notebooks/NAME_*.ipynb",
     "notebooks/NAME_*/*.py",
     "notebooks/*_NAME.ipynb",

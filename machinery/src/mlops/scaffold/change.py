@@ -31,7 +31,8 @@ def files_of(project: Project, name: str) -> list[str]:
     root = project.root
     folders = [root / "src" / "use_cases" / name, project.data / "raw" / name]
     files = [file for folder in folders for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
-    files += [root / "config" / f"{name}.yaml", root / "tests" / "use_cases" / f"test_{name}.py", root / "docs" / f"{name}.md"]
+    files += [root / "config" / f"{name}.yaml", root / "tests" / "use_cases" / f"test_{name}.py"]
+    files += [root / "docs" / f"{name}{ending}" for ending in (".md", ".svg")]
     of_it = re.compile(rf"(^|_){re.escape(name)}($|_)")
     for notebook in (root / "notebooks").glob("*.ipynb"):
         if of_it.search(notebook.stem):
