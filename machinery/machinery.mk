@@ -62,7 +62,7 @@ lock-workbench: $(VENV)/.base ## compile what the workbench without Docker needs
 	@$(BIN)/python machinery/make_workbench_lock.py requirements/dev.txt $(WORKBENCH_LOCK)
 
 lock-dvc: $(VENV)/.base ## compile what DVC needs, in an environment of its own, into the package
-	@echo 'dvc[s3]>=3.60,<4' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock-dvc" -o machinery/src/mlops/dvc/requirements.txt
+	@$(BIN)/python -c 'from pathlib import Path; from mlops.project.requirements import of_extra; print(*of_extra(Path("machinery"), "dvc"))' | $(BIN)/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock-dvc" -o machinery/src/mlops/dvc/requirements.txt
 
 release-wheel: wheel
 	@gh release create $(TAG) machinery/dist/*.whl --verify-tag --generate-notes

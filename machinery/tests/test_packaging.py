@@ -15,7 +15,7 @@ from checkouts import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mlops.project import new, shipped, wheel
+from mlops.project import new, requirements, shipped, wheel
 
 LOCKS = ("base", "dev", "bootstrap")
 MACHINERY = ROOT / "machinery"
@@ -92,6 +92,18 @@ def test_the_base_is_part_of_the_developers_environment():
 
 def test_the_base_holds_nothing_heavy():
     assert not {"pyspark", "prophet", "jupyterlab", "optuna", "torch", "tensorflow", "evidently"} & set(locked("base"))
+
+
+def test_what_make_run_installs_can_look_for_secrets_in_the_changes_that_a_run_keeps():
+    assert "detect-secrets" in locked("base")
+
+
+def test_the_lock_of_dvc_is_compiled_from_its_extra():
+    (asked,) = requirements.of_extra(MACHINERY, "dvc")
+    assert [Requirement(asked)] == [Requirement(text) for text in ARGUMENTS["extras_require"]["dvc"]]
+    pins = (MACHINERY / "src/mlops/dvc/requirements.txt").read_text(encoding="utf-8")
+    (version,) = re.findall(r"(?m)^dvc(?:\[s3\])?==([^ \\]+)", pins)
+    assert Requirement(asked).specifier.contains(version)
 
 
 @pytest.mark.parametrize("folder", [ROOT, MACHINERY], ids=["project", "machinery"])

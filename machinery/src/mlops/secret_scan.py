@@ -1,4 +1,4 @@
-"""Keys, tokens and passwords in a text, by detect-secrets, which the developers' packages bring."""
+"""Keys, tokens and passwords in a text, by detect-secrets."""
 
 from __future__ import annotations
 

@@ -54,6 +54,11 @@ def of_setup(root: Path) -> list[str]:
     return _metadata(root)
 
 
+def of_extra(root: Path, extra: str) -> list[str]:
+    """What an extra of the setup.py in a folder asks for; raises UserError where it cannot be read."""
+    return sorted(_by_extra(_metadata(root))[extra])
+
+
 def _metadata(folder: Path) -> list[str]:
     """The Requires-Dist lines of a folder with a setup.py, as setuptools writes them."""
     with folders.work_folder() as to:

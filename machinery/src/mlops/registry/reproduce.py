@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import digests, dvc, folders, git, keys, runner, uncommitted, vendored
 from mlops.config import Project, load_project, load_use_case_config
-from mlops.console import digits, note, phase
+from mlops.console import note, phase
 from mlops.dvc import large
 from mlops.errors import MlopsError, UserError
 from mlops.registry import bytecode, versions
+from mlops.registry.card_text import number
 from mlops.registry.changes import leaves_that_differ, prefix
 from mlops.registry.versions import Version
 from mlops.training import candidate as candidates
@@ -138,7 +139,7 @@ def markdown(result: Reproduction) -> str:
     lines += ["| metric | registered | again | difference |", "|:--|--:|--:|--:|"]
     for metric, (old, new) in result.metrics.items():
         distance = "–" if old is None or new is None else f"{abs(new - old):.3g}"
-        lines.append(f"| {metric} | {_digits(old)} | {_digits(new)} | {distance} |")
+        lines.append(f"| {metric} | {number(old)} | {number(new)} | {distance} |")
     environment = (
         f"of its own, in {result.environment_seconds:.0f} s" if result.environment_seconds else "the one that is here"
     )
@@ -175,10 +176,6 @@ def _cpu_of_children() -> float:
     """Seconds on a processor of all the processes that have ended."""
     times = os.times()
     return times.children_user + times.children_system
-
-
-def _digits(value: float | None) -> str:
-    return "–" if value is None else digits(value)
 
 
 def _summarise(text: str) -> None:
