@@ -4,8 +4,10 @@ Where DVC is not installed (`make dvc`), the tests that run it are skipped.
 """
 
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from mlops import digests, dvc
 from mlops.config import Project
@@ -202,6 +205,28 @@ class TestWithDvc:
         done = command("save", "-m", "May")
         assert done.code == 0, done.err
 
+    @pytest.mark.parametrize("full", ["cache", "remote"])
+    def test_a_full_disk_is_one_line_and_loses_nothing(
+        self, project: Project, iris: Path, command: Run, tmp_path: Path, full: str
+    ) -> None:
+        place = dvc.cache(project) if full == "cache" else Path(dvc.remote(project))
+        place.mkdir(parents=True)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True).returncode:
+            pytest.skip("only root may mount a small disk")
+        try:
+            file, before = iris / "may.csv", git(project, "rev-parse", "HEAD")
+            file.write_text(head(project) + "".join(rows(first) for first in range(1000, 400_000, 50)))
+            content = file.read_bytes()
+            done = command("save", "-m", "May")
+            assert done.code == 2 and len(lines(done)) == 1 and "No space left" in done.err, done.err
+            assert git(project, "rev-parse", "HEAD") == before and file.read_bytes() == content
+        finally:
+            subprocess.run(["umount", str(place)], check=True)
+        assert command("save", "-m", "May").code == 0
+        shutil.rmtree(dvc.cache(project))
+        file.unlink()
+        assert command("data", "restore").code == 0 and file.read_bytes() == content
+
     @pytest.mark.parametrize("seconds", [0.8, 2.5, 4.0])
     def test_a_save_that_is_killed_loses_nothing(self, project: Project, iris: Path, command: Run, seconds: float) -> None:
         file = iris / "may.csv"
@@ -239,6 +264,7 @@ class TestOnS3:
         boto3.client("s3").create_bucket(Bucket="large")
         os.environ["MLOPS__PROJECT__LARGE__REMOTE"] = "s3://large/data"
         yield "large"
+        requests.post(f"http://{host}:{port}/moto-api/reset-auth", data=b"inf").raise_for_status()
         server.stop()
 
     def test_data_go_to_the_bucket_and_come_back(self, project: Project, bucket: str, saved: Path, command: Run) -> None:
@@ -261,6 +287,34 @@ class TestOnS3:
         done = command("save", "-m", "May")
         assert done.code == 2 and len(lines(done)) == 1 and "no-such-bucket" in done.err
         assert git(project, "rev-parse", "HEAD") == before
+
+    def test_a_wrong_key_is_one_line_and_nothing_is_committed_or_lost(
+        self, project: Project, bucket: str, saved: Path, command: Run
+    ) -> None:
+        june, before = saved.with_name("june.csv"), git(project, "rev-parse", "HEAD")
+        content = saved.read_bytes()
+        june.write_text(head(project) + rows(2000))
+        # From now on the server knows the keys of its users alone, and it has none.
+        requests.post(f"{os.environ['AWS_ENDPOINT_URL']}/moto-api/reset-auth", data=b"0").raise_for_status()
+        done = command("save", "-m", "June")
+        assert done.code == 2 and len(lines(done)) == 1 and "s3://large/data" in done.err, done.err
+        assert re.search("access key|forbidden", done.err, re.IGNORECASE) and "nothing was committed" in done.err, done.err
+        assert git(project, "rev-parse", "HEAD") == before and june.is_file()
+        shutil.rmtree(dvc.cache(project))
+        saved.rename(saved.with_suffix(".kept"))
+        done = command("data", "restore")
+        assert done.code == 2 and len(lines(done)) == 1 and "may.csv" in done.err and "s3://large/data" in done.err, done.err
+        assert june.is_file() and saved.with_suffix(".kept").read_bytes() == content
+
+    def test_a_wrong_endpoint_is_one_line_that_names_it(self, project: Project, bucket: str, iris: Path, command: Run) -> None:
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            os.environ["AWS_ENDPOINT_URL"] = address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+            before = git(project, "rev-parse", "HEAD")
+            (iris / "may.csv").write_text(head(project) + rows(1000))
+            done = command("save", "-m", "May")
+        assert done.code == 2 and len(lines(done)) == 1 and address in done.err and "s3://large/data" in done.err, done.err
+        assert git(project, "rev-parse", "HEAD") == before and (iris / "may.csv").is_file()
 
     def test_missing_credentials_are_one_line(self, project: Project, bucket: str, iris: Path, command: Run) -> None:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

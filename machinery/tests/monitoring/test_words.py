@@ -45,6 +45,18 @@ def test_a_change_is_reported(profile: dict, text: str) -> None:
     assert finding.where == ""
 
 
+def test_a_large_number_is_written_out() -> None:
+    known, now = pd.Series([14_000.0, 15_000, 16_800]), pd.Series([16_800.0, 18_250, 20_000])
+    before = {"values": known, "highest": 16_800, "lowest": 14_000}
+    assert words.change_of_numbers(before, now)[0] == "the median rose from 15000 to 18250"
+    assert [words.short(value) for value in (0.00012345, 69.666, -1234567.0, 1e20)] == [
+        "0.0001234",
+        "69.67",
+        "-1235000",
+        "1e+20",
+    ]
+
+
 def test_the_slice_in_which_alone_a_column_changed_is_named(profile: dict) -> None:
     plain = traffic.rows(1200, 5)
     members = plain.assign(weight=plain["weight"] + np.where(plain["member"], 25, 0))

@@ -34,7 +34,10 @@ def command() -> str:
 
 
 def run(project: Project, *arguments: str) -> None:
-    """Run DVC in the project; raise DataError with its own last words when it fails."""
+    """Run DVC in the project; raise DataError with its own last words when it fails.
+
+    Never with --quiet, under which it does not say what is wrong.
+    """
     # A workflow hands on an empty value where nobody has set the variable; boto takes it for an address.
     given = {name: value for name, value in os.environ.items() if value or not name.startswith("AWS_")}
     variables = {**given, "DVC_NO_ANALYTICS": "1", "DVC_STUDIO_OFFLINE": "1"}
@@ -44,9 +47,11 @@ def run(project: Project, *arguments: str) -> None:
 
 
 def _last_words(stderr: str) -> str:
+    """The first and the last error that DVC names, where it names a line for each file."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    errors = [line.partition(": ")[2] or line for line in lines if line.startswith(FAILED)]
-    return "; ".join(errors or lines[-1:]) or "no message"
+    errors = [line.partition(": ")[2].removeprefix("unexpected error - ") for line in lines if line.startswith(FAILED)]
+    named = list(dict.fromkeys((errors or lines[-1:])[:: max(1, len(errors) - 1)]))
+    return "; ".join(named) or "no message"
 
 
 def remote(project: Project) -> str:
@@ -73,7 +78,7 @@ def set_up(project: Project) -> None:
     """
     if not (project.root / ".dvc").is_dir():
         top = Path(git.git("rev-parse", "--show-toplevel", root=project.root)).resolve()
-        run(project, "init", "--quiet", *(() if top == project.root.resolve() else ("--subdir",)))
+        run(project, "init", *(() if top == project.root.resolve() else ("--subdir",)))
     file = project.root / ".dvc" / "config.local"
     settings = configparser.RawConfigParser()
     settings.read(file, encoding="utf-8")

@@ -75,8 +75,12 @@ def _store(project: Project, files: list[Path]) -> None:
     names = [str(file.relative_to(project.root)) for file in files]
     for file in files:
         dvc.drop_damaged(project, dvc.md5(file))
-    dvc.run(project, "add", "--quiet", *names)
-    dvc.run(project, "push", "--quiet", *(f"{name}.dvc" for name in names))
+    try:
+        dvc.run(project, "add", *names)
+        dvc.run(project, "push", *(f"{name}.dvc" for name in names))
+    except DataError as error:
+        hint = "nothing was committed: see that it can be reached, its keys are set and the disk has space, then save again"
+        raise DataError(f"{error}; {hint}") from None
 
 
 def restore(project: Project) -> tuple[list[Path], list[Path]]:
@@ -104,7 +108,7 @@ def _fetch(project: Project, wanted: dict[Path, str]) -> None:
     damaged = [file for file, digest in wanted.items() if dvc.drop_damaged(project, digest)]
     names = [f"{file.relative_to(project.root)}.dvc" for file in wanted]
     try:
-        dvc.run(project, "pull", "--quiet", "--force", *names)
+        dvc.run(project, "pull", "--force", *names)
     except DataError as error:
         where = f" (its copy in the cache was damaged: {damaged[0].name})" if damaged else ""
         hint = "see that it holds them whole and its keys are set, then: mlops data restore"
@@ -128,7 +132,7 @@ def fetch_into_cache(project: Project, tree: Path, pointer: Path) -> None:
         shutil.copyfile(keys, tree / ".dvc" / "config.local")
     dvc.set_up(other)
     dvc.drop_damaged(project, dvc.pointed(pointer))
-    dvc.run(other, "fetch", "--quiet", str(pointer.relative_to(tree)))
+    dvc.run(other, "fetch", str(pointer.relative_to(tree)))
     if not dvc.is_saved(project, dvc.pointed(pointer)):
         raise DataError(
             f"{pointer.stem}: {large.remote} does not hold what its pointer names; where the file is whole: mlops save"

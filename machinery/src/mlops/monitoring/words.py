@@ -61,15 +61,21 @@ def change_of_numbers(before: Mapping[str, Any], values: pd.Series) -> list[str]
     spread, spread_now = high - low, high_now - low_now
     if abs(middle_now - middle) > 0.1 * spread:
         verb = "rose" if middle_now > middle else "fell"
-        words.append(f"the median {verb} from {middle:.4g} to {middle_now:.4g}")
+        words.append(f"the median {verb} from {short(middle)} to {short(middle_now)}")
     if spread > 0 and not 2 / 3 < spread_now / spread < 1.5:
-        words.append(f"the middle half spans {spread_now:.3g}, where it spanned {spread:.3g}")
+        words.append(f"the middle half spans {short(spread_now, 3)}, where it spanned {short(spread, 3)}")
     if len(np.unique(now)) == 1:
-        words.append(f"every value is {now[0]:.4g}")
+        words.append(f"every value is {short(now[0])}")
     for beyond, side in (((now > before["highest"]).mean(), "above"), ((now < before["lowest"]).mean(), "below")):
         if beyond >= 0.01:
             words.append(f"{beyond:.0%} lie {side} all that was seen in training")
     return words or ["the values are spread otherwise"]
+
+
+def short(value: float, digits: int = 4) -> str:
+    """A number with so many digits that count; one of ordinary size is written out, as 15000 and not 1.5e+04."""
+    text = f"{value:.{digits}g}"
+    return f"{float(text):.0f}" if "e+" in text and abs(value) < 1e15 else text
 
 
 def change_of_categories(before: Mapping[str, Any], values: pd.Series) -> list[str]:
@@ -145,8 +151,8 @@ def _slices(profile: Mapping[str, Any], table: pd.DataFrame, moved: set[str]) ->
             yield from ((f"where {name} is {level}", values == level) for level in list(before["counts"])[:LEVELS_OF_SLICE])
         elif before["values"]:
             middle = float(np.median(before["values"]))
-            yield f"where {name} is above {middle:.4g}", values > middle
-            yield f"where {name} is at most {middle:.4g}", values <= middle
+            yield f"where {name} is above {short(middle)}", values > middle
+            yield f"where {name} is at most {short(middle)}", values <= middle
 
 
 def row_faults(profile: Mapping[str, Any], table: pd.DataFrame) -> list[RowFault]:
