@@ -72,7 +72,7 @@ def facts_of(run: Run) -> RunFacts:
     """What a run of the store has logged of its parameters and data."""
     files = [
         {"file": item.dataset.name, "sha256": item.dataset.digest, "rows": json.loads(item.dataset.profile)["num_rows"]}
-        for item in run.inputs.dataset_inputs
+        for item in (run.inputs.dataset_inputs if run.inputs else ())
         if item.dataset.profile
     ]
     return RunFacts(run.data.tags, run.data.params, files)

@@ -21,8 +21,8 @@ def draw(use_case: UseCase, evaluation: Evaluation, folder: Path) -> list[Path]:
     target = label(use_case)
     if use_case.config.task == "regression":
         figures = {"residuals": residuals(evaluation, target)}
-        if use_case.config.split.method == "time":
-            figures = {"forecast": forecast(use_case.config.split.column, evaluation, target), **figures}
+        if use_case.config.split.method == "time" and (column := use_case.config.split.column):
+            figures = {"forecast": forecast(column, evaluation, target), **figures}
     elif use_case.config.target.positive is None:
         figures = {"confusion": confusion(evaluation, target), "calibration": calibration(evaluation)}
     else:
