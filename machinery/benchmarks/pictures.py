@@ -1,6 +1,6 @@
 """The picture of each use case's page, drawn from a run: a project with all of them is created, trained and studied.
 
-    python -m benchmarks.pictures [iris taxi …]
+    python -m benchmarks.pictures [iris taxi …] [--to DIR]
 
 A picture lies beside the page that shows it, as SVG: grey text and lines on no ground, so that light and dark suit it.
 """
@@ -45,15 +45,17 @@ def main() -> None:
     """Draw the pictures, and say where they are and how large."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=list(PICTURES), help="use cases; default: all")
-    names = parser.parse_args().names
+    parser.add_argument("--to", type=Path, help="a folder; default: beside each page")
+    arguments = parser.parse_args()
+    names = arguments.names
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "project"
         create(root, names)
         for name in names:
-            file = place(name)
+            file = arguments.to / f"{name}.svg" if arguments.to else place(name)
             with matplotlib.rc_context(SETTINGS):
                 write(PICTURES[name](root, name), file)
-            print(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1000:.0f} kB")
+            print(f"{file}: {file.stat().st_size / 1000:.0f} kB")
 
 
 def create(root: Path, names: list[str]) -> None:

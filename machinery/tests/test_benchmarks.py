@@ -26,6 +26,7 @@ RUNS = {
     "versions": ("--versions", "3", "--rounds", "1"),
     "reproductions": ("--use-cases", "iris", "--rounds", "2"),
     "parity": ("iris",),
+    "pictures": ("iris", "--to", "{folder}"),
     "workflows": ("--runs", "1"),
     "workflow_minutes": (),
 }
@@ -42,6 +43,7 @@ MARKS = {
     "drill": (pytest.mark.docker, pytest.mark.long),
     "workflows": (pytest.mark.workflows, pytest.mark.long),
     "parity": (pytest.mark.spark, pytest.mark.long),
+    "pictures": pytest.mark.servers,
     "reproductions": pytest.mark.long,
     "versions": pytest.mark.long,
 }
@@ -61,8 +63,9 @@ def test_a_benchmark_runs_to_its_end_on_a_tiny_size(name: str, tmp_path: Path) -
     env = os.environ | places | {"PYTHONPATH": str(ROOT / "machinery")}
     if name in ("drift", "raw_serving"):
         subprocess.run([sys.executable, "-m", "mlops", "run", "iris"], cwd=ROOT, env=env, check=True, capture_output=True)
+    options = [part.format(folder=tmp_path) for part in RUNS[name]]
     done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{name}", *RUNS[name]], cwd=ROOT, env=env, capture_output=True, text=True
+        [sys.executable, "-m", f"benchmarks.{name}", *options], cwd=ROOT, env=env, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert any(character.isdigit() for character in done.stdout)
