@@ -19,7 +19,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 
 from mlops.errors import UserError
-from mlops.spark import session, stages
+from mlops.spark import stages
 
 if TYPE_CHECKING:
     from pyspark.ml import PipelineModel
@@ -40,6 +40,8 @@ class _FittedInSpark(BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, X: Any, y: Any = None) -> None:
         from sklearn.pipeline import Pipeline
+
+        from mlops.spark import session  # not where a model is served
 
         rows = np.asarray(X)
         self.n_features_in_ = rows.shape[1] if rows.ndim > 1 else 1
@@ -120,11 +122,19 @@ def _pipeline(wanted: Stages, rows: np.ndarray) -> Any:
     for place, entry in enumerate(wanted):
         name, options = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
         if name == "LogisticRegression":
-            options = {"featuresCol": f"stage{place}", "labelCol": CLASS, **options}
+            options = {"featuresCol": f"stage{place}", "labelCol": CLASS, **_weighed(options, len(rows))}
         else:
             options = {"inputCol": f"stage{place}", "outputCol": f"stage{place + 1}", **options}
         chain.append(_stage(name, options))
     return Pipeline(stages=chain)
+
+
+def _weighed(options: dict[str, Any], rows: int) -> dict[str, Any]:
+    """Options of LogisticRegression with scikit-learn's `C` as Spark writes it: a share of the mean loss, of columns as they are."""
+    if "C" not in options:
+        return options
+    others = {name: value for name, value in options.items() if name != "C"}
+    return {"standardization": False, "regParam": 1 / (options["C"] * rows), **others}
 
 
 def _stage(name: str, options: dict[str, Any]) -> Any:
