@@ -20,6 +20,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 
 from mlops.errors import UserError
 from mlops.spark import stages
+from mlops.spark.text import refuse_several
 
 if TYPE_CHECKING:
     from pyspark.ml import PipelineModel
@@ -117,6 +118,8 @@ def _pipeline(wanted: Stages, rows: np.ndarray) -> Any:
 
     names = _names(rows)
     is_text = rows.dtype.kind not in "fiub"
+    if is_text:
+        refuse_several(rows)
     first = Tokenizer(inputCol=names[0]) if is_text else VectorAssembler(inputCols=names)
     chain = [first.setOutputCol("stage0")]
     for place, entry in enumerate(wanted):
