@@ -8,11 +8,9 @@ Fitting needs the extra `spark` and Java; predicting, the bundle and the server 
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,8 +46,7 @@ class _FittedInSpark(BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = rows.shape[1] if rows.ndim > 1 else 1
         if hasattr(X, "columns"):
             self.feature_names_in_ = np.asarray(X.columns, dtype=object)
-        log = Path(tempfile.gettempdir()) / f"mlops-spark-{os.getuid()}.log"
-        with session.session("features", log) as spark:
+        with session.session("features", session.own_log()) as spark:
             frame = _frame(spark, rows, y)
             fitted = _pipeline(self.stages, rows).fit(frame)
             self.pipeline_ = np.frombuffer(_packed(fitted), dtype=np.uint8)
@@ -133,7 +130,7 @@ def _pipeline(wanted: Stages, rows: np.ndarray) -> Any:
 
 
 def _weighed(options: dict[str, Any], rows: int) -> dict[str, Any]:
-    """Options of LogisticRegression with scikit-learn's `C` as Spark writes it: a share of the mean loss, of columns as they are."""
+    """Options of LogisticRegression, with scikit-learn's `C` in Spark's words: it weighs the mean loss, of columns as they are."""
     if "C" not in options:
         return options
     others = {name: value for name, value in options.items() if name != "C"}
