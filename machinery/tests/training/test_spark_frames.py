@@ -1,4 +1,4 @@
-"""Stages on Spark by declaration: the same rows as the stages of pandas, the same checks, and one line where something is amiss."""
+"""Stages on Spark by declaration: the same rows as the stages of pandas, the same checks, faults in one line."""
 
 import subprocess
 import sys
@@ -46,8 +46,8 @@ def rows_of(stage: Callable[..., datasets.Dataset], project: Project, use_case: 
 
 
 def test_without_pyspark_a_declared_stage_is_refused_in_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyspark", None)
-    monkeypatch.setitem(sys.modules, "pyspark.errors", None)
+    for name in ("pyspark", "pyspark.errors", "pyspark.sql"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UserError, match="Spark is not installed: run make spark"):
         stages.interim(project, load_use_case(project, "iris", ON_SPARK))
 

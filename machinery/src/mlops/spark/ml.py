@@ -130,7 +130,7 @@ def _pipeline(wanted: Stages, rows: np.ndarray) -> Any:
 
 
 def _weighed(options: dict[str, Any], rows: int) -> dict[str, Any]:
-    """Options of LogisticRegression, with scikit-learn's `C` in Spark's words: it weighs the mean loss, of columns as they are."""
+    """Options of LogisticRegression, with scikit-learn's `C` as Spark counts it, beside the mean loss, unscaled."""
     if "C" not in options:
         return options
     others = {name: value for name, value in options.items() if name != "C"}
