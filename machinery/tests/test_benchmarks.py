@@ -26,6 +26,7 @@ RUNS = {
     "versions": ("--versions", "3", "--rounds", "1"),
     "reproductions": ("--use-cases", "iris", "--rounds", "2"),
     "parity": ("iris",),
+    "spark": ("--rows", "20000", "--rounds", "1", "--model", "logistic"),
     "workflows": ("--runs", "1"),
     "workflow_minutes": (),
 }
@@ -42,6 +43,7 @@ MARKS = {
     "drill": (pytest.mark.docker, pytest.mark.long),
     "workflows": (pytest.mark.workflows, pytest.mark.long),
     "parity": (pytest.mark.spark, pytest.mark.long),
+    "spark": (pytest.mark.spark, pytest.mark.long),
     "reproductions": pytest.mark.long,
     "versions": pytest.mark.long,
 }
