@@ -27,6 +27,7 @@ RUNS = {
     "reproductions": ("--use-cases", "iris", "--rounds", "2"),
     "parity": ("iris",),
     "pictures": ("iris", "--to", "{folder}"),
+    "spark": ("--rows", "20000", "--rounds", "1", "--model", "logistic"),
     "workflows": ("--runs", "1"),
     "workflow_minutes": (),
 }
@@ -44,6 +45,7 @@ MARKS = {
     "workflows": (pytest.mark.workflows, pytest.mark.long),
     "parity": (pytest.mark.spark, pytest.mark.long),
     "pictures": pytest.mark.servers,
+    "spark": (pytest.mark.spark, pytest.mark.long),
     "reproductions": pytest.mark.long,
     "versions": pytest.mark.long,
 }

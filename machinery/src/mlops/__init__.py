@@ -1,7 +1,7 @@
 """A model's whole way on GitHub: train, gate, register, serve, watch, roll back.
 
-What stands in `__all__` is the package's public face, for use cases, notebooks and tests. All else may change with
-any version.
+What stands in `__all__`, here and in `mlops.spark.ml` and `mlops.spark.text`, is the package's public face, for use
+cases, notebooks and tests. All else may change with any version.
 """
 
 from __future__ import annotations

@@ -78,7 +78,16 @@ def load_use_case(project: Project, name: str | None = None, overrides: tuple[st
     where = partial(place_of, project, name, overrides=overrides)
     _check_parameters(where, config, functions["build"])
     _check_metrics(where, config, own=evaluate is not None)
-    return UseCase(name=name, config=config, package=package, evaluate=evaluate, **functions)
+    return bound(name, config, package, functions | {"evaluate": evaluate})
+
+
+def bound(name: str, config: UseCaseConfig, package: Path, functions: dict[str, Any]) -> UseCase:
+    """A use case of its functions; with `data.engine: spark`, its stages run there and take and return rows as any other's."""
+    if config.data.engine == "spark":
+        from mlops.spark.frames import on_spark
+
+        functions |= {stage: on_spark(name, config.key, functions[stage]) for stage in ("load", "features")}
+    return UseCase(name=name, config=config, package=package, **functions)
 
 
 def _imported(project: Project, name: str) -> tuple[ModuleType, Path]:

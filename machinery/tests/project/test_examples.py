@@ -15,13 +15,13 @@ from mlops import digests, tracking
 from mlops.config import Project, load_project
 from mlops.project import shipped
 
-EXAMPLES = ("customers", "points", "stocks", "taxi")
+EXAMPLES = ("customers", "messages", "points", "stocks", "taxi")
 HERE = ROOT / "machinery" / "examples"
 
 
 @pytest.fixture(scope="session")
 def with_examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with the four examples, as `mlops add --like` writes them; to be read, not changed."""
+    """A project with all examples, as `mlops add --like` writes them; to be read, not changed."""
     root = tmp_path_factory.mktemp("examples")
     for path, content in shipped.first().items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)

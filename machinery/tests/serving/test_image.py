@@ -3,18 +3,24 @@
 import json
 import os
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 from mlops.bundle import image_id
-from mlops.bundle.image import build, stage
+from mlops.bundle.build import build as build_bundle
+from mlops.bundle.image import build, rows_of, stage, try_out
 from mlops.errors import UserError
+from mlops.spark.text import HashedWords
 
-from .conftest import wait_ready
+from .conftest import VERSION, make_candidate, wait_ready
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -32,6 +38,17 @@ def test_the_context_holds_the_server_the_bundle_and_the_lock_only(flowers_bundl
     assert len({path.stat().st_mtime for path in (tmp_path / "context").rglob("*")}) == 1
     with pytest.raises(UserError, match="not empty"):
         stage(ROOT, flowers_bundle, tmp_path / "context")
+
+
+def test_the_context_of_a_model_that_counts_words_predicts_with_what_it_holds(tmp_path):
+    texts = pd.DataFrame({"text": ["call 12345 now", "see you soon", "win 99999 call", "home soon"] * 20})
+    model = make_pipeline(HashedWords(256), LogisticRegression())
+    candidate = make_candidate(tmp_path / "candidate", model, texts, np.array(["spam", "ham"] * 40))
+    bundle = build_bundle(candidate, tmp_path / "bundle", "messages", VERSION)
+    assert bundle.format == "skops"
+    stage(ROOT, bundle, tmp_path / "context")
+    try_out(Path(sys.executable), tmp_path / "context", rows_of(pd.read_parquet(candidate / "holdout.parquet"), bundle))
+    assert {path.name for path in (tmp_path / "context" / "app" / "mlops").iterdir()} >= {"serving", "spark"}
 
 
 @pytest.mark.docker

@@ -1,7 +1,7 @@
 """What Spark ML has fitted answers without Spark: features and classifier in one graph, texts, and the pipeline itself."""
 
+import importlib
 import shutil
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -13,10 +13,12 @@ pytest.importorskip("pyspark")
 
 import onnxruntime  # noqa: E402
 import yaml  # noqa: E402
+from checkouts import ROOT  # noqa: E402
 from pyspark.ml.functions import vector_to_array  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 
+import use_cases  # noqa: E402
 from mlops import trust  # noqa: E402
 from mlops.bundle.build import build  # noqa: E402
 from mlops.errors import UserError  # noqa: E402
@@ -27,6 +29,7 @@ from .conftest import VERSION, labelled, make_candidate, serving  # noqa: E402
 
 pytestmark = [pytest.mark.spark, pytest.mark.skipif(shutil.which("java") is None, reason="needs Java")]
 LENGTHS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
+EXAMPLE = ROOT / "machinery" / "examples" / "messages"
 POLYNOMIALS = ["StandardScaler", {"PolynomialExpansion": {"degree": 3}}]
 CLOSE = {"rtol": 0, "atol": 1e-6}
 
@@ -43,6 +46,13 @@ def flowers(spark, tmp_path_factory):
     """A candidate whose features were fitted in Spark ML: 34 of four lengths, and a classifier of scikit-learn."""
     model = make_pipeline(SparkFeatures(POLYNOMIALS), LogisticRegression(max_iter=2000))
     return make_candidate(tmp_path_factory.mktemp("flowers"), model, *labelled())
+
+
+@pytest.fixture
+def messages(monkeypatch):
+    """The use case of texts, from its example."""
+    monkeypatch.setattr(use_cases, "__path__", [*use_cases.__path__, str(EXAMPLE / "src" / "use_cases")])
+    return importlib.import_module("use_cases.messages")
 
 
 def trained(candidate):
@@ -147,18 +157,18 @@ def test_texts_are_classified_as_in_spark(spark):
     assert (model.predict(texts) == y).mean() > 0.95
 
 
-def test_titles_of_works_of_art_are_classified_by_parameters_of_the_configuration(spark):
-    titles = pd.read_csv(Path(__file__).with_name("titles.csv")).sample(frac=1, random_state=5)
-    parameters = yaml.safe_load("{columns: 4096, regularisation: 0.01, iterations: 50}")
-    options = {"regParam": parameters["regularisation"], "maxIter": parameters["iterations"]}
-    model = SparkClassifier([{"HashingTF": {"numFeatures": parameters["columns"]}}, {"LogisticRegression": options}])
-    training, holdout = titles[:1500], titles[1500:]
-    model.fit(training[["title"]], training["kind"])
-    frame = spark.createDataFrame(holdout[["title"]].rename(columns={"title": "x0"})).coalesce(1)
-    rows = restored(model).transform(frame).select(vector_to_array("probability").alias("p"), "prediction").collect()
-    np.testing.assert_allclose(model.predict_proba(holdout[["title"]]), [row["p"] for row in rows], rtol=1e-9, atol=1e-12)
-    assert model.predict(holdout[["title"]]).tolist() == [model.classes_[int(row["prediction"])] for row in rows]
-    assert (model.predict(holdout[["title"]]) == holdout["kind"]).mean() > (holdout["kind"] == "print").mean()
+def test_a_use_case_of_texts_is_the_same_model_fitted_in_spark_or_without(spark, messages):
+    rows = messages.features(messages.load(pd.read_csv(EXAMPLE / "data/raw/messages/messages.csv")))
+    parameters = yaml.safe_load((EXAMPLE / "config/messages.yaml").read_text())["parameters"]
+    options = parameters | {"columns": 1024, "regularisation": 1.0, "seed": 7}
+    fitted, plain = (
+        messages.build(**options | {"spark": where}).fit(rows[["text"]][:1000], rows["kind"][:1000]) for where in (True, False)
+    )
+    np.testing.assert_allclose(fitted.predict_proba(rows[["text"]]), plain.predict_proba(rows[["text"]]), rtol=0, atol=1e-3)
+    frame = spark.createDataFrame(rows[["text"]].rename(columns={"text": "x0"})).coalesce(1)
+    result = restored(fitted).transform(frame).select(vector_to_array("probability").alias("p")).collect()
+    np.testing.assert_allclose(fitted.predict_proba(rows[["text"]]), [row["p"] for row in result], rtol=1e-9, atol=1e-12)
+    assert (fitted.predict(rows[["text"]]) == plain.predict(rows[["text"]])).mean() > 0.999
 
 
 WORDS = ["oak", "Oak", "river", "stone", "Über", "naïve", "x", "light", "42", "l'eau", "snow", "green"]

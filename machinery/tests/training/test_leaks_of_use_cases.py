@@ -24,6 +24,7 @@ EXAMPLES = ROOT / "machinery" / "examples"
 CHANCE = {
     "customers": ("average_precision", 0.051, 0.01),
     "iris": ("accuracy", 0.333, 0.13),
+    "messages": ("macro_f1", 0.5, 0.06),
     "points": ("accuracy", 0.5, 0.04),
     "ridership": ("rmse", 7.1, 0.7),
     "stocks": ("roc_auc", 0.5, 0.04),
@@ -35,7 +36,7 @@ SMALL = {"ridership": ("parameters.n_estimators=30",), "stocks": ("parameters.tr
 
 @pytest.fixture
 def everywhere(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    """A project with all six use cases, whose code is that of this repository."""
+    """A project with all use cases, whose code is that of this repository."""
     for example in sorted(EXAMPLES.iterdir()):
         for part in ("config", "data"):
             shutil.copytree(example / part, project.root / part, dirs_exist_ok=True)

@@ -1,6 +1,7 @@
 """What Spark computes, without Spark: the order of its products, its words and the columns of their hashes."""
 
 import numpy as np
+import pytest
 
 from mlops.spark.products import Products
 from mlops.spark.text import HashedWords, words
@@ -21,3 +22,8 @@ def test_words_are_hashed_as_in_spark() -> None:
 
 def test_texts_are_split_as_java_does() -> None:
     assert [words(text) for text in ("A b ", "", " ", "  a")] == [["a", "b"], [""], [], ["", "", "a"]]
+
+
+def test_more_than_one_column_of_texts_is_refused() -> None:
+    with pytest.raises(ValueError, match="one column of texts is expected, found 2: choose it with ColumnTransformer"):
+        HashedWords(columns=10).transform([["a", "b"]])

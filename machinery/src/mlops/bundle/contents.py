@@ -75,16 +75,26 @@ def code(root: Path, bundle: Bundle) -> list[Path]:
 
 def modules(root: Path, bundle: Bundle) -> set[str]:
     """The packages beside the standard library that the model's types, and the code that comes with them, import."""
-    names = {name.partition(".")[0] for name in _types(bundle)}
+    names = {name.partition(".")[0] for name in (*_types(bundle), *_imported(root, bundle))}
+    if bundle.content.get("raw"):
+        names |= {"pandas", "pandera"}  # a server of raw rows makes frames of them, with the types of the schema
+    return names - set(sys.stdlib_module_names) - {use_case_code.PACKAGE, "mlops"}
+
+
+def needs_spark_forms(root: Path, bundle: Bundle) -> bool:
+    """Whether a model, or the code that comes with it, imports the machinery's forms of what Spark computes."""
+    return any(f"{name}.".startswith("mlops.spark.") for name in (*_types(bundle), *_imported(root, bundle)))
+
+
+def _imported(root: Path, bundle: Bundle) -> Iterator[str]:
+    """The full names of the modules that the code of a bundle's image imports."""
     package = root / "src" / use_case_code.PACKAGE
     brought: list[Path] = []
     if bundle.content.get("raw"):
-        names |= {"pandas", "pandera"}  # a server of raw rows makes frames of them, with the types of the schema
         package = bundle.folder / FOLDER / use_case_code.PACKAGE
         brought = sorted(package.rglob("*.py"))
     for file in (*code(root, bundle), *brought):
-        names |= {module.partition(".")[0] for _, module in use_case_code.imports(file, package)}
-    return names - set(sys.stdlib_module_names) - {use_case_code.PACKAGE, "mlops"}
+        yield from (module for _, module in use_case_code.imports(file, package))
 
 
 def _types(bundle: Bundle) -> list[str]:

@@ -19,6 +19,8 @@ from mlops.serving.manifest import Bundle
 from mlops.serving.settings import PREFIX
 
 COLUMNS = ("data/__init__.py", "data/columns.py")  # what code of a use case has of the machinery, see `mlops.columns`
+# What predicts where Spark has fitted, or counts words as it does; none of it imports pyspark.
+SPARK = tuple(f"spark/{name}.py" for name in ("__init__", "ml", "products", "stages", "text"))
 
 
 def stage(root: Path, bundle: Bundle, to: Path, settings: Mapping[str, Any] = {}) -> dict[str, str]:
@@ -33,7 +35,7 @@ def stage(root: Path, bundle: Bundle, to: Path, settings: Mapping[str, Any] = {}
     source = Path(__file__).parent
     server = to / "app" / "mlops"
     (server / "serving").mkdir(parents=True)
-    for name in ("__init__.py", "errors.py", "trust.py", *(COLUMNS if bundle.content.get("raw") else ())):
+    for name in ("__init__.py", "errors.py", "trust.py", *_of_machinery(root, bundle)):
         files.make_folder((server / name).parent)
         shutil.copyfile(source.parent / name, server / name)
     for file in sorted((source.parent / "serving").iterdir()):
@@ -59,6 +61,12 @@ def stage(root: Path, bundle: Bundle, to: Path, settings: Mapping[str, Any] = {}
         "RUN": version.get("run_id") or "unknown",
         "DIGEST": bundle.digest,
     }
+
+
+def _of_machinery(root: Path, bundle: Bundle) -> tuple[str, ...]:
+    """The files of the machinery that a bundle's model and code import, beside the server's own."""
+    columns = COLUMNS if bundle.content.get("raw") else ()
+    return (*columns, *(SPARK if contents.needs_spark_forms(root, bundle) else ()))
 
 
 def _copy(given: Path, to: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from mlops.config.base import Frozen
@@ -44,9 +46,11 @@ class Volume(Frozen):
 class Data(Frozen):
     """The data of a use case: how its raw files are read, and what the gate asks of them.
 
-    read: none takes plain CSV in UTF-8, or Parquet. A rule that is left out leaves no trace in what is recorded.
+    read: none takes plain CSV in UTF-8, or Parquet. engine: whose frames `load` and `features` take and return.
+    A rule that is left out leaves no trace in what is recorded.
     """
 
     read: Read | None = None
+    engine: Literal["pandas", "spark"] = Field(default="pandas", exclude_if=lambda engine: engine == "pandas")
     max_age: MaxAge | None = Field(default=None, exclude_if=is_unset)
     rows: Volume | None = Field(default=None, exclude_if=is_unset)

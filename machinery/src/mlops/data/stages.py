@@ -146,6 +146,11 @@ def _frame(use_case: UseCase, function: Callable[[pd.DataFrame], pd.DataFrame], 
     from mlops.use_case import call
 
     result = call(use_case.name, function, rows)
+    if hasattr(result, "toPandas"):
+        raise UserError(
+            f"src/use_cases/{use_case.name}: {function.__name__} returns a frame of Spark; declare it in "
+            f"config/{use_case.name}.yaml: data: {{engine: spark}}"
+        )
     if not isinstance(result, pd.DataFrame):
         raise UserError(
             f"src/use_cases/{use_case.name}: {function.__name__} returns {type(result).__name__}, not a DataFrame; is a `return` missing?"

@@ -14,7 +14,7 @@ from typing import Any
 from mlops import folders, git, use_case_code
 from mlops.config import Project, UseCaseConfig
 from mlops.errors import UserError
-from mlops.use_case import FUNCTIONS, UseCase
+from mlops.use_case import FUNCTIONS, UseCase, bound
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def _package(name: str) -> Path | None:
 def _bound(name: str, config: UseCaseConfig, package: Path) -> UseCase:
     module = importlib.import_module(f"{use_case_code.PACKAGE}.{name}")
     functions: dict[str, Any] = {function: getattr(module, function) for function in FUNCTIONS}
-    return UseCase(name=name, config=config, package=package, evaluate=getattr(module, "evaluate", None), **functions)
+    return bound(name, config, package, functions | {"evaluate": getattr(module, "evaluate", None)})
 
 
 def _of_commit(root: Path, sha: str, name: str, scratch: Path) -> Path | None:

@@ -43,6 +43,8 @@ def build(project: Project, candidate: Candidate, plain: Bundle, to: Path, **rea
     """
     files.make_folder(to.parent)
     with as_trained.use_case(project, candidate.manifest) as use_case, folders.work_folder(to.parent) as scratch:
+        if use_case.config.data.engine == "spark":
+            raise UserError(f"{use_case.name}: data.engine is spark, which a server does not have; {PLAIN}")
         rows = sample(project, candidate, use_case)
         folder = scratch / "bundle"
         shutil.copytree(plain.folder, folder, ignore=shutil.ignore_patterns(MANIFEST, SEAL))

@@ -28,6 +28,8 @@ def is_row_wise(scorer: Scorer, block: Block) -> bool:
 
     if scorer.stage != "raw":
         return True
+    if scorer.use_case.config.data.engine == "spark":
+        return False  # a worker of Spark starts no Spark; all rows at once are what it is for
     slices = []
     for first in range(0, min(len(block), ROWS), SLICE):
         readable = list(_readable(scorer, block, first, min(first + SLICE, len(block))))

@@ -25,6 +25,13 @@ import sys
 import tempfile
 import zipfile
 
+if not {"MLOPS_PROJECT", "MLFLOW_TRACKING_URI"} & os.environ.keys():
+    print(
+        "error: spark-submit does not know where the versions are: set MLOPS_PROJECT to the folder of the project, "
+        "or MLFLOW_TRACKING_URI to its tracking server",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 with tempfile.TemporaryDirectory() as folder:
     # The driver reads code and configuration as files; workers import from the archive as it is.
     archive = next(path for path in sys.path if os.path.basename(path) == "project.zip")

@@ -8,21 +8,22 @@ Fitting needs the extra `spark` and Java; predicting, the bundle and the server 
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 
 from mlops.errors import UserError
-from mlops.spark import session, stages
+from mlops.spark import stages
+from mlops.spark.text import refuse_several
 
 if TYPE_CHECKING:
     from pyspark.ml import PipelineModel
+
+__all__ = ["SparkClassifier", "SparkFeatures", "restored"]
 
 # A stage by its name, or its name with its parameters as Spark names them.
 Stages = Sequence[str | dict[str, dict[str, Any]]]
@@ -41,12 +42,13 @@ class _FittedInSpark(BaseEstimator):  # type: ignore[misc]
     def _fit(self, X: Any, y: Any = None) -> None:
         from sklearn.pipeline import Pipeline
 
+        from mlops.spark import session  # not where a model is served
+
         rows = np.asarray(X)
         self.n_features_in_ = rows.shape[1] if rows.ndim > 1 else 1
         if hasattr(X, "columns"):
             self.feature_names_in_ = np.asarray(X.columns, dtype=object)
-        log = Path(tempfile.gettempdir()) / f"mlops-spark-{os.getuid()}.log"
-        with session.session("features", log) as spark:
+        with session.session("features", session.own_log()) as spark:
             frame = _frame(spark, rows, y)
             fitted = _pipeline(self.stages, rows).fit(frame)
             self.pipeline_ = np.frombuffer(_packed(fitted), dtype=np.uint8)
@@ -115,16 +117,26 @@ def _pipeline(wanted: Stages, rows: np.ndarray) -> Any:
 
     names = _names(rows)
     is_text = rows.dtype.kind not in "fiub"
+    if is_text:
+        refuse_several(rows)
     first = Tokenizer(inputCol=names[0]) if is_text else VectorAssembler(inputCols=names)
     chain = [first.setOutputCol("stage0")]
     for place, entry in enumerate(wanted):
         name, options = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
         if name == "LogisticRegression":
-            options = {"featuresCol": f"stage{place}", "labelCol": CLASS, **options}
+            options = {"featuresCol": f"stage{place}", "labelCol": CLASS, **_weighed(options, len(rows))}
         else:
             options = {"inputCol": f"stage{place}", "outputCol": f"stage{place + 1}", **options}
         chain.append(_stage(name, options))
     return Pipeline(stages=chain)
+
+
+def _weighed(options: dict[str, Any], rows: int) -> dict[str, Any]:
+    """Options of LogisticRegression, with scikit-learn's `C` as Spark counts it, beside the mean loss, unscaled."""
+    if "C" not in options:
+        return options
+    others = {name: value for name, value in options.items() if name != "C"}
+    return {"standardization": False, "regParam": 1 / (options["C"] * rows), **others}
 
 
 def _stage(name: str, options: dict[str, Any]) -> Any:

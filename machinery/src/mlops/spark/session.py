@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +30,17 @@ SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
 }
+
+
+def own_log() -> Path:
+    """Where the Java process writes that serves no command with a log of its own."""
+    return Path(tempfile.gettempdir()) / f"mlops-spark-{os.getuid()}.log"
+
+
+def is_running() -> bool:
+    """Whether a session is there already; False without pyspark."""
+    sql = sys.modules.get("pyspark.sql")
+    return sql is not None and sql.SparkSession.getActiveSession() is not None
 
 
 @contextmanager

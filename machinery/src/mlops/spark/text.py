@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
+__all__ = ["HashedWords", "words"]
+
 # The seed of org.apache.spark.ml.feature.HashingTF, whose hash is murmur3_x86_32 of a word's UTF-8.
 SEED = 42
 # What Java's regular expression \\s matches.
@@ -30,10 +32,12 @@ class HashedWords(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, texts: Any) -> Any:
-        """The counts, [rows, columns]."""
+        """The counts, [rows, columns]. Raises ValueError for more than one column."""
         from scipy.sparse import csr_matrix
 
-        places = [self._places(str(text)) for text in np.asarray(texts, dtype=object).ravel()]
+        given = np.asarray(texts, dtype=object)
+        refuse_several(given)
+        places = [self._places(str(text)) for text in given.ravel()]
         ends = np.cumsum([0, *map(len, places)])
         flat = np.concatenate([np.array(row, dtype=np.int64) for row in places]) if places else np.empty(0, np.int64)
         counts = csr_matrix((np.ones(len(flat)), flat, ends), shape=(len(places), self.columns))
@@ -46,6 +50,12 @@ class HashedWords(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         from sklearn.utils import murmurhash3_32
 
         return [murmurhash3_32(word.encode(), SEED) % self.columns for word in words(text)]
+
+
+def refuse_several(rows: np.ndarray) -> None:
+    """Raise ValueError for rows of more than one column."""
+    if rows.ndim > 1 and rows.shape[1] != 1:
+        raise ValueError(f"one column of texts is expected, found {rows.shape[1]}: choose it with ColumnTransformer")
 
 
 def words(text: str) -> list[str]:

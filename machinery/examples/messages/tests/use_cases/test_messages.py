@@ -1,0 +1,42 @@
+"""Messages: words decide, whatever their case and order."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import f1_score
+from sklearn.model_selection import cross_val_predict
+
+from use_cases import messages
+
+RAW = pd.read_csv(Path(__file__).parents[2] / "data/raw/messages/messages.csv", keep_default_na=False)
+ROWS = messages.features(messages.load(RAW))
+MODEL = messages.build(columns=16384, regularisation=0.01, spark=False, seed=7).fit(ROWS[["text"]], ROWS["kind"])
+
+
+def test_no_text_stands_there_twice() -> None:
+    assert not RAW["text"].duplicated().any()
+
+
+def test_order_and_case_of_words_do_not_matter() -> None:
+    texts = pd.DataFrame({"text": ["Call 09061701461 to claim your FREE prize", "prize free your claim to 09061701461 call"]})
+    one, other = MODEL.predict_proba(texts)
+    np.testing.assert_allclose(one, other, rtol=1e-12)
+    assert MODEL.predict(texts).tolist() == ["spam", "spam"]
+
+
+def test_a_text_of_unknown_words_or_of_none_has_an_answer() -> None:
+    texts = pd.DataFrame({"text": ["日本 語", " ", "Ümläut"]})
+    assert MODEL.predict(texts).tolist() == ["ham"] * 3
+
+
+def test_with_shuffled_kinds_nothing_is_learnt() -> None:
+    shuffled = np.random.default_rng(1).permutation(ROWS["kind"])
+    model = messages.build(columns=4096, regularisation=0.01, spark=False, seed=7)
+    predicted = cross_val_predict(model, ROWS[["text"]], shuffled, cv=3)
+    assert f1_score(shuffled, predicted, average="macro") < 0.55
+
+
+def test_baseline_asks_for_a_number_of_five_digits() -> None:
+    holdout = pd.DataFrame({"text": ["txt WIN to 80086", "see you at 7", "call 0207 083 6089"]})
+    assert messages.baseline(ROWS, holdout).tolist() == ["spam", "ham", "ham"]
