@@ -28,6 +28,7 @@ RUNS = {
     "parity": ("iris",),
     "workflows": ("--runs", "1"),
     "workflow_minutes": (),
+    "runners": ("--rows", "2000", "--repeat", "1", "--kinds", "GaussianNB"),
 }
 MARKS = {
     "batch": pytest.mark.servers,

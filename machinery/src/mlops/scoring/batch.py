@@ -22,7 +22,7 @@ from mlops import console, digests, files, folders
 from mlops.config import Project, load_use_case_config
 from mlops.errors import DataError, UserError
 from mlops.registry import versions
-from mlops.scoring import as_trained, identity, inputs, isolation, parts, raw, row_wise
+from mlops.scoring import as_trained, identity, inputs, isolation, parts, raw, row_wise, runners
 from mlops.scoring.isolation import Outcome, Scorer
 from mlops.scoring.parts import COUNTS, MANIFEST
 from mlops.scoring.parts import PREDICTIONS as PREDICTIONS
@@ -92,7 +92,8 @@ def score(
         with as_trained.use_case(project, candidate.manifest) as use_case:
             refused, stage, columns = _check_files(found, use_case, candidate, quarantine)
             known = raw.stand_in(candidate)
-            scorer = Scorer(use_case, candidate, raw.model_of(candidate, use_case), known, stage, scratch)
+            runner = runners.model_of(project, version, name, raw.model_of(candidate, use_case))
+            scorer = Scorer(use_case, candidate, runner, known, stage, scratch)
             chosen = [file for file in found if str(file) not in refused]
             size = part_rows or inputs.rows_of_a_part(columns)
             batch = Batch(scorer, chosen, output, origin, size, quarantine, jobs, identities)
@@ -124,7 +125,7 @@ def _run(batch: Batch, refused: dict[str, str], whole: bool, engine: Engine) -> 
     seconds = time.perf_counter() - started
     scored = sum(part["rows"] for part in records)
     counts = {key: sum(part[key] for part in records) for key in COUNTS}
-    content = {**batch.origin, "refused": refused, **counts, "parts": records}
+    content = {**batch.origin, "runner": batch.scorer.runner, "refused": refused, **counts, "parts": records}
     parts.write_manifest(manifest, content)
     again = f", {kept} of {len(records)} parts were there already" if kept else ""
     console.note(f"{scored:,} rows in {seconds:.1f} s, {scored / max(seconds, 1e-9):,.0f} rows/s{again}")
@@ -262,7 +263,7 @@ def _parts_of(
 ) -> Iterator[tuple[dict[str, Any], float]]:
     file = batch.files[place]
     first, end = span or (0, None)
-    task = {**batch.origin, "file": str(file), **identified, "stage": batch.scorer.stage, "part_rows": batch.part_rows}
+    task = {**batch.origin, "file": str(file), **identified, **_form(batch), "part_rows": batch.part_rows}
     there = parts.complete(batch, place, task)
     if there and span:
         there = there[first:end]
@@ -287,6 +288,11 @@ def _parts_of(
             return record, block.done
 
         yield from (score(*block) for block in numbered) if batch.jobs == 1 else _ahead(score, numbered, batch.jobs)
+
+
+def _form(batch: Batch) -> dict[str, Any]:
+    """Of which stage the rows are, and what they are scored by."""
+    return {"stage": batch.scorer.stage, "runner": batch.scorer.runner}
 
 
 def _ahead(
@@ -314,7 +320,7 @@ def _whole(batch: Batch, scratch: Path) -> Iterator[dict[str, Any]]:
 
     scorer, limit = batch.scorer, 2**31
     identified = {"sha256": digests.of_value([identity.of(file) for file in batch.files])}
-    task = {**batch.origin, "file": ", ".join(map(str, batch.files)), **identified, "stage": scorer.stage, "part_rows": 0}
+    task = {**batch.origin, "file": ", ".join(map(str, batch.files)), **identified, **_form(batch), "part_rows": 0}
     name = "part-00000-00000"
     if kept := parts.kept(batch, name, task):
         yield kept

@@ -98,7 +98,10 @@ class _Once:
         from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
         from sklearn.pipeline import Pipeline
 
-        model, rows = self.model, rows
+        model = self.model
+        if hasattr(model, "both"):
+            answers, self.probabilities = model.both(rows)
+            return answers
         while type(model) is Pipeline:
             rows = model[:-1].transform(rows) if len(model) > 1 else rows
             model = model[-1]

@@ -38,6 +38,11 @@ class Scorer:
     stage: str
     scratch: Path
 
+    @property
+    def runner(self) -> str:
+        """What the model runs on."""
+        return str(getattr(self.model, "runner", "scikit-learn"))
+
     @cached_property
     def _schema(self) -> DataFrameSchema:
         """The types of the rows; one for all parts, as to make it costs what a hundred rows cost."""
