@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 330, 64, 190, 30, 48
-BOUNDS = (500_000, 100_000_000), (50, 20_000)  # rows, MB
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 330, 64, 110, 30, 48
+BOUNDS = (700_000, 60_000_000), (50, 20_000)  # rows, MB
 GOAL = 1_000
 STYLE = """
 svg { --ground: #ffffff; --ink: #24292f; --soft: #5b6470; --grid: #e3e6ea; --a: #1f6fb5; --b: #b3541e; --c: #6b7280; }
@@ -19,7 +19,7 @@ svg { --ground: #ffffff; --ink: #24292f; --soft: #5b6470; --grid: #e3e6ea; --a: 
 .grid { stroke: var(--grid); } .goal { stroke: var(--ink); stroke-dasharray: 3 4; }
 .a { stroke: var(--a); } .b { stroke: var(--b); } .c { stroke: var(--c); stroke-dasharray: 6 4; }
 .line { fill: none; stroke-width: 2; }
-circle { fill: var(--ground); stroke-width: 2; }
+circle[class] { fill: var(--ground); stroke-width: 2; stroke-dasharray: none; }
 """
 
 
@@ -48,10 +48,10 @@ def draw(lines: Sequence[Line], file: Path) -> None:
 
 
 def _label(lines: Sequence[Line]) -> str:
-    told = (
+    described = (
         f"{line.name}: " + ", ".join(f"{mb:,.0f} MB at {rows:,} rows" for rows, mb in line.peaks.items()) for line in lines
     )
-    return "Peak of memory over the size of the input. " + "; ".join(told)
+    return "Peak of memory over the size of the input. " + "; ".join(described)
 
 
 def _x(rows: float) -> float:
@@ -86,6 +86,7 @@ def _line(line: Line) -> list[str]:
     places = [(_x(rows), _y(megabytes)) for rows, megabytes in sorted(line.peaks.items())]
     path = " ".join(f"{x},{y}" for x, y in places)
     last, megabytes = places[-1], line.peaks[max(line.peaks)]
-    name = f'<text class="ink" x="{last[0] + 10}" y="{last[1] + 4}">{line.name} {megabytes:,.0f}</text>'
+    below = 18 if last[0] < WIDTH - RIGHT - 50 else 4  # of a line that ends early, clear of the others
+    name = f'<text class="ink" x="{last[0] + 10}" y="{last[1] + below}">{line.name} {megabytes:,.0f}</text>'
     dots = [f'<circle class="{line.kind}" cx="{x}" cy="{y}" r="3.5"/>' for x, y in places]
     return [f'<polyline class="line {line.kind}" points="{path}"/>', *dots, name]

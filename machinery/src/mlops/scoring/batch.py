@@ -144,6 +144,13 @@ def _share_memory() -> None:
             ctypes.CDLL(None).mallopt(parameter, value)
 
 
+def _release_memory() -> None:
+    """Give back what Arrow keeps of freed blocks: its pool has some for each of the threads that come and go in reading."""
+    import pyarrow
+
+    pyarrow.default_memory_pool().release_unused()
+
+
 def _outside(output: Place, sources: Sequence[Place]) -> list[Any]:
     """The files that are no parts of the output itself, which may lie in the folder of the input."""
     inside = f"{_whole_path(output)}/"
@@ -285,6 +292,7 @@ def _parts_of(
                     raise RowRefused(str(error)) from error
                 record = {**made, "part": name, "start": block.start, "rows": len(block), "last": block.last}
                 record = parts.write(batch, record, outcome, scratch)
+                _release_memory()
             return record, block.done
 
         yield from (score(*block) for block in numbered) if batch.jobs == 1 else _ahead(score, numbered, batch.jobs)
