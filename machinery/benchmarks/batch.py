@@ -1,10 +1,10 @@
 """`mlops score` beside pandas with mlflow.pyfunc, and DuckDB and Polars that feed the same model: rows/s, memory.
 
-python -m benchmarks.batch [--rows 1000000] [--rounds 3] [--target FOLDER] [--memory 1000000 10000000]
+python -m benchmarks.batch [--rows 1000000] [--rounds 3] [--target FOLDER] [--memory 1000000 10000000 --picture FILE]
 
 30 features, Parquet in and out, a forest of 100 trees and logistic regression. DuckDB and Polars are taken from --target,
 where `uv pip install --target FOLDER duckdb polars` has put them; without, they are left out. `--memory` prints the peak of
-`mlops score` alone for each number of rows.
+memory for each number of rows, and draws it into `--picture`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.batch_memory import Line, draw
 from benchmarks.timing import Figure, in_turn, median, once, paired
 from mlops.console import note, table
 
@@ -182,6 +183,26 @@ def compare(root: Path, file: Path, count: int, rounds: int, target: str) -> lis
     return lines
 
 
+def memory(place: Path, root: Path, counts: list[int], whole: int, picture: Path | None) -> None:
+    """Print the peaks of memory for each number of rows, and draw them; pandas is asked up to `whole` rows."""
+    peaks: dict[str, dict[int, float]] = {}
+    for count in counts:
+        file, output = source(place, count), root / "output" / "scored"
+        peaks.setdefault("the file", {})[count] = file.stat().st_size / 2**20
+        runs = {name: (lambda name=name: run(root, name, file, output)) for name in MODELS}
+        if count <= whole:
+            script = SCRIPTS["pandas + pyfunc"]
+            runs["pandas"] = lambda: other(root, "logistic", script, file, root / "output" / "other.parquet", "")
+        for name, measure in runs.items():
+            figure = measure()
+            peaks.setdefault(name, {})[count] = figure.memory
+            note(f"{name}, {count:,} rows: {figure.memory:,.0f} MB, {figure.wall:.1f} s, processor {figure.cpu:.1f} s")
+        file.unlink()
+    if picture:
+        kinds = {"forest": "a", "logistic": "b"}
+        draw([Line(name, kinds.get(name, "c"), mb) for name, mb in peaks.items()], picture)
+
+
 def main() -> None:
     """Print the figures as tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -189,6 +210,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--target", default="")
     parser.add_argument("--memory", type=int, nargs="*", default=[])
+    parser.add_argument("--pandas", type=int, default=10_000_000, help="rows up to which its memory is measured too")
+    parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -198,11 +221,7 @@ def main() -> None:
             note(f"load of the machine: {os.getloadavg()[0]:.1f}")
             columns = ("model", "", "k rows/s", "s", "processor s", "MB", "to pandas + pyfunc")
             table(f"{options.rows:,} rows × {len(NAMES)} features, Parquet in and out", columns, lines)
-        for count in options.memory:
-            file = source(place, count)
-            figure = run(root, "logistic", file, root / "output" / "scored")
-            note(f"{count:,} rows: {figure.memory:,.0f} MB, {figure.wall:.1f} s, processor {figure.cpu:.1f} s")
-            file.unlink()
+        memory(place, root, options.memory, options.pandas, options.picture)
 
 
 if __name__ == "__main__":

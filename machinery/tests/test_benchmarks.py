@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from checkouts import ROOT, need_examples
 
-ENDS = {"bare_iris", "evidently_verdicts", "timing", "__init__"}  # what other benchmarks import or run
+ENDS = {"bare_iris", "batch_memory", "evidently_verdicts", "timing", "__init__"}  # what other benchmarks import or run
 RUNS = {
-    "batch": ("--rows", "20000", "--rounds", "1"),
+    "batch": ("--rows", "20000", "--rounds", "1", "--memory", "20000", "--picture", os.devnull),
     "day_one": ("wine",),
     "drift_alarms": ("--windows", "2", "--name", "iris"),
     "drift": ("iris",),
@@ -30,6 +30,7 @@ RUNS = {
     "spark": ("--rows", "20000", "--rounds", "1", "--model", "logistic"),
     "workflows": ("--runs", "1"),
     "workflow_minutes": (),
+    "runners": ("--rows", "2000", "--repeat", "1", "--kinds", "GaussianNB"),
 }
 MARKS = {
     "batch": pytest.mark.servers,

@@ -10,7 +10,7 @@ import pytest
 from command import mlops
 from pandera.pandas import Column, DataFrameSchema
 from pyarrow import parquet
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import make_pipeline
@@ -51,7 +51,7 @@ def test_a_column_that_is_taken_as_it_is_is_the_one_that_a_file_gives(tmp_path: 
     rest = frames.untyped(rows, schema)
     typed = rows if rest is None else rest.validate(rows, lazy=True)
     pd.testing.assert_frame_equal(typed, schema.validate(rows, lazy=True))
-    assert (rest is None) == (name in ("float", "whole", "gaps", "truth"))
+    assert (rest is None) == (name in ("float", "whole", "gaps", "truth", "text", "number", "coded"))
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,7 @@ def test_a_column_that_is_taken_as_it_is_is_the_one_that_a_file_gives(tmp_path: 
         RandomForestClassifier(20, random_state=0),
         make_pipeline(StandardScaler(), ExtraTreesClassifier(20, random_state=0)),
         make_pipeline(make_pipeline(StandardScaler(), FunctionTransformer(np.tanh)), LogisticRegression()),
+        HistGradientBoostingClassifier(max_iter=5, random_state=0),
         FixedThresholdClassifier(RandomForestClassifier(20, random_state=0), threshold=0.2, pos_label="b"),
     ],
 )
@@ -71,6 +72,14 @@ def test_a_model_that_is_asked_once_answers_as_one_that_is_asked_twice(model: An
     once, twice = (ask(model, rows, np.array(["a", "b"])) for ask in (frames.predict_once, predict))
     assert once.probabilities is not None and twice.probabilities is not None
     assert np.array_equal(once.values, twice.values) and np.array_equal(once.probabilities, twice.probabilities)
+
+
+@pytest.mark.parametrize(("names", "is_view"), [("wxy", True), ("xy", True), ("yx", False), ("wy", False)])
+def test_columns_side_by_side_are_chosen_without_a_copy(names: str, is_view: bool) -> None:
+    rows = pd.DataFrame(np.arange(12.0).reshape(3, 4), columns=list("wxyz"))
+    some = frames.chosen(rows, list(names))
+    pd.testing.assert_frame_equal(some, rows[list(names)])
+    assert np.shares_memory(some.to_numpy(), rows.to_numpy()) == is_view
 
 
 def test_parts_are_the_same_bytes_however_they_are_scored(

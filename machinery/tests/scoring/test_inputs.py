@@ -75,3 +75,10 @@ def test_what_has_been_read_of_a_file_with_many_row_groups_is_let_go(tmp_path: P
         held.append(pa.total_allocated_bytes() - before)
     assert len(held) == 100
     assert max(held) < 10 * 2_000 * 10 * 8, f"{max(held):,} bytes of {200_000 * 10 * 8:,} were held at once"
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "rows"), [("numbers", 5, 100_000), ("numbers", 31, 64_000), ("text", 40, 16_000), ("", 9_000, 1_000)]
+)
+def test_a_part_has_fewer_rows_the_wider_they_are(kind: str, count: int, rows: int) -> None:
+    assert inputs.rows_of_a_part({f"c{number}": kind for number in range(count)}) == rows

@@ -24,6 +24,7 @@ from test_batch import contents, flowers, split  # noqa: E402
 
 from mlops import pythons, tracking  # noqa: E402
 from mlops.config import Project  # noqa: E402
+from mlops.scoring import runners  # noqa: E402
 from mlops.spark.session import session  # noqa: E402
 
 pytestmark = [pytest.mark.spark, pytest.mark.skipif(shutil.which("java") is None, reason="needs Java")]
@@ -70,6 +71,16 @@ def words(line: str) -> str:
 def test_spark_writes_the_files_of_the_arrow_engine(source: Path, tmp_path: Path) -> None:
     manifest = score(source, tmp_path / "arrow")
     assert score(source, tmp_path / "spark", *LOCAL) == manifest
+    assert contents(tmp_path / "spark") == contents(tmp_path / "arrow")
+
+
+def test_spark_writes_the_files_of_the_arrow_engine_on_onnx_runtime_too(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runners.json").write_text('{"rows_per_second": {"LogisticRegression": {"scikit-learn": 1, "onnx": 2}}}')
+    monkeypatch.setattr(runners, "FILE", tmp_path / "runners.json")
+    manifest = run(source, tmp_path / "arrow").value
+    assert manifest["runner"] == "onnx" and run(source, tmp_path / "spark", *LOCAL).value == manifest
     assert contents(tmp_path / "spark") == contents(tmp_path / "arrow")
 
 

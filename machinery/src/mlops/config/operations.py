@@ -90,7 +90,7 @@ class Batch(Frozen):
     output: str = ""
     ref: str = ""
     on_error: Literal["fail", "quarantine"] = "fail"
-    part_rows: int = Field(default=100_000, ge=1)
+    part_rows: int = Field(default=0, ge=0)
     schedule: Literal["daily", "weekly", "never"] = "daily"
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ from mlops import console, digests, files, folders
 from mlops.config import Project, load_use_case_config
 from mlops.errors import DataError, UserError
 from mlops.registry import versions
-from mlops.scoring import as_trained, inputs, isolation, parts, raw, row_wise
+from mlops.scoring import as_trained, identity, inputs, isolation, parts, raw, row_wise, runners
 from mlops.scoring.isolation import Outcome, Scorer
 from mlops.scoring.parts import COUNTS, MANIFEST
 from mlops.scoring.parts import PREDICTIONS as PREDICTIONS
@@ -38,7 +38,8 @@ class Batch:
     """What is scored, by what, and to where.
 
     origin: use case, version and digest of the model, as each part records them. files, output: paths of this machine; the
-    Arrow engine takes those in storage too. jobs: how many parts are scored and written at a time.
+    Arrow engine takes those in storage too. jobs: how many parts are scored and written at a time. identities: those
+    of the files, as far as they are begun with.
     """
 
     scorer: Scorer
@@ -48,6 +49,7 @@ class Batch:
     part_rows: int
     quarantine: bool
     jobs: int = 1
+    identities: identity.Ahead | None = None
 
 
 # Scores the files of a batch; gets a folder for temporary files, the files put aside so far (it adds to them) and the
@@ -70,7 +72,8 @@ def score(
 ) -> dict[str, Any]:
     """Score the files of INPUT into a folder of parts; returns the manifest.
 
-    engine: what scores the files; by default this process, one part after the other.
+    part_rows: rows of a part; 0 for as many as the columns of the first file allow. engine: what scores the files; by
+    default this process.
 
     Raises UserError for an input that is not there and an output that holds other things, DataError for files that are not
     written alike or rows that cannot be scored.
@@ -78,6 +81,7 @@ def score(
     name = name or project.default_use_case
     found: Any = _outside(output, inputs.files_of(source))
     load_use_case_config(project, name)
+    identities = None if engine else identity.Ahead(found)
     version = versions.resolve(project, name, ref)
     _check_output(output)
     with folders.work_folder() as scratch:
@@ -86,16 +90,18 @@ def score(
         origin = {"use_case": name, "version": version.number, "model": model, "key": candidate.key}
         parts.check_version(output, origin)
         with as_trained.use_case(project, candidate.manifest) as use_case:
-            refused, stage = _check_files(found, use_case, candidate, quarantine)
+            refused, stage, columns = _check_files(found, use_case, candidate, quarantine)
             known = raw.stand_in(candidate)
-            scorer = Scorer(use_case, candidate, raw.model_of(candidate, use_case), known, stage, scratch)
+            runner = runners.model_of(project, version, name, raw.model_of(candidate, use_case))
+            scorer = Scorer(use_case, candidate, runner, known, stage, scratch)
             chosen = [file for file in found if str(file) not in refused]
-            batch = Batch(scorer, chosen, output, origin, part_rows, quarantine, jobs)
+            size = part_rows or inputs.rows_of_a_part(columns)
+            batch = Batch(scorer, chosen, output, origin, size, quarantine, jobs, identities)
             return _run(batch, refused, whole, engine or _parts)
 
 
 def _run(batch: Batch, refused: dict[str, str], whole: bool, engine: Engine) -> dict[str, Any]:
-    _return_memory()
+    _share_memory()
     started = time.perf_counter()
     if isinstance(batch.output, Path):
         files.make_folder(batch.output)
@@ -119,23 +125,30 @@ def _run(batch: Batch, refused: dict[str, str], whole: bool, engine: Engine) -> 
     seconds = time.perf_counter() - started
     scored = sum(part["rows"] for part in records)
     counts = {key: sum(part[key] for part in records) for key in COUNTS}
-    content = {**batch.origin, "refused": refused, **counts, "parts": records}
+    content = {**batch.origin, "runner": batch.scorer.runner, "refused": refused, **counts, "parts": records}
     parts.write_manifest(manifest, content)
     again = f", {kept} of {len(records)} parts were there already" if kept else ""
     console.note(f"{scored:,} rows in {seconds:.1f} s, {scored / max(seconds, 1e-9):,.0f} rows/s{again}")
     return content
 
 
-def _return_memory() -> None:
-    """Let what a part has freed go back to the system at once: blocks from 4 MB on are mapped, Arrow's pool keeps none.
+def _share_memory() -> None:
+    """Let all threads take memory from one heap, so that a part gets what the one before it has freed.
 
-    Source: mallopt(3), M_MMAP_THRESHOLD; by itself it rises to 32 MB with what is freed.
+    By itself each thread has a heap of its own and keeps what was freed there; blocks of some megabytes, which is what columns
+    are, come from the system each time and go back, which costs a quarter of the time. Source: mallopt(3), M_ARENA_MAX,
+    M_MMAP_THRESHOLD (at most 32 MB), M_TRIM_THRESHOLD.
     """
+    with suppress(AttributeError):  # a C library without it
+        for parameter, value in ((-8, 1), (-3, 32 << 20), (-1, 256 << 20)):
+            ctypes.CDLL(None).mallopt(parameter, value)
+
+
+def _release_memory() -> None:
+    """Give back what Arrow keeps of freed blocks: its pool has some for each of the threads that come and go in reading."""
     import pyarrow
 
-    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
-    with suppress(AttributeError):  # a C library without it
-        ctypes.CDLL(None).mallopt(-3, 4 << 20)
+    pyarrow.default_memory_pool().release_unused()
 
 
 def _outside(output: Place, sources: Sequence[Place]) -> list[Any]:
@@ -164,8 +177,10 @@ def _is_ours(name: str, ours: tuple[str, ...]) -> bool:
     return name in ours or bool(folders.OURS.fullmatch(name)) or name.startswith(f".{MANIFEST}.")
 
 
-def _check_files(found: Sequence[Place], use_case: Any, candidate: Candidate, quarantine: bool) -> tuple[dict[str, str], str]:
-    """The files that cannot be scored, with the reason, and the stage of the rows: raw or processed.
+def _check_files(
+    found: Sequence[Place], use_case: Any, candidate: Candidate, quarantine: bool
+) -> tuple[dict[str, str], str, dict[str, str]]:
+    """The files that cannot be scored, with the reason; the stage of the rows, raw or processed; columns of the first one.
 
     Raises DataError for the first one where they are not put aside.
     """
@@ -184,7 +199,7 @@ def _check_files(found: Sequence[Place], use_case: Any, candidate: Candidate, qu
             put_aside(refused, file, error, quarantine)
     if first is None:
         raise DataError(f"{found[0]}: none of {len(found)} files can be read; correct the input")
-    return refused, stage
+    return refused, stage, first[1]
 
 
 def put_aside(refused: dict[str, str], file: Place, error: DataError, quarantine: bool) -> None:
@@ -221,11 +236,12 @@ def _parts(
     batch: Batch, scratch: Path, refused: dict[str, str], advance: Callable[[float, int], None]
 ) -> Iterator[dict[str, Any]]:
     """Score what is not there yet; gives the record of each part."""
+    ahead = batch.identities or identity.Ahead(batch.files)
     sizes = [file.stat().st_size if isinstance(file, Path) else file.size for file in batch.files]
     total, count = max(sum(sizes), 1), 0
     for place, file in enumerate(batch.files):
         try:
-            for part, done in _parts_of(batch, place, _identity(file), scratch):
+            for part, done in _parts_of(batch, place, ahead.take(batch.files, place), scratch):
                 count += part["rows"]
                 advance((sum(sizes[:place]) + done * sizes[place]) / total, count)
                 yield part
@@ -233,13 +249,6 @@ def _parts(
             if isinstance(error, RowRefused):
                 raise
             put_aside(refused, file, error, batch.quarantine)
-
-
-def _identity(file: Place) -> dict[str, Any]:
-    """What tells that a file is as it was: its digest; in storage size and time, for which it need not be brought."""
-    if isinstance(file, Path):
-        return {"sha256": digests.of_file(file)}
-    return {"size": file.size, "modified": file.modified}
 
 
 class RowRefused(DataError):
@@ -257,11 +266,11 @@ def parts_of(
 
 
 def _parts_of(
-    batch: Batch, place: int, identity: dict[str, Any], scratch: Path, span: tuple[int, int] | None = None
+    batch: Batch, place: int, identified: dict[str, Any], scratch: Path, span: tuple[int, int] | None = None
 ) -> Iterator[tuple[dict[str, Any], float]]:
     file = batch.files[place]
     first, end = span or (0, None)
-    task = {**batch.origin, "file": str(file), **identity, "stage": batch.scorer.stage, "part_rows": batch.part_rows}
+    task = {**batch.origin, "file": str(file), **identified, **_form(batch), "part_rows": batch.part_rows}
     there = parts.complete(batch, place, task)
     if there and span:
         there = there[first:end]
@@ -283,22 +292,28 @@ def _parts_of(
                     raise RowRefused(str(error)) from error
                 record = {**made, "part": name, "start": block.start, "rows": len(block), "last": block.last}
                 record = parts.write(batch, record, outcome, scratch)
+                _release_memory()
             return record, block.done
 
         yield from (score(*block) for block in numbered) if batch.jobs == 1 else _ahead(score, numbered, batch.jobs)
 
 
+def _form(batch: Batch) -> dict[str, Any]:
+    """Of which stage the rows are, and what they are scored by."""
+    return {"stage": batch.scorer.stage, "runner": batch.scorer.runner}
+
+
 def _ahead(
     score: Callable[[int, inputs.Block], tuple[dict[str, Any], float]], blocks: Iterator[tuple[int, inputs.Block]], jobs: int
 ) -> Iterator[tuple[dict[str, Any], float]]:
-    """The results for blocks, in their order; so many are scored and written at a time while the next one is read."""
+    """The results for blocks, in their order; so many are scored and written at a time, and one is read ahead of them."""
     with ThreadPoolExecutor(jobs) as pool:
         running: deque[Future[tuple[dict[str, Any], float]]] = deque()
         try:
             for number, block in blocks:
                 running.append(pool.submit(score, number, block))
                 del block  # else it would be kept while the next one is read
-                if len(running) >= jobs:
+                if len(running) > jobs:
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()
@@ -312,8 +327,8 @@ def _whole(batch: Batch, scratch: Path) -> Iterator[dict[str, Any]]:
     import pandas as pd
 
     scorer, limit = batch.scorer, 2**31
-    identity = {"sha256": digests.of_value([_identity(file) for file in batch.files])}
-    task = {**batch.origin, "file": ", ".join(map(str, batch.files)), **identity, "stage": scorer.stage, "part_rows": 0}
+    identified = {"sha256": digests.of_value([identity.of(file) for file in batch.files])}
+    task = {**batch.origin, "file": ", ".join(map(str, batch.files)), **identified, **_form(batch), "part_rows": 0}
     name = "part-00000-00000"
     if kept := parts.kept(batch, name, task):
         yield kept

@@ -55,7 +55,7 @@ def score(
         None, "--on-error", help="A row that cannot be scored stops a batch, or is put aside with its reason. Default: fail."
     ),
     part_rows: int | None = typer.Option(
-        None, "--part-rows", min=1, help="Rows of a part, which is what is in memory at once. Default: 100000."
+        None, "--part-rows", min=1, help="Rows of a part, on which memory depends. Default: by the columns, up to 100000."
     ),
     whole: bool = typer.Option(False, "--whole", help="Score all rows at once: features need more than one row."),
     jobs: int = typer.Option(0, "--jobs", min=0, help="Parts that are scored at a time; default: one a processor, up to 4."),

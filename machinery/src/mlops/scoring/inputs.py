@@ -27,6 +27,8 @@ ENDINGS = (".parquet", *ARROW, *CSV)
 RECORD_LINES = 10_000
 HEAD = 2**20  # bytes of a CSV file in storage that its columns are read from
 BUFFER = 2**20  # bytes of a column of Parquet that are read at once
+# What a part may hold: values, of which one that is no number, or has no type yet, counts as several; and rows at most.
+CELLS, TEXT, MOST_ROWS = 2_000_000, 3, 100_000
 HINT = "restore the file, or export it again"
 
 
@@ -184,6 +186,13 @@ def drift(first: dict[str, str], other: dict[str, str], needed: Iterable[str]) -
         if name in first and first[name] and other[name] and first[name] != other[name]:
             return f"column {name} holds {other[name]}, not {first[name]}"
     return ""
+
+
+def rows_of_a_part(columns: dict[str, str]) -> int:
+    """How many rows with such columns make a part, so that it takes about as much memory whatever the columns are."""
+    width = sum(1 if kind in ("numbers", "truth values", "dates") else TEXT for kind in columns.values())
+    rows = CELLS // max(width, 1)
+    return min(MOST_ROWS, max(rows - rows % 1_000, 1_000))
 
 
 def count_blocks(file: Path, rows: int) -> int | None:

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from mlops.scoring.remote import Place
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pandera.pandas import DataFrameSchema
 
     from mlops.training.candidate import Candidate
     from mlops.use_case import UseCase
@@ -36,10 +38,24 @@ class Scorer:
     stage: str
     scratch: Path
 
+    @property
+    def runner(self) -> str:
+        """What the model runs on."""
+        return str(getattr(self.model, "runner", "scikit-learn"))
+
+    @cached_property
+    def _schema(self) -> DataFrameSchema:
+        """The types of the rows; one for all parts, as to make it costs what a hundred rows cost."""
+        return raw.lenient(self.use_case.schema(self.stage))
+
+    @cached_property
+    def _kinds(self) -> dict[str, str]:
+        return frames.kinds(self._schema)
+
     def typed(self, block: Block, first: int, end: int) -> pd.DataFrame:
         """Some rows of a block in the types of the schema. Raises DataError that names the source."""
         if (rows := self._frame(block, first, end)) is not None:
-            return raw.typed_frame(rows, self.use_case, self.known, self.stage, block.source)
+            return raw.typed_frame(rows, self._schema, self.use_case, self.known, block.source)
         folder = self.scratch / f"rows-{threading.get_ident()}"
         files.make_folder(folder)
         with files.writing(folder):
@@ -59,7 +75,7 @@ class Scorer:
         if isinstance(block.content, list) or (self.stage == "raw" and self.use_case.config.data.read is not None):
             return None
         table = block.content.slice(first, end - first)
-        if not frames.is_plain(table, frames.kinds(self.use_case.schema(self.stage))):
+        if not frames.is_plain(table, self._kinds):
             return None
         rows: pd.DataFrame = table.to_pandas()
         return rows if frames.has_plain_index(rows) else rows.reset_index()

@@ -17,6 +17,8 @@ from mlops.scoring.isolation import Outcome
 from mlops.scoring.remote import Place, RemotePath
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from mlops.scoring.batch import Batch
 
 PREDICTIONS, REJECTS, MANIFEST = "predictions", "rejects", "manifest.json"
@@ -91,9 +93,16 @@ def write(batch: Batch, task: dict[str, Any], outcome: Outcome, scratch: Path) -
     _put(
         batch.output / PREDICTIONS / f"{task['part']}.parquet",
         scratch,
-        lambda temporary: parquet.write_table(table, temporary),
+        lambda temporary: parquet.write_table(table, temporary, use_dictionary=_repeating(table.schema)),
     )
     return {**record, "kept": False}
+
+
+def _repeating(schema: pyarrow.Schema) -> list[str]:
+    """The columns in which values repeat: of probabilities hardly one does, and a dictionary of them would be in vain."""
+    from pyarrow import types
+
+    return [field.name for field in schema if not types.is_floating(field.type)]
 
 
 def _write_rejects(file: Place, source: str, rejects: list[tuple[int, str]], scratch: Path) -> None:

@@ -86,10 +86,10 @@ def typed(file: Path, use_case: UseCase, known: Any, stage: str = "raw") -> pd.D
     return _filled(rows, schema, use_case, known, file)
 
 
-def typed_frame(rows: pd.DataFrame, use_case: UseCase, known: Any, stage: str, source: object) -> pd.DataFrame:
+def typed_frame(rows: pd.DataFrame, schema: DataFrameSchema, use_case: UseCase, known: Any, source: object) -> pd.DataFrame:
     """Rows that have been read, as `typed` gives them; its errors name the source alone where they are about columns."""
     try:
-        return _filled(rows, lenient(use_case.schema(stage)), use_case, known, source)
+        return _filled(rows, schema, use_case, known, source)
     except WrongValues as error:
         wrong = WrongValues(str(error).removeprefix(f"{source}: "))
         wrong.rows = error.rows
@@ -171,7 +171,7 @@ def answers_to(rows: pd.DataFrame, use_case: UseCase, candidate: Candidate, mode
     classes: Any = candidate.manifest["classes"]
     names = np.array(classes) if classes else None
     inputs = list(candidate.manifest["problem"]["schema"])
-    predictions = frames.predict_once(model, rows[inputs], names)
+    predictions = frames.predict_once(model, frames.chosen(rows, inputs), names)
     answers = rows[[column for column in use_case.config.key if column in rows]].reset_index(drop=True)
     answers["prediction"] = predictions.values if names is None else names[predictions.values]
     if names is not None and predictions.probabilities is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.errors import DataError, UserError
 from mlops.scoring import batch as batches
-from mlops.scoring import inputs, spark_task
+from mlops.scoring import inputs, runners, spark_task
 from mlops.spark import session
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def _job(batch: Batch, scratch: Path) -> dict[str, Any]:
     with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
         archive.add(scorer.candidate.path, "candidate", filter=_without_caches)
         archive.add(scorer.use_case.package.parent, "src/use_cases", filter=_without_caches)
+        if scorer.runner == runners.ONNX:
+            archive.add(scorer.model.folder, "bundle")
     return {
         "archive": buffer.getvalue(),
         "files": list(map(str, batch.files)),
@@ -87,7 +89,8 @@ def _job(batch: Batch, scratch: Path) -> dict[str, Any]:
         "part_rows": batch.part_rows,
         "quarantine": batch.quarantine,
         "stage": scorer.stage,
-        "packages": spark_task.packages(),
+        "packages": spark_task.packages(scorer.runner),
+        "runner": scorer.runner,
     }
 
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import digests
 from mlops.errors import DataError
-from mlops.scoring import as_trained, batch, raw
+from mlops.scoring import as_trained, batch, raw, runners
 from mlops.scoring.isolation import Scorer
+from mlops.serving.manifest import verify
 from mlops.training import candidate as candidates
 
 if TYPE_CHECKING:
@@ -31,9 +32,16 @@ _loaded: dict[str, Any] = {}
 _imported = contextlib.ExitStack()
 
 
-def packages() -> dict[str, str]:
+def packages(runner: str) -> dict[str, str]:
     """The versions of the packages that decide on predictions."""
-    return {name: metadata.version(name) for name in DECISIVE}
+    return {name: _version(name) for name in (*DECISIVE, *(["onnxruntime"] if runner == runners.ONNX else []))}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"
 
 
 def each(
@@ -72,10 +80,9 @@ def score(job: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
     file = job["files"][task["place"]]
     result: dict[str, Any] = {"file": file, "parts": []}
     try:
-        if job["packages"] != packages():
-            raise DataError(
-                f"{file}: {_difference(job['packages'])}; give the workers the driver's environment: make spark-package"
-            )
+        if job["packages"] != packages(job["runner"]):
+            difference = _difference(job["packages"], job["runner"])
+            raise DataError(f"{file}: {difference}; give the workers the driver's environment: make spark-package")
         with tempfile.TemporaryDirectory(dir=job["scratch"]) as scratch:
             origin, output, part_rows = job["origin"], Path(job["output"]), job["part_rows"]
             work = batch.Batch(
@@ -88,8 +95,8 @@ def score(job: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _difference(wanted: dict[str, str]) -> str:
-    name, version = next((name, version) for name, version in packages().items() if version != wanted[name])
+def _difference(wanted: dict[str, str], runner: str) -> str:
+    name, version = next((name, version) for name, version in packages(runner).items() if version != wanted[name])
     return f"a worker of Spark has {name} {version}, the driver {wanted[name]}"
 
 
@@ -114,4 +121,7 @@ def _unpacked(archive: bytes) -> tuple[Any, Any, Any]:
     candidate = candidates.read(folder / "candidate")
     # Left open: modules of the use case may be imported while it scores.
     use_case = _imported.enter_context(as_trained.shipped(folder / "src" / "use_cases", candidate.manifest))
-    return use_case, candidate, raw.model_of(candidate, use_case)
+    model = raw.model_of(candidate, use_case)
+    if (folder / "bundle").is_dir():
+        model = runners.of_bundle(verify(folder / "bundle"), model)
+    return use_case, candidate, model

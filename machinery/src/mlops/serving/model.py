@@ -50,15 +50,7 @@ def _load_onnx_file(bundle: Bundle, threads: int) -> Predict:
 
 def load_onnx(model: bytes, signature: Signature, layout: dict[str, Any], threads: int = 1) -> Predict:
     """A predict function on ONNX Runtime; `layout` says how columns become inputs and which output is the answer."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # A spinning thread pool takes the processor from the event loop.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = session_of(model, threads)
     outputs, dtype = [layout["output"]], np.dtype(layout["dtype"])
     flat, chunk = layout["dimensions"] == 1, layout.get("chunk")
     feed = _feed_matrix if layout["inputs"] == "matrix" else _feed_columns(signature, session)
@@ -77,6 +69,19 @@ def load_onnx(model: bytes, signature: Signature, layout: dict[str, Any], thread
         return values if values.dtype == dtype else values.astype(dtype)
 
     return deciding(predict, lambda rows: session.run([layout["scores"]], feed(rows))[0], layout)
+
+
+def session_of(model: bytes, threads: int) -> Any:
+    """A session of ONNX Runtime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # A spinning thread pool takes the processor from the event loop.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _feed_matrix(rows: Rows) -> dict[str, np.ndarray]:
