@@ -106,7 +106,10 @@ def test_without_somebody_to_answer_the_error_names_the_options(
     (tmp_path / first.name).write_bytes(first.content)
     done = command("new", str(tmp_path / "p"), "--wheel", str(tmp_path / first.name))
     assert (done.code, done.err.count("error: ")) == (2, 1)
-    assert "nobody answers 'Name of the project: letters, digits and dashes'" in done.err and "--defaults, or --answers FILE" in done.err
+    assert (
+        "nobody answers 'Name of the project: letters, digits and dashes'" in done.err
+        and "--defaults, or --answers FILE" in done.err
+    )
     assert not (tmp_path / "p").exists()
 
 
