@@ -24,6 +24,7 @@ RUNS = {
     "deploy": ("--runs", "1", "--rate", "20"),
     "drill": ("--rate", "20"),
     "versions": ("--versions", "3", "--rounds", "1"),
+    "walk": ("--local",),
     "reproductions": ("--use-cases", "iris", "--rounds", "2"),
     "parity": ("iris",),
     "pictures": ("iris", "--to", "{folder}"),
@@ -49,6 +50,7 @@ MARKS = {
     "spark": (pytest.mark.spark, pytest.mark.long),
     "reproductions": pytest.mark.long,
     "versions": pytest.mark.long,
+    "walk": pytest.mark.long,
 }
 
 

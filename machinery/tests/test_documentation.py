@@ -147,3 +147,12 @@ def test_links_to_files_lead_somewhere(page: str) -> None:
         assert not anchor or anchor in anchors(file), f"{page}: {target}"
     for name in re.findall(r"\{doc\}`(?:[^`]*<)?([\w/-]+)>?`", text):
         assert (ROOT / page).parent.joinpath(f"{name}.md").is_file(), f"{page}: {name}"
+
+
+def test_secrets_and_variables_of_the_workflows_stand_on_their_page() -> None:
+    used: dict[tuple[str, str], set[str]] = {}
+    for file in (ROOT / ".github/workflows").glob("*.yml"):
+        for kind, name in re.findall(r"\b(secret|var)s\.([A-Z][A-Z0-9_]*)", file.read_text(encoding="utf-8")):
+            used.setdefault((name, {"var": "variable"}.get(kind, kind)), set()).add(file.stem)
+    rows = re.findall(r"(?m)^\| `(\w+)` \| [^|]+ \| (\w+) \| ([^|]+) \|$", PAGES["machinery/docs/secrets.md"])
+    assert {(name, kind): set(workflows.split(", ")) for name, kind, workflows in rows} == used

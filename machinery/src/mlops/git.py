@@ -29,6 +29,8 @@ def git(*arguments: str, root: Path, check: bool = True, env: dict[str, str] | N
     """Return what git says on standard output, stripped; raise UserError with git's own last words when it fails."""
     done = run(*arguments, root=root, env=env, stdin=stdin)
     if check and done.returncode:
+        if "origin" in arguments and not run("remote", root=root).stdout.strip():
+            raise UserError(f"{root} has no remote: git remote add origin ADDRESS && git push -u origin HEAD")
         raise UserError(f"git {arguments[0]} failed in {root}: {last_words(done.stderr)}")
     return done.stdout.strip()
 

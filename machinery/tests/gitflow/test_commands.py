@@ -24,6 +24,13 @@ def mlops(project: Path, monkeypatch: pytest.MonkeyPatch) -> Mlops:
     return lambda *arguments: CliRunner().invoke(app, ["gitflow", *arguments])
 
 
+def test_a_project_without_a_remote_is_told_how_to_get_one(mlops: Mlops, project: Path) -> None:
+    git(project, "remote", "remove", "origin")
+    result = mlops("start", "feature", "faster")
+    assert result.exit_code != 0
+    assert f"{project} has no remote: git remote add origin ADDRESS && git push -u origin HEAD" in str(result.exception)
+
+
 def release(mlops: Mlops, project: Path, version: str) -> None:
     """Start a release and merge it into main, as the button of a pull request does."""
     assert mlops("start", "release", version).exit_code == 0

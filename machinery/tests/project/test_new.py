@@ -99,5 +99,19 @@ def test_an_answer_that_cannot_be_is_refused_by_its_key(text: str, message: str,
         answers.from_file(tmp_path / "answers.yaml")
 
 
+def test_without_somebody_to_answer_the_error_names_the_options(
+    first: Wheel, command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    (tmp_path / first.name).write_bytes(first.content)
+    done = command("new", str(tmp_path / "p"), "--wheel", str(tmp_path / first.name))
+    assert (done.code, done.err.count("error: ")) == (2, 1)
+    assert (
+        "nobody answers 'Name of the project: letters, digits and dashes'" in done.err
+        and "--defaults, or --answers FILE" in done.err
+    )
+    assert not (tmp_path / "p").exists()
+
+
 def test_one_python_need_be_no_list() -> None:
     assert answers.checked({"pythons": 3.12}, "answers").pythons == ("3.12",)

@@ -94,6 +94,22 @@ def test_columns_with_personal_data_are_not_described(registered: Project, comma
     assert "petal_width" not in json.loads(ranges)["ranges"] and "petal_length" in json.loads(ranges)["ranges"]
 
 
+def test_an_input_with_personal_data_is_named_by_every_card_and_its_values_by_none(
+    registered: Project, command: Callable
+) -> None:
+    file = registered.root / "config/iris.yaml"
+    file.write_text(file.read_text() + "serving: {personal: [petal_width]}\n")
+    markdown, hub, annex, bom = (
+        command("card", "iris", *more).out for more in ((), *(("--format", name) for name in ("hf", "annex-iv", "mlbom")))
+    )
+    assert "| inputs | 4," in markdown
+    told = "Inputs that may hold personal data, their values left out here: petal_width."
+    assert all(told in card for card in (markdown, hub, annex))
+    assert "`petal_width`" in hub and re.search(r"\| `petal_width` \| may hold personal data, values left out \| – \|", annex)
+    inputs = json.loads(bom)["metadata"]["component"]["modelCard"]["modelParameters"]["inputs"]
+    assert {"format": "petal_width (may hold personal data, values left out)"} in inputs and len(inputs) == 4
+
+
 def test_declared_slices_are_judged_and_an_unknown_column_is_refused(registered: Project, command: Callable) -> None:
     file = registered.root / "config/iris.yaml"
     text = file.read_text()

@@ -16,6 +16,7 @@ from mlops.data import stages
 from mlops.scaffold import choose
 from mlops.scaffold.add import Added, add
 from mlops.scaffold.understand import Wishes
+from mlops.scoring import registered
 from mlops.training.evaluate import evaluate
 from mlops.training.train import train
 from mlops.use_case import load_use_case
@@ -53,11 +54,23 @@ def test_twenty_columns_take_fewer_lines_than_allowed_and_pass_the_linters(own: 
     _lint(own, added)
 
 
-def test_a_series_of_each_group_trains_and_passes_the_linters(own: Project, trained: Trained, tmp_path: Path) -> None:
+def test_a_series_of_each_group_trains_passes_the_linters_and_is_served_by_the_columns_of_its_file(
+    own: Project, trained: Trained, tmp_path: Path
+) -> None:
     series(tmp_path / "rows.csv")
+    (own.root / "src" / "use_cases").mkdir(parents=True)
+    (own.root / "src" / "use_cases" / "__init__.py").touch()
     added, outcome = trained(tmp_path / "rows.csv", "sales")
     assert outcome.passed, outcome.evaluation.verdict.reasons
     _lint(own, added)
+    served = registered.bundle(own, "mine", None, None, None)
+    assert list(served.signature.names) == ["shop", "day"]
+
+
+def test_a_table_whose_columns_are_the_models_inputs_needs_no_code_in_its_server(own: Project, tmp_path: Path) -> None:
+    people(100).to_csv(tmp_path / "rows.csv", index=False)
+    add(own, "mine", str(tmp_path / "rows.csv"), Wishes("left"))
+    assert load_use_case(own, "mine").config.serving.input == "features"
 
 
 def test_a_rare_class_is_judged_by_its_probability_and_labelled_by_a_threshold(own: Project, tmp_path: Path) -> None:

@@ -186,6 +186,18 @@ def test_raw_rows_without_their_target_get_the_predictions_of_training_and_their
     assert ask("/invocations", lines, scoring.CSV)["predictions"] == answer["predictions"]
 
 
+def test_the_schema_beside_a_described_raw_file_is_no_raw_file(
+    trained: Callable[..., Trained], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, candidate, _ = trained()
+    name = str(candidate.manifest["use_case"])
+    monkeypatch.setenv(f"MLOPS__{name.upper()}__DATA__READ__SEPARATOR", "','")
+    described = load_use_case(project, name)
+    assert described.config.data.read is not None
+    assert list((project.data / "raw" / name).glob("*.schema.json"))
+    assert set(raw_bundle.sample(project, candidate, described)["loan"]) == set(candidate.holdout()["loan"])
+
+
 def test_the_open_inference_protocol_takes_them_too(ask: Callable[..., Any], bundle: Bundle) -> None:
     kinds = {"double": "FP64"}
     tensors = [

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import typer
 
 from mlops.console import as_json, note, table
+from mlops.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -170,7 +172,6 @@ def sync(
     Example: mlops sync --check
     """
     from mlops.config import find_root
-    from mlops.errors import UserError
     from mlops.project import shipped, transaction
     from mlops.project import update as border
 
@@ -221,8 +222,22 @@ def _answers(defaults: bool, file: str, name: str) -> Answers:
     for key, field in Answers.model_fields.items():
         if key in ("template", "pythons"):
             continue
-        given[key] = typer.prompt(field.description or key, default=given.get(key, field.default), err=True)
+        question = f"{field.description or key}{_choices(key, field.annotation)}"
+        try:
+            given[key] = typer.prompt(question, default=given.get(key, field.default), err=True)
+        except typer.Abort:
+            if sys.stdin.isatty():
+                raise  # a person has ended it
+            raise UserError(f"nobody answers {field.description!r}: give --defaults, or --answers FILE") from None
     return checked(given, "answers")
+
+
+def _choices(key: str, kind: Any) -> str:
+    """What may be answered, where that is one of a few."""
+    from mlops.project import shipped
+
+    choices = (*shipped.examples(), "none") if key == "use_case" else get_args(kind)
+    return f" ({', '.join(choices)})" if choices else ""
 
 
 def _name_of(folder: Path) -> str:

@@ -108,6 +108,7 @@ def _facts(
         "importance": manifest.get("importance", []),
         "slices": [asdict(each) for each in by_rows],
         "ranges": ranges,
+        "personal": [name for name in holdout if name in personal - {*config.key, config.target.column}],
         "outside": outside(holdout, _ranges(manifest, {*personal, *config.key})),
         "lineage": asdict(lineage.origin(project, version)),
         "python": manifest["python"],
@@ -243,6 +244,8 @@ def _limits(facts: dict[str, Any], by_rows: Sequence[slices.Slice], config: UseC
         sentences.append(f"The holdout itself went beyond the training ranges in (rows): {rows}.")
     if facts["ranges"]:
         sentences.append("Inputs outside the training ranges below were never seen: what it says of them is a guess.")
+    if facts["personal"]:
+        sentences.append(f"Inputs that may hold personal data, their values left out here: {shortened(facts['personal'])}.")
     if unknown := [item["file"] for item in facts["data"] if not item["licence"]]:
         sentences.append(f"Source and licence are not noted for: {shortened(unknown)}.")
     if facts["lineage"]["dirty"]:

@@ -106,7 +106,7 @@ def _metadata(facts: dict[str, Any]) -> dict[str, Any]:
 def _hugging_face(facts: dict[str, Any], links: list[str]) -> dict[str, Sequence[str]]:
     origin = facts["lineage"]
     commands = ("```sh", f"mlops serve {facts['use_case']} {facts['number']}   # POST /invocations", "```")
-    inputs = ", ".join(f"`{name}`" for name in _inputs(facts))
+    inputs = ", ".join(f"`{name}`" for name in card_text.inputs_of(facts))
     names = ", ".join(f"`{item['metric']}`" + (" (primary)" if item["primary"] else "") for item in facts["metrics"])
     return {
         "Model Description": [f"{facts['description']}. Registered on {facts['registered']}."],
@@ -205,7 +205,7 @@ def _model_parameters(facts: dict[str, Any]) -> dict[str, Any]:
         "task": facts["task"],
         "modelArchitecture": _estimator(facts),
         "datasets": [{"ref": f"data:{item['file']}"} for item in facts["data"]],
-        "inputs": [{"format": f"{name} ({_kind(facts['ranges'][name])})"} for name in _inputs(facts)],
+        "inputs": [{"format": f"{name} ({_kind(facts, name)})"} for name in card_text.inputs_of(facts)],
         "outputs": [{"format": f"{facts['target']} ({facts['task']}{classes})"}],
     }
 
@@ -252,18 +252,18 @@ def _package(line: str) -> dict[str, Any]:
     return {"type": "library", "bom-ref": url, "name": name, "version": version, "purl": url}
 
 
-def _inputs(facts: dict[str, Any]) -> list[str]:
-    return [name for name in facts["ranges"] if name not in (*facts["key"], facts["target"])]
-
-
-def _kind(known: dict[str, Any]) -> str:
+def _kind(facts: dict[str, Any], name: str) -> str:
+    if name in facts["personal"]:
+        return "may hold personal data, values left out"
+    known = facts["ranges"][name]
     if "low" not in known:
         return "text"
     return "time" if isinstance(known["low"], str) else "number"
 
 
 def _input_table(facts: dict[str, Any]) -> list[str]:
-    rows = [(f"`{name}`", _kind(facts["ranges"][name]), *card_text.ends(facts["ranges"][name])) for name in _inputs(facts)]
+    known = facts["ranges"]
+    rows = [(f"`{name}`", _kind(facts, name), *card_text.ends(known.get(name, {}))) for name in card_text.inputs_of(facts)]
     return table(("input", "is", "from", "to"), rows, "llrr") if rows else []
 
 

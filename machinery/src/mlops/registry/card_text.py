@@ -37,13 +37,18 @@ def markdown(facts: dict[str, Any], plots: str) -> str:
 
 
 def predicts(facts: dict[str, Any]) -> list[str]:
-    inputs = [name for name in facts["ranges"] if name not in (*facts["key"], facts["target"])]
+    inputs = inputs_of(facts)
     classes = f": {', '.join(map(str, facts['classes']))}" if facts["classes"] else ""
     estimator = " → ".join(facts["estimator"]) or "not recorded"
     parameters = ", ".join(f"{name} {value}" for name, value in facts["parameters"].items())
     rows = [("target", f"`{facts['target']}` ({facts['task']}{classes})"), ("a row is", ", ".join(facts["key"]))]
     rows += [("inputs", f"{len(inputs)}, with their ranges under *Data*")] if inputs else []
     return table(("what", "is"), [*rows, ("model", estimator), ("parameters", f"{parameters}; seed {facts['seed']}")])
+
+
+def inputs_of(facts: dict[str, Any]) -> list[str]:
+    """The model's inputs by name; last those of which nothing more is told, as they may hold personal data."""
+    return [*(name for name in facts["ranges"] if name not in (*facts["key"], facts["target"])), *facts["personal"]]
 
 
 def quality(facts: dict[str, Any]) -> list[str]:

@@ -37,9 +37,9 @@ def render(template: str, **values: Any) -> str:
 def code(name: str, table: Table, candidate: Candidate) -> dict[str, str]:
     """The package of a use case: file name → text."""
     return {
-        "__init__.py": render("init.py.j2", description=description(table).replace("\\", ""), features=_has_features(table)),
+        "__init__.py": render("init.py.j2", description=description(table).replace("\\", ""), features=has_features(table)),
         "data.py": _data(name, table),
-        **({"features.py": _features(table)} if _has_features(table) else {}),
+        **({"features.py": _features(table)} if has_features(table) else {}),
         "model.py": _model(table, candidate),
     }
 
@@ -78,7 +78,8 @@ def _levels(table: Table) -> list[str]:
     ]
 
 
-def _has_features(table: Table) -> bool:
+def has_features(table: Table) -> bool:
+    """Whether the model's inputs are other columns than the file's."""
     return bool(_dates(table) or _levels(table))
 
 

@@ -10,7 +10,7 @@ from mlops.config.checks import Checks
 from mlops.data.read import EXCEL, JSON
 from mlops.scaffold.choose import FOREST_ROWS, WAYS, Choice, is_imbalanced, metrics_of
 from mlops.scaffold.understand import ROW_ID, Table
-from mlops.scaffold.write import description, figures, render
+from mlops.scaffold.write import description, figures, has_features, render
 
 # Shares that are held out: the first with which chance leaves the usual number of rows to judge by.
 SHARES, FEWEST = (0.2, 0.25, 0.3, 0.4, 0.5), Checks().holdout_rows
@@ -43,6 +43,7 @@ def config(name: str, table: Table, choice: Choice) -> str:
         rows=len(table.rows),
         block=table.split == "time",
         ranges=", ".join(f"{parameter}: {range_}" for parameter, (_, range_) in parameters),
+        raw=has_features(table),
         personal=", ".join(_yaml(column) for column in table.inputs if table.kinds[column].personal),
     )
 

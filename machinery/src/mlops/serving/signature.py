@@ -351,6 +351,7 @@ def _moment(column: Column, row: int, value: Any) -> np.datetime64:
 
 def _wrong_type(column: Column, row: int) -> InvalidRequest:
     span = ", a whole number from {} to {}".format(*column.bounds) if column.type in INTEGERS else ""
+    span = span or (", in ISO 8601 such as 2026-11-25T09:30:00" if column.type == "datetime" else "")
     return InvalidRequest(
         f"Invalid input. Column {column.name!r}, row {row}: not a value of type {column.type}{span}.", column.name
     )
