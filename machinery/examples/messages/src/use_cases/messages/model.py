@@ -2,13 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from mlops.spark.ml import SparkClassifier
+from mlops.spark.text import HashedWords
 from sklearn.base import ClassifierMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-
-from mlops.spark.ml import SparkClassifier
-from mlops.spark.text import HashedWords
 
 # So that a fit in Spark and one without it end at the same weights.
 ITERATIONS, TOLERANCE = 500, {"spark": 1e-10, "scikit-learn": 1e-8}
