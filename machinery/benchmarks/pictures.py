@@ -172,6 +172,26 @@ def taxi(root: Path, name: str) -> Figure:
     return figure
 
 
+def messages(root: Path, name: str) -> Figure:
+    """Precision over recall of spam at each threshold, with the model's own and with the rule that it has to beat."""
+    from sklearn.metrics import precision_recall_curve, precision_score, recall_score
+
+    rows = holdout(root, name)
+    spam = rows["__target__"] == "spam"
+    precision, recall, _ = precision_recall_curve(spam, rows["__probability_spam__"])
+    figure, axes = new_figure(xlabel="recall of spam", ylabel="precision of spam", xlim=(0.5, 1.01), ylim=(0.5, 1.02))
+    axes.plot(recall, precision, color=BLUE, label="model, at each threshold")
+    points = (
+        ("__prediction__", BLUE, "o", "model, as it decides"),
+        ("__baseline__", ORANGE, "s", "holds a number of five digits"),
+    )
+    for column, colour, marker, label in points:
+        found = rows[column] == "spam"
+        axes.plot(recall_score(spam, found), precision_score(spam, found), marker, color=colour, markersize=8, label=label)
+    figure.legend(loc="outside upper right", ncols=3)
+    return figure
+
+
 def study(root: Path, name: str) -> Figure:
     """The figures of `mlops study`: a line a rule or model."""
     from mlops.registry.study import draw
@@ -185,6 +205,7 @@ PICTURES: dict[str, Callable[[Path, str], Figure]] = {
     "iris": iris,
     "points": study,
     "customers": customers,
+    "messages": messages,
     "stocks": study,
     "taxi": taxi,
 }
