@@ -87,9 +87,8 @@ def _facts(
     personal = {*use_case.config.serving.personal, *config.serving.personal}
     ranges = _ranges(manifest, personal)
     times = config.split.column if config.split.method == "time" else _time(holdout)
-    by_rows = []
-    if measure := measures.get(config.primary):
-        by_rows = slices.of_rows(holdout, use_case.config.slices, times, (config.primary, measure), truth, models)
+    primary, cuts = measures.get(config.primary), (holdout, use_case.config.slices, times)
+    by_rows = slices.of_rows(*cuts, (config.primary, primary), truth, models) if primary else []
     facts = {
         "use_case": use_case.name,
         "number": version.number,
