@@ -99,19 +99,43 @@ def test_the_password_stands_on_no_command_line(docker: Path) -> None:
     assert arguments == "login --username ada --password-stdin ghcr.io" and given.strip() == "secret"
 
 
-def test_what_a_job_logged_in_to_is_logged_out_with_its_credentials(
-    docker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    variables = tmp_path / "variables"
-    settings = {"HOME": tmp_path, "GITHUB_ACTIONS": "true", "GITHUB_ENV": variables, "MLOPS_REGISTRY": "registry.example/ada"}
-    for name, value in {**settings, "MLOPS_REGISTRY_PASSWORD": "secret"}.items():
+@pytest.fixture
+def job(docker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A job's file of variables, on a machine whose user has a configuration of Docker."""
+    own = tmp_path / ".docker"
+    (own / "contexts").mkdir(parents=True)
+    (own / "config.json").write_text('{"currentContext": "farm"}')
+    (tmp_path / "temp").mkdir()
+    places = {"HOME": tmp_path, "RUNNER_TEMP": tmp_path / "temp", "GITHUB_ENV": tmp_path / "variables"}
+    settings = {"GITHUB_ACTIONS": "true", "MLOPS_REGISTRY": "registry.example/ada", "MLOPS_REGISTRY_PASSWORD": "secret"}
+    for name, value in {**places, **settings}.items():
         monkeypatch.setenv(name, str(value))
+    monkeypatch.delenv("DOCKER_CONFIG", raising=False)
+    return tmp_path / "variables"
+
+
+def test_what_a_job_logged_in_to_is_logged_out_with_its_credentials(
+    docker: Path, job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert mlops("release", "credentials", "--remove").code == 0
     assert not docker.exists()
     assert mlops("release", "login").code == 0
-    monkeypatch.setenv(*variables.read_text().strip().split("="))
+    for line in job.read_text().splitlines():
+        monkeypatch.setenv(*line.split("="))
     assert mlops("release", "credentials", "--remove").code == 0
     assert docker.read_text().endswith("logout registry.example\n")
+    assert not list((job.parent / "temp").iterdir())
+    assert (job.parent / ".docker" / "config.json").read_text() == '{"currentContext": "farm"}'
+
+
+def test_a_job_beside_it_on_the_machine_keeps_its_login(docker: Path, job: Path) -> None:
+    for _ in range(2):
+        assert mlops("release", "login").code == 0
+        os.environ.pop("DOCKER_CONFIG")
+    first, second = (Path(line.split("=")[1]) for line in job.read_text().splitlines() if line.startswith("DOCKER_CONFIG="))
+    assert first != second and {first.parent, second.parent} == {job.parent / "temp"}
+    assert (first / "config.json").read_text() == '{"currentContext": "farm"}' and not (first / "config.json").is_symlink()
+    assert (first / "contexts").resolve() == job.parent / ".docker" / "contexts"
 
 
 def test_a_machine_without_docker_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

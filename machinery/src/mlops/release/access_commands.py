@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import typer
@@ -13,21 +14,29 @@ JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 
 # The variable by which a job's later steps know the registry that Docker was logged in to.
 LOGGED_IN = "MLOPS_LOGGED_IN"
+# The same of the folder with the job's own configuration of Docker.
+CONFIGURED = "MLOPS_DOCKER_CONFIG"
 
 
 def login(json: bool = JSON) -> None:
     """Log Docker in to the registry: GitHub's with the workflow's token, another one with MLOPS_REGISTRY_PASSWORD.
 
-    In a workflow, `mlops release credentials --remove` logs it out again.
+    In a workflow, the job has a configuration of its own: jobs beside it on the same machine neither see nor end this login.
+    `mlops release credentials --remove` takes both away.
 
     Example: mlops release login
     """
     from mlops import runner
+    from mlops.git import in_actions
     from mlops.release import images
     from mlops.release import plan as planning
 
     credentials = planning.credentials()
     if credentials:
+        if in_actions():
+            os.environ["DOCKER_CONFIG"] = str(images.own_configuration(os.environ.get("RUNNER_TEMP")))
+            for name in ("DOCKER_CONFIG", CONFIGURED):
+                runner.variable(name, os.environ["DOCKER_CONFIG"])
         images.login(*credentials)
         runner.variable(LOGGED_IN, credentials[0])
     host = planning.registry().partition("/")[0]
@@ -59,6 +68,8 @@ def credentials(
         access.remove(home)
         if host := os.environ.get(LOGGED_IN):
             images.logout(host)
+        if folder := os.environ.get(CONFIGURED):
+            shutil.rmtree(folder, ignore_errors=True)
         written: list[str] = []
     else:
         names = ("MLOPS_DEPLOY_SSH_KEY", "MLOPS_DEPLOY_KNOWN_HOSTS", "MLOPS_DEPLOY_KUBECONFIG")

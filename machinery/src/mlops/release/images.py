@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,18 @@ def inventory(image: str) -> dict[str, Any]:
     """What is installed in an image: `python` (name, version, licence), `system` (name, version, architecture)."""
     output = docker("run", "--rm", "--interactive", "--network", "none", "--entrypoint", "python", image, "-", stdin=INVENTORY)
     return dict(json.loads(output))
+
+
+def own_configuration(place: str | None) -> Path:
+    """Return a new folder in `place` with Docker's configuration: who uses it logs in, and out, without those beside it."""
+    given = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    folder = Path(tempfile.mkdtemp(prefix="docker-", dir=place))
+    for item in given.iterdir() if given.is_dir() else ():
+        if item.name == "config.json":
+            shutil.copy(item, folder / item.name)
+        else:
+            (folder / item.name).symlink_to(item.absolute())  # contexts, plugins
+    return folder
 
 
 def login(host: str, user: str, password: str) -> None:
