@@ -133,7 +133,9 @@ def ends(known: dict[str, Any]) -> tuple[str, str]:
 def split_in_words(rule: dict[str, Any]) -> str:
     if rule["method"] == "time":
         gap = f", the {rule['gap']} days before them are left out" if rule["gap"] else ""
-        return f"the last {rule['holdout']:g} days of `{rule['column']}` are the holdout{gap}"
+        column, days = rule["column"], rule["holdout"]
+        last = f"last day of `{column}` is" if days == 1 else f"last {days:g} days of `{column}` are"
+        return f"the {last} the holdout{gap}"
     share = f"{100 * rule['holdout']:g} %"
     return {
         "hash": f"{share} of the rows, chosen by a hash of their key",
