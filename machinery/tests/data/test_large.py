@@ -22,6 +22,7 @@ from mlops import digests, dvc
 from mlops.config import Project
 from mlops.data import stages
 from mlops.errors import DataError, UserError
+from mlops.monitoring import proposal
 from mlops.registry import reproduce
 from mlops.training.candidate import Candidate
 from mlops.use_case import load_use_case
@@ -123,6 +124,28 @@ class TestWithDvc:
         assert command("data", "restore").code == 0
         assert june.read_bytes() == newer
         assert stages.raw(project, load_use_case(project, "iris")).sha256 == both
+
+    def test_the_key_of_a_commit_needs_no_raw_data_but_what_reads_rows_says_that_they_are_absent(
+        self, project: Project, saved: Path
+    ) -> None:
+        use_case = load_use_case(project, "iris")
+        before = stages.raw(project, use_case).sha256
+        saved.unlink()
+        assert stages.raw_sha256(project, use_case) == before
+        with pytest.raises(DataError, match="may.csv: not here"):
+            stages.raw(project, use_case)
+        with pytest.raises(DataError, match="may.csv: not here"):
+            stages.refuse_absent(saved.parent)
+        saved.with_name("may.csv.schema.json").unlink()
+        with pytest.raises(DataError, match="may.csv.schema.json is missing"):
+            stages.raw_sha256(project, use_case)
+
+    def test_a_proposal_of_new_data_compares_with_what_the_pointers_of_dev_name(self, project: Project, saved: Path) -> None:
+        content = saved.read_bytes()
+        git(project, "update-ref", "refs/remotes/origin/dev", "HEAD")
+        saved.unlink()
+        with proposal._dev(project) as checkout:
+            assert (checkout.data / "raw" / "iris" / "may.csv").read_bytes() == content
 
     def test_content_that_was_never_saved_is_not_overwritten(self, saved: Path, command: Run) -> None:
         saved.write_text("mine\n")

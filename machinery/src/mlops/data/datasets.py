@@ -121,9 +121,18 @@ def _write_record(file: Path, sha256: str, rows: int, schema: DataFrameSchema) -
     files.write_json(sidecar(file), {"sha256": sha256, "rows": rows, "schema": schemas.to_json(schema)})
 
 
+def recorded_sha256(file: Path) -> str:
+    """The digest that was recorded of a file, which need not be here; raises DataError where none was."""
+    return str(_beside(file)["sha256"])
+
+
 def _record(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise DataError(f"{file}: no such data set; make it with: mlops data processed")
+    return _beside(file)
+
+
+def _beside(file: Path) -> dict[str, Any]:
     beside = sidecar(file)
     try:
         record = json.loads(beside.read_text(encoding="utf-8"))

@@ -45,8 +45,7 @@ def raw(project: Project, use_case: UseCase) -> Raw:
     Raises DataError where there is none, or naming the file, column, row and rule that is broken.
     """
     folder = project.data / "raw" / use_case.name
-    if absent := dvc.missing(folder):
-        raise DataError(f"{absent[0]}: not here, only its pointer {absent[0].name}.dvc; fetch it with: mlops data restore")
+    refuse_absent(folder)
     files = _raw_files(folder, patterns(use_case))
     if not files:
         raise DataError(
@@ -59,7 +58,30 @@ def raw(project: Project, use_case: UseCase) -> Raw:
         schemas.refuse_shared_keys([(item.path, rows_of(use_case, item.path)) for item in sets], schema)
     for item in new:
         datasets.record(item, schema)
-    return Raw(sets, digests.of_value([(item.path.name, item.sha256) for item in sets]))
+    return Raw(sets, _sha256({item.path: item.sha256 for item in sets}))
+
+
+def refuse_absent(folder: Path) -> None:
+    """Raise DataError naming a raw file of which only the pointer is here."""
+    if absent := dvc.missing(folder):
+        raise DataError(f"{absent[0]}: not here, only its pointer {absent[0].name}.dvc; fetch it with: mlops data restore")
+
+
+def raw_sha256(project: Project, use_case: UseCase) -> str:
+    """The digest of the raw files, of those that are not here as the commit has recorded it; raises DataError as `raw` does."""
+    folder = project.data / "raw" / use_case.name
+    absent = [file for file in dvc.missing(folder) if any(file.match(pattern) for pattern in patterns(use_case))]
+    if not absent:
+        return raw(project, use_case).sha256
+    here = [
+        datasets.inspect(file, _schema(use_case, "raw"), use_case.config.data.read)
+        for file in _raw_files(folder, patterns(use_case))
+    ]
+    return _sha256({**{item.path: item.sha256 for item in here}, **{file: datasets.recorded_sha256(file) for file in absent}})
+
+
+def _sha256(files: dict[Path, str]) -> str:
+    return digests.of_value([(file.name, files[file]) for file in sorted(files)])
 
 
 def interim(project: Project, use_case: UseCase) -> Dataset:

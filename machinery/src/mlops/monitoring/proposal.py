@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops import folders, runner
+from mlops import dvc, folders, runner
 from mlops.config import Project
 from mlops.data import schemas, stages
+from mlops.dvc import large
 from mlops.errors import DataError
 from mlops.git import compare_link, credentials, exists, fetch_branches, git, identity, repository
 from mlops.gitflow import approval, branches, github
@@ -144,7 +145,10 @@ def _dev(project: Project) -> Iterator[Project]:
         place = scratch.resolve() / "dev"
         git("worktree", "add", "--quiet", "--detach", str(place), f"origin/{branches.DEV}", root=root)
         try:
-            yield project.model_copy(update={"root": place, "data": place / project.data.relative_to(root)})
+            checkout = project.model_copy(update={"root": place, "data": place / project.data.relative_to(root)})
+            if dvc.pointers(checkout.data / "raw"):
+                large.restore(checkout)
+            yield checkout
         finally:
             git("worktree", "remove", "--force", str(place), root=root, check=False)
 

@@ -57,8 +57,8 @@ class Entry:
 
 
 def key_of(project: Project, use_case: UseCase) -> str:
-    """Return the key of a use case as code, configuration and data stand now."""
-    return keys.parts_of(project, use_case, stages.raw(project, use_case).sha256).key
+    """Return the key of a use case as code, configuration and data stand now; no raw data have to be here for it."""
+    return keys.parts_of(project, use_case, stages.raw_sha256(project, use_case)).key
 
 
 def to_train(project: Project, alias: str) -> list[str]:

@@ -73,6 +73,7 @@ def sample(project: Project, candidate: Candidate, use_case: UseCase) -> pd.Data
     import pandas as pd
 
     folder, known = project.data / "raw" / use_case.name, raw.stand_in(candidate)
+    stages.refuse_absent(folder)
     found = {file for pattern in stages.patterns(use_case) for file in folder.glob(pattern) if file.name[0] != "."}
     # A pattern of described files, *.json, fits the schemas beside them as well.
     parts = [raw.typed(file, use_case, known) for file in sorted(found) if not file.name.endswith(".schema.json")]
