@@ -42,8 +42,9 @@ def draw(lines: Sequence[Line], file: Path) -> None:
         f'<text class="ink" x="{LEFT}" y="18" font-weight="600">Peak of resident memory, MB</text>',
         *_axes(),
     ]
-    for line in lines:
-        parts += _line(line)
+    taken: list[tuple[float, float]] = []
+    for line in sorted(lines, key=lambda line: -line.peaks[max(line.peaks)]):
+        parts += _line(line, taken)
     file.write_text("\n".join([*parts, "</svg>", ""]), encoding="utf-8")
 
 
@@ -82,11 +83,14 @@ def _axes() -> list[str]:
     return parts
 
 
-def _line(line: Line) -> list[str]:
+def _line(line: Line, taken: list[tuple[float, float]]) -> list[str]:
+    """A line with its dots and its name, which stands clear of those that are `taken`, all above it."""
     places = [(_x(rows), _y(megabytes)) for rows, megabytes in sorted(line.peaks.items())]
     path = " ".join(f"{x},{y}" for x, y in places)
     last, megabytes = places[-1], line.peaks[max(line.peaks)]
     below = 18 if last[0] < WIDTH - RIGHT - 50 else 4  # of a line that ends early, clear of the others
-    name = f'<text class="ink" x="{last[0] + 10}" y="{last[1] + below}">{line.name} {megabytes:,.0f}</text>'
+    height = max([last[1] + below, *(y + 15 for x, y in taken if x == last[0])])
+    taken.append((last[0], height))
+    name = f'<text class="ink" x="{last[0] + 10}" y="{height}">{line.name} {megabytes:,.0f}</text>'
     dots = [f'<circle class="{line.kind}" cx="{x}" cy="{y}" r="3.5"/>' for x, y in places]
     return [f'<polyline class="line {line.kind}" points="{path}"/>', *dots, name]

@@ -91,7 +91,7 @@ def digest_at(host: str, name: str, tag: str) -> str:
 
 
 def logins(project: Project) -> list[str]:
-    """The registries that Docker's configuration still holds a password for on the machine that ran the jobs."""
+    """The registries that the machine's own configuration of Docker holds a password for: a job's is gone with the job."""
     file = project.work / "home" / ".docker" / "config.json"
     return list(json.loads(file.read_text()).get("auths", {})) if file.exists() else []
 
