@@ -46,7 +46,7 @@ def raw(project: Project, use_case: UseCase) -> Raw:
     """
     folder = project.data / "raw" / use_case.name
     refuse_absent(folder)
-    files = _raw_files(folder, patterns(use_case))
+    files = raw_files(folder, patterns(use_case))
     if not files:
         raise DataError(
             f"{folder}: no raw data ({', '.join(patterns(use_case))}); add some with: mlops data add {use_case.name} FILE"
@@ -75,7 +75,7 @@ def raw_sha256(project: Project, use_case: UseCase) -> str:
         return raw(project, use_case).sha256
     here = [
         datasets.inspect(file, _schema(use_case, "raw"), use_case.config.data.read)
-        for file in _raw_files(folder, patterns(use_case))
+        for file in raw_files(folder, patterns(use_case))
     ]
     return _sha256({**{item.path: item.sha256 for item in here}, **{file: datasets.recorded_sha256(file) for file in absent}})
 
@@ -123,7 +123,7 @@ def add(project: Project, use_case: UseCase, file: Path, source: str, licence: s
     if target.is_file() and digests.of_file(target) != digests.of_file(file):
         raise DataError(f"{target}: holds other content, and data are immutable; give {file.name} another name")
     schema = _schema(use_case, "raw")
-    others = [(other, rows_of(use_case, other)) for other in _raw_files(folder, patterns(use_case)) if other != target]
+    others = [(other, rows_of(use_case, other)) for other in raw_files(folder, patterns(use_case)) if other != target]
     schemas.refuse_shared_keys([*others, (file, rows_of(use_case, file))], schema)
     with files.replacing(target) as temporary:
         shutil.copyfile(file, temporary)
@@ -149,7 +149,7 @@ def patterns(use_case: UseCase) -> tuple[str, ...]:
     return RAW if use_case.config.data.read is None else (*RAW, *DESCRIBED)
 
 
-def _raw_files(folder: Path, names: tuple[str, ...]) -> list[Path]:
+def raw_files(folder: Path, names: tuple[str, ...]) -> list[Path]:
     """The raw files in order of their names; what a killed process left half-written has a dot before its name."""
     files = {file for pattern in names for file in folder.glob(pattern)}
     return sorted(file for file in files if not file.name.startswith(".") and not file.name.endswith(".schema.json"))

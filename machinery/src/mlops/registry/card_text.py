@@ -47,7 +47,7 @@ def predicts(facts: dict[str, Any]) -> list[str]:
 
 
 def inputs_of(facts: dict[str, Any]) -> list[str]:
-    """The model's inputs by name; last those of which nothing more is told, as they may hold personal data."""
+    """The model's inputs by name; last those of which only the name is shown, as they may hold personal data."""
     return [*(name for name in facts["ranges"] if name not in (*facts["key"], facts["target"])), *facts["personal"]]
 
 

@@ -74,9 +74,7 @@ def sample(project: Project, candidate: Candidate, use_case: UseCase) -> pd.Data
 
     folder, known = project.data / "raw" / use_case.name, raw.stand_in(candidate)
     stages.refuse_absent(folder)
-    found = {file for pattern in stages.patterns(use_case) for file in folder.glob(pattern) if file.name[0] != "."}
-    # A pattern of described files, *.json, fits the schemas beside them as well.
-    parts = [raw.typed(file, use_case, known) for file in sorted(found) if not file.name.endswith(".schema.json")]
+    parts = [raw.typed(file, use_case, known) for file in stages.raw_files(folder, stages.patterns(use_case))]
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     key = list(use_case.config.key)
     if set(key) <= set(rows):
