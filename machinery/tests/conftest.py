@@ -55,6 +55,13 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def nothing_goes_out() -> Iterator[None]:
+    """What a test, or a library on its behalf, sets for this process does not reach the next: MLflow sets its store so."""
+    with patch.dict(os.environ):
+        yield
+
+
 @pytest.fixture
 def environment() -> Iterator[None]:
     """No setting of MLflow, GitHub or this project comes in from outside, and none that a test makes goes out."""

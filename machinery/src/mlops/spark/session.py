@@ -102,13 +102,19 @@ def _started(name: str, log: Path, master: str) -> SparkSession:
             gateway: Any = launch_gateway(settings, {"stdout": stream, "stderr": stream})
         SparkContext(conf=settings, gateway=gateway)
     spark = SparkSession.builder.config(conf=settings).getOrCreate()
-    _quiet_end(getattr(spark.sparkContext, "_accumulatorServer", None))
+    _quieten(getattr(spark.sparkContext, "_accumulatorServer", None))
     return spark
 
 
-def _quiet_end(server: Any) -> None:
-    """Keep py4j's log and the server of accumulators from printing a traceback where the Java process has ended."""
+def _quieten(server: Any) -> None:
+    """Keep a user's one line from being lost in what others print of the same error.
+
+    py4j and the server of accumulators print a traceback where the Java process has ended, PySpark a query's whole trace as JSON.
+    """
+    from pyspark.logger import PySparkLogger
+
     logging.getLogger().addFilter(_is_news)  # py4j logs to the root; a second session adds nothing
+    PySparkLogger.getLogger("DataFrameQueryContextLogger").disabled = True
     if server is None:
         return
     usual = server.handle_error
