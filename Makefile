@@ -40,10 +40,13 @@ PLACE := $(if $(filter /%,$(VENV)),,$(shell pwd -P)/)$(VENV)
 ifneq ($(PLACE),$(shell cat $(VENV)/.venv 2>/dev/null))
 .PHONY: $(VENV)/.venv
 endif
+# pip brings uv and setuptools, uv the rest. A project from an earlier machinery has a lock for the two until `make lock`.
+TOOLS := $(firstword $(wildcard requirements/bootstrap.txt) requirements/light.txt)
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is %s: make PYTHON=python3.12 …" % sys.version.split()[0])'
 	@$(PYTHON) -m venv $(if $(wildcard $(VENV)/pyvenv.cfg),--clear) $(VENV) || { echo "python -m venv failed: install the venv package of your Python (Debian: python3-venv)"; exit 2; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@awk '/^[a-z]/ {wanted = /^(setuptools|uv)==/} wanted' $(TOOLS) \
+		| $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r /dev/stdin
 	@echo "$(PLACE)" > $@
 
 # What reads only branches, events and texts takes a fraction of the packages.
@@ -130,9 +133,10 @@ OPTIONS := --universal --python-version 3.11
 COMPILE := cd requirements && $(abspath $(BIN))/uv pip compile --quiet $(OPTIONS) --generate-hashes --custom-compile-command "make lock \# $(OPTIONS)"
 lock: $(VENV)/.base ## compile the lock files from setup.py and the machinery's own requirements
 	@$(RUN) requirements
-	@$(COMPILE) --upgrade bootstrap.in -o bootstrap.txt
 	@$(COMPILE) dev.in -o dev.txt
-	@for lock in base light serve serve-skops serve-pyfunc; do \
+	@$(COMPILE) light.in -c dev.txt -o light.txt --upgrade-package uv --upgrade-package setuptools
+	@rm -f requirements/bootstrap.txt
+	@for lock in base serve serve-skops serve-pyfunc; do \
 		($(COMPILE) $$lock.in -c dev.txt -o $$lock.txt) || exit 1; done
 
 update: $(VENV)/.base ## bring a later machinery: its wheel, and the files that it owns (WHEEL=FILE, TO=VERSION)

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from mlops.project import new, requirements, shipped, wheel
 
-LOCKS = ("base", "dev", "bootstrap")
+LOCKS = ("base", "dev", "light")
 MACHINERY = ROOT / "machinery"
 
 

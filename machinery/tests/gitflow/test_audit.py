@@ -36,7 +36,7 @@ def files(tmp_path: Path) -> Path:
     git(tmp_path, "init", "--quiet")
     (tmp_path / "README.md").write_text("Nothing to hide.\n", encoding="utf-8")
     for name in (
-        "requirements/bootstrap.txt",
+        "requirements/light.txt",
         "requirements/base.txt",
         "requirements/dev.txt",
         "setup.py",

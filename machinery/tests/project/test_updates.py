@@ -17,7 +17,7 @@ from checkouts import ROOT, git
 from command import mlops
 from thin_projects import committed, created
 
-from mlops import vendored
+from mlops import pythons, vendored
 from mlops.project import answers, new, shipped, transaction, update, wheel
 from mlops.project.wheel import Wheel
 
@@ -315,3 +315,40 @@ def test_killed_at_any_moment_a_project_is_as_before_or_the_next_command_finishe
         assert wheel.present(copy).version == "1.1.0"
         assert "timeout-minutes: 15" in (copy / TRAIN).read_text() and not (copy / ".github/rulesets/tags.json").exists()
         assert hashlib.sha256((copy / later[0].path).read_bytes()).hexdigest() == later[0].sha256
+
+
+def without_tools(name: str, content: bytes) -> bytes | None:
+    """How an earlier machinery had it: uv and setuptools in a lock of their own."""
+    return b"typer\n" if name == owned("requirements/light.in") else content
+
+
+def test_locks_follow_their_inputs_and_one_goes_with_its_input(
+    first: Wheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = released(first, "0.9.0", without_tools, {owned("requirements/bootstrap.in"): b"uv\nsetuptools\n"})
+    root = created(tmp_path / "project", earlier)
+    for lock, pin in (("bootstrap", "uv==1"), ("light", "typer==1"), ("own", "ours==1")):
+        (root / f"requirements/{lock}.txt").write_text(f"{pin}\n")
+    committed(root, "As an earlier machinery had it")
+    before = {path.name: path.read_text() for path in (root / "requirements").glob("*.txt")}
+    tool = tmp_path / "uv-of-test"
+    tool.write_text('#!/bin/sh\nfor last; do :; done\ncat "${last%.txt}.in" > "$last"\n')
+    tool.chmod(0o755)
+    monkeypatch.setattr(pythons, "uv", lambda: str(tool))
+    done = update.update(root, first)
+    locks = {path.name: path.read_text() for path in (root / "requirements").glob("*.txt")}
+    assert set(before) - set(locks) == {"bootstrap.txt"} and not (root / "requirements/bootstrap.in").exists()
+    assert "\nuv\nsetuptools\n" in locks["light.txt"] and "requirements/light.txt" in done.locks
+    assert all(locks[name] == before[name] for name in ("own.txt", "dev.txt", "base.txt"))
+    # And back: each input has its lock again.
+    committed(root, first.version)
+    update.update(root, earlier, downgrade=True)
+    assert (root / "requirements/bootstrap.txt").read_text() == "uv\nsetuptools\n"
+
+
+def test_the_tools_come_from_a_lock_of_their_own_while_a_project_has_one(first: Wheel, tmp_path: Path) -> None:
+    root = created(tmp_path / "project", first)
+    for lock in ("light", "bootstrap"):
+        (root / f"requirements/{lock}.txt").touch()
+        recipe = subprocess.run(["make", "--dry-run", ".venv/.venv"], cwd=root, capture_output=True, text=True, check=True)
+        assert re.findall(r"requirements/(\w+)\.txt", recipe.stdout) == [lock]

@@ -144,7 +144,7 @@ def services(variables: dict[str, str]) -> dict[str, dict]:
 
 def test_what_compose_is_given_publishes_loopback_alone_and_pins_its_base_by_digest(project: Project):
     bench = settings.read(project.root, ["mlflow=5001"])
-    for name in ("requirements/bootstrap.txt", "requirements/dev.txt", "vendor/machinery.txt"):
+    for name in ("requirements/light.txt", "requirements/dev.txt", "vendor/machinery.txt"):
         (project.root / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / name, project.root / name)
     folder = docker.render(bench)
@@ -161,7 +161,7 @@ def test_what_compose_is_given_publishes_loopback_alone_and_pins_its_base_by_dig
 
 def test_the_wheel_that_a_project_names_goes_into_the_image(project: Project):
     (project.root / "vendor").mkdir()
-    for name in ("bootstrap.txt", "dev.txt"):
+    for name in ("light.txt", "dev.txt"):
         shutil.copyfile(ROOT / "requirements" / name, project.root / "requirements" / name)
     name = "mlops_machinery-1.0.0-py3-none-any.whl"
     (project.root / "vendor" / name).write_bytes(b"wheel")

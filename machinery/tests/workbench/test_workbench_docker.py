@@ -28,7 +28,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, outside: Outside) -> Iterato
     root = tmp_path_factory.mktemp("docker") / "project"
     root.mkdir()
     lay_out(root)
-    for name in ("requirements/bootstrap.txt", "requirements/dev.txt", "vendor/machinery.txt"):
+    for name in ("requirements/light.txt", "requirements/dev.txt", "vendor/machinery.txt"):
         (root / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / name, root / name)
     bench = Bench(root, outside.address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,10 @@ from mlops.git import git
 from mlops.project import locks, merge, requirements, shipped, transaction, wheel
 from mlops.project.merge import Change
 from mlops.project.wheel import Wheel
+
+INPUT = re.compile(rf"{locks.FOLDER}/[\w-]+\.in")
+# The locks whose inputs are written from setup.py; the others agree with dev, which is compiled first.
+OF_SETUP = ("dev", "base")
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,8 @@ def update(root: Path, new: Wheel, force: bool = False, downgrade: bool = False)
     changes = merge.reconcile(old.owned(), new.owned(), _ours(root, {**old.owned(), **new.owned()}))
     written: dict[str, bytes | None] = {new.path: new.content}
     written |= {change.path: change.content for change in changes if _writes(change)}
-    relocked = compiled(root, new) if new.requirements != old.requirements else {}
-    written |= relocked
+    relocked = compiled(root, old, new, changes)
+    written |= relocked | dict.fromkeys(_orphaned(root, changes))
     # What names the wheel comes after all that the wheel brings; until then the project is installed as before.
     written[str(vendored.LINE)] = vendored.line(new.path, new.sha256).encode()
     if old.path != new.path:
@@ -99,13 +104,34 @@ def update(root: Path, new: Wheel, force: bool = False, downgrade: bool = False)
     return Update(old.version, new.version, changes, relocked)
 
 
-def compiled(root: Path, new: Wheel) -> dict[str, bytes]:
-    """The locks for setup.py with another wheel, and what they are compiled from: path → content.
+def compiled(root: Path, old: Wheel, new: Wheel, changes: list[Change]) -> dict[str, bytes]:
+    """The locks that another wheel changes, with what they are compiled from: path → content.
 
+    Those of setup.py where the wheel has other requirements; the rest where it brings another text of one of their inputs.
     Raises UserError where the requirements cannot be met.
     """
-    inputs = requirements.of_project(root, new.requirements)
-    return locks.compiled(root, inputs, ("dev", "base"), f"the packages that {new.name} needs")
+    texts = {change.path: change.content.decode() for change in changes if INPUT.fullmatch(change.path) and change.content}
+    present = [path for path in new.owned() if INPUT.fullmatch(path) and (path in texts or (root / path).is_file())]
+    others = [lock for lock in map(_lock, present) if lock not in OF_SETUP]
+    names = others if any(_lock(path) in others for path in texts) else []
+    if new.requirements != old.requirements:
+        names = [*OF_SETUP, *names]
+        texts |= requirements.of_project(root, new.requirements)
+    return locks.compiled(root, texts, names, f"the packages that {new.name} needs") if names else {}
+
+
+def _orphaned(root: Path, changes: list[Change]) -> list[str]:
+    """The locks whose input goes; none where the team has to settle an input first, for its lock may lack them until then."""
+    if any(INPUT.fullmatch(change.path.removesuffix(merge.SUFFIX)) for change in changes if change.action == "conflict"):
+        return []
+    gone = [change.path for change in changes if change.action == "removed" and INPUT.fullmatch(change.path)]
+    paths = [f"{locks.FOLDER}/{_lock(path)}.txt" for path in gone]
+    return [path for path in paths if (root / path).is_file()]
+
+
+def _lock(path: str) -> str:
+    """The name of the lock that is compiled from an input."""
+    return Path(path).stem
 
 
 def refuse_uncommitted(root: Path) -> None:

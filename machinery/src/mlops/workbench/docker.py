@@ -43,7 +43,7 @@ def render(settings: Settings) -> Path:
     if base := os.environ.get(BASE_VARIABLE):
         recipe = re.sub(r"(?m)^ARG BASE=.*$", f"ARG BASE={base}", recipe)
     files.write_text(to / "workbench.Dockerfile", recipe)
-    for name in ("bootstrap.txt", "dev.txt"):
+    for name in ("light.txt", "dev.txt"):
         _copy(settings.root / "requirements" / name, to / name)
     shutil.copyfile(SOURCE / "requirements.txt", to / "workbench.txt")
     if not vendored.read(settings.root).folder:

@@ -18,8 +18,8 @@ FROM ${BASE} AS tools
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends git make libgomp1 \
  && rm -rf /var/lib/apt/lists/*
-COPY bootstrap.txt dev.txt workbench.txt /opt/locks/
-RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action ignore --require-hashes -r /opt/locks/bootstrap.txt \
+COPY light.txt dev.txt workbench.txt /opt/locks/
+RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action ignore --require-hashes -r /opt/locks/light.txt \
  && uv pip install --system --no-cache --require-hashes -r /opt/locks/dev.txt \
  && uv pip install --system --no-cache --no-deps --require-hashes -r /opt/locks/workbench.txt
 # The machinery's wheel where the project has one; a folder of it is read where the project is mounted.
