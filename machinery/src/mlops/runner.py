@@ -79,6 +79,11 @@ def variable(name: str, value: str) -> None:
     _assign("GITHUB_ENV", f"variable {name}", f"{name}={value}")
 
 
+def path(folder: str) -> None:
+    """Put a folder of programs in front of the path of the job's later steps; does nothing outside of a workflow."""
+    _assign("GITHUB_PATH", "path", folder)
+
+
 def _escaped(text: str, more: str = "") -> str:
     """A text in which neither a line end nor a sign of `more` ends the value of a workflow command."""
     return "".join(f"%{ord(sign):02X}" if sign in f"%\r\n{more}" else sign for sign in text)

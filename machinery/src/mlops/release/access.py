@@ -1,53 +1,55 @@
-"""The secrets of a target in files that ssh and kubectl read, for the time of one job."""
+"""The secrets of a target in files that ssh and kubectl read, in a folder that one job has to itself.
+
+Docker calls `ssh` by its name and passes no configuration on. So the folder has an `ssh` of its own, for the front of the
+path: the machine's, with the job's key and hosts.
+"""
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import tempfile
 from pathlib import Path
 
 from mlops.errors import UserError
 
-KEY, HOSTS, KUBECONFIG = Path(".ssh/mlops_deploy"), Path(".ssh/mlops_known_hosts"), Path(".kube/mlops_deploy")
-CONFIG = Path(".ssh/config")
-BEGIN, END = "# mlops: begin\n", "# mlops: end\n"
-# Only hosts whose key is known are spoken to: a key that is taken on trust could be anybody's.
-RULES = "Match all\n  IdentityFile ~/{key}\n  UserKnownHostsFile ~/{hosts}\n  StrictHostKeyChecking yes\n  BatchMode yes\n"
+KEY, HOSTS, CONFIG, KUBECONFIG = "key", "known_hosts", "config", "kubeconfig"
+PROGRAMS = "bin"
+# Only hosts whose key is known are spoken to: a key that is taken on trust could be anybody's. The first value of an option
+# counts, so the machine's own configuration adds to these and changes none.
+RULES = """IdentityFile "{key}"
+UserKnownHostsFile "{known_hosts}"
+StrictHostKeyChecking yes
+BatchMode yes
+Include ~/.ssh/config
+Include /etc/ssh/ssh_config
+"""
 
 
-def write(home: Path, key: str, hosts: str, kubeconfig: str) -> list[str]:
-    """Write what is not empty and return the names of the files, below `home`.
+def write(place: str | None, key: str, hosts: str, kubeconfig: str) -> Path:
+    """Write what is not empty to a new folder in `place` and return it.
 
-    Raises UserError for a key without the host keys that it may be shown to.
+    Raises UserError for a key without the host keys that it may be shown to, or on a machine without ssh.
     """
-    written = []
+    if key and not hosts.strip():
+        raise UserError("MLOPS_DEPLOY_KNOWN_HOSTS is empty: set the variable to what `ssh-keyscan HOST` prints")
+    program = shutil.which("ssh")
+    if key and not program:
+        raise UserError("ssh is not installed: install OpenSSH's client on the runner that reaches the target")
+    folder = Path(tempfile.mkdtemp(prefix="access-", dir=place)).absolute()
     if key:
-        if not hosts.strip():
-            raise UserError("MLOPS_DEPLOY_KNOWN_HOSTS is empty: set the variable to what `ssh-keyscan HOST` prints")
-        remove(home)
-        _private(home / KEY, key)
-        _private(home / HOSTS, hosts)
-        content = (home / CONFIG).read_text(encoding="utf-8") if (home / CONFIG).is_file() else ""
-        rules = RULES.format(key=KEY.as_posix(), hosts=HOSTS.as_posix())
-        _private(home / CONFIG, f"{BEGIN}{rules}{END}{content}")
-        written += [str(KEY), str(HOSTS)]
+        shown = {name: str(folder / name).replace("%", "%%") for name in (KEY, HOSTS)}
+        own = f'#!/bin/sh\nexec {shlex.quote(str(program))} -F {shlex.quote(str(folder / CONFIG))} "$@"\n'
+        _private(folder / KEY, key)
+        _private(folder / HOSTS, hosts)
+        _private(folder / CONFIG, RULES.format(**shown))
+        _private(folder / PROGRAMS / "ssh", own, mode=0o700)
     if kubeconfig:
-        _private(home / KUBECONFIG, kubeconfig)
-        written.append(str(KUBECONFIG))
-    return written
+        _private(folder / KUBECONFIG, kubeconfig)
+    return folder
 
 
-def remove(home: Path) -> None:
-    """Take away what `write` wrote, and leave the rest of the configuration of ssh as it is."""
-    for file in (KEY, HOSTS, KUBECONFIG):
-        (home / file).unlink(missing_ok=True)
-    config = home / CONFIG
-    if config.is_file():
-        text = config.read_text(encoding="utf-8")
-        if BEGIN in text and END in text:
-            _private(config, text.partition(BEGIN)[0] + text.partition(END)[2])
-
-
-def _private(file: Path, text: str) -> None:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file.unlink(missing_ok=True)
-    file.touch(mode=0o600)
-    file.write_text(text.rstrip("\n") + "\n" if text else "", encoding="utf-8")
+def _private(file: Path, text: str, mode: int = 0o600) -> None:
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    file.touch(mode=mode)
+    file.write_text(text.rstrip("\n") + "\n", encoding="utf-8")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
 
 import typer
 
 from mlops import console
+from mlops.errors import UserError
 
 JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 
@@ -16,6 +16,8 @@ JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 LOGGED_IN = "MLOPS_LOGGED_IN"
 # The same of the folder with the job's own configuration of Docker.
 CONFIGURED = "MLOPS_DOCKER_CONFIG"
+# The same of the folder with the secrets of the target.
+ACCESS = "MLOPS_TARGET_ACCESS"
 
 
 def login(json: bool = JSON) -> None:
@@ -54,30 +56,54 @@ def credentials(
     ),
     json: bool = JSON,
 ) -> None:
-    """Put the secrets of the target where ssh and kubectl look for them; without secrets nothing is written.
+    """Put the secrets of the target where ssh and kubectl of this job look for them; without secrets nothing is written.
 
-    MLOPS_DEPLOY_SSH_KEY with MLOPS_DEPLOY_KNOWN_HOSTS for a host over SSH, MLOPS_DEPLOY_KUBECONFIG for a cluster.
+    MLOPS_DEPLOY_SSH_KEY with MLOPS_DEPLOY_KNOWN_HOSTS for a host over SSH, MLOPS_DEPLOY_KUBECONFIG for a cluster. They lie
+    in a folder of the job: jobs beside it on the same machine neither see nor end them.
 
     Example: mlops release credentials --remove
     """
-    from mlops import runner
-    from mlops.release import access, images
-
-    home = Path.home()
-    if remove:
-        access.remove(home)
-        if host := os.environ.get(LOGGED_IN):
-            images.logout(host)
-        if folder := os.environ.get(CONFIGURED):
-            shutil.rmtree(folder, ignore_errors=True)
-        written: list[str] = []
-    else:
-        names = ("MLOPS_DEPLOY_SSH_KEY", "MLOPS_DEPLOY_KNOWN_HOSTS", "MLOPS_DEPLOY_KUBECONFIG")
-        key, hosts, kubeconfig = (os.environ.get(name, "") for name in names)
-        written = access.write(home, key, hosts, kubeconfig)
-        if kubeconfig:
-            runner.variable("KUBECONFIG", str(home / access.KUBECONFIG))
+    written = _remove() if remove else _write()
     if json:
         console.as_json({"written": written, "removed": remove})
     else:
         console.note("removed" if remove else f"written: {', '.join(written) or 'nothing, no secret is set'}")
+
+
+def _write() -> list[str]:
+    """Write the target's secrets and tell the job's later steps; returns the files."""
+    from mlops import runner
+    from mlops.git import in_actions
+    from mlops.release import access
+
+    names = ("MLOPS_DEPLOY_SSH_KEY", "MLOPS_DEPLOY_KNOWN_HOSTS", "MLOPS_DEPLOY_KUBECONFIG")
+    key, hosts, kubeconfig = (os.environ.get(name, "") for name in names)
+    if not key and not kubeconfig:
+        return []
+    if not in_actions():
+        raise UserError("secrets are written for the steps of a workflow: here, ssh and kubectl read your own configuration")
+    folder = access.write(os.environ.get("RUNNER_TEMP"), key, hosts, kubeconfig)
+    runner.variable(ACCESS, str(folder))
+    if (folder / access.PROGRAMS).is_dir():
+        runner.path(str(folder / access.PROGRAMS))
+    if (folder / access.KUBECONFIG).is_file():
+        runner.variable("KUBECONFIG", str(folder / access.KUBECONFIG))
+    return sorted(str(file) for file in folder.rglob("*") if file.is_file())
+
+
+def _remove() -> list[str]:
+    """Take away what the steps before have left: the target's secrets, the login to the registry and its configuration."""
+    from mlops.release import images
+
+    # The keys go first: Docker may fail to log out.
+    _remove_folder(ACCESS)
+    if host := os.environ.get(LOGGED_IN):
+        images.logout(host)
+    _remove_folder(CONFIGURED)
+    return []
+
+
+def _remove_folder(name: str) -> None:
+    """Take away the folder that a variable of the job names."""
+    if folder := os.environ.get(name):
+        shutil.rmtree(folder, ignore_errors=True)
