@@ -7,12 +7,14 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
 from checkouts import git
@@ -23,7 +25,7 @@ from mlops.bundle import contents
 from mlops.config import Project, load_project
 from mlops.errors import UserError
 from mlops.scoring import raw_bundle, registered
-from mlops.serving import scoring, service
+from mlops.serving import arrow, scoring, service
 from mlops.serving.manifest import SEAL, Bundle, BundleDamaged, digest_of, seal, verify
 from mlops.serving.settings import Settings
 from mlops.training.candidate import PREDICTION, Candidate
@@ -127,7 +129,9 @@ def _trained(root: Path, name: str, code: str, patched: pytest.MonkeyPatch) -> T
     (source / "common" / "__init__.py").touch()
     (source / "common" / "money.py").write_text(MONEY)
     loans().to_csv(data / "loans.csv", index=False)
-    (root / "config" / f"{name}.yaml").write_text(yaml.safe_dump({**CONFIG, "serving": {"input": "raw"}}))
+    (root / "config" / f"{name}.yaml").write_text(
+        yaml.safe_dump({**CONFIG, "serving": {"input": "raw", "personal": ["amount"]}})
+    )
     patched.setenv("MLOPS_PROJECT", str(root))
     patched.setattr(use_cases, "__path__", [str(source)])
     for module in [module for module in sys.modules if module.startswith("use_cases.common")]:
@@ -149,6 +153,13 @@ def bundle(trained: Callable[..., Trained]) -> Bundle:
 @pytest.fixture
 def ask(bundle: Bundle) -> Iterator[Callable[..., Any]]:
     """Ask the server of the bundle, without its HTTP."""
+    with asking(bundle) as answer:
+        yield answer
+
+
+@contextmanager
+def asking(bundle: Bundle) -> Iterator[Callable[..., Any]]:
+    """A server of a bundle, without its HTTP."""
     state = service.create(bundle.folder, Settings(allow_code=True))
     with state.imports:
         service.start(state)
@@ -186,6 +197,12 @@ def test_raw_rows_without_their_target_get_the_predictions_of_training_and_their
     assert ask("/invocations", lines, scoring.CSV)["predictions"] == answer["predictions"]
 
 
+def test_training_notes_what_was_made_of_personal_columns_and_not_their_range(trained: Callable[..., Trained]) -> None:
+    manifest = trained()[1].manifest
+    assert manifest["personal"] == {"amount": ["euros"]}
+    assert set(manifest["ranges"]) == {"month", "town", "late"}
+
+
 def test_the_schema_beside_a_described_raw_file_is_no_raw_file(
     trained: Callable[..., Trained], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +223,45 @@ def test_the_open_inference_protocol_takes_them_too(ask: Callable[..., Any], bun
     ]
     answer = ask("/v2/models/{name}/infer", {"inputs": tensors})
     assert answer["outputs"][0]["data"] == [bundle.content["example_prediction"]]
+
+
+def test_a_server_of_features_that_gets_raw_rows_names_the_key_that_takes_them(
+    trained: Callable[..., Trained], ask: Callable[..., Any]
+) -> None:
+    project, candidate, plain = trained()
+    raw, features = request_of(loans())[0], {"euros": 1.0, "town": "Bonn"}
+    key = "serving: {input: raw}"
+
+    def refusal(answer: Callable[..., Any], *request: Any) -> str:
+        with pytest.raises(scoring.InvalidRequest) as refused:
+            answer(*request)
+        return refused.value.message
+
+    def requests(row: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """One row in every form that a server takes."""
+        frame = pd.DataFrame([row])
+        stream = pa.BufferOutputStream()
+        with pa.ipc.new_stream(stream, pa.Schema.from_pandas(frame, preserve_index=False)) as writer:
+            writer.write_table(pa.Table.from_pandas(frame, preserve_index=False))
+        split = {"columns": list(row), "data": [list(row.values())]}
+        tensors = [{"name": name, "shape": [1], "datatype": "BYTES", "data": [str(row[name])]} for name in row]
+        forms = {"dataframe_split": split, "dataframe_records": [row], "instances": [row], "inputs": row}
+        return [
+            ("/predict", {"rows": [row]}),
+            *(("/invocations", {form: content}) for form, content in forms.items()),
+            ("/invocations", frame.to_csv(index=False).encode(), scoring.CSV),
+            ("/invocations", stream.getvalue().to_pybytes(), arrow.CONTENT_TYPE),
+            ("/v2/models/{name}/infer", {"inputs": tensors}),
+        ]
+
+    with asking(plain) as answer:
+        for request in requests(raw):
+            message = refusal(answer, *request)
+            assert message.endswith(key + ".") and "\n" not in message, request
+        for request in requests(features):
+            assert "month" in refusal(answer, *request) and key not in refusal(answer, *request), request
+    lacking = {name: value for name, value in raw.items() if name != "day"}
+    assert key not in refusal(ask, "/predict", {"rows": [{**lacking, "month": 1.0}]})
 
 
 def test_a_row_that_stands_twice_in_a_request_gets_two_answers(ask: Callable[..., Any]) -> None:

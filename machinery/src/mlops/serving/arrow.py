@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mlops.serving.invocations import missing_columns
 from mlops.serving.model import Outputs
 from mlops.serving.signature import (
     NUMBERS,
@@ -17,7 +18,6 @@ from mlops.serving.signature import (
     Signature,
     from_columns,
     from_matrix,
-    schema_mismatch,
 )
 
 CONTENT_TYPE = "application/vnd.apache.arrow.stream"
@@ -44,7 +44,7 @@ def read_arrow(body: bytes, signature: Signature, max_rows: int) -> Rows:
         ) from None
     lacking = [name for name in signature.names if name not in fields and name not in signature.optional]
     if lacking:
-        raise schema_mismatch(f"Model is missing inputs: {', '.join(lacking[:20])}.", lacking[0])
+        raise missing_columns(f"Model is missing inputs: {', '.join(lacking[:20])}.", lacking[0], fields, signature)
     count = sum(len(batch) for batch in batches)
     if count > max_rows:
         raise too_many(count, max_rows)

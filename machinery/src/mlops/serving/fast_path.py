@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
+import numpy as np
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from mlops.serving import replies
@@ -19,7 +21,7 @@ from mlops.serving.model import MAX_BATCH_ROWS, Outputs
 from mlops.serving.replies import Reply
 from mlops.serving.scoring import ParsedRequest, Scorer, answer, predict, read
 from mlops.serving.service import Service, count
-from mlops.serving.signature import InvalidRequest, join
+from mlops.serving.signature import InvalidRequest, Rows
 
 LARGEST = 16_384  # bytes of a body up to which an ONNX model answers on the event loop: less than a thread's hand-over
 Headers = list[tuple[bytes, bytes]]
@@ -145,7 +147,7 @@ def _predict(scorer: Scorer, waiting: list[PendingRequest]) -> None:
     if len(parsed) > 1 and all(request.is_plain for request in parsed):
         # A model that fails on these rows is asked for each request, so that only the one at fault is refused.
         with suppress(Exception):
-            outputs = predict(scorer, join([request.rows for request in parsed]), None)
+            outputs = predict(scorer, _join([request.rows for request in parsed]), None)
     if isinstance(outputs, dict):
         for request in waiting:
             request.predict(scorer)
@@ -154,3 +156,12 @@ def _predict(scorer: Scorer, waiting: list[PendingRequest]) -> None:
     for request, given in zip(waiting, parsed, strict=True):
         request.outputs = outputs[start : start + given.rows.count]
         start += given.rows.count
+
+
+def _join(parts: Sequence[Rows]) -> Rows:
+    """The rows of all parts, one after the other; all parts are of the same signature."""
+    count = sum(part.count for part in parts)
+    matrices = [part.matrix for part in parts if part.matrix is not None]
+    if len(matrices) == len(parts):
+        return Rows(count, np.concatenate(matrices), [])
+    return Rows(count, None, [np.concatenate(values) for values in zip(*(part.arrays for part in parts), strict=True)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from operator import itemgetter
 from typing import Any
@@ -22,6 +22,7 @@ from mlops.serving.signature import InvalidRequest, Rows, Signature, from_column
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 LARGE = 16_384  # bytes of JSON from which simdjson pays for itself
+RAW_ROWS = "Raw rows are taken where the use case's configuration has serving: {input: raw}."
 # What pandas.read_csv reads as a missing value.
 EMPTY = frozenset(
     ",#N/A,#N/A N/A,#NA,-1.#IND,-1.#QNAN,-NaN,-nan,1.#IND,1.#QNAN,<NA>,N/A,NA,NULL,NaN,None,n/a,nan,null,".split(",")
@@ -116,7 +117,7 @@ def read_split(split: Any, signature: Signature) -> Rows:
         raise InvalidRequest("Invalid input. dataframe_split: a column is named twice.", "columns")
     _check_rows(data, len(names))
     columns: Sequence[Any] = list(zip(*data, strict=True)) if data else [()] * len(names)
-    return _by_name(dict(zip(names, columns, strict=True)), len(data), signature)
+    return _by_name(dict(zip(names, columns, strict=True)), len(data), names, signature)
 
 
 def _check_rows(data: list[Any], width: int) -> None:
@@ -137,7 +138,7 @@ def read_records(records: Any, signature: Signature, whole: bool = False) -> Row
     if whole and any(not record.keys() >= set(names) for record in records):
         raise InvalidRequest("Invalid input. The rows do not all have the same columns.")
     columns = {name: [record.get(name) for record in records] for name in names}
-    return _by_name(columns, len(records), signature)
+    return _by_name(columns, len(records), present, signature)
 
 
 def read_instances(instances: Any, signature: Signature) -> Rows:
@@ -161,7 +162,7 @@ def read_inputs(inputs: Any, signature: Signature) -> Rows:
         raise schema_mismatch("The columns do not all have the same number of values.")
     count = lengths.pop() if lengths else 1
     columns = {name: value if isinstance(value, list) else [value] * count for name, value in known.items()}
-    return _by_name(columns, count, signature)
+    return _by_name(columns, count, inputs, signature)
 
 
 READERS: dict[str, Callable[[Any, Signature], Rows]] = {
@@ -195,7 +196,7 @@ def read_csv(body: bytes, signature: Signature) -> Rows:
         for column in signature.columns
         if column.name in places
     }
-    return _by_name(columns, len(data), signature)
+    return _by_name(columns, len(data), header, signature)
 
 
 def _cell(line: list[str], place: int, kind: str) -> Any:
@@ -232,21 +233,27 @@ def read_typed(body: bytes, signature: Signature) -> tuple[Rows, Any]:
 def _wrong_columns(number: int, record: dict[str, Any], signature: Signature, wanted: set[str]) -> InvalidRequest:
     lacking = [name for name in signature.names if name in wanted and name not in record]
     if lacking:
-        return schema_mismatch(f"Row {number}: column {lacking[0]!r} is missing.", lacking[0])
+        return missing_columns(f"Row {number}: column {lacking[0]!r} is missing.", lacking[0], record, signature)
     unknown = next(name for name in record if name not in signature.names)
     near = get_close_matches(unknown, signature.names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return schema_mismatch(f"Row {number}: a column is not one of the model's{hint}", near[0] if near else None)
 
 
-def _by_name(columns: dict[str, Any], count: int, signature: Signature) -> Rows:
-    """Rows from named columns, reordered and without the ones that the model does not know."""
+def _by_name(columns: dict[str, Any], count: int, given: Iterable[str], signature: Signature) -> Rows:
+    """Rows from the named columns that the model knows, reordered; `given` are the names of all that the request has."""
     lacking = [name for name in signature.names if name not in columns and name not in signature.optional]
     if lacking:
-        raise schema_mismatch(_missing(lacking, signature), lacking[0])
+        raise missing_columns(_missing(lacking, signature), lacking[0], given, signature)
     empty = [None] * count
     values = [columns.get(name, empty) for name in signature.names]
     return plain_rows.from_columns(values, signature) or from_columns(signature, values)
+
+
+def missing_columns(message: str, lacking: str, given: Iterable[str], signature: Signature) -> InvalidRequest:
+    """The refusal of rows without a column that is needed; and where they have others, how raw ones are taken."""
+    others = signature.features and not set(given) <= set(signature.names)
+    return schema_mismatch(f"{message} {RAW_ROWS}" if others else message, lacking)
 
 
 def _missing(names: list[str], signature: Signature) -> str:

@@ -100,10 +100,9 @@ def verify(folder: Path) -> Bundle:
 
 def signature_of(content: dict[str, Any]) -> Signature:
     """The signature that a manifest holds."""
-    inputs = content["signature"]["inputs"]
-    return Signature(
-        tuple(Column(**column) for column in inputs), content["signature"]["limit"], tuple(content["signature"]["params"])
-    )
+    given = content["signature"]
+    columns = tuple(Column(**column) for column in given["inputs"])
+    return Signature(columns, given["limit"], tuple(given["params"]), features="raw" not in content)
 
 
 def columns_of(schema: list[dict[str, Any]], where: str) -> list[Column]:

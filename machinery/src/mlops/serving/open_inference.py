@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlops.serving import extras
-from mlops.serving.invocations import parse_json
+from mlops.serving.invocations import missing_columns, parse_json
 from mlops.serving.manifest import Bundle
 from mlops.serving.model import Outputs
 from mlops.serving.signature import DATATYPES, Column, InvalidRequest, Rows, from_columns, schema_mismatch
@@ -38,7 +38,7 @@ def read_infer(body: bytes, bundle: Bundle) -> tuple[Rows, str | None, list[str]
         tensors[tensor["name"]] = tensor
     lacking = [name for name in signature.names if name not in tensors and name not in signature.optional]
     if lacking:
-        raise schema_mismatch(f"The input tensor {lacking[0]!r} is missing.", lacking[0])
+        raise missing_columns(f"The input tensor {lacking[0]!r} is missing.", lacking[0], tensors, signature)
     given = {column.name: _data(tensors[column.name], column) for column in signature.columns if column.name in tensors}
     lengths = {len(data) for data in given.values()}
     if len(lengths) != 1:

@@ -91,11 +91,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Signature:
-    """The input columns in the model's order; `limit` is the largest absolute number that the trained model takes."""
+    """The input columns in the model's order; `limit` is the largest absolute number that the trained model takes.
+
+    `features` says that requests hold what the use case makes of raw rows, which may have other columns.
+    """
 
     columns: tuple[Column, ...]
     limit: float | None = None
     params: tuple[dict[str, Any], ...] = ()
+    features: bool = False
 
     @cached_property
     def names(self) -> list[str]:
@@ -156,15 +160,6 @@ class Rows:
         if self.matrix is not None:
             return Rows(count, self.matrix[start:stop], [])
         return Rows(count, None, [values[start:stop] for values in self.arrays])
-
-
-def join(parts: Sequence[Rows]) -> Rows:
-    """The rows of all parts, one after the other; all parts are of the same signature."""
-    count = sum(part.count for part in parts)
-    matrices = [part.matrix for part in parts if part.matrix is not None]
-    if len(matrices) == len(parts):
-        return Rows(count, np.concatenate(matrices), [])
-    return Rows(count, None, [np.concatenate(values) for values in zip(*(part.arrays for part in parts), strict=True)])
 
 
 def from_matrix(signature: Signature, matrix: np.ndarray) -> Rows:
