@@ -110,6 +110,26 @@ def test_an_input_with_personal_data_is_named_by_every_card_and_its_values_by_no
     assert {"format": "petal_width (may hold personal data, values left out)"} in inputs and len(inputs) == 4
 
 
+def test_what_was_made_of_a_personal_column_is_not_described_and_what_is_not_known_is_told(
+    registered: Project, iris: UseCase, tmp_path: Path
+) -> None:
+    candidate = versions.fetch(registered, versions.resolve(registered, "iris"), tmp_path)
+    manifest = {**candidate.manifest, "personal": {"leaf": ["petal_width", "petal_length"]}}
+    facts = cards._described({"leaf", "scent"}, manifest, iris.config, candidate.holdout())
+    assert set(facts["ranges"]) == {"sepal_length", "sepal_width", "species"}
+    assert (facts["personal"], facts["personal_unknown"]) == (["petal_length", "petal_width"], ["scent"])
+    assert cards._left_out(facts) == [
+        "Inputs that may hold personal data, their values left out here: petal_length, petal_width.",
+        "Which inputs were made of scent is not known: name them in serving.personal.",
+    ]
+
+
+def test_a_personal_column_makes_no_slices(registered: Project, command: Callable) -> None:
+    file = registered.root / "config/iris.yaml"
+    file.write_text(file.read_text() + "slices: [petal_width, petal_length]\nserving: {personal: [petal_width]}\n")
+    assert {item["by"] for item in json.loads(command("card", "iris", "--json").out)["slices"]} == {"petal_length"}
+
+
 def test_declared_slices_are_judged_and_an_unknown_column_is_refused(registered: Project, command: Callable) -> None:
     file = registered.root / "config/iris.yaml"
     text = file.read_text()

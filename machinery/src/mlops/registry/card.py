@@ -21,6 +21,7 @@ from mlops.registry import lineage, slices, versions
 from mlops.registry.card_formats import FORMATS, WITH_PLOTS
 from mlops.registry.card_text import day, shortened
 from mlops.registry.versions import Version
+from mlops.training import personal
 from mlops.training.candidate import BASELINE, PREDICTION, TRUTH, Candidate
 from mlops.training.gate import goodness, limit
 from mlops.training.ranges import outside
@@ -84,11 +85,13 @@ def _facts(
     own = use_case.evaluate if use_case_code.digest(use_case.package) == manifest["parts"]["code"] else None
     measures = measures_of_version(own, manifest, config, classes)
     metrics = [_metric(name, config, measures, truth, models[0], row) for name, row in _rows(report).items()]
-    personal = {*use_case.config.serving.personal, *config.serving.personal}
-    ranges = _ranges(manifest, personal)
-    times = config.split.column if config.split.method == "time" else _time(holdout)
-    primary, cuts = measures.get(config.primary), (holdout, use_case.config.slices, times)
-    by_rows = slices.of_rows(*cuts, (config.primary, primary), truth, models) if primary else []
+    named = {*use_case.config.serving.personal, *config.serving.personal}
+    described = _described(named, manifest, config, holdout)
+    shown = holdout.drop(columns=described["personal"])
+    times = config.split.column if config.split.method == "time" else _time(shown)
+    columns = [name for name in use_case.config.slices if name not in described["personal"]]
+    primary = measures.get(config.primary)
+    by_rows = slices.of_rows(holdout, columns, times, (config.primary, primary), truth, models) if primary else []
     facts = {
         "use_case": use_case.name,
         "number": version.number,
@@ -100,15 +103,13 @@ def _facts(
         **_configured(config),
         "data": [_data(project, use_case.name, manifest["git"]["sha"], item) for item in manifest["data"]],
         "rows": manifest["rows"],
-        "period": _period(ranges, holdout, times),
+        "period": _period(described["ranges"], holdout, times),
         "metrics": metrics,
         "verdict": {**report["verdict"], "rows": None, "champion": report["champion"]},
         "classes_found": [] if classes is None else slices.of_classes(config.target.column, classes, truth, *models),
         "importance": manifest.get("importance", []),
         "slices": [asdict(each) for each in by_rows],
-        "ranges": ranges,
-        "personal": [name for name in holdout if name in personal - {*config.key, config.target.column}],
-        "outside": outside(holdout, _ranges(manifest, {*personal, *config.key})),
+        **described,
         "lineage": asdict(lineage.origin(project, version)),
         "python": manifest["python"],
         "fit_seconds": manifest.get("fit_seconds"),
@@ -130,8 +131,19 @@ def _configured(config: UseCaseConfig) -> dict[str, Any]:
     }
 
 
-def _ranges(manifest: dict[str, Any], without: set[str]) -> dict[str, Any]:
-    return {name: known for name, known in manifest.get("ranges", {}).items() if name not in without}
+def _described(named: set[str], manifest: dict[str, Any], config: UseCaseConfig, holdout: pd.DataFrame) -> dict[str, Any]:
+    """The ranges of the training rows and where the holdout goes beyond them; `named` is what may hold personal data.
+
+    Of that only the names are told: those of the inputs, and those of which it is not known what was made of them.
+    """
+    hidden = personal.hidden(named, manifest)
+    ranges = {name: known for name, known in manifest.get("ranges", {}).items() if name not in hidden}
+    return {
+        "ranges": ranges,
+        "personal": [name for name in holdout if name in hidden - {*config.key, config.target.column}],
+        "personal_unknown": personal.unknown(named, manifest, list(holdout)),
+        "outside": outside(holdout, {name: known for name, known in ranges.items() if name not in config.key}),
+    }
 
 
 def _model_files(candidate: Candidate) -> list[dict[str, Any]]:
@@ -243,14 +255,23 @@ def _limits(facts: dict[str, Any], by_rows: Sequence[slices.Slice], config: UseC
         sentences.append(f"The holdout itself went beyond the training ranges in (rows): {rows}.")
     if facts["ranges"]:
         sentences.append("Inputs outside the training ranges below were never seen: what it says of them is a guess.")
-    if facts["personal"]:
-        sentences.append(f"Inputs that may hold personal data, their values left out here: {shortened(facts['personal'])}.")
+    sentences += _left_out(facts)
     if unknown := [item["file"] for item in facts["data"] if not item["licence"]]:
         sentences.append(f"Source and licence are not noted for: {shortened(unknown)}.")
     if facts["lineage"]["dirty"]:
         sentences.append(
             "It was trained with changes that no commit holds, so it cannot be trained again from the repository."
         )
+    return sentences
+
+
+def _left_out(facts: dict[str, Any]) -> list[str]:
+    """Which inputs may hold personal data, and what is not known of them."""
+    sentences = []
+    if names := facts["personal"]:
+        sentences.append(f"Inputs that may hold personal data, their values left out here: {shortened(names)}.")
+    if names := facts["personal_unknown"]:
+        sentences.append(f"Which inputs were made of {shortened(names)} is not known: name them in serving.personal.")
     return sentences
 
 

@@ -16,6 +16,7 @@ from mlops.scoring import as_trained, raw_bundle
 from mlops.serving.manifest import MANIFEST, Bundle, BundleDamaged, verify
 from mlops.serving.raw import FOLDER
 from mlops.training.candidate import PREDICTION, Candidate
+from mlops.training.personal import hidden
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ def bundle(project: Project, name: str, ref: str | None, to: Path | None, form: 
         console.note(f"{name} has no champion yet: {version.number}, the newest version, is taken")
     folder = to or project.output / "bundles" / name / (f"{version.number}-{form}" if form else version.number)
     identity = identity_of(version)
-    allow_pickle, personal = config.serving.allow_pickle, config.serving.personal
+    allow_pickle, personal = config.serving.allow_pickle, _personal(project, config.serving.personal, version)
     raw = config.serving.input == "raw"
     if config.serving.require_signature:
         versions.manifest_of(project, version)  # also a bundle that is here already is of a signed version
@@ -49,6 +50,11 @@ def bundle(project: Project, name: str, ref: str | None, to: Path | None, form: 
             return bundles.build(candidate.path, folder, name, identity, **options)  # type: ignore[arg-type]
         plain = bundles.build(candidate.path, temporary / "plain", name, identity, **options)  # type: ignore[arg-type]
         return raw_bundle.build(project, candidate, plain, folder, trusted=config.serving.trust, allow_pickle=allow_pickle)
+
+
+def _personal(project: Project, named: tuple[str, ...], version: versions.Version) -> tuple[str, ...]:
+    """The columns that a prediction log leaves out: those that are named, and what the version made of them."""
+    return tuple(sorted(hidden(named, versions.manifest_of(project, version)))) if named else ()
 
 
 def reader_of(project: Project, bundle: Bundle) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 MOST = 20
 
 
-def ranges_of(rows: pd.DataFrame, hidden: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
+def ranges_of(rows: pd.DataFrame, hidden: Collection[str] = ()) -> dict[str, dict[str, Any]]:
     """Column → `low` and `high` of numbers and times, `values` of the rest, and how many rows have none (`missing`).
 
     hidden: columns with personal data, of which nothing is reported. Times are in ISO 8601.

@@ -20,7 +20,19 @@ from mlops.console import note, phase
 from mlops.data import stages
 from mlops.metrics.measures import Predictions
 from mlops.training import candidate as candidates
-from mlops.training import conformal, data_rules, file_access, folds, importance, leaks, reference, rules, seeds, thresholds
+from mlops.training import (
+    conformal,
+    data_rules,
+    file_access,
+    folds,
+    importance,
+    leaks,
+    personal,
+    reference,
+    rules,
+    seeds,
+    thresholds,
+)
 from mlops.training.candidate import BASELINE, PREDICTION, PROBABILITY, TRUTH, Candidate
 from mlops.training.findings import Finding, as_values
 from mlops.training.fitting import (
@@ -73,6 +85,7 @@ def train(project: Project, use_case: UseCase, again: bool = False) -> tuple[Can
         }
         interim = stages.read_interim(project, use_case)
         facts |= data_rules.newest(use_case.config, use_case.name, interim)
+        facts["personal"] = personal.derived(use_case, interim, rows)
         _make(temporary, use_case, rows, {**facts, "checks": leaks.of_features(use_case, interim, rows)})
     return candidates.read(folder), True
 
@@ -126,7 +139,7 @@ def _make(folder: Path, use_case: UseCase, rows: pd.DataFrame, facts: dict[str, 
         "metrics": metrics_of(use_case, truth, predictions, classes),
         "baseline": metrics_of(use_case, truth, simple, classes),
         "rows": {"training": len(training), "holdout": len(holdout)},
-        "ranges": ranges_of(training[_described(use_case, training)], config.serving.personal),
+        "ranges": ranges_of(training[_described(use_case, training)], personal.hidden(config.serving.personal, facts)),
         "estimator": _estimator(plain),
         **decided,
         "python": platform.python_version(),
