@@ -140,8 +140,8 @@ def _described(named: set[str], manifest: dict[str, Any], config: UseCaseConfig,
     ranges = {name: known for name, known in manifest.get("ranges", {}).items() if name not in hidden}
     return {
         "ranges": ranges,
-        "personal": [name for name in holdout if name in hidden - {*config.key, config.target.column}],
-        "personal_unknown": personal.unknown(named, manifest, list(holdout)),
+        "personal": [str(name) for name in holdout if name in hidden - {*config.key, config.target.column}],
+        "personal_unknown": personal.unknown(named, manifest, [*map(str, holdout)]),
         "outside": outside(holdout, {name: known for name, known in ranges.items() if name not in config.key}),
     }
 
