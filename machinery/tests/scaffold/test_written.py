@@ -9,14 +9,15 @@ import pandas as pd
 import pytest
 import sqlalchemy
 from sklearn.metrics import recall_score
-from tables import Trained, people
+from tables import people
 
+from mlops.bundle import build as bundles
 from mlops.config import Project
 from mlops.data import stages
 from mlops.scaffold import choose
 from mlops.scaffold.add import Added, add
 from mlops.scaffold.understand import Wishes
-from mlops.scoring import registered
+from mlops.scoring import raw_bundle
 from mlops.training.evaluate import evaluate
 from mlops.training.train import train
 from mlops.use_case import load_use_case
@@ -55,15 +56,22 @@ def test_twenty_columns_take_fewer_lines_than_allowed_and_pass_the_linters(own: 
 
 
 def test_a_series_of_each_group_trains_passes_the_linters_and_is_served_by_the_columns_of_its_file(
-    own: Project, trained: Trained, tmp_path: Path
+    own: Project, tmp_path: Path
 ) -> None:
     series(tmp_path / "rows.csv")
     (own.root / "src" / "use_cases").mkdir(parents=True)
     (own.root / "src" / "use_cases" / "__init__.py").touch()
-    added, outcome = trained(tmp_path / "rows.csv", "sales")
-    assert outcome.passed, outcome.evaluation.verdict.reasons
+    added = add(own, "mine", str(tmp_path / "rows.csv"), Wishes("sales"))
     _lint(own, added)
-    served = registered.bundle(own, "mine", None, None, None)
+    use_case = load_use_case(own, "mine")
+    candidate, _ = train(own, use_case)
+    verdict = evaluate(use_case, candidate, None).verdict
+    assert verdict.passed, verdict.reasons
+    assert use_case.config.serving.input == "raw"
+    # As a registered version is bundled, without a store, plots and a second bundle, which take longer than all of this.
+    version = {"number": "1.0.0", "run_id": "abc", "code": candidate.manifest["parts"]["code"]}
+    plain = bundles.build(candidate.path, tmp_path / "plain", "mine", version)
+    served = raw_bundle.build(own, candidate, plain, tmp_path / "bundle")
     assert list(served.signature.names) == ["shop", "day"]
 
 
