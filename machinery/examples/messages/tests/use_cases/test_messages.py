@@ -1,21 +1,59 @@
 """Messages: words decide, whatever their case and order."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
+import pytest
 from sklearn.metrics import f1_score
 from sklearn.model_selection import cross_val_predict
 
 from use_cases import messages
 
-RAW = pd.read_csv(Path(__file__).parents[2] / "data/raw/messages/messages.csv", keep_default_na=False)
+FOLDER = Path(__file__).parents[2] / "data/raw/messages"
+RAW = pd.read_csv(FOLDER / "messages.csv", keep_default_na=False)
 ROWS = messages.features(messages.load(RAW))
 MODEL = messages.build(columns=16384, regularisation=0.01, spark=False, seed=7).fit(ROWS[["text"]], ROWS["kind"])
 
 
 def test_no_text_stands_there_twice() -> None:
     assert not RAW["text"].duplicated().any()
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script beside the data."""
+    monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.delitem(sys.modules, "create", raising=False)
+    import create
+
+    return create
+
+
+def test_the_script_accounts_for_each_line_of_the_source(script: ModuleType) -> None:
+    left_out = [int(number) for number in script.LEFT_OUT.split()]
+    assert len(set(left_out)) == len(left_out) == 454
+    assert len(RAW) + 454 + 403 == 5574
+    assert not RAW["message"].isin(left_out).any()
+
+
+def test_the_script_writes_the_same_bytes_from_their_lines(script: ModuleType) -> None:
+    texts = dict(zip(RAW["message"], RAW["kind"] + "\t" + RAW["text"], strict=True))
+    first = texts[1]  # stands for each line that was a repetition
+    lines = [texts.get(number, first) for number in range(1, 5575)]
+    written = script.chosen(lines, set()).to_csv(index=False, lineterminator="\n")
+    assert written == (FOLDER / "messages.csv").read_text(encoding="utf-8")
+    assert script.chosen(["ham\tone", "spam\ttwo\t3", "ham\tone", "ham\tfour"], {4}).to_numpy().tolist() == [
+        [1, "one", "ham"],
+        [2, "two\t3", "spam"],
+    ]
+
+
+def test_the_script_refuses_another_file(script: ModuleType) -> None:
+    with pytest.raises(ValueError, match="another file than the one that was published"):
+        script.create(b"ham\tone\n")
 
 
 def test_order_and_case_of_words_do_not_matter() -> None:
