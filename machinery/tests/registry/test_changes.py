@@ -53,3 +53,23 @@ def test_diff_of_two_versions_lays_configuration_and_metrics_side_by_side(two: P
 def test_versions_of_two_use_cases_are_not_compared(two: Project, command) -> None:
     result = command("diff", "iris@1.0.0", "ridership@1.0.0")
     assert result.code == 2 and "of two use cases" in result.err
+
+
+@pytest.mark.parametrize("count", [2, 9, 90])
+def test_what_stands_below_a_version_leaves_its_neighbours_room(count: int) -> None:
+    from types import SimpleNamespace
+
+    from mlops.registry import changes
+
+    changed = (
+        "max_leaf_nodes 31 → 15",
+        "data: rides-2026-01.csv has other content (3270 rows, 0123456789ab → 3290 rows, ab12)",
+    )
+    listed = [changes.Step(SimpleNamespace(number=f"1.0.{place}"), {"f1": 0.9}, changed) for place in reversed(range(count))]
+    figure = changes.draw(listed)
+    figure.canvas.draw()
+    labels = figure.axes[-1].get_xticklabels()
+    boxes = sorted((label.get_window_extent() for label in labels), key=lambda box: box.x0)
+    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+    assert labels[0].get_text().startswith(f"1.0.{count - 1}\nmax_leaf_nodes 31\n→ 15\ndata:")
+    assert figure.get_figwidth() <= 40

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +30,9 @@ PARTS = {
 }
 METRIC = "metric."
 COLOUR = "#0072B2"
+# Of the plot, in inches: a version's width, and that of all; in letters and lines: what stands below a version.
+WIDTH, MOST = 1.3, 40.0
+LETTERS, LINES = 18, 8
 
 
 @dataclass(frozen=True)
@@ -181,19 +186,27 @@ def plot(project: Project, name: str, history: Sequence[Step]) -> Path:
 
 
 def draw(history: Sequence[Step]) -> Figure:
-    """The figure of `plot`: what changed stands below each version."""
+    """The figure of `plot`: what changed stands below each version, or below every n-th where they are too many to read."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     ordered = list(history)[::-1]
     metrics = list(dict.fromkeys(name for step in ordered for name in step.metrics)) or ["no metrics"]
-    figure = Figure(figsize=(max(5.0, 1.3 * len(ordered)), 1.7 * len(metrics) + 1.2), layout="constrained")
+    width = max(5.0, min(MOST, WIDTH * len(ordered)))
+    figure = Figure(figsize=(width, 1.7 * len(metrics) + 1.2), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
     for axes, metric in zip(panels, metrics, strict=True):
         axes.plot(range(len(ordered)), [step.metrics.get(metric, float("nan")) for step in ordered], "o-", color=COLOUR)
         axes.set_title(metric, loc="left", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
-    labels = ["\n".join([step.version.number, *step.changed[:4]]) for step in ordered]
-    panels[-1].set_xticks(range(len(ordered)), labels, fontsize=8)
+    every = math.ceil(WIDTH * len(ordered) / MOST)
+    places = range(len(ordered) - 1, -1, -every)
+    panels[-1].set_xticks(places, [_label(ordered[place]) for place in places], fontsize=8)
     return figure
+
+
+def _label(step: Step) -> str:
+    """The number of a version and what changed, in lines that its neighbours leave room for."""
+    lines = [line for change in step.changed for line in textwrap.wrap(change, LETTERS)]
+    return "\n".join([step.version.number, *(lines if len(lines) <= LINES else [*lines[: LINES - 1], "…"])])
