@@ -59,6 +59,9 @@ def test_a_version_of_an_older_commit_and_an_override_is_equal_to_the_last_byte_
     assert "model/model.skops" not in result["files"] and "holdout.parquet" not in result["files"]
     assert result["verdict"].startswith("equal: 3 metrics and 51 predictions are the same")
     assert git(repository.root, "worktree", "list").count("\n") == 0
+    costs = result["costs"]
+    assert sorted(costs) == ["comparison", "environment", "training", "worktree"] and not result["own_environment"]
+    assert costs["training"]["cpu"] > max(costs["environment"]["cpu"], costs["worktree"]["cpu"]) > 0
 
 
 def test_nothing_of_the_store_or_of_earlier_candidates_is_taken(repository: Repository) -> None:
@@ -130,14 +133,16 @@ def test_data_that_are_nowhere_are_named(repository: Repository) -> None:
 
 
 def test_the_summary_of_a_workflow_says_what_differs_and_by_how_much() -> None:
-    from mlops.registry.reproduce import Reproduction, markdown
+    from mlops.registry.reproduce import Cost, Reproduction, markdown
 
     metrics = {"log_loss": (0.25, 0.5), "days": (2050.0, 2050.0), "new": (None, 1.0)}
-    result = Reproduction("iris 1.0.0", "a" * 40, ("lock",), (), metrics, 51, 2, 0.125, (), 1.5, 20.0, 9.0)
+    costs = {"environment": Cost(20.0, 9.0)}
+    result = Reproduction("iris 1.0.0", "a" * 40, ("lock",), (), metrics, 51, 2, 0.125, (), 1.5, True, costs)
     text = markdown(result)
     assert text.startswith("### ❌ iris 1.0.0, trained again from aaaaaaaaaaaa") and "Differs in 2 of 51 predictions" in text
     assert "| log_loss | 0.2500 | 0.5000 | 0.25 |" in text and "| days | 2050 | 2050 | 0 |" in text
-    assert "| new | – | 1.0000 | – |" in text and "Environment: of its own, in 20 s; fit: 1.5 s." in text
+    assert "| new | – | 1.0000 | – |" in text and "Environment: of its own. " in text
+    assert text.endswith("Seconds (on a processor): environment 20.0 (9.0); fit 1.5.")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +171,7 @@ def test_another_lock_gets_an_environment_of_its_own_by_the_make_of_its_commit(
     assert reproduce._environment(project, tree)[0] == sys.executable
 
 
-def test_compiled_modules_are_taken_where_the_source_is_the_same_file_alone(tmp_path: Path) -> None:
+def test_compiled_modules_are_taken_where_the_source_has_the_same_bytes_alone(tmp_path: Path) -> None:
     import compileall
 
     from mlops.registry import bytecode
@@ -174,15 +179,23 @@ def test_compiled_modules_are_taken_where_the_source_is_the_same_file_alone(tmp_
     here, there = (tmp_path / name / "package" for name in ("here", "there"))
     here.mkdir(parents=True)
     there.mkdir(parents=True)
-    for name in ("linked.py", "copied.py", "gone.py"):
+    for name in ("linked.py", "copied.py", "other.py", "stale.py", "gone.py"):
         (here / name).write_text("X = 1\n")
     compileall.compile_dir(here, quiet=1)
     os.link(here / "linked.py", there / "linked.py")
-    (there / "copied.py").write_text("X = 2\n")
-    assert bytecode.share(here.parent, there.parent) == 1
-    (compiled,) = (there / "__pycache__").iterdir()
-    assert compiled.name.startswith("linked.") and compiled.read_bytes() == (here / "__pycache__" / compiled.name).read_bytes()
+    (there / "copied.py").write_text("X = 1\n")
+    os.utime(there / "copied.py", (1e9, 1e9))
+    (there / "other.py").write_text("X = 2\n")
+    for folder in (here, there):  # edited since it was compiled
+        (folder / "stale.py").write_text("X = 3\n")
+        os.utime(folder / "stale.py", (1e9, 1e9))
+    assert bytecode.share(here.parent, there.parent) == 2
+    assert sorted(file.name.partition(".")[0] for file in (there / "__pycache__").iterdir()) == ["copied", "linked"]
     assert bytecode.share(here.parent, there.parent) == 0
+    code = "import package.linked, package.copied, package.stale; assert package.stale.X == 3"
+    done = subprocess.run([sys.executable, "-v", "-c", code], cwd=there.parent, capture_output=True, text=True)
+    for name, taken in (("linked", True), ("copied", True), ("stale", False)):
+        assert (f"code object from '{there.parent}/package/__pycache__/{name}." in done.stderr) is taken, done.stderr[-3000:]
 
 
 def test_another_environment_that_the_shell_names_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,20 @@
-"""The compiled modules of an environment for another one: importing new packages costs a multiple of importing known ones."""
+"""The compiled modules of a folder of packages, for another one: importing new packages costs a multiple of known ones."""
 
 from __future__ import annotations
 
 import os
-import shutil
+import struct
 from pathlib import Path
 
 CACHE = "__pycache__"
+# What precedes the code, as PEP 552 has it: magic number, flags (0: held against time and size of the source), time, size.
+HEADER = struct.Struct("<4sIII")
 
 
 def share(here: Path, there: Path) -> int:
-    """Copy compiled modules from a folder of packages to another one; returns how many.
+    """Write compiled modules of a folder of packages into another one; returns how many.
 
-    Only those whose source is one and the same file in both, as uv links it from its cache; Python itself compares size and
-    time of a source before it takes what was compiled of it.
+    Only those whose source has the same bytes in both, and that were compiled of it; the time of the other source is put in.
     """
     count = 0
     for folder, _, names in os.walk(here):
@@ -22,15 +23,30 @@ def share(here: Path, there: Path) -> int:
         place = there / Path(folder).relative_to(here)
         for name in names:
             source = f"{name.partition('.')[0]}.py"
-            if _is_one_file(Path(folder).parent / source, place.parent / source) and not (place / name).exists():
+            if (place / name).exists():
+                continue
+            compiled = _for(Path(folder) / name, Path(folder).parent / source, place.parent / source)
+            if compiled is not None:
                 place.mkdir(exist_ok=True)
-                shutil.copyfile(Path(folder) / name, place / name)
+                (place / name).write_bytes(compiled)
                 count += 1
     return count
 
 
-def _is_one_file(one: Path, other: Path) -> bool:
+def _for(compiled: Path, source: Path, other: Path) -> bytes | None:
+    """A compiled module as that of another source; None where it was not compiled of these bytes."""
     try:
-        return one.samefile(other)
-    except OSError:
-        return False
+        mine, theirs = source.stat(), other.stat()
+        if mine.st_size != theirs.st_size or not (os.path.samestat(mine, theirs) or source.read_bytes() == other.read_bytes()):
+            return None
+        content = compiled.read_bytes()
+        magic, flags, time, size = HEADER.unpack_from(content)
+    except (OSError, struct.error):
+        return None
+    if flags or (time, size) != (_time(mine), mine.st_size & 0xFFFFFFFF):
+        return None
+    return HEADER.pack(magic, flags, _time(theirs), size) + content[HEADER.size :]
+
+
+def _time(status: os.stat_result) -> int:
+    return int(status.st_mtime) & 0xFFFFFFFF

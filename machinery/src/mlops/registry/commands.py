@@ -184,6 +184,7 @@ def reproduce(
         rows = [(metric, *values) for metric, values in result.metrics.items()]
         console.table(f"{result.version}, commit {result.commit[:12]}", ("metric", "registered", "again"), rows)
         console.note(f"{result.version}: {result.verdict}")
+        console.note(reproduction.spent(result))
     raise typer.Exit(0 if result.equal else 1)
 
 

@@ -17,10 +17,11 @@ import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import mlops
 from mlops import digests, dvc, folders, git, keys, runner, uncommitted, vendored
 from mlops.config import Project, load_project, load_use_case_config
 from mlops.console import note, phase
@@ -44,13 +45,21 @@ LEADING = ("MLOPS_", "MLFLOW_", "GITHUB_", "PYTHON")
 
 
 @dataclass(frozen=True)
+class Cost:
+    """Seconds by the clock, and on a processor, of this process and of those that it started."""
+
+    seconds: float
+    cpu: float
+
+
+@dataclass(frozen=True)
 class Reproduction:
     """A version and its repetition.
 
     parts: what of the key is not the same. metrics: name → both values. rows: of the holdout; largest: the greatest distance
-    of a predicted number or probability. files: those with other bytes. seconds: of the fit; environment_seconds, of them on
-    a processor environment_cpu: until that commit's packages and machinery were there, 0 where they are those that are here.
-    uncommitted: the files whose changes were kept with the run, as no commit holds them.
+    of a predicted number or probability. files: those with other bytes. seconds: of the fit. own_environment: not the packages
+    and machinery that are here. costs: of each part. uncommitted: the files whose changes were kept with the run, as no commit
+    holds them.
     """
 
     version: str
@@ -63,8 +72,8 @@ class Reproduction:
     largest: float
     files: tuple[str, ...]
     seconds: float
-    environment_seconds: float = 0.0
-    environment_cpu: float = 0.0
+    own_environment: bool = False
+    costs: dict[str, Cost] = field(default_factory=dict)
     uncommitted: tuple[str, ...] = ()
 
     @property
@@ -90,30 +99,32 @@ def reproduce(project: Project, name: str, ref: str | None = None) -> Reproducti
     Raises UserError for a version from changes that no commit holds, a commit or data that are not here, and where the
     training of that time fails; DataError for a version whose files are damaged.
     """
+    start = _now()
     version = versions.resolve(project, name, ref)
     commit = _commit(project, version)
     with folders.work_folder() as scratch:
         fetched = versions.fetch(project, version, scratch / "registered")
         changed = _uncommitted(version, fetched)
         with _worktree(project, commit, scratch / "tree") as tree:
-            return _reproduced(project, version, fetched, changed, tree)
+            if changed:
+                uncommitted.apply(fetched.path / uncommitted.FILE, tree)
+                note(f"{version.title}: changes that no commit holds are applied as they were kept: {', '.join(changed)}")
+            _bring_data(project, name, tree, fetched)
+            result = _reproduced(project, version, fetched, tree, {"worktree": _since(start)})
+    return replace(result, uncommitted=tuple(changed))
 
 
-def _reproduced(project: Project, version: Version, registered: Candidate, changed: list[str], tree: Path) -> Reproduction:
-    """Train in a checkout of the commit, with the changes that were kept, and compare."""
-    name, commit = registered.use_case, version.tags["git_commit"]
-    if changed:
-        uncommitted.apply(registered.path / uncommitted.FILE, tree)
-        note(f"{version.title}: changes that no commit holds are applied as they were kept: {', '.join(changed)}")
-    _bring_data(project, name, tree, registered)
-    started, before = time.perf_counter(), _cpu_of_children()
-    with phase(f"{version.title}: environment of {commit[:12]}"):
+def _reproduced(project: Project, version: Version, registered: Candidate, tree: Path, costs: dict[str, Cost]) -> Reproduction:
+    """Train in a checkout of the commit, with its data, and compare."""
+    name, start = registered.use_case, _now()
+    with phase(f"{version.title}: environment of {version.tags['git_commit'][:12]}"):
         python, paths = _environment(project, tree)
-    seconds = (time.perf_counter() - started, _cpu_of_children() - before) if python != sys.executable else (0.0, 0.0)
+    costs, start = {**costs, "environment": _since(start)}, _now()
     with phase(f"{version.title}: trained again"):
         again = _train(name, tree, python, paths, _overrides(tree, name, registered.manifest["config"]))
+    costs, start = {**costs, "training": _since(start)}, _now()
     result = compare(version, registered, again)
-    return replace(result, environment_seconds=seconds[0], environment_cpu=seconds[1], uncommitted=tuple(changed))
+    return replace(result, own_environment=python != sys.executable, costs={**costs, "comparison": _since(start)})
 
 
 def reported(project: Project, name: str, ref: str | None = None) -> Reproduction:
@@ -140,11 +151,15 @@ def markdown(result: Reproduction) -> str:
     for metric, (old, new) in result.metrics.items():
         distance = "–" if old is None or new is None else f"{abs(new - old):.3g}"
         lines.append(f"| {metric} | {number(old)} | {number(new)} | {distance} |")
-    environment = (
-        f"of its own, in {result.environment_seconds:.0f} s" if result.environment_seconds else "the one that is here"
-    )
+    environment = "of its own" if result.own_environment else "the one that is here"
     kept = f"Changes that no commit holds, kept with the run: {', '.join(result.uncommitted)}. " if result.uncommitted else ""
-    return "\n".join([*lines, "", f"{kept}Environment: {environment}; fit: {result.seconds:.1f} s."])
+    return "\n".join([*lines, "", f"{kept}Environment: {environment}. {spent(result)}."])
+
+
+def spent(result: Reproduction) -> str:
+    """Seconds of each part, in brackets those on a processor, in a sentence."""
+    parts = [f"{part} {cost.seconds:.1f} ({cost.cpu:.1f})" for part, cost in result.costs.items()]
+    return f"Seconds (on a processor): {', '.join(parts)}; fit {result.seconds:.1f}"
 
 
 def compare(version: Version, registered: Candidate, again: Candidate) -> Reproduction:
@@ -172,10 +187,15 @@ def compare(version: Version, registered: Candidate, again: Candidate) -> Reprod
     )
 
 
-def _cpu_of_children() -> float:
-    """Seconds on a processor of all the processes that have ended."""
+def _now() -> Cost:
+    """The clock, and the time on a processor of this process and of those that it started and that have ended."""
     times = os.times()
-    return times.children_user + times.children_system
+    return Cost(time.perf_counter(), times.user + times.system + times.children_user + times.children_system)
+
+
+def _since(start: Cost) -> Cost:
+    now = _now()
+    return Cost(now.seconds - start.seconds, now.cpu - start.cpu)
 
 
 def _summarise(text: str) -> None:
@@ -248,6 +268,7 @@ def _environment(project: Project, tree: Path) -> tuple[str, list[Path]]:
     paths = [tree / "src"]
     if (tree / "machinery" / "src").is_dir():  # the machinery is a folder of the repository: that of the commit
         paths.append(tree / "machinery" / "src")
+        bytecode.share(Path(mlops.__file__).parents[1], paths[-1])
     if same:
         return sys.executable, paths
     # As in that folder, whatever a shell or a job names as its environment; with this Python.
