@@ -204,7 +204,13 @@ class TestWithDvc:
         shutil.rmtree(dvc.cache(project))
         saved.unlink()
         done = command("data", "restore")
-        assert done.code == 2 and len(lines(done)) == 1 and dvc.remote(project) in done.err
+        assert done.code == 2 and len(lines(done)) == 1 and f"remote: {dvc.remote(project)} (no such folder)" in done.err
+        assert "large.remote in config/project.yaml is empty" in done.err and "Checkout" not in done.err
+        os.environ["MLOPS__PROJECT__LARGE__REMOTE"] = "elsewhere"
+        (project.root / "elsewhere").mkdir()
+        done = command("data", "restore")
+        assert done.code == 2 and len(lines(done)) == 1 and "see that it holds them whole" in done.err
+        assert f"remote: {project.root / 'elsewhere'};" in done.err and "is empty" not in done.err
 
     def test_a_remote_with_other_bytes_is_one_line(self, project: Project, saved: Path, command: Run) -> None:
         digest = dvc.md5(saved)

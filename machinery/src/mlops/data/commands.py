@@ -116,7 +116,8 @@ def save(
     commit, files = large.save(load_project(), message)
     if json:
         return console.as_json({"commit": commit, "large": files})
-    console.note(f"saved as {commit[:12]}, {len(files)} large raw files at the remote")
+    large_files = f", large raw files at the remote: {', '.join(file.name for file in files)}" if files else ""
+    console.note(f"saved as {commit[:12]}{large_files}")
 
 
 def show(stage: str, sets: Iterable[Dataset], json: bool) -> None:

@@ -43,13 +43,16 @@ def run(project: Project, *arguments: str) -> None:
     variables = {**given, "DVC_NO_ANALYTICS": "1", "DVC_STUDIO_OFFLINE": "1"}
     done = subprocess.run([command(), *arguments], cwd=project.root, env=variables, capture_output=True, text=True)
     if done.returncode:
-        raise DataError(f"dvc {arguments[0]} failed: {_last_words(done.stderr or done.stdout)}; remote: {remote(project)}")
+        place = remote(project)
+        absent = "" if "://" in place or Path(place).is_dir() else " (no such folder)"
+        raise DataError(f"dvc {arguments[0]} failed: {_last_words(done.stderr or done.stdout)}; remote: {place}{absent}")
 
 
 def _last_words(stderr: str) -> str:
     """The first and the last error that DVC names, where it names a line for each file."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line.partition(": ")[2].removeprefix("unexpected error - ") for line in lines if line.startswith(FAILED)]
+    errors = [line.partition(" - Checkout failed for")[0] for line in errors]  # what follows are the files, on other lines
     named = list(dict.fromkeys((errors or lines[-1:])[:: max(1, len(errors) - 1)]))
     return "; ".join(named) or "no message"
 

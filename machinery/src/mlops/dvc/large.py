@@ -111,13 +111,22 @@ def _fetch(project: Project, wanted: dict[Path, str]) -> None:
         dvc.run(project, "pull", "--force", *names)
     except DataError as error:
         where = f" (its copy in the cache was damaged: {damaged[0].name})" if damaged else ""
-        hint = "see that it holds them whole and its keys are set, then: mlops data restore"
-        raise DataError(f"{', '.join(file.name for file in wanted)}: {error}{where}; {hint}") from None
+        raise DataError(f"{', '.join(file.name for file in wanted)}: {error}{where}; {_remedy(project)}") from None
     for file, digest in wanted.items():
         if not file.is_file() or dvc.md5(file) != digest:
             dvc.drop_damaged(project, digest)
             place = dvc.remote(project)
             raise DataError(f"{file}: {place} holds other bytes than its pointer names; where the file is whole: mlops save")
+
+
+def _remedy(project: Project) -> str:
+    """What to do where content cannot be fetched: nobody but the clone that saved it has the default remote."""
+    if project.large.remote:
+        return "see that it holds them whole and its keys are set, then: mlops data restore"
+    return (
+        "large.remote in config/project.yaml is empty, so that only the clone that saved them has them: set it there to a "
+        "folder or bucket that all can reach, mlops save, then here: mlops data restore"
+    )
 
 
 def fetch_into_cache(project: Project, tree: Path, pointer: Path) -> None:
