@@ -2,7 +2,7 @@
 .PHONY: lint-machinery-style lint-machinery-types format-machinery test-machinery test-servers coverage test-all-machinery test-workflows benchmark-workflows drift drill wheel release-wheel docs-machinery lock-dvc lock-workbench
 
 DOCS_TITLE := MLOps template
-DOCS_EXTENSIONS := myst_parser,sphinxcontrib.mermaid,sphinx.ext.autodoc,sphinx.ext.napoleon
+DOCS_EXTENSIONS := myst_parser,sphinx.ext.autodoc,sphinx.ext.napoleon
 
 EXAMPLES := $(notdir $(wildcard machinery/examples/*))
 SPACE := $(subst ,, )

@@ -17,6 +17,8 @@ PAGES = {
         *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "machinery/CONTRIBUTING.md", "AGENTS.md")),
         SKELETON / "README.md",
         *sorted(DOCS.glob("**/*.md")),
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "machinery" / "examples").glob("*/docs/*.md")),
     ]
     if "_build" not in file.parts
 }

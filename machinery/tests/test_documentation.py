@@ -26,8 +26,6 @@ DATA = {
     "json",
     "ini",
     "text",
-    "mermaid",
-    "{mermaid}",
     "{toctree}",
     "{eval-rst}",
     "toml",
@@ -84,8 +82,6 @@ def test_commands_that_blocks_show_are_accepted(page: str) -> None:
                     accepted(rest[rest.index("--") + 2 :])
             elif program == "make":
                 assert {word for word in rest if re.fullmatch("[a-z-]+", word)} <= TARGETS, f"{page}:{block.line}"
-            elif program == "python" and rest[:1] == ["-m"]:
-                assert (ROOT / "machinery" / rest[1].replace(".", "/")).with_suffix(".py").is_file(), f"{page}:{block.line}"
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -145,8 +141,36 @@ def test_links_to_files_lead_somewhere(page: str) -> None:
         file = (ROOT / page).parent / path if path else ROOT / page
         assert file.exists(), f"{page}: {target}"
         assert not anchor or anchor in anchors(file), f"{page}: {target}"
-    for name in re.findall(r"\{doc\}`(?:[^`]*<)?([\w/-]+)>?`", text):
-        assert (ROOT / page).parent.joinpath(f"{name}.md").is_file(), f"{page}: {name}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_are_drawn_alike_by_github_and_without_a_network(page: str) -> None:
+    text = FENCE.sub("", PAGES[page])
+    assert re.findall(r"(?<!`)\{\w+\}`|^:::", text, re.M) == [], "a role or directive, which GitHub shows as it stands"
+    for picture in re.findall(r"!\[[^]]+\]\(([^)]+)\)", text):
+        drawn = (ROOT / page).parent.joinpath(picture).read_text(encoding="utf-8")
+        assert not re.search(r"(href|src)=\"(?!#|data:)|@import|url\((?!#)", drawn), f"{page}: {picture} loads something"
+
+
+PLACES = (ROOT, ROOT / "machinery", ROOT / "machinery/src")
+SOURCE = re.compile(r"(?<![\w/.])(?:src|mlops|tests|machinery|benchmarks|\.github)/[\w/.-]+\.(?:py|json|ya?ml|Dockerfile|svg|txt)\b")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_of_the_machinery_that_prose_names_are_there(page: str) -> None:
+    spans = re.findall(r"`([^`]+)`", FENCE.sub("", PAGES[page]))
+    files = {file for span in spans for file in SOURCE.findall(span) if "use_cases" not in file}
+    assert {file for file in files if not any((place / file).is_file() for place in PLACES)} == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_benchmarks_are_started_where_they_lie_with_options_that_they_have(page: str) -> None:
+    shown = [line for block in blocks(page) for script in block.scripts for line in script.splitlines() if "-m benchmarks" in line]
+    assert [line for line in shown if not line.startswith("cd machinery && ../.venv/bin/python -m ")] == []
+    for line in [*shown, *re.findall(r"`([^`]*benchmarks\.[a-z][^`]*)`", PAGES[page])]:
+        name, options = re.search(r"benchmarks\.(\w+)([^#]*)", line).groups()  # type: ignore[union-attr]
+        source = (ROOT / "machinery/benchmarks" / f"{name}.py").read_text(encoding="utf-8")
+        assert [option for option in re.findall(r"--[a-z-]+", options) if f'"{option}"' not in source] == [], line
 
 
 def test_secrets_and_variables_of_the_workflows_stand_on_their_page() -> None:
