@@ -27,7 +27,7 @@ class Shadow(Frozen):
 
 
 class Compose(Frozen):
-    """A host with Docker Engine, and how a new service proves itself there; `mlops docs deploy` explains each key."""
+    """A host with Docker Engine, and how a new service proves itself there; `mlops docs configuration` explains each key."""
 
     host: str = Field(default="", pattern=r"^(|(ssh|tcp|unix)://.+)$")
     ports: dict[str, Annotated[int, Field(ge=1, le=65535)]] = {}
