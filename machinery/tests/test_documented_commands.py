@@ -43,6 +43,7 @@ NOT_HERE = {
     "mlops score churn in/": "needs Java: tests/scoring, marker spark",
     "mlops score churn s3://": "needs a bucket: tests/scoring/test_object_storage.py",
     "spark-submit": "the same",
+    "mlops run messages --set parameters.spark": "needs Java: tests/serving/test_spark_ml.py",
     "uvx": "needs a wheel: tests/project/test_new.py and test_tutorial.py",
     "mlflow server": "serves until it is stopped",
     "MLFLOW_TRACKING_URI": "needs a server: tests/registry, marker services",

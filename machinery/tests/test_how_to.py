@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
+import skops.io
 from sklearn.base import clone
+
+from mlops import Project
 
 PAGE = (Path(__file__).parents[1] / "docs" / "how-to.md").read_text(encoding="utf-8")
 # Heading → the code blocks below it.
@@ -54,3 +58,14 @@ def test_weights_find_a_rare_class_and_overstate_its_probability() -> None:
     model = example("How do I find a rare class?")["build"](seed=0).fit(score, rare)
     assert model.predict(score)[rare == 1].mean() > 0.7
     assert model.predict_proba(score)[:, 1].mean() > 2 * rare.mean()
+
+
+def test_the_features_of_a_version_are_those_that_its_model_computes(
+    registered: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(registered.root)
+    features = example("How do I use a version's fitted features on their own?")["features"]
+    [file] = registered.store.glob("**/models/**/model.skops")
+    model, rows = skops.io.load(file), pd.DataFrame(RANDOM.uniform(0, 8, (9, 4)), columns=features.feature_names_in_)
+    assert np.array_equal(features.transform(rows), model[:-1].transform(rows))
+    assert features.transform(rows).shape == (9, 34)
