@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,18 @@ def test_commands_that_prose_names_are_there(page: str) -> None:
     targets = {span: {word for word in span.split()[1:] if re.fullmatch("[a-z-]+", word)} for span in named(page, "make")}
     wrong |= {span: sorted(words - TARGETS) for span, words in targets.items()}
     assert {span: words for span, words in wrong.items() if words} == {}
+
+
+def leaves(command: Any, *names: str) -> Iterator[str]:
+    """The commands below one, by name."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from leaves(inner, *names, name) if hasattr(inner, "commands") else [" ".join((*names, name))]
+
+
+def test_every_command_stands_on_its_page() -> None:
+    rows = re.findall(r"(?m)^\| (`mlops .*?) \|", PAGES["machinery/docs/commands.md"])
+    page = {word for row in rows for word in re.findall(r"[a-z-]+", row)}
+    assert [name for name in leaves(typer.main.get_command(cli.app)) if name.split()[-1] not in page] == []
 
 
 # Words that somebody who knows the field would not write, and what stands in their place.
