@@ -9,4 +9,5 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = project
 html_show_copyright = False
+smartquotes = False  # two hyphens of an option stay two
 exclude_patterns = ["_build"]
