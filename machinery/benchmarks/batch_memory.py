@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 330, 64, 110, 30, 48
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 340, 60, 112, 34, 52  # no wider, for phones
 BOUNDS = (700_000, 60_000_000), (50, 20_000)  # rows, MB
 GOAL = 1_000
 STYLE = """
@@ -36,10 +36,10 @@ def draw(lines: Sequence[Line], file: Path) -> None:
     """Write the picture; both axes are logarithmic."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{_label(lines)}" font-family="system-ui, sans-serif" font-size="12">',
+        f'aria-label="{_label(lines)}" font-family="system-ui, sans-serif" font-size="14" width="{WIDTH * 7 // 6}">',
         f"<style>{STYLE}</style>",
         f'<rect class="ground" width="{WIDTH}" height="{HEIGHT}" rx="8"/>',
-        f'<text class="ink" x="{LEFT}" y="18" font-weight="600">Peak of resident memory, MB</text>',
+        f'<text class="ink" x="{LEFT}" y="20" font-weight="600">Peak of resident memory, MB</text>',
         *_axes(),
     ]
     taken: list[tuple[float, float]] = []
@@ -77,7 +77,7 @@ def _axes() -> list[str]:
     for rows in (1_000_000, 10_000_000, 50_000_000):
         x = _x(rows)
         parts.append(f'<path class="grid" d="M{x} {TOP}V{ground}"/>')
-        parts.append(f'<text class="soft" x="{x}" y="{ground + 18}" text-anchor="middle">{rows // 1_000_000} M</text>')
+        parts.append(f'<text class="soft" x="{x}" y="{ground + 20}" text-anchor="middle">{rows // 1_000_000} M</text>')
     middle = (LEFT + end) / 2
     parts.append(f'<text class="soft" x="{middle}" y="{HEIGHT - 10}" text-anchor="middle">rows × 30 features</text>')
     return parts
@@ -89,7 +89,7 @@ def _line(line: Line, taken: list[tuple[float, float]]) -> list[str]:
     path = " ".join(f"{x},{y}" for x, y in places)
     last, megabytes = places[-1], line.peaks[max(line.peaks)]
     below = 18 if last[0] < WIDTH - RIGHT - 50 else 4  # of a line that ends early, clear of the others
-    height = max([last[1] + below, *(y + 15 for x, y in taken if x == last[0])])
+    height = max([last[1] + below, *(y + 17 for x, y in taken if x == last[0])])
     taken.append((last[0], height))
     name = f'<text class="ink" x="{last[0] + 10}" y="{height}">{line.name} {megabytes:,.0f}</text>'
     dots = [f'<circle class="{line.kind}" cx="{x}" cy="{y}" r="3.5"/>' for x, y in places]

@@ -27,12 +27,14 @@ from mlops.project import shipped
 
 ROOT = Path(__file__).parents[2]
 GREY, BLUE, ORANGE, GREEN = "#808080", "#0072B2", "#D55E00", "#009E73"
+# Inches; no wider, so that its words can be read on a phone.
+SIZE = (5.4, 3.6)
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9")
 GIT = {f"GIT_{who}_{what}": "pictures@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 SETTINGS = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "pictures",  # the same bytes each time
-    "font.size": 10,
+    "font.size": 12,
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), GREY),
     "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
     "axes.spines.top": False,
@@ -96,8 +98,8 @@ def write(figure: Figure, file: Path) -> None:
 
 
 def new_figure(**labels: Any) -> tuple[Figure, Any]:
-    """A figure of one plot, as wide as a page's column."""
-    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    """A figure of one plot."""
+    figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
     axes.set(**labels)
     return figure, axes
@@ -131,7 +133,7 @@ def iris(root: Path, name: str) -> Figure:
     wrong = rows[rows["__target__"] != rows["__prediction__"]]
     ring = {"markersize": 13, "markerfacecolor": "none", "markeredgecolor": GREY, "markeredgewidth": 1.5}
     axes.plot(wrong["petal_length"], wrong["petal_width"], "o", **ring, label=f"wrong: {len(wrong)} of {len(rows)}")
-    figure.legend(loc="outside upper right", ncols=4)
+    figure.legend(loc="outside upper right", ncols=2)
     return figure
 
 
@@ -151,7 +153,7 @@ def customers(root: Path, name: str) -> Figure:
     axes.plot(thresholds, cost, color=BLUE, label="model")
     axes.axhline(costs["bad"]["good"] * bad.mean(), color=ORANGE, linestyle="--", linewidth=1, label="granting all")
     axes.axvline(threshold, color=GREEN, linestyle=":", linewidth=1.5, label=f"threshold of training, {threshold:.3f}")
-    figure.legend(loc="outside upper right", ncols=3)
+    figure.legend(loc="outside upper right", ncols=2)
     return figure
 
 
@@ -168,7 +170,7 @@ def taxi(root: Path, name: str) -> Figure:
     axes.plot([0, 0.3], [0, 0.3], color=GREY, linestyle="--", linewidth=1, label="chance")
     axes.axvline(0.02, color=GREEN, linestyle=":", linewidth=1.5, label="the list: 2 %")
     axes.set(xlim=(0, 0.3), ylim=(0, 1))
-    figure.legend(loc="outside upper right", ncols=4)
+    figure.legend(loc="outside upper right", ncols=2)
     return figure
 
 
@@ -188,7 +190,7 @@ def messages(root: Path, name: str) -> Figure:
     for column, colour, marker, label in points:
         found = rows[column] == "spam"
         axes.plot(recall_score(spam, found), precision_score(spam, found), marker, color=colour, markersize=8, label=label)
-    figure.legend(loc="outside upper right", ncols=3)
+    figure.legend(loc="outside upper right", ncols=2)
     return figure
 
 
@@ -197,7 +199,9 @@ def study(root: Path, name: str) -> Figure:
     from mlops.registry.study import draw
 
     result = json.loads(run(root, sys.executable, "-m", "mlops", "study", name, "--json"))
-    return draw(result["trials"], result["metric"])
+    figure = draw(result["trials"], result["metric"])
+    figure.set_size_inches(*SIZE)
+    return figure
 
 
 PICTURES: dict[str, Callable[[Path, str], Figure]] = {
