@@ -21,6 +21,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from mlops.project import shipped
@@ -120,6 +121,7 @@ def ridership(root: Path, name: str) -> Figure:
     axes.plot(rows["date"], rows["__prediction__"], color=BLUE, linewidth=1.4, label="model")
     axes.plot(rows["date"], rows["__baseline__"], color=ORANGE, linewidth=1.1, linestyle=":", label="14 days before")
     axes.set_ylim(0)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
     figure.legend(loc="outside upper right", ncols=3)
     return figure
 
@@ -150,6 +152,7 @@ def customers(root: Path, name: str) -> Figure:
     (file,) = (root / "output" / "candidates" / name).glob("*/manifest.json")
     threshold = float(json.loads(file.read_text(encoding="utf-8"))["threshold"]["value"])
     figure, axes = new_figure(xlabel="refused from this probability on", ylabel="cost of a loan", xlim=(0, 0.2))
+    axes.locator_params(axis="x", nbins=5)
     axes.plot(thresholds, cost, color=BLUE, label="model")
     axes.axhline(costs["bad"]["good"] * bad.mean(), color=ORANGE, linestyle="--", linewidth=1, label="granting all")
     axes.axvline(threshold, color=GREEN, linestyle=":", linewidth=1.5, label=f"threshold of training, {threshold:.3f}")
@@ -190,7 +193,7 @@ def messages(root: Path, name: str) -> Figure:
     for column, colour, marker, label in points:
         found = rows[column] == "spam"
         axes.plot(recall_score(spam, found), precision_score(spam, found), marker, color=colour, markersize=8, label=label)
-    figure.legend(loc="outside upper right", ncols=2)
+    figure.legend(loc="outside upper right")
     return figure
 
 
