@@ -109,7 +109,7 @@ def _started(name: str, log: Path, master: str) -> SparkSession:
 def _quieten(server: Any) -> None:
     """Keep a user's one line from being lost in what others print of the same error.
 
-    py4j and the server of accumulators print a traceback where the Java process has ended, PySpark a query's whole trace as JSON.
+    py4j and the server of accumulators print a traceback where the Java process has ended, PySpark a query's trace as JSON.
     """
     from pyspark.logger import PySparkLogger
 
