@@ -7,8 +7,8 @@ another seed. The first round has an older lock and an older wheel: the later on
 the wheel of that time gives the same model. A commit with other code follows, then a version from a dirty tree, and a use
 case whose refusal is expected. Costs are seconds on a processor, of user and system, so that a machine that others use as
 well tells the same: of `mlops train --again` once everything is compiled, of all that reproducing takes, and of its parts as
-it reports them. `ratio` is what reproducing costs beside the environment, against training. Exit code 1 where more than 3 of
-20 differ.
+it reports them. `ratio` is what reproducing costs beside making the environment and taking it away, against training. Exit
+code 1 where more than 3 of 20 differ.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ USE_CASES = ("customers", "iris", "messages", "points", "ridership", "taxi")
 REFUSED = "stocks"  # its refusal is expected
 OLD_PIN, LATER = "scikit-learn==1.9.0", "1.1.0"
 AUTHOR = {f"GIT_{role}_{key}": "benchmark@example.org" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
-PARTS = ("worktree", "environment", "training", "comparison")
+PARTS = ("worktree", "environment", "training", "comparison", "removal")
 COLUMNS = ("version", "commits since", "older", "equal", "verdict", "train", "reproduce", *PARTS, "ratio")
 
 
@@ -161,7 +161,7 @@ def row(root: Path, version: Trained) -> bool:
     result = json.loads(done.stdout) if done.stdout else {}
     parts = {part: cost["cpu"] for part, cost in result.get("costs", {}).items()}
     since = run(root, "git", "rev-list", "--count", f"{result['commit']}..HEAD").strip() if result else ""
-    ratio = f"{(again - parts['environment']) / version.seconds:.2f}" if result else ""
+    ratio = f"{(again - parts['environment'] - parts['removal']) / version.seconds:.2f}" if result else ""
     verdict = result.get("verdict") or done.stderr.strip().splitlines()[-1]
     costs = " | ".join(f"{value:.1f}" for value in (version.seconds, again, *(parts.get(part, 0.0) for part in PARTS)))
     equal = "yes" if result.get("equal") else "no" if result else "refused"

@@ -60,7 +60,7 @@ def test_a_version_of_an_older_commit_and_an_override_is_equal_to_the_last_byte_
     assert result["verdict"].startswith("equal: 3 metrics and 51 predictions are the same")
     assert git(repository.root, "worktree", "list").count("\n") == 0
     costs = result["costs"]
-    assert sorted(costs) == ["comparison", "environment", "training", "worktree"] and not result["own_environment"]
+    assert sorted(costs) == ["comparison", "environment", "removal", "training", "worktree"] and not result["own_environment"]
     assert costs["training"]["cpu"] > max(costs["environment"]["cpu"], costs["worktree"]["cpu"]) > 0
 
 

@@ -110,8 +110,8 @@ def reproduce(project: Project, name: str, ref: str | None = None) -> Reproducti
                 uncommitted.apply(fetched.path / uncommitted.FILE, tree)
                 note(f"{version.title}: changes that no commit holds are applied as they were kept: {', '.join(changed)}")
             _bring_data(project, name, tree, fetched)
-            result = _reproduced(project, version, fetched, tree, {"worktree": _since(start)})
-    return replace(result, uncommitted=tuple(changed))
+            result, start = _reproduced(project, version, fetched, tree, {"worktree": _since(start)}), _now()
+    return replace(result, uncommitted=tuple(changed), costs={**result.costs, "removal": _since(start)})
 
 
 def _reproduced(project: Project, version: Version, registered: Candidate, tree: Path, costs: dict[str, Cost]) -> Reproduction:
