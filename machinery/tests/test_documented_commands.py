@@ -47,7 +47,6 @@ NOT_HERE = {
     "uvx": "needs a wheel: tests/project/test_new.py and test_tutorial.py",
     "mlflow server": "serves until it is stopped",
     "MLFLOW_TRACKING_URI": "needs a server: tests/registry, marker services",
-    ".venv/bin/python -m benchmarks": "minutes, by hand",
     "cd machinery": "minutes, by hand",
 }
 # A project's own README is written for the project that it lies in; the tutorial is a story of its own (test_tutorial.py).
