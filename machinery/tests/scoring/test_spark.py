@@ -184,6 +184,7 @@ def test_spark_udf_of_mlflow_predicts_as_the_arrow_engine(registered: Project, t
     score(tmp_path / "new.parquet", tmp_path / "arrow")
     expected = pd.read_parquet(tmp_path / "arrow" / "predictions").set_index("flower")["prediction"]
     mlflow.set_tracking_uri(tracking.uri(registered))
+    mlflow.set_registry_uri(tracking.uri(registered))  # else it stays that of a test before
     with session("udf", tmp_path / "spark.log", "local[2]") as spark:
         predict = mlflow.pyfunc.spark_udf(spark, "models:/iris@champion", result_type="string", env_manager="local")
         frame = spark.createDataFrame(rows)
