@@ -1,5 +1,6 @@
 """A project of its own for each test: nothing that a test does is seen by another, or by the working tree."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -26,6 +27,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 AUTHOR = {
     f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in (("NAME", "Ann"), ("EMAIL", "a@b.c"))
 }
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests of Spark are skipped where it cannot run."""
+    if item.get_closest_marker("spark") and not (shutil.which("java") and importlib.util.find_spec("pyspark")):
+        pytest.skip("needs Java and pyspark: make spark")
 
 
 @pytest.fixture(scope="session")

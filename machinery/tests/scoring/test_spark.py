@@ -27,7 +27,7 @@ from mlops.config import Project  # noqa: E402
 from mlops.scoring import runners  # noqa: E402
 from mlops.spark.session import session  # noqa: E402
 
-pytestmark = [pytest.mark.spark, pytest.mark.skipif(shutil.which("java") is None, reason="needs Java")]
+pytestmark = pytest.mark.spark
 SPARK = ("--engine", "spark")
 LOCAL = (*SPARK, "--master", "local[2]")
 

@@ -1,7 +1,6 @@
 """What Spark ML has fitted answers without Spark: features and classifier in one graph, texts, and the pipeline itself."""
 
 import importlib
-import shutil
 
 import httpx
 import numpy as np
@@ -27,7 +26,7 @@ from mlops.spark.session import session  # noqa: E402
 
 from .conftest import VERSION, labelled, make_candidate, serving  # noqa: E402
 
-pytestmark = [pytest.mark.spark, pytest.mark.skipif(shutil.which("java") is None, reason="needs Java")]
+pytestmark = pytest.mark.spark
 LENGTHS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 EXAMPLE = ROOT / "machinery" / "examples" / "messages"
 POLYNOMIALS = ["StandardScaler", {"PolynomialExpansion": {"degree": 3}}]

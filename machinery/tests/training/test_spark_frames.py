@@ -1,7 +1,5 @@
 """Stages on Spark by declaration: the same rows as the stages of pandas, the same checks, faults in one line."""
 
-import importlib.util
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,9 +18,6 @@ from mlops.training.train import train
 from mlops.use_case import UseCase, bound, load_use_case
 from use_cases.ridership.data import GAMES, STATIONS
 
-needs_spark = pytest.mark.skipif(
-    not (shutil.which("java") and importlib.util.find_spec("pyspark")), reason="needs Java and pyspark (make spark)"
-)
 ON_SPARK = ("data.engine=spark",)
 LENGTHS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 
@@ -77,7 +72,6 @@ def test_a_frame_of_spark_without_the_declaration_is_refused_with_the_key(projec
 
 
 @pytest.mark.spark
-@needs_spark
 def test_stages_on_spark_give_the_rows_and_the_model_of_the_stages_of_pandas(project: Project) -> None:
     plain = load_use_case(project, "iris")
     with_spark = on_spark(plain, load=load, features=features)
@@ -89,7 +83,6 @@ def test_stages_on_spark_give_the_rows_and_the_model_of_the_stages_of_pandas(pro
 
 
 @pytest.mark.spark
-@needs_spark
 def test_times_and_numbers_come_back_in_the_types_of_the_schema(project: Project) -> None:
     plain = load_use_case(project, "ridership")
     wanted = list(plain.schema("interim").columns)
@@ -110,7 +103,6 @@ def test_times_and_numbers_come_back_in_the_types_of_the_schema(project: Project
 
 
 @pytest.mark.spark
-@needs_spark
 def test_what_is_wrong_on_spark_is_one_line(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
     plain = load_use_case(project, "iris")
     for function, error, message in (
@@ -138,7 +130,6 @@ print(len(frames.on_spark("x", ["a"], lambda rows: rows)(rows)))
 
 
 @pytest.mark.spark
-@needs_spark
 def test_neither_pandas_nor_spark_warns_of_the_other(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-W", "default", "-c", TRAINING], capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stdout.strip()) == (0, "3"), done.stderr

@@ -134,7 +134,7 @@ def _configured(config: UseCaseConfig) -> dict[str, Any]:
 def _described(named: set[str], manifest: dict[str, Any], config: UseCaseConfig, holdout: pd.DataFrame) -> dict[str, Any]:
     """The ranges of the training rows and where the holdout goes beyond them; `named` is what may hold personal data.
 
-    Of that only the names are told: those of the inputs, and those of which it is not known what was made of them.
+    Of that only the names are shown: those of the inputs, and those of which it is not known what was made of them.
     """
     hidden = personal.hidden(named, manifest)
     ranges = {name: known for name, known in manifest.get("ranges", {}).items() if name not in hidden}

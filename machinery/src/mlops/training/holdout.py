@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlops.training.candidate import BASELINE, TRUTH
@@ -56,6 +56,12 @@ def baseline_differs(ours: pd.DataFrame, theirs: pd.DataFrame, key: list[str]) -
     mine, other = ours.set_index(key)[BASELINE], theirs.set_index(key)[BASELINE]
     common = mine.index.intersection(other.index)
     return bool(differs(mine.loc[common], other.loc[common]).any())
+
+
+def changed_columns(ours: pd.DataFrame, theirs: pd.DataFrame, names: Iterable[str]) -> dict[str, int]:
+    """Column → in how many rows it holds another value, in two frames with the same rows; all of them where ours lacks it."""
+    counts = {name: int(differs(ours[name], theirs[name]).sum()) if name in ours else len(ours) for name in names}
+    return {name: count for name, count in counts.items() if count or name not in ours}
 
 
 def differs(ours: pd.Series, theirs: pd.Series) -> pd.Series:

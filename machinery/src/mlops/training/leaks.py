@@ -207,15 +207,13 @@ def _first(rows: pd.DataFrame, time: str | None, share: float) -> pd.DataFrame:
 
 
 def _compare(use_case: UseCase, part: pd.DataFrame, ours: pd.DataFrame, processed: pd.DataFrame) -> list[Finding]:
-    from mlops.training.holdout import differs
+    from mlops.training.holdout import changed_columns
 
     key = list(use_case.config.key)
     mine, every = ours.set_index(key), processed.set_index(key)
-    changed = []
     common = mine.index.intersection(every.index)
-    for name in map(str, every):
-        if name not in mine or (count := int(differs(mine[name].loc[common], every[name].loc[common]).sum())):
-            changed.append(f"{name} in {count if name in mine else len(common)} rows")
+    counts = changed_columns(mine.loc[common], every.loc[common], map(str, every))
+    changed = [f"{name} in {count} rows" for name, count in counts.items()]
     if changed:
         detail = f"features depend on rows that come later: {', '.join(changed[:3])} of {len(common)}"
         return [Finding("leaks.features", f"{detail}; compute them from the row and those before it, fit the rest in build")]

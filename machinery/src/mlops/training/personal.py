@@ -43,9 +43,9 @@ def _shuffled(values: pd.Series) -> pd.Series:
 
 
 def _changed(use_case: UseCase, interim: pd.DataFrame, processed: pd.DataFrame) -> list[str] | None:
-    from mlops.training.holdout import differs
+    from mlops.training.holdout import changed_columns
 
-    key, inputs = list(use_case.config.key), use_case.inputs(processed)
+    key = list(use_case.config.key)
     try:
         ours = use_case.features(interim).set_index(key)
     except Exception:  # the code is the user's: some features do not take the values of one row beside those of another
@@ -54,5 +54,4 @@ def _changed(use_case: UseCase, interim: pd.DataFrame, processed: pd.DataFrame) 
     common = every.index.intersection(ours.index)
     if not len(common) or not ours.index.is_unique:
         return None
-    differing = (name for name in inputs if name not in ours or differs(ours[name].loc[common], every[name].loc[common]).any())
-    return sorted(map(str, differing))
+    return sorted(map(str, changed_columns(ours.loc[common], every.loc[common], use_case.inputs(processed))))
