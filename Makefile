@@ -190,7 +190,8 @@ notebooks: $(VENV)/.dev ## the notebooks: rules checked, then each run on a fres
 
 html: docs
 
-docs: $(VENV)/.dev ## build the project's documentation, warnings are errors
+docs: $(VENV)/.dev ## build the project's documentation with the card of each champion, warnings are errors
+	@$(RUN) card --all
 	@$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
 
 clean: ## remove what the commands made, not the store

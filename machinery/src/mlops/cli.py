@@ -21,6 +21,7 @@ from mlops.monitoring import commands as monitoring
 from mlops.notebooks import commands as notebooks
 from mlops.pipeline import commands as training
 from mlops.project import commands as life
+from mlops.registry import card_commands
 from mlops.registry import commands as registry
 from mlops.registry import store_commands
 from mlops.release import commands as release
@@ -64,6 +65,7 @@ def options(
 
 
 app.add_typer(registry.app)
+app.add_typer(card_commands.app)
 app.add_typer(life.app)
 app.add_typer(life.deps, name="deps")
 app.add_typer(scaffold.app)

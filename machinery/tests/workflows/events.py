@@ -52,3 +52,9 @@ def workflow_run(head: str, head_sha: str, owner: str = "ada") -> dict[str, Any]
         "html_url": f"https://github.com/{NAME}/actions/runs/1",
     }
     return {"action": "completed", "repository": REPOSITORY, "workflow_run": run}
+
+
+def trained(branch: str, conclusion: str = "success", is_template: bool = False) -> dict[str, Any]:
+    """Return the payload that follows a training on a branch."""
+    run = {"id": 1, "event": "push", "conclusion": conclusion, "head_branch": branch}
+    return {"action": "completed", "repository": {**REPOSITORY, "is_template": is_template}, "workflow_run": run}

@@ -166,6 +166,7 @@ class Project:
             "STAND_IN_ARTIFACTS": str(self.work / "artifacts"),
             "STAND_IN_ATTESTED": str(self.work / "attested"),
             "STAND_IN_CACHES": str(self.work / "caches"),
+            "STAND_IN_PAGES": str(self.work / "pages"),
             # Jobs that GitHub gives a machine each share one here.
             "OMP_NUM_THREADS": "1",
             # A step that hangs says where, when it is ended.

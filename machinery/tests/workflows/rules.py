@@ -16,7 +16,7 @@ WRITES = {
     ("backmerge.yml", "backmerge", "pull-requests"),
     ("bootstrap.yml", "bootstrap", "contents"),
     ("bootstrap.yml", "bootstrap", "pull-requests"),
-    ("machinery.yml", "newer", "issues"),
+    ("audit.yml", "machinery", "issues"),
     ("report-comment.yml", "comment", "pull-requests"),
     ("monitor.yml", "monitor", "issues"),
     ("monitor.yml", "propose", "contents"),
@@ -29,6 +29,8 @@ WRITES = {
     ("release.yml", "publish", "contents"),
     ("release.yml", "deploy", "contents"),
     ("deploy.yml", "record", "contents"),
+    ("pages.yml", "deploy", "id-token"),
+    ("pages.yml", "deploy", "pages"),
     ("template.yml", "wheel", "contents"),
 }
 

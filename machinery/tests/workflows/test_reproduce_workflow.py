@@ -21,7 +21,7 @@ def test_a_version_of_an_older_commit_is_trained_again_and_a_missing_one_is_refu
     later = project.commit("Another configuration", "main", "main", {"config/iris.yaml": text})
     assert later != commit
     run = project.run("audit.yml", "workflow_dispatch", events.dispatch("main", reproduce="iris@1.0.0"))
-    assert run.jobs == {"audit": "skipped", "reproduce": "success"}, run.log[-4000:]
+    assert run.jobs == {"audit": "skipped", "machinery": "skipped", "reproduce": "success"}, run.log[-4000:]
     assert (
         f"### ✅ iris 1.0.0 (champion), trained again from {commit[:12]}" in run.summary and "Equal: 3 metrics" in run.summary
     )

@@ -42,7 +42,8 @@ EVENTS = [
         "workflow_dispatch",
         "",
         "",
-        {"train.yml", "bootstrap.yml", "template.yml", "deploy.yml", "monitor.yml", "score.yml", "release.yml", "audit.yml"},
+        {"train.yml", "bootstrap.yml", "template.yml", "deploy.yml", "monitor.yml", "score.yml", "release.yml", "audit.yml"}
+        | {"pages.yml"},
     ),
     ("schedule", "", "", {"codeql.yml", "monitor.yml", "score.yml", "audit.yml"}),
 ]
@@ -68,6 +69,7 @@ def test_an_event_starts_these_workflows_and_no_other(event: str, ref: str, acti
         "deploy.yml",
         "monitor.yml",
         "score.yml",
+        "pages.yml",
     }
     # A project that took the source back has no workflow of the template's own.
     elsewhere = {name for name in ("template.yml",) if not (WORKFLOWS / name).is_file()}
@@ -241,6 +243,20 @@ def test_no_job_waits_for_another_on_a_runner() -> None:
     assert polling == [("release.yml", "plan", 10)]
     resumes = [step.get("run") for step in triggers.load(WORKFLOWS / "train.yml")["jobs"]["register"]["steps"]]
     assert "mlops release resume" in resumes
+
+
+def test_pages_follow_a_training_on_main_and_no_other() -> None:
+    name = triggers.load(WORKFLOWS / "train.yml")["name"]
+    branches = ("main", "dev", "release/1")
+    followers = {branch: triggers.started(WORKFLOWS, "workflow_run", branch, "completed", name) for branch in branches}
+    assert followers == {"main": {"pages.yml"}, "dev": set(), "release/1": set()}
+
+
+def test_the_job_that_may_write_the_site_runs_nothing_of_the_repository() -> None:
+    jobs = triggers.load(WORKFLOWS / "pages.yml")["jobs"]
+    assert jobs["deploy"]["permissions"] == {"id-token": "write", "pages": "write"}
+    assert [step["uses"].partition("@")[0] for step in jobs["deploy"]["steps"]] == ["actions/deploy-pages"]
+    assert jobs["deploy"]["needs"] == "build" and "vars.MLOPS_PAGES == 'true'" in jobs["build"]["if"]
 
 
 def test_what_answers_a_workflow_run_checks_out_nothing_of_the_pull_request() -> None:

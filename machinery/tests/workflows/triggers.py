@@ -25,8 +25,8 @@ def load(file: Path) -> dict[str, Any]:
 def started(folder: Path, event: str, ref: str = "", action: str = "", workflow: str = "") -> set[str]:
     """Return the file names of the workflows that an event starts.
 
-    `ref` is the full ref of a push, the base branch of a pull request; `action` the type of the activity; `workflow` the name
-    of the workflow that a workflow_run is about.
+    `ref` is the full ref of a push, the base branch of a pull request, the branch of the run that a workflow_run follows, and
+    `workflow` that run's name; `action` is the type of the activity.
     """
     return {file.name for file in folder.glob("*.yml") if starts(load(file)["on"], event, ref, action, workflow)}
 
@@ -40,7 +40,8 @@ def starts(on: Any, event: str, ref: str = "", action: str = "", workflow: str =
     if event == "push":
         return _push(filters, ref)
     if event == "workflow_run":
-        return workflow in filters["workflows"] and action in filters.get("types", [action])
+        followed = workflow in filters["workflows"] and action in filters.get("types", [action])
+        return followed and fits(ref, filters.get("branches", ["**"]))
     if event == "pull_request" and action not in filters.get("types", PULL_REQUEST_TYPES):
         return False
     return fits(ref, filters["branches"]) if "branches" in filters and ref else True

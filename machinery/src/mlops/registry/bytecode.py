@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import struct
+from importlib.util import cache_from_source
 from pathlib import Path
 
 CACHE = "__pycache__"
@@ -12,9 +14,10 @@ HEADER = struct.Struct("<4sIII")
 
 
 def share(here: Path, there: Path) -> int:
-    """Write compiled modules of a folder of packages into another one; returns how many.
+    """Write the compiled modules of a folder of packages into another one, for the same Python; returns how many.
 
-    Only those whose source has the same bytes in both, and that were compiled of it; the time of the other source is put in.
+    Those whose source has the same bytes in both, and that were compiled of it, are taken, with the time of the other source;
+    the others are compiled. What nobody has imported here is compiled in neither.
     """
     count = 0
     for folder, _, names in os.walk(here):
@@ -30,6 +33,8 @@ def share(here: Path, there: Path) -> int:
                 place.mkdir(exist_ok=True)
                 (place / name).write_bytes(compiled)
                 count += 1
+            elif (place.parent / source).is_file() and name == Path(cache_from_source(source)).name:
+                count += py_compile.compile(str(place.parent / source), str(place / name), quiet=2) is not None
     return count
 
 

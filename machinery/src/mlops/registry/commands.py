@@ -215,44 +215,6 @@ def show(
 
 
 @app.command()
-def card(
-    name: str = NAME,
-    ref: str = typer.Argument("", help="Alias or number; default: the champion."),
-    out: str = typer.Option("", "--out", "-o", metavar="FILE", help="Write it there, its plots in a folder beside it."),
-    format_: str = typer.Option(
-        "markdown", "--format", help="markdown, hf (Hugging Face), annex-iv (EU AI Act), mlbom (CycloneDX)."
-    ),
-    json: bool = JSON,
-) -> None:
-    """The card of a version in Markdown: data, metrics with intervals, slices, limits, origin; the same each time.
-
-    In another format, what the store does not know is marked: to be written by a person.
-
-    Example: mlops card ridership champion --out card.md
-    """
-    from pathlib import Path
-
-    from mlops.config import load_project
-    from mlops.errors import UserError
-    from mlops.registry import card as cards
-    from mlops.registry import card_formats, versions
-    from mlops.use_case import load_use_case
-
-    if format_ not in card_formats.FORMATS:
-        raise UserError(f"--format {format_}: there are {', '.join(card_formats.FORMATS)}")
-    project = load_project()
-    use_case = load_use_case(project, name)
-    result = cards.make(project, use_case, versions.resolve(project, use_case.name, ref or None))
-    if out:
-        cards.write(result, Path(out), format_)
-        console.note(f"card {out}")
-    if json:
-        console.as_json(result.facts)
-    elif not out:
-        console.text(card_formats.FORMATS[format_](result.facts, "report/plots"))
-
-
-@app.command()
 def lineage(
     subject: str = typer.Argument("", metavar="[NAME[@REF] | IMAGE]", help="Use case with alias or number, or an image."),
     ref: str = typer.Argument("", help="Alias or number, where it is not in NAME@REF; default: the champion."),
