@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-WIDTH, ROWS = 100, 3_000
+WIDTH, ROWS = 78, 3_000
 COMMANDS = (
     "mlops add churn --from churn.csv --target churned",
     "mlops run churn",
