@@ -53,6 +53,8 @@ def test_diff_of_two_versions_lays_configuration_and_metrics_side_by_side(two: P
 def test_versions_of_two_use_cases_are_not_compared(two: Project, command) -> None:
     result = command("diff", "iris@1.0.0", "ridership@1.0.0")
     assert result.code == 2 and "of two use cases" in result.err
+    result = command("diff", "iris", "iris@1.0.0")
+    assert result.code == 2 and "iris is a use case; name a version of it, such as iris@champion" in result.err
 
 
 @pytest.mark.parametrize("count", [2, 9, 90])

@@ -197,14 +197,10 @@ def test_raw_rows_without_their_target_get_the_predictions_of_training_and_their
     assert ask("/invocations", lines, scoring.CSV)["predictions"] == answer["predictions"]
 
 
-def test_a_prediction_log_leaves_out_what_was_made_of_a_personal_column(
-    trained: Callable[..., Trained], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project, candidate, _ = trained()
-    monkeypatch.setattr(registered.versions, "manifest_of", lambda project, version: candidate.manifest)
-    version: Any = None
-    assert registered._personal(project, ("amount", "town"), version) == ("amount", "euros", "town")
-    assert registered._personal(project, (), version) == ()
+def test_a_prediction_log_leaves_out_what_was_made_of_a_personal_column(trained: Callable[..., Trained]) -> None:
+    _, candidate, _ = trained()
+    assert registered._personal(("amount", "town"), candidate.manifest) == ("amount", "euros", "town")
+    assert registered._personal((), candidate.manifest) == ()
 
 
 def test_training_notes_what_was_made_of_personal_columns_and_not_their_range(trained: Callable[..., Trained]) -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mlops import console
+from mlops.errors import UserError
 
 if TYPE_CHECKING:
+    from mlops.config import Project
     from mlops.registry.register import Outcome
     from mlops.registry.versions import Version
 
@@ -136,12 +138,11 @@ def diff(
     Example: mlops diff ridership@1.0.0 @champion
     """
     from mlops.config import load_project
-    from mlops.errors import UserError
     from mlops.registry import changes, versions
 
     project = load_project()
-    name, before = _named(first, project.default_use_case)
-    other, after = _named(second, name)
+    name, before = _named(project, first, project.default_use_case)
+    other, after = _named(project, second, name)
     if other != name:
         raise UserError(f"mlops diff: {first} and {second} are of two use cases; compare versions of one")
     differences = changes.difference(project, versions.resolve(project, name, before), versions.resolve(project, name, after))
@@ -188,9 +189,13 @@ def reproduce(
     raise typer.Exit(0 if result.equal else 1)
 
 
-def _named(subject: str, default: str) -> tuple[str, str]:
-    """Use case and ref of NAME@REF, or of a ref alone."""
+def _named(project: Project, subject: str, default: str) -> tuple[str, str]:
+    """Use case and ref of NAME@REF, or of a ref alone; raises UserError for a use case without a ref."""
     name, sign, ref = subject.partition("@")
+    if not sign and subject in project.use_cases:
+        raise UserError(
+            f"mlops diff: {subject} is a use case; name a version of it, such as {subject}@champion or {subject}@1.0.0"
+        )
     return (name or default, ref) if sign else (default, subject)
 
 

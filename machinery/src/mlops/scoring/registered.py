@@ -34,10 +34,11 @@ def bundle(project: Project, name: str, ref: str | None, to: Path | None, form: 
         console.note(f"{name} has no champion yet: {version.number}, the newest version, is taken")
     folder = to or project.output / "bundles" / name / (f"{version.number}-{form}" if form else version.number)
     identity = identity_of(version)
-    allow_pickle, personal = config.serving.allow_pickle, _personal(project, config.serving.personal, version)
-    raw = config.serving.input == "raw"
-    if config.serving.require_signature:
-        versions.manifest_of(project, version)  # also a bundle that is here already is of a signed version
+    allow_pickle, raw = config.serving.allow_pickle, config.serving.input == "raw"
+    personal: tuple[str, ...] = ()
+    if config.serving.require_signature or config.serving.personal:
+        # Reading it asks for the signature: also a bundle that is here already is of a signed version.
+        personal = _personal(config.serving.personal, versions.manifest_of(project, version))
     if not to and (kept := _kept(folder, identity, allow_pickle, personal, raw)):
         return kept
     if to and to.exists() and not (to / MANIFEST).is_file() and (not to.is_dir() or any(to.iterdir())):
@@ -52,9 +53,9 @@ def bundle(project: Project, name: str, ref: str | None, to: Path | None, form: 
         return raw_bundle.build(project, candidate, plain, folder, trusted=config.serving.trust, allow_pickle=allow_pickle)
 
 
-def _personal(project: Project, named: tuple[str, ...], version: versions.Version) -> tuple[str, ...]:
+def _personal(named: tuple[str, ...], manifest: dict[str, Any]) -> tuple[str, ...]:
     """The columns that a prediction log leaves out: those that are named, and what the version made of them."""
-    return tuple(sorted(hidden(named, versions.manifest_of(project, version)))) if named else ()
+    return tuple(sorted(hidden(named, manifest))) if named else ()
 
 
 def reader_of(project: Project, bundle: Bundle) -> dict[str, Any]:
