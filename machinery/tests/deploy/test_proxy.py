@@ -95,7 +95,8 @@ def places() -> Iterator[Places]:
 def leading(places: Places) -> Places:
     """Both services are up, and blue leads."""
     for slot in SLOTS:
-        HERE("start", f"{places.front.name}-{slot}")
+        # Not "start": that leaves alone a container whose process has just ended and which Docker still takes for running.
+        HERE("restart", "-t", "0", f"{places.front.name}-{slot}")
         details = HERE.inspect(f"{places.front.name}-{slot}") or {}
         places.front.enable(slot)
         places.front.wait_up(slot, details["NetworkSettings"]["Networks"][places.front.name]["IPAddress"])
