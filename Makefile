@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both set up .venv from the lock files first.
-# They need Python 3.11 or newer (PYTHON=python3.12 chooses one) and make.
+# They need Python 3.11 or newer (PYTHON=python3.12 chooses one), git and make.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -32,7 +32,7 @@ down: $(VENV)/.dev ## end the workbench, its containers or processes and nothing
 	@$(RUN) workbench stop
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / {gsub(/ /, ", ", $$1); printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # An environment works at the place where it was made alone: in a copied project it would run the code of the original. The
 # stamp holds that place; where it is another one, the environment is made anew.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from checkouts import ROOT, lay_out
-from workbench.test_workbench_life import CELLS, PATHS, Bench, Outside, objects, outside, rows, run_cells
+from workbench.test_workbench_life import CELLS, PATHS, TABLES, Bench, Outside, objects, outside, rows, run_cells
 
 from mlops.workbench import docker, settings
 
@@ -58,7 +58,7 @@ def test_what_a_notebook_logs_is_in_postgresql_and_in_the_bucket_and_survives_a_
     assert (rows(bench), objects(bench)) == ([(name, place)], keys)
     again = "import mlflow\nr = mlflow.search_runs(search_all_experiments=True)\n"
     again += "print(mlflow.artifacts.load_text(r.artifact_uri[0] + '/note.txt'), r['metrics.score'][0])"
-    assert run_cells(bench, "again.ipynb", (again,)) == ["kept 0.5\n"]
+    assert run_cells(bench, "again.ipynb", (again, TABLES)) == ["kept 0.5\n", "[3, 3]\n"]
 
 
 def test_from_another_host_nobody_comes_in_without_a_password_and_to_the_data_not_at_all(

@@ -30,6 +30,12 @@ CELLS = (
     "    mlflow.log_artifact('note.txt')",
     "import os, boto3\nprint([o['Key'] for o in boto3.client('s3').list_objects_v2(Bucket='mlflow')['Contents']])",
 )
+# What pandas and pyarrow write they read, and what boto3 has put there as well.
+TABLES = (
+    "import boto3, pandas as pd\nframe = pd.DataFrame({'x': [1, 2]})\nframe.to_parquet('s3://mlflow/tables/one.parquet')\n"
+    "boto3.client('s3').put_object(Bucket='mlflow', Key='tables/two.parquet', Body=frame.to_parquet())\n"
+    "print([int(pd.read_parquet(f's3://mlflow/tables/{name}.parquet')['x'].sum()) for name in ('one', 'two')])"
+)
 
 
 class Outside(NamedTuple):
@@ -195,7 +201,7 @@ def test_what_a_notebook_logs_is_in_postgresql_and_in_the_bucket_and_survives_a_
     assert (rows(bench), objects(bench)) == ([(name, place)], keys)
     again = "import mlflow\nr = mlflow.search_runs(search_all_experiments=True)\n"
     again += "print(mlflow.artifacts.load_text(r.artifact_uri[0] + '/note.txt'), r['metrics.score'][0])"
-    assert run_cells(bench, "again.ipynb", (again,)) == ["kept 0.5\n"]
+    assert run_cells(bench, "again.ipynb", (again, TABLES)) == ["kept 0.5\n", "[3, 3]\n"]
 
 
 def listeners(bench: Bench) -> list[int]:

@@ -167,7 +167,8 @@ def _score_batch(
 
     source, to = chosen.input, chosen.output
     if not to or (Path(to).suffix in (".csv", ".parquet") and not Path(to).is_dir()):
-        raise UserError(f"{source}: many files are scored into a folder; name one as OUTPUT")
+        what = "what lies in a bucket is" if remote.is_remote(source) else "many files are"
+        raise UserError(f"{source}: {what} scored into a folder; name one as OUTPUT")
     project = load_project()
     if engine is Engine.spark:
         from mlops.scoring import spark_engine

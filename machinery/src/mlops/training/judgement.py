@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 # Of fewer holdout rows the interval is reported, as it is wide.
 MANY_ROWS = 100
-RESAMPLES = 200
 
 
 def of_rules(use_case: UseCase, candidate: Candidate, rows: pd.DataFrame, champion: Champion | None) -> list[Finding]:
@@ -100,7 +99,7 @@ def _few_rows(use_case: UseCase, truth: np.ndarray, predictions: Predictions, cl
     if size >= max(MANY_ROWS, config.checks.holdout_rows):
         return []
     measure = primary_measure(use_case, classes)
-    low, high = bootstrap(measure, predictions, truth, RESAMPLES, config.bootstrap.block, config.seed)
+    low, high = bootstrap(measure, predictions, truth, config.bootstrap.resamples, config.bootstrap.block, config.seed)
     detail = f"{size} holdout rows: the 95 % interval of {config.primary} is {low:.4f} to {high:.4f}"
     few = size < config.checks.holdout_rows
     least = f"; {config.checks.holdout_rows} rows are the least, add data or enlarge split.holdout" if few else ""

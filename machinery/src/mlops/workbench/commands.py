@@ -49,7 +49,7 @@ def status(json: bool = JSON) -> None:
 
     Example: mlops workbench status --json
     """
-    _show(_settings(), json)
+    _show(_of_project(), json)
 
 
 @app.command()
@@ -60,7 +60,7 @@ def stop(json: bool = JSON) -> None:
     """
     from mlops.workbench import docker, supervisor
 
-    settings = _settings()
+    settings = _of_project()
     ended = [*supervisor.stop(settings), *docker.stop(settings)]
     if json:
         console.as_json({"ended": ended})
@@ -73,6 +73,14 @@ def _settings(port: list[str] | None = None, bind: str = "") -> Settings:
     from mlops.workbench import settings
 
     return settings.read(load_project().root, port or [], bind)
+
+
+def _of_project() -> Settings:
+    """The project's workbench, whatever the variables say of one that would be started."""
+    from mlops.config import load_project
+    from mlops.workbench import settings
+
+    return settings.Settings(load_project().root, settings.LOOPBACK, settings.PORTS)
 
 
 def _refuse_lost_secrets(settings: Settings) -> None:
@@ -99,7 +107,8 @@ def _show(settings: Settings, json: bool) -> None:
 
     state = supervisor.read_state(settings)
     running = supervisor.is_running(state)
-    parts = [{**part, "state": "running" if processes.find(part) else "ended"} for part in state.get("parts", [])]
+    otherwise = "starting" if running else "ended"  # what ends is started again
+    parts = [{**part, "state": "running" if processes.find(part) else otherwise} for part in state.get("parts", [])]
     parts += docker.containers(settings)
     if json:
         known = {"pid": state.get("pid") if running else None, "bind": state.get("bind"), "since": state.get("since")}

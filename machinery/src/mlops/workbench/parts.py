@@ -19,6 +19,8 @@ from mlops.workbench import postgres
 from mlops.workbench.settings import BUCKET, DATABASE, LOOPBACK, REGION, USER, Settings, write_private
 
 # Of the shell that starts the workbench: they would send its parts elsewhere.
+# The store's answers have none of the checksums that AWS's own have; what reads Parquet files would refuse them.
+CHECKSUMS = dict.fromkeys(("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"), "when_required")
 FOREIGN = ("MLFLOW_", "MLOPS_", "AWS_", "JUPYTER_TOKEN", "PG", "RCLONE_", "DATABRICKS_")
 HINT = "make workbench-local installs it"
 
@@ -78,6 +80,7 @@ def bucket_variables(settings: Settings, endpoint: str) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": settings.secrets["s3_access_key"],
         "AWS_SECRET_ACCESS_KEY": settings.secrets["s3_secret_key"],
         "AWS_DEFAULT_REGION": REGION,
+        **CHECKSUMS,
     }
 
 
@@ -163,7 +166,7 @@ def mlflow_environment(settings: Settings, database: str, artifacts: str, asks: 
 def open_to(settings: Settings) -> dict[str, str]:
     """MLflow takes requests for its own host alone; beyond loopback for any name, as the password keeps strangers out."""
     if not settings.exposed:
-        return {}
+        return {} if settings.bind == LOOPBACK else {"MLFLOW_SERVER_ALLOWED_HOSTS": f"{settings.shown_host}:*"}
     origins = f"http://*:{settings.ports['mlflow']}"
     return {"MLFLOW_SERVER_ALLOWED_HOSTS": "*", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": origins}
 

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from mlops.errors import UserError
-from mlops.workbench.settings import LOOPBACK, Settings
+from mlops.workbench.settings import LOOPBACK, PORTS, Settings
 
 # Seconds that a process has to end by itself.
 PATIENCE = 15
@@ -63,7 +63,9 @@ def refuse_taken(settings: Settings) -> None:
     if not taken:
         return
     words = "; ".join(f"port {port} ({part}) is taken by {holder(port)}" for part, port in taken)
-    options = " ".join(f"--port {part}={_free_after(port)}" for part, port in taken)
+    other = {part: port for part, port in settings.ports.items() if port != PORTS[part]}
+    chosen = other | {part: _free_after(port) for part, port in taken}
+    options = " ".join(f"--port {part}={port}" for part, port in chosen.items())
     raise UserError(f"{words}; end it, or choose another: mlops workbench start {options}")
 
 
@@ -93,7 +95,7 @@ def holder(port: int) -> str:
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
             with suppress(psutil.Error):
                 process = psutil.Process(connection.pid)
-                command = " ".join(process.cmdline())[:80]
+                command = " ".join(" ".join(process.cmdline()).split())[:80]
                 return f"{process.name()} (pid {process.pid}: {command})"
     return "a process of another user"
 
