@@ -193,6 +193,7 @@ html: docs
 docs: $(VENV)/.dev ## build the project's documentation with the card of each champion, warnings are errors
 	@$(RUN) card --all
 	@$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 clean: ## remove what the commands made, not the store
 	@rm -rf build dist .tox .pytest_cache .mypy_cache .hypothesis docs/_build output

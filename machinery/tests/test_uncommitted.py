@@ -67,13 +67,33 @@ def test_what_training_does_not_read_leaves_no_patch(project: Project, tmp_path:
     [
         (CONFIG, "key: " + "AKIA" + "Q" * 3 + "2345" + "W" * 9, f"{CONFIG} shows a secret (AWS Access Key)"),
         (CONFIG, "db_" + "password: 'correct horse battery'", f"{CONFIG} shows a secret (Secret Keyword)"),
+        (CONFIG, "# db pass" + "word: hunter2hunter3", f"{CONFIG} shows a secret (a value behind a word for secrets)"),
+        ("config/f.txt", "pass" + "word=hunter2hunter2", "config/f.txt shows a secret (a value behind a word for secrets)"),
+        ("src/run.sh", "export DB_PASS" + "WORD=hunter2", "src/run.sh shows a secret (a value behind a word for secrets)"),
+        ("src/a.py", "API_TO" + 'KEN = "s3cr3tvalue"', "src/a.py shows a secret (a value behind a word for secrets)"),
         ("src/private.pem", "x", "src/private.pem may hold a secret by its name"),
         ("config/new.yaml", "# long\n" * 40_000, "they are 320 kB, and at most 200 are kept"),
     ],
-    ids=["a key", "a password", "a name", "a large one"],
+    ids=["a key", "a password", "in a comment", "in a text", "in a shell", "a token", "a name", "a large one"],
 )
 def test_a_secret_or_a_large_change_is_not_kept(project: Project, tmp_path: Path, name: str, text: str, reason: str) -> None:
     (project.root / name).parent.mkdir(exist_ok=True)
     with (project.root / name).open("a") as file:
         file.write(f"{text}\n")
     assert uncommitted.keep(project.root, tmp_path) == {"reason": reason} and not list(tmp_path.glob("*.patch"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tokens = text.split()",
+        'pattern = CountVectorizer(token_pattern="(?u)x+")',
+        "password = read_password()",
+        "max_tokens: 100000",
+    ],
+)
+def test_a_word_for_secrets_without_one_is_kept(project: Project, tmp_path: Path, line: str) -> None:
+    name = "src/use_cases/iris/new.py" if "=" in line else "config/new.yaml"
+    (project.root / name).parent.mkdir(parents=True, exist_ok=True)
+    (project.root / name).write_text(f"{line}\n")
+    assert uncommitted.keep(project.root, tmp_path) == {"files": [name]}

@@ -96,6 +96,11 @@ def _imported(project: Project, name: str) -> tuple[ModuleType, Path]:
     if spec is None or spec.origin is None or not spec.submodule_search_locations:
         raise UserError(f"config/{name}.yaml has no code: src/use_cases/{name}/__init__.py is missing")
     package = Path(spec.origin).parent
+    own = project.root / "src" / use_case_code.PACKAGE / name
+    if own.is_dir() and not own.samefile(package):
+        raise UserError(
+            f"{package}: the code of another project, whose environment this is; run {project.root}/.venv/bin/mlops"
+        )
     try:
         use_case_code.refuse_foreign_imports(package, project.root / "src")
         return importlib.import_module(spec.name), package

@@ -15,7 +15,7 @@ from mlops.config import Metric, Project, UseCaseConfig
 from mlops.config.checks import Acknowledgement
 from mlops.errors import UserError
 from mlops.metrics.measures import Predictions
-from mlops.training import artifact_check, holdout, report, rules
+from mlops.training import artifact_check, holdout, judgement, report, rules
 from mlops.training.candidate import Candidate
 from mlops.training.evaluate import evaluate
 from mlops.training.evaluation import Champion, Evaluation
@@ -209,6 +209,28 @@ def test_few_holdout_rows_are_reported_and_fewer_than_configured_refuse(iris: Us
     assert [item.blocks for item in few] == [False] and "51 holdout rows: the 95 % interval" in few[0].detail
     config = iris.config.model_copy(update={"checks": iris.config.checks.model_copy(update={"holdout_rows": 52})})
     assert findings(evaluate(replace(iris, config=config), trained, None)) == ["checks.holdout_rows"]
+
+
+def test_predictions_that_are_no_better_than_dealt_out_ones_are_refused(iris: UseCase, trained: Candidate) -> None:
+    classes, random = np.array(trained.manifest["classes"]), np.random.default_rng(0)
+    rows = trained.holdout()
+    truth = np.searchsorted(classes, rows["__target__"].to_numpy())
+    own, guessed = (Predictions(values, np.eye(3)[values]) for values in (truth, random.permutation(truth)))
+    assert judgement._by_chance(iris, truth, own, classes) == []
+    [found] = judgement._by_chance(iris, truth, guessed, classes)
+    assert found.rule == "checks.chance" and found.blocks and "of 100 deals; look for mixed up labels" in found.detail
+    expected = replace(iris, config=iris.config.model_copy(update={"expect": "refused"}))
+    assert judgement._by_chance(expected, truth, guessed, classes) == []
+
+
+def test_a_metric_that_every_deal_has_alike_says_nothing_of_chance(project: Project) -> None:
+    use_case = load_use_case(project, "ridership")
+    metrics = {"bias": use_case.config.metrics["bias"].model_copy(update={"primary": True})}
+    bias = replace(use_case, config=use_case.config.model_copy(update={"metrics": metrics}))
+    truth = np.arange(50.0)
+    assert judgement._by_chance(bias, truth, Predictions(truth[::-1].copy()), None) == []
+    assert judgement._by_chance(use_case, truth, Predictions(truth + 1), None) == []
+    assert judgement._by_chance(use_case, truth, Predictions(np.random.default_rng(1).permutation(truth)), None) != []
 
 
 def test_a_metric_that_was_lost_by_small_steps_is_named(iris: UseCase, trained: Candidate) -> None:

@@ -21,6 +21,7 @@ from mlops.errors import DataError, UserError
 
 ENVIRONMENT = Path("dvc")  # below the environment that runs the commands
 REMOTE = "mlops"
+SECTION = f"'remote \"{REMOTE}\"'"  # of .dvc/config.local
 FAILED = ("ERROR:", "CRITICAL:")
 
 
@@ -59,10 +60,27 @@ def _last_words(stderr: str) -> str:
 
 def remote(project: Project) -> str:
     """Where the content of large files is pushed: `large.remote`, or by default a folder in the repository's git folder."""
-    url = project.large.remote
+    url = project.large.remote or _remembered(project)
     if not url:
-        return str(_common(project) / "mlops-dvc" / "remote")
+        return _default_remote(project)
     return url if "://" in url else str(project.root / url)
+
+
+def has_remote(project: Project) -> bool:
+    """Whether there is a remote that other clones can reach."""
+    return bool(project.large.remote or _remembered(project))
+
+
+def _default_remote(project: Project) -> str:
+    return str(_common(project) / "mlops-dvc" / "remote")
+
+
+def _remembered(project: Project) -> str:
+    """The remote that a later commit has named in this clone: of a commit from before it, nobody else has the data."""
+    settings = configparser.RawConfigParser()
+    settings.read(project.root / ".dvc" / "config.local", encoding="utf-8")
+    url = settings.get(SECTION, "url", fallback="").strip('"')
+    return "" if url == _default_remote(project) else url
 
 
 def cache(project: Project) -> Path:
@@ -89,11 +107,11 @@ def set_up(project: Project) -> None:
         ("core", "remote", REMOTE),
         ("core", "analytics", "false"),
         ("cache", "dir", str(cache(project))),
-        (f"'remote \"{REMOTE}\"'", "url", remote(project)),
+        (SECTION, "url", remote(project)),
     ):
         if not settings.has_section(section):
             settings.add_section(section)
-        settings.set(section, key, value)
+        settings.set(section, key, f'"{value}"' if set(value) & set(",#") else value)  # else a list, or a comment
     with file.open("w", encoding="utf-8") as text:
         settings.write(text)
 

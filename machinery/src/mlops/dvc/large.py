@@ -39,7 +39,11 @@ def save(project: Project, message: str) -> tuple[str, list[Path]]:
 def _large(project: Project) -> list[Path]:
     """The raw files that have a pointer, and those above the size that git does not hold."""
     folder = project.data / "raw"
-    tracked = {project.root / name for name in git.git("ls-files", "-z", root=project.root).split("\0")}
+    # What is in the index alone can still be held back from the commit.
+    tracked = {
+        project.root / name
+        for name in git.run("ls-tree", "-r", "-z", "--name-only", "HEAD", root=project.root).stdout.split("\0")
+    }
     limit = project.large.megabytes * MEGABYTE
     files = {pointer.with_suffix("") for pointer in dvc.pointers(folder)}
     for file in folder.glob("*/*"):
@@ -75,6 +79,7 @@ def _store(project: Project, files: list[Path]) -> None:
     names = [str(file.relative_to(project.root)) for file in files]
     for file in files:
         dvc.drop_damaged(project, dvc.md5(file))
+    git.run("rm", "--cached", "--quiet", "--ignore-unmatch", "--", *names, root=project.root)
     try:
         dvc.run(project, "add", *names)
         dvc.run(project, "push", *(f"{name}.dvc" for name in names))
@@ -95,11 +100,13 @@ def restore(project: Project) -> tuple[list[Path], list[Path]]:
     for file in stale:
         if file.is_file() and not dvc.is_saved(project, dvc.md5(file)):
             raise DataError(f"{file}: holds content that was never saved; nothing was restored: move it away, or mlops save")
-    others = _of_other_commits(project, wanted)
+    others = of_other_commits(project, folder)
     if stale:
         _fetch(project, {file: wanted[file] for file in stale})
     for file in others:
         file.unlink()
+        if not git.run("ls-files", "--", str(_sidecar(file)), root=project.root).stdout:  # a run here wrote it
+            _sidecar(file).unlink(missing_ok=True)
     return stale, others
 
 
@@ -121,7 +128,7 @@ def _fetch(project: Project, wanted: dict[Path, str]) -> None:
 
 def _remedy(project: Project) -> str:
     """What to do where content cannot be fetched: nobody but the clone that saved it has the default remote."""
-    if project.large.remote:
+    if dvc.has_remote(project):
         return "see that it holds them whole and its keys are set, then: mlops data restore"
     return (
         "large.remote in config/project.yaml is empty, so that only the clone that saved them has them: set it there to a "
@@ -148,12 +155,17 @@ def fetch_into_cache(project: Project, tree: Path, pointer: Path) -> None:
         )
 
 
-def _of_other_commits(project: Project, wanted: dict[Path, str]) -> list[Path]:
-    """Raw files that neither git nor a pointer knows, and whose content the cache has: a commit before or after has them."""
-    names = git.git("ls-files", "--others", "-z", "--", str(project.data / "raw"), root=project.root).split("\0")
-    files = [project.root / name for name in names if name]
-    return [
-        file
-        for file in files
-        if file not in wanted and not file.name.endswith(BESIDE) and file.is_file() and dvc.is_saved(project, dvc.md5(file))
-    ]
+def of_other_commits(project: Project, folder: Path) -> list[Path]:
+    """Raw files below a folder that another commit's pointer names and none of this one, with the content that was saved."""
+    if not (project.root / ".dvc").is_dir():
+        return []
+    names = git.git("ls-files", "--others", "-z", "--", str(folder), root=project.root).split("\0")
+    files = [project.root / name for name in names if name and not name.endswith(BESIDE)]
+    return [file for file in files if file.is_file() and _is_of_another(project, file)]
+
+
+def _is_of_another(project: Project, file: Path) -> bool:
+    pointer = file.with_name(f"{file.name}.dvc")
+    if pointer.is_file() or not git.run("log", "--all", "-1", "--format=%h", "--", str(pointer), root=project.root).stdout:
+        return False
+    return dvc.is_saved(project, dvc.md5(file))

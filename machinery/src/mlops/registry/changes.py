@@ -122,7 +122,7 @@ def difference(project: Project, before: Version, after: Version) -> dict[str, A
         "pins": (
             _pins(project, *commits) if before.tags.get("environment_digest") != after.tags.get("environment_digest") else []
         ),
-        "code": _code(project, after.tags["use_case"], *commits),
+        "code": [*_code(project, after.tags["use_case"], *commits), *_uncommitted(before, old), *_uncommitted(after, new)],
         "metrics": {
             name: [old["metrics"].get(name), new["metrics"].get(name)] for name in {**old["metrics"], **new["metrics"]}
         },
@@ -170,6 +170,15 @@ def _code(project: Project, use_case: str, before: str, after: str) -> list[str]
     places = [f"src/use_cases/{use_case}", "src/use_cases/common"]
     done = git.run("diff", "--stat=100", before, after, "--", *places, root=project.root)
     return [line.strip() for line in done.stdout.splitlines()] if done.returncode == 0 else []
+
+
+def _uncommitted(version: Version, manifest: Mapping[str, Any]) -> list[str]:
+    """A line on the changes that no commit holds and that a version was trained with."""
+    if not manifest["git"].get("dirty"):
+        return []
+    kept = manifest["git"].get("uncommitted", {})
+    names = f": {', '.join(kept['files'])}" if kept.get("files") else ""
+    return [f"{version.number} was trained with changes that no commit holds{names}"]
 
 
 def prefix(project: Project) -> str:

@@ -124,7 +124,7 @@ def history(
 
 def _facts(version: Version) -> tuple[Any, ...]:
     aliases = ", ".join(version.aliases) or None
-    return (version.number, aliases, version.tags.get("archived"), version.tags["git_commit"][:12])
+    return (version.number, aliases, version.tags.get("archived"), version.tags.get("git_commit", "")[:12])
 
 
 @app.command()

@@ -39,7 +39,7 @@ def runs_of(project: Project, use_case: UseCase, last: int) -> list[dict[str, An
         {
             "name": run.info.run_name,
             "gate": run.data.tags["gate"],
-            "branch": run.data.tags["git_branch"],
+            "branch": run.data.tags.get("git_branch", ""),
             "metrics": {key: value for key, value in run.data.metrics.items() if "/" not in key},
             "baseline": run.data.metrics.get(f"baseline/{use_case.config.primary}"),
             "parameters": dict(run.data.params),

@@ -50,15 +50,16 @@ class Origin:
 def origin(project: Project, version: Version) -> Origin:
     """Return what a version was made from, by its tags and the commit's message."""
     tags = version.tags
-    subject = subject_of(project.root, tags["git_commit"])
+    commit = tags.get("git_commit", "")
+    subject = subject_of(project.root, commit) if commit else None
     return Origin(
         use_case=tags["use_case"],
         number=version.number,
         version=version.version,
         run_id=version.run_id,
         model_id=version.model_id,
-        commit=tags["git_commit"],
-        branch=tags["git_branch"],
+        commit=commit,
+        branch=tags.get("git_branch", ""),
         dirty=tags["git_dirty"] == "true",
         pull_request=pull_request(subject or ""),
         subject=subject,

@@ -205,9 +205,16 @@ def _summarise(text: str) -> None:
 
 def _commit(project: Project, version: Version) -> str:
     """The commit of a version; raises UserError where it is not here."""
-    commit = version.tags["git_commit"]
+    commit = version.tags.get("git_commit", "")
+    if not commit:
+        raise UserError(
+            f"{version.title}: its tag git_commit is gone from the store, so that nothing says what it was made of"
+        )
     if not git.exists(commit, project.root):
-        raise UserError(f"{version.title}: commit {commit[:12]} is not in this clone; git fetch --unshallow --all")
+        if git.git("rev-parse", "--is-shallow-repository", root=project.root) == "true":
+            raise UserError(f"{version.title}: commit {commit[:12]} is not in this clone; git fetch --unshallow --all")
+        why = "git fetch --all brings it where a branch or tag still has it"
+        raise UserError(f"{version.title}: commit {commit[:12]} is not in this clone; {why}")
     return commit
 
 
@@ -227,6 +234,7 @@ def _uncommitted(version: Version, registered: Candidate) -> list[str]:
 @contextmanager
 def _worktree(project: Project, commit: str, folder: Path) -> Iterator[Path]:
     """The project at a commit, in a worktree that is removed in the end."""
+    git.run("worktree", "prune", root=project.root)  # what a killed one left is named no longer
     git.git("worktree", "add", "--detach", "--quiet", str(folder), commit, root=project.root)
     try:
         yield folder / prefix(project)
@@ -294,7 +302,13 @@ def _overrides(tree: Path, name: str, trained: dict[str, Any]) -> list[str]:
         here = load_use_case_config(load_project(tree), name).model_dump(mode="json")
     except MlopsError:  # a configuration that this machinery cannot read: that of the commit can, and the digest is compared
         return []
-    return [f"{path}={json.dumps(new)}" for path, _, new in leaves_that_differ(here, trained) if new is not None]
+    return [f"{path}={json.dumps(new)}" for path, _, new in leaves_that_differ(here, trained) if _has(trained, path)]
+
+
+def _has(tree: Any, path: str) -> bool:
+    """Whether a tree has a value at a path, be it null."""
+    name, _, rest = path.partition(".")
+    return isinstance(tree, dict) and name in tree and (not rest or _has(tree[name], rest))
 
 
 def _train(name: str, tree: Path, python: str, paths: list[Path], overrides: list[str]) -> Candidate:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Of fewer holdout rows the interval is reported, as it is wide.
 MANY_ROWS = 100
+# Of how many deals of the predictions 95 % have to be worse than the predictions, and on how many rows at most that is tried.
+DEALS, DEALT_ROWS = 100, 20_000
 
 
 def of_rules(use_case: UseCase, candidate: Candidate, rows: pd.DataFrame, champion: Champion | None) -> list[Finding]:
@@ -53,7 +55,7 @@ def of_candidate(
     classes = candidate.manifest["classes"]
     known = np.array(classes) if classes else None
     findings = [Finding(**item) for item in candidate.manifest.get("checks", [])]
-    findings += _few_rows(use_case, truth, predictions, known)
+    findings += [*_few_rows(use_case, truth, predictions, known), *_by_chance(use_case, truth, predictions, known)]
     inputs = list(candidate.manifest["problem"]["schema"])
     try:
         model = tracking.load_model(candidate.path / "model", use_case.config.serving.trust)
@@ -104,6 +106,31 @@ def _few_rows(use_case: UseCase, truth: np.ndarray, predictions: Predictions, cl
     few = size < config.checks.holdout_rows
     least = f"; {config.checks.holdout_rows} rows are the least, add data or enlarge split.holdout" if few else ""
     return [Finding("checks.holdout_rows", detail + least, few)]
+
+
+def _by_chance(use_case: UseCase, truth: np.ndarray, predictions: Predictions, classes: np.ndarray | None) -> list[Finding]:
+    """Whether the predictions are no better than the same ones dealt out to the rows at random, as of shuffled labels.
+
+    A simple baseline does not show that: guesses in the classes' shares have a better macro-F1 than the most frequent class.
+    """
+    import numpy as np
+
+    config = use_case.config
+    if config.expect:  # the baseline has to be beaten beyond chance there
+        return []
+    random = np.random.default_rng(config.seed)
+    rows = random.permutation(len(truth))[:DEALT_ROWS]
+    truth, predictions = truth[rows], predictions.take(rows)
+    measure, direction = primary_measure(use_case, classes), config.metrics[config.primary].direction
+    own = goodness(direction, measure(truth, predictions))
+    dealt = [goodness(direction, measure(truth, predictions.take(random.permutation(len(truth))))) for _ in range(DEALS)]
+    if len(set(dealt)) == 1 or np.mean(np.array(dealt) >= own) < 0.05:  # a metric such as the bias is the same for each deal
+        return []
+    detail = (
+        f"{config.primary} is what chance gives: the same predictions, dealt out to the rows at random, reach it in "
+        f"{np.sum(np.array(dealt) >= own)} of {DEALS} deals; look for mixed up labels, or inputs that say more of the target"
+    )
+    return [Finding("checks.chance", detail)]
 
 
 def _lost_by_small_steps(config: UseCaseConfig, champion: Champion, value: float) -> list[Finding]:
