@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
@@ -27,6 +28,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 AUTHOR = {
     f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in (("NAME", "Ann"), ("EMAIL", "a@b.c"))
 }
+
+
+def pytest_configure() -> None:
+    """A worker of xdist has a main module of no name, which PySpark takes for a doctest: it would end the process."""
+    main = sys.modules["__main__"]
+    if main.__spec__ is None and not hasattr(main, "__file__"):
+        main.__spec__ = ModuleSpec("pytest.__main__", loader=None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

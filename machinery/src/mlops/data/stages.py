@@ -17,7 +17,6 @@ from mlops.config import Project, nearest
 from mlops.data import datasets, schemas
 from mlops.data.datasets import Dataset
 from mlops.data.read import EXCEL, JSON
-from mlops.dvc import large
 from mlops.errors import DataError, UserError
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def raw(project: Project, use_case: UseCase) -> Raw:
     """
     folder = project.data / "raw" / use_case.name
     refuse_absent(folder)
-    if others := large.of_other_commits(project, folder):
+    if others := dvc.of_other_commits(project, folder):
         raise DataError(
             f"{others[0]}: of another commit, this one does not name it; bring this one's data: mlops data restore"
         )

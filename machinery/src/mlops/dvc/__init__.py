@@ -22,6 +22,7 @@ from mlops.errors import DataError, UserError
 ENVIRONMENT = Path("dvc")  # below the environment that runs the commands
 REMOTE = "mlops"
 SECTION = f"'remote \"{REMOTE}\"'"  # of .dvc/config.local
+BESIDE = (".dvc", ".schema.json", ".md")  # what lies beside a raw file and is none
 FAILED = ("ERROR:", "CRITICAL:")
 
 
@@ -149,6 +150,22 @@ def is_saved(project: Project, digest: str) -> bool:
     """Whether the cache has the content, undamaged."""
     file = cached(project, digest)
     return file.is_file() and md5(file) == digest
+
+
+def of_other_commits(project: Project, folder: Path) -> list[Path]:
+    """Raw files below a folder that another commit's pointer names and none of this one, with the content that was saved."""
+    if not (project.root / ".dvc").is_dir():
+        return []
+    names = git.git("ls-files", "--others", "-z", "--", str(folder), root=project.root).split("\0")
+    files = [project.root / name for name in names if name and not name.endswith(BESIDE)]
+    return [file for file in files if file.is_file() and _is_of_another(project, file)]
+
+
+def _is_of_another(project: Project, file: Path) -> bool:
+    pointer = file.with_name(f"{file.name}.dvc")
+    if pointer.is_file() or not git.run("log", "--all", "-1", "--format=%h", "--", str(pointer), root=project.root).stdout:
+        return False
+    return is_saved(project, md5(file))
 
 
 def drop_damaged(project: Project, digest: str) -> bool:

@@ -11,7 +11,6 @@ from mlops.config import Project
 from mlops.errors import DataError, UserError
 
 MEGABYTE = 1_000_000
-BESIDE = (".dvc", ".schema.json", ".md")
 
 
 def save(project: Project, message: str) -> tuple[str, list[Path]]:
@@ -47,7 +46,7 @@ def _large(project: Project) -> list[Path]:
     limit = project.large.megabytes * MEGABYTE
     files = {pointer.with_suffix("") for pointer in dvc.pointers(folder)}
     for file in folder.glob("*/*"):
-        plain = file.is_file() and not file.name.startswith(".") and not file.name.endswith(BESIDE)
+        plain = file.is_file() and not file.name.startswith(".") and not file.name.endswith(dvc.BESIDE)
         if plain and file not in tracked and file.stat().st_size > limit:
             files.add(file)
     return sorted(file for file in files if file.is_file())
@@ -100,7 +99,7 @@ def restore(project: Project) -> tuple[list[Path], list[Path]]:
     for file in stale:
         if file.is_file() and not dvc.is_saved(project, dvc.md5(file)):
             raise DataError(f"{file}: holds content that was never saved; nothing was restored: move it away, or mlops save")
-    others = of_other_commits(project, folder)
+    others = dvc.of_other_commits(project, folder)
     if stale:
         _fetch(project, {file: wanted[file] for file in stale})
     for file in others:
@@ -153,19 +152,3 @@ def fetch_into_cache(project: Project, tree: Path, pointer: Path) -> None:
         raise DataError(
             f"{pointer.stem}: {large.remote} does not hold what its pointer names; where the file is whole: mlops save"
         )
-
-
-def of_other_commits(project: Project, folder: Path) -> list[Path]:
-    """Raw files below a folder that another commit's pointer names and none of this one, with the content that was saved."""
-    if not (project.root / ".dvc").is_dir():
-        return []
-    names = git.git("ls-files", "--others", "-z", "--", str(folder), root=project.root).split("\0")
-    files = [project.root / name for name in names if name and not name.endswith(BESIDE)]
-    return [file for file in files if file.is_file() and _is_of_another(project, file)]
-
-
-def _is_of_another(project: Project, file: Path) -> bool:
-    pointer = file.with_name(f"{file.name}.dvc")
-    if pointer.is_file() or not git.run("log", "--all", "-1", "--format=%h", "--", str(pointer), root=project.root).stdout:
-        return False
-    return dvc.is_saved(project, dvc.md5(file))
