@@ -257,6 +257,14 @@ def test_the_job_that_may_write_the_site_runs_nothing_of_the_repository() -> Non
     assert jobs["deploy"]["permissions"] == {"id-token": "write", "pages": "write"}
     assert [step["uses"].partition("@")[0] for step in jobs["deploy"]["steps"]] == ["actions/deploy-pages"]
     assert jobs["deploy"]["needs"] == "build" and "vars.MLOPS_PAGES == 'true'" in jobs["build"]["if"]
+    assert "github.ref_name == github.event.repository.default_branch" in jobs["build"]["if"]
+
+
+def test_pages_that_have_nothing_to_do_take_no_place_among_those_that_wait() -> None:
+    workflow = triggers.load(WORKFLOWS / "pages.yml")
+    idle = 'contains(fromJSON(\'["cancelled", "skipped"]\'), github.event.workflow_run.conclusion)'
+    assert f"!{idle}" in workflow["jobs"]["build"]["if"]
+    assert f"(vars.MLOPS_PAGES != 'true' || {idle}) && format('-{{0}}', github.run_id)" in workflow["concurrency"]["group"]
 
 
 def test_what_answers_a_workflow_run_checks_out_nothing_of_the_pull_request() -> None:
