@@ -12,6 +12,7 @@ from command import mlops
 import use_cases
 from mlops import use_case_code
 from mlops.config import Project
+from mlops.errors import UserError
 from mlops.use_case import load_use_case
 
 
@@ -130,3 +131,11 @@ def test_the_digest_changes_with_own_and_with_common_code_and_not_with_another_u
     assert len(set(seen)) == len(seen)
     add(meadow.parent / "taxi" / "data.py", "x = 1")
     assert use_case_code.digest(meadow) == seen[-1]
+
+
+def test_an_environment_with_the_code_of_another_project_is_refused(project: Project) -> None:
+    here = load_use_case(project, "iris").package  # of this repository: the project itself has no code yet
+    own = project.root / "src" / "use_cases" / "iris"
+    shutil.copytree(here, own, ignore=shutil.ignore_patterns("__pycache__"))
+    with pytest.raises(UserError, match=f"{own}: this environment has the code of another project; run .*/.venv/bin/mlops"):
+        load_use_case(project, "iris")

@@ -93,14 +93,12 @@ def bound(name: str, config: UseCaseConfig, package: Path, functions: dict[str, 
 def _imported(project: Project, name: str) -> tuple[ModuleType, Path]:
     """The package of a use case and its folder."""
     spec = importlib.util.find_spec(f"{use_case_code.PACKAGE}.{name}")
+    own = project.root / "src" / use_case_code.PACKAGE / name / "__init__.py"
+    if own.is_file() and (spec is None or spec.origin is None or not own.samefile(spec.origin)):
+        raise UserError(f"{own.parent}: this environment has the code of another project; run {project.root}/.venv/bin/mlops")
     if spec is None or spec.origin is None or not spec.submodule_search_locations:
         raise UserError(f"config/{name}.yaml has no code: src/use_cases/{name}/__init__.py is missing")
     package = Path(spec.origin).parent
-    own = project.root / "src" / use_case_code.PACKAGE / name
-    if own.is_dir() and not own.samefile(package):
-        raise UserError(
-            f"{package}: the code of another project, whose environment this is; run {project.root}/.venv/bin/mlops"
-        )
     try:
         use_case_code.refuse_foreign_imports(package, project.root / "src")
         return importlib.import_module(spec.name), package
