@@ -17,6 +17,7 @@ from host import HERE, ROOT
 from mlops.deploy import proxy_container
 from mlops.deploy.docker import HARDENED
 from mlops.deploy.proxy import SLOTS, Proxy
+from mlops.deploy.targets import DeployFailed
 
 pytestmark = pytest.mark.docker
 PYTHON = "python:3.12-slim"
@@ -95,13 +96,20 @@ def places() -> Iterator[Places]:
 def leading(places: Places) -> Places:
     """Both services are up, and blue leads."""
     for slot in SLOTS:
-        # Not "start": that leaves alone a container whose process has just ended and which Docker still takes for running.
-        HERE("restart", "-t", "0", f"{places.front.name}-{slot}")
-        details = HERE.inspect(f"{places.front.name}-{slot}") or {}
-        places.front.enable(slot)
-        places.front.wait_up(slot, details["NetworkSettings"]["Networks"][places.front.name]["IPAddress"])
+        try:
+            bring_up(places.front, slot, seconds=5)
+        except DeployFailed:  # Docker took a container whose process had just ended for running, and started nothing
+            bring_up(places.front, slot)
     places.front.route_to("blue")
     return places
+
+
+def bring_up(front: Proxy, slot: str, seconds: float = 15) -> None:
+    """Start a service that has ended, and wait until the proxy finds it."""
+    HERE("start", f"{front.name}-{slot}")
+    details = HERE.inspect(f"{front.name}-{slot}") or {}
+    front.enable(slot)
+    front.wait_up(slot, details["NetworkSettings"]["Networks"][front.name]["IPAddress"], seconds)
 
 
 @pytest.mark.parametrize("pause", [0, 0.3], ids=["at once", "its body comes later"])
