@@ -216,3 +216,11 @@ def test_another_environment_that_the_shell_names_is_left_alone(tmp_path: Path, 
     project = Project.model_validate({"root": here, "name": "here", "default_use_case": "iris"})
     reproduce._environment(project, tree)
     assert (tree / ".venv/.base").is_file() and not (tmp_path / "job").exists()
+
+
+def test_a_value_that_was_set_to_null_is_set_again_and_one_that_was_not_there_is_not() -> None:
+    from mlops.registry import reproduce
+
+    trained = {"parameters": {"weight": None}, "seed": 1}
+    assert reproduce._has(trained, "parameters.weight") and reproduce._has(trained, "seed")
+    assert not reproduce._has(trained, "parameters.depth") and not reproduce._has(trained, "seed.low")
