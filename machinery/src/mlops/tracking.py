@@ -50,6 +50,11 @@ def is_embedded(project: Project) -> bool:
     return project.tracking_uri is None
 
 
+def is_unused(project: Project) -> bool:
+    """Whether the store is the project's own and nothing was ever put into it; a server's is not looked at."""
+    return is_embedded(project) and not (project.store / DATABASE).is_file()
+
+
 def uri(project: Project) -> str:
     """The tracking URI: the configured server, else the embedded SQLite file."""
     return project.tracking_uri or f"sqlite:///{project.store / DATABASE}"

@@ -26,13 +26,13 @@ READ = (
     ":(glob)data/raw/**/*.schema.json",
     ":(glob)data/raw/**/*.dvc",
 )
-# Files that hold secrets by their name, whatever a scan makes of them.
 # A value behind a word for secrets; in a program the value stands in quotes, elsewhere, and in a comment, it need not.
 WORD = r"(?:token|password|passwd|passphrase|pwd|secret|api_?key|access_?key|credentials?)"
 QUOTED = re.compile(rf"{WORD}[\"']?\]?\s*[:=]\s*[\"'][^\"'\s]{{6,}}[\"']", re.IGNORECASE)
 PLAIN = re.compile(
     rf"{WORD}[\"']?\s*[:=]\s*[\"']?(?!\$|<|null\b|none\b|true\b|false\b)[^\s\"'(]{{6,}}(?:[\"'\s]|$)", re.IGNORECASE
 )
+# Files that hold secrets by their name, whatever a scan makes of them.
 SECRET = (".env*", ".netrc", "*.pem", "*.key", "*.p12", "id_rsa*", "id_ed25519*", "*credentials*", "*secret*")
 
 

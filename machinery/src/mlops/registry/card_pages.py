@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlops import damage, files, folders, tracking
+from mlops import files, folders, tracking
 from mlops.config import Project
 from mlops.errors import UserError
 from mlops.registry import card as cards
@@ -20,7 +20,7 @@ HEAD = ("use case", "champion", "registered", "metric", "value", "95 % interval"
 
 def of_champions(project: Project) -> list[Card]:
     """The card of each use case's champion; one without a champion has none, and where there is no store yet, none has."""
-    if tracking.is_embedded(project) and not (project.store / damage.DATABASE).is_file():
+    if tracking.is_unused(project):
         return []
     with tracking.open_store(project, make=False) as client:
         known = {name: versions.of_use_case(client, project, name) for name in project.use_cases}

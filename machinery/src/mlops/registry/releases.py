@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops import damage, folders, git, keys, tracking
+from mlops import folders, git, keys, tracking
 from mlops.config import Project, check_use_case
 from mlops.data import stages
 from mlops.errors import UserError
@@ -66,7 +66,7 @@ def to_train(project: Project, alias: str) -> list[str]:
 
     A key that is registered is not trained again, except for the champion: what goes to production is shown to reproduce.
     """
-    if tracking.is_embedded(project) and not (project.store / damage.DATABASE).is_file():
+    if tracking.is_unused(project):
         return project.use_cases
     with tracking.open_store(project) as client:
         return [name for name in project.use_cases if _has_to(client, project, load_use_case(project, name), alias)]

@@ -124,11 +124,12 @@ def _by_chance(use_case: UseCase, truth: np.ndarray, predictions: Predictions, c
     measure, direction = primary_measure(use_case, classes), config.metrics[config.primary].direction
     own = goodness(direction, measure(truth, predictions))
     dealt = [goodness(direction, measure(truth, predictions.take(random.permutation(len(truth))))) for _ in range(DEALS)]
-    if len(set(dealt)) == 1 or np.mean(np.array(dealt) >= own) < 0.05:  # a metric such as the bias is the same for each deal
+    as_good = sum(value >= own for value in dealt)
+    if len(set(dealt)) == 1 or as_good < 0.05 * DEALS:  # a metric such as the bias is the same for each deal
         return []
     detail = (
         f"{config.primary} is what chance gives: the same predictions, dealt out to the rows at random, reach it in "
-        f"{np.sum(np.array(dealt) >= own)} of {DEALS} deals; look for mixed up labels, or inputs that say more of the target"
+        f"{as_good} of {DEALS} deals; look for mixed up labels, or inputs that say more of the target"
     )
     return [Finding("checks.chance", detail)]
 

@@ -18,9 +18,9 @@ from mlops.errors import UserError
 from mlops.workbench import postgres
 from mlops.workbench.settings import BUCKET, DATABASE, LOOPBACK, REGION, USER, Settings, write_private
 
-# Of the shell that starts the workbench: they would send its parts elsewhere.
 # The store's answers have none of the checksums that AWS's own have; what reads Parquet files would refuse them.
 CHECKSUMS = dict.fromkeys(("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"), "when_required")
+# Of the shell that starts the workbench: they would send its parts elsewhere.
 FOREIGN = ("MLFLOW_", "MLOPS_", "AWS_", "JUPYTER_TOKEN", "PG", "RCLONE_", "DATABRICKS_")
 HINT = "make workbench-local installs it"
 
